@@ -1,0 +1,253 @@
+//! DSSE 1.0.2 envelopes: bytes, what they mean, and who signed them. The one place that turns bytes into something trusted.
+//!
+//! Sign bytes, never meanings: the payload is carried as it was signed and parsed only after it verified. The key ID is
+//! an unauthenticated hint and decides nothing; a threshold counts distinct keys (DSSE protocol.md).
+
+use std::collections::BTreeSet;
+
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::keys::{PublicKey, SecretKey};
+
+/// The largest envelope that is looked at, in bytes of JSON.
+pub const ENVELOPE_MAX: usize = 4 << 20;
+
+/// Why an envelope was not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// Not a DSSE envelope in JSON.
+    #[error("envelope is not DSSE JSON: {0}")]
+    Malformed(String),
+    /// Too large to look at.
+    #[error("envelope must be at most {ENVELOPE_MAX} bytes, has {0}")]
+    TooLarge(usize),
+    /// The payload is of another kind than the caller reads.
+    #[error("payload type must be {expected}, is {found}")]
+    WrongType {
+        /// What the caller reads.
+        expected: String,
+        /// What the envelope says.
+        found: String,
+    },
+    /// Not enough of the trusted keys signed.
+    #[error("signed by {found} of the trusted keys, {needed} needed")]
+    NotEnough {
+        /// Distinct trusted keys whose signature verifies.
+        found: usize,
+        /// How many there must be.
+        needed: usize,
+    },
+}
+
+/// A parsed envelope whose signatures nobody has checked yet; its payload cannot be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    payload_type: String,
+    payload: Vec<u8>,
+    signatures: Vec<Vec<u8>>,
+}
+
+/// Bytes that at least `threshold` distinct trusted keys signed. Only [`Envelope::verify`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified<T = Vec<u8>> {
+    value: T,
+    signers: BTreeSet<PublicKey>,
+}
+
+impl<T> Verified<T> {
+    /// What was signed.
+    pub fn value(&self) -> &T {
+        &self.value
+    }
+
+    /// What was signed, by value.
+    pub fn into_value(self) -> T {
+        self.value
+    }
+
+    /// The trusted keys that signed it.
+    pub fn signers(&self) -> &BTreeSet<PublicKey> {
+        &self.signers
+    }
+
+    /// Parses the signed bytes; the trust carries over to what they say.
+    pub fn parse<U, E>(self, parse: impl FnOnce(T) -> Result<U, E>) -> Result<Verified<U>, E> {
+        Ok(Verified { value: parse(self.value)?, signers: self.signers })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Json {
+    payload: String,
+    #[serde(rename = "payloadType")]
+    payload_type: String,
+    signatures: Vec<JsonSignature>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct JsonSignature {
+    #[serde(default)]
+    keyid: String,
+    sig: String,
+}
+
+/// Pre-authentication encoding (DSSE protocol.md): type and lengths are bound in, so no two pairs share bytes.
+#[must_use]
+pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+    let mut out = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
+    out.extend_from_slice(payload);
+    out
+}
+
+/// Signs `payload` with every key of `keys` and gives the envelope's JSON bytes.
+#[must_use]
+pub fn seal(payload_type: &str, payload: &[u8], keys: &[&SecretKey]) -> Vec<u8> {
+    let message = pae(payload_type, payload);
+    let signatures = keys
+        .iter()
+        .map(|key| JsonSignature { keyid: key.public().hint(), sig: STANDARD.encode(key.sign(&message)) })
+        .collect();
+    let json = Json { payload: STANDARD.encode(payload), payload_type: payload_type.to_owned(), signatures };
+    serde_json::to_vec(&json).expect("strings always serialise")
+}
+
+/// Adds a signature to an envelope that somebody else began: how a second offline key signs the same bytes.
+pub fn countersign(envelope: &[u8], key: &SecretKey) -> Result<Vec<u8>, EnvelopeError> {
+    let opened = Envelope::parse(envelope)?;
+    let mut json: Json = serde_json::from_slice(envelope).map_err(malformed)?;
+    let sig = STANDARD.encode(key.sign(&pae(&opened.payload_type, &opened.payload)));
+    let keyid = key.public().hint();
+    json.signatures.retain(|kept| kept.keyid != keyid);
+    json.signatures.push(JsonSignature { keyid, sig });
+    Ok(serde_json::to_vec(&json).expect("strings always serialise"))
+}
+
+impl Envelope {
+    /// Reads an envelope. Both base64 alphabets are accepted, unknown fields ignored (DSSE envelope.md).
+    pub fn parse(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        if bytes.len() > ENVELOPE_MAX {
+            return Err(EnvelopeError::TooLarge(bytes.len()));
+        }
+        let json: Json = serde_json::from_slice(bytes).map_err(malformed)?;
+        let signatures = json.signatures.iter().map(|s| unbase64(&s.sig)).collect::<Result<_, _>>()?;
+        Ok(Self { payload: unbase64(&json.payload)?, payload_type: json.payload_type, signatures })
+    }
+
+    /// The payload, once at least `threshold` distinct keys of `trusted` have signed it as a `payload_type`.
+    pub fn verify<'k>(
+        &self,
+        payload_type: &str,
+        trusted: impl IntoIterator<Item = &'k PublicKey>,
+        threshold: usize,
+    ) -> Result<Verified, EnvelopeError> {
+        if self.payload_type != payload_type {
+            return Err(EnvelopeError::WrongType {
+                expected: payload_type.to_owned(),
+                found: self.payload_type.clone(),
+            });
+        }
+        let message = pae(&self.payload_type, &self.payload);
+        let signers: BTreeSet<PublicKey> = trusted
+            .into_iter()
+            .filter(|key| self.signatures.iter().any(|sig| key.verify(&message, sig).is_ok()))
+            .cloned()
+            .collect(); // a set: one key signing twice counts once
+        let needed = threshold.max(1);
+        if signers.len() < needed {
+            return Err(EnvelopeError::NotEnough { found: signers.len(), needed });
+        }
+        Ok(Verified { value: self.payload.clone(), signers })
+    }
+
+    /// The payload before anyone vouched for it: for finding out which key to ask for, and for showing to people.
+    #[must_use]
+    pub fn unverified_payload(&self) -> &[u8] {
+        &self.payload
+    }
+}
+
+/// Parses and verifies in one go.
+pub fn open<'k>(
+    bytes: &[u8],
+    payload_type: &str,
+    trusted: impl IntoIterator<Item = &'k PublicKey>,
+    threshold: usize,
+) -> Result<Verified, EnvelopeError> {
+    Envelope::parse(bytes)?.verify(payload_type, trusted, threshold)
+}
+
+fn unbase64(text: &str) -> Result<Vec<u8>, EnvelopeError> {
+    STANDARD
+        .decode(text)
+        .or_else(|_| URL_SAFE.decode(text))
+        .map_err(|_| EnvelopeError::Malformed("base64".to_owned()))
+}
+
+fn malformed(error: serde_json::Error) -> EnvelopeError {
+    EnvelopeError::Malformed(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TYPE: &str = "application/vnd.orderly.test";
+
+    fn keys() -> Vec<SecretKey> {
+        (1..=3).map(|n| SecretKey::ed25519([n; 32])).collect()
+    }
+
+    #[test]
+    fn the_specifications_vector() {
+        assert_eq!(
+            pae("http://example.com/HelloWorld", b"hello world"),
+            b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+        );
+    }
+
+    #[test]
+    fn two_of_three_is_two_distinct_keys() {
+        let keys = keys();
+        let trusted: Vec<_> = keys.iter().map(SecretKey::public).collect();
+        let twice_one = seal(TYPE, b"x", &[&keys[0], &keys[0]]);
+        assert_eq!(open(&twice_one, TYPE, &trusted, 2), Err(EnvelopeError::NotEnough { found: 1, needed: 2 }));
+        let two = countersign(&seal(TYPE, b"x", &[&keys[0]]), &keys[2]).unwrap();
+        let verified = open(&two, TYPE, &trusted, 2).unwrap();
+        assert_eq!(verified.value(), b"x");
+        assert_eq!(verified.signers().len(), 2);
+    }
+
+    #[test]
+    fn a_threshold_of_nothing_is_one() {
+        let none = seal(TYPE, b"x", &[]);
+        assert!(open(&none, TYPE, &[keys()[0].public()], 0).is_err());
+    }
+
+    #[test]
+    fn another_type_payload_or_key_is_refused() {
+        let key = &keys()[0];
+        let sealed = seal(TYPE, b"x", &[key]);
+        let trusted = [key.public()];
+        assert!(matches!(open(&sealed, "other", &trusted, 1), Err(EnvelopeError::WrongType { .. })));
+        let swapped = String::from_utf8(sealed.clone()).unwrap().replace(TYPE, "other");
+        assert!(open(swapped.as_bytes(), "other", &trusted, 1).is_err());
+        assert!(open(&sealed, TYPE, &[keys()[1].public()], 1).is_err());
+        let changed = String::from_utf8(sealed).unwrap().replace(&STANDARD.encode(b"x"), &STANDARD.encode(b"y"));
+        assert!(open(changed.as_bytes(), TYPE, &trusted, 1).is_err());
+    }
+
+    #[test]
+    fn url_safe_base64_and_unknown_fields_are_read() {
+        let key = &keys()[0];
+        let payload = [0xfb, 0xff, 0xfe];
+        let sealed = String::from_utf8(seal(TYPE, &payload, &[key])).unwrap();
+        let relaxed = sealed
+            .replace(&STANDARD.encode(payload), &URL_SAFE.encode(payload))
+            .replacen('{', r#"{"more":1,"#, 1);
+        assert_eq!(open(relaxed.as_bytes(), TYPE, &[key.public()], 1).unwrap().value(), &payload);
+    }
+}

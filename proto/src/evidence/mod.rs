@@ -1,0 +1,120 @@
+//! Evidence: signed records of what an executor saw and did, chained one to the next.
+//!
+//! An in-toto Statement v1 in a DSSE envelope. The envelope's exact bytes are opaque end to end: their SHA-256 is the
+//! record's name, the next record's `previous`, and the log's entry. Only allow-listed typed fields, because write-once
+//! storage cannot be cleaned.
+
+mod chain;
+mod record;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{
+    EVIDENCE_MAX,
+    digest::Digest,
+    dsse::{self, EnvelopeError, Verified},
+    keys::{PublicKey, SecretKey},
+};
+
+pub use chain::{Arrival, ChainState, Head, Link, arrival};
+pub use record::*;
+
+/// DSSE payload type (in-toto attestation framework, envelope.md).
+pub const STATEMENT_PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
+/// in-toto Statement type.
+pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+/// Predicate of every record of this version.
+pub const PREDICATE_TYPE: &str = "urn:orderly:evidence:v1";
+
+/// Why evidence was not believed.
+#[derive(Debug, thiserror::Error)]
+pub enum EvidenceError {
+    /// Not signed by the enrolled evidence key.
+    #[error("evidence is not signed by the enrolled key")]
+    Signature(#[source] EnvelopeError),
+    /// Signed, but not a statement of this version.
+    #[error("evidence {0}")]
+    Malformed(String),
+    /// More than a log entry holds.
+    #[error("evidence must be at most {EVIDENCE_MAX} bytes, has {0}; bulk goes along as attachments")]
+    TooLarge(usize),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Statement {
+    #[serde(rename = "_type")]
+    kind: String,
+    subject: Vec<Subject>,
+    #[serde(rename = "predicateType")]
+    predicate_type: String,
+    predicate: Box<RawValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Subject {
+    name: String,
+    digest: SubjectDigest,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SubjectDigest {
+    sha256: Digest,
+}
+
+/// Signs a record. The subjects are the record itself and, when there is one, the order.
+pub fn seal(record: &Record, evidence_key: &SecretKey) -> Result<Vec<u8>, EvidenceError> {
+    let predicate =
+        serde_json::value::to_raw_value(record).map_err(|e| EvidenceError::Malformed(e.to_string()))?;
+    let mut subject =
+        vec![Subject { name: "record".into(), digest: SubjectDigest { sha256: Digest::of(predicate.get().as_bytes()) } }];
+    if let Some(order) = record.body.order_digest() {
+        subject.push(Subject { name: "order".into(), digest: SubjectDigest { sha256: order } });
+    }
+    let statement = Statement {
+        kind: STATEMENT_TYPE.into(),
+        subject,
+        predicate_type: PREDICATE_TYPE.into(),
+        predicate,
+    };
+    let payload = serde_json::to_vec(&statement).map_err(|e| EvidenceError::Malformed(e.to_string()))?;
+    let envelope = dsse::seal(STATEMENT_PAYLOAD_TYPE, &payload, &[evidence_key]);
+    if envelope.len() > EVIDENCE_MAX {
+        return Err(EvidenceError::TooLarge(envelope.len()));
+    }
+    Ok(envelope)
+}
+
+/// Opens a record signed by `evidence_key` and nobody else.
+pub fn open(envelope: &[u8], evidence_key: &PublicKey) -> Result<Verified<Record>, EvidenceError> {
+    if envelope.len() > EVIDENCE_MAX {
+        return Err(EvidenceError::TooLarge(envelope.len()));
+    }
+    dsse::open(envelope, STATEMENT_PAYLOAD_TYPE, [evidence_key], 1)
+        .map_err(EvidenceError::Signature)?
+        .parse(|bytes| read(&bytes))
+}
+
+/// Reads a record that nobody has vouched for: to learn whose key to check it with, never to act on.
+pub fn peek(envelope: &[u8]) -> Result<Record, EvidenceError> {
+    let envelope = dsse::Envelope::parse(envelope).map_err(EvidenceError::Signature)?;
+    read(envelope.unverified_payload())
+}
+
+fn read(payload: &[u8]) -> Result<Record, EvidenceError> {
+    let malformed = |problem: String| EvidenceError::Malformed(problem);
+    let statement: Statement = serde_json::from_slice(payload).map_err(|e| malformed(e.to_string()))?;
+    if statement.kind != STATEMENT_TYPE || statement.predicate_type != PREDICATE_TYPE {
+        return Err(malformed(format!("must be a {STATEMENT_TYPE} with predicate {PREDICATE_TYPE}")));
+    }
+    let record: Record = serde_json::from_str(statement.predicate.get()).map_err(|e| malformed(e.to_string()))?;
+    let own = Digest::of(statement.predicate.get().as_bytes());
+    let named = |name: &str| statement.subject.iter().find(|s| s.name == name).map(|s| s.digest.sha256);
+    if named("record") != Some(own) {
+        return Err(malformed("subject record must be the digest of the predicate".into()));
+    }
+    if named("order") != record.body.order_digest() {
+        return Err(malformed("subject order must be the digest of the order".into()));
+    }
+    Ok(record)
+}

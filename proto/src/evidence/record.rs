@@ -1,0 +1,291 @@
+//! The predicate: typed, closed, and without any field that could hold what a patient would not want kept.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Link;
+use crate::{
+    digest::Digest,
+    identity::KeyProtection,
+    ids::{ApplianceId, IncidentId, OrderId, RunbookId, TenantId, WatchId},
+    order::Plan,
+    time::Millis,
+};
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Its place in the chain.
+    pub chain: Link,
+    /// Whose it is.
+    pub identity: Identity,
+    /// When, and how the clock stood.
+    pub clock: Clock,
+    /// Newest checkpoint of the tenant's log that this executor had verified.
+    pub checkpoint: Option<CheckpointSeen>,
+    /// How the signing key is kept.
+    pub key_protection: KeyProtection,
+    /// What happened.
+    pub body: Body,
+}
+
+/// Who an executor is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Trust domain.
+    pub organization: String,
+    /// The clinic.
+    pub tenant: TenantId,
+    /// The box.
+    pub appliance: ApplianceId,
+}
+
+/// Time of a record and how far it can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clock {
+    /// The best time at hand: signed server time plus boot-time clock where there is an anchor, else the wall clock.
+    pub at: Millis,
+    /// Which of the two.
+    pub source: ClockSource,
+    /// The wall clock's distance from `at`, in milliseconds.
+    pub wall_offset_ms: i64,
+    /// Certainly past at that moment.
+    pub floor: Millis,
+}
+
+/// Where a record's time comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClockSource {
+    /// A signed time token since boot.
+    Token,
+    /// The machine's own clock; nothing vouches for it.
+    Wall,
+}
+
+/// A checkpoint, by size and root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointSeen {
+    /// Entries of the log.
+    pub size: u64,
+    /// RFC 6962 root.
+    pub root: Digest,
+}
+
+/// What a record is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Body {
+    /// The executor learned who it is: the first record of an incarnation.
+    Enrolment(Enrolment),
+    /// It runs, and this is how it stands; made on its own timer, so that silence is visible.
+    Heartbeat(Heartbeat),
+    /// An order was carried out, or broke off.
+    Execution(Box<Execution>),
+    /// An order was refused by a guardrail.
+    Refusal(Refusal),
+    /// Someone stopped or released all orders at the box.
+    Hold(Hold),
+}
+
+impl Body {
+    /// Digest of the order's payload, when there is one.
+    #[must_use]
+    pub fn order_digest(&self) -> Option<Digest> {
+        match self {
+            Self::Execution(execution) => Some(execution.order.digest),
+            Self::Refusal(refusal) => Some(refusal.order_digest),
+            Self::Enrolment(_) | Self::Heartbeat(_) | Self::Hold(_) => None,
+        }
+    }
+
+    /// One word for lists: `execution`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Enrolment(_) => "enrolment",
+            Self::Heartbeat(_) => "heartbeat",
+            Self::Execution(_) => "execution",
+            Self::Refusal(_) => "refusal",
+            Self::Hold(_) => "hold",
+        }
+    }
+}
+
+/// An incarnation begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolment {
+    /// SHA-256 of the certificate that named it.
+    pub certificate: Digest,
+    /// SHA-256 of the TLS key's SubjectPublicKeyInfo.
+    pub tls_spki: Digest,
+    /// Charter believed at that moment.
+    pub charter_serial: u64,
+    /// Head of the chain of the incarnation before; `None`: unknown, and completeness says so.
+    pub predecessor: Option<Digest>,
+}
+
+/// How an executor stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Heartbeat {
+    /// Newest charter seen.
+    pub charter_serial: u64,
+    /// Catalogue in force.
+    pub catalogue_version: u64,
+    /// Policy in force.
+    pub policy_serial: u64,
+    /// Highest order sequence seen.
+    pub order_high: u64,
+    /// Milliseconds until the next heartbeat is due.
+    pub every_ms: u64,
+    /// Entries of the box's own watch list, by ID and kind.
+    pub watch: BTreeMap<WatchId, String>,
+    /// Why orders are held at the box, when they are: `file`.
+    pub hold: Option<String>,
+    /// Refusals that were only counted since the last heartbeat, because there were too many to sign each.
+    pub refusals_not_signed: u64,
+    /// Version of the program.
+    pub version: String,
+    /// Since this boot, in milliseconds.
+    pub up_ms: u64,
+}
+
+/// What an order was, as evidence keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderFacts {
+    /// SHA-256 of the order's signed payload.
+    pub digest: Digest,
+    /// Its ID.
+    pub id: OrderId,
+    /// Why it was given.
+    pub incident: IncidentId,
+    /// Its sequence.
+    pub sequence: u64,
+    /// Charter it was signed under.
+    pub charter_serial: u64,
+    /// Policy it was cleared under.
+    pub policy_serial: u64,
+    /// The procedure.
+    pub runbook: RunbookId,
+    /// Digest of that procedure.
+    pub runbook_digest: Digest,
+    /// Names to watch-list entries.
+    pub parameters: BTreeMap<String, WatchId>,
+    /// Who chose it.
+    pub plan: Plan,
+    /// Who approved it.
+    pub approvers: Vec<String>,
+}
+
+/// An order carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Execution {
+    /// The order.
+    pub order: OrderFacts,
+    /// 45 CFR citations of the procedure.
+    pub hipaa: Vec<String>,
+    /// Guardrails that passed, in order.
+    pub guardrails: Vec<String>,
+    /// Measured before the first step.
+    pub before: Readings,
+    /// What was done.
+    pub steps: Vec<Step>,
+    /// Measured after the last.
+    pub after: Readings,
+    /// What it came to.
+    pub verdict: Verdict,
+    /// From first step to verdict, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// Named whole numbers, the unit in the name: `bytes`, `age_seconds`. −1 stands for "cannot be read".
+pub type Readings = BTreeMap<String, i64>;
+
+/// One step of an execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// The action, as in the catalogue: `files.prune`.
+    pub action: String,
+    /// How it ended.
+    pub result: StepResult,
+    /// In milliseconds.
+    pub took_ms: u64,
+    /// Counted results, such as `files_removed`.
+    pub counts: Readings,
+    /// SHA-256 of its output, which travels as an attachment when it is kept at all.
+    pub output: Option<Digest>,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepResult {
+    /// Done.
+    Done,
+    /// It could not be done.
+    Failed,
+    /// Over its time; stopped.
+    TimedOut,
+    /// Started before a power cut; nobody knows how far it got.
+    Interrupted,
+}
+
+/// What an execution came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The fault is gone.
+    Repaired,
+    /// Every step was done; the fault is still there.
+    Ineffective,
+    /// A step failed; the fault is still there.
+    Failed,
+    /// Broken off by a power cut or kill; the fault is still there.
+    Interrupted,
+    /// Broken off, and yet the fault is gone.
+    InterruptedRepaired,
+}
+
+impl Verdict {
+    /// Whether the fault is gone.
+    #[must_use]
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::Repaired | Self::InterruptedRepaired)
+    }
+}
+
+/// An order refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// SHA-256 of the payload that claimed to be an order, believed or not.
+    pub order_digest: Digest,
+    /// The order, when its signature held.
+    pub order: Option<OrderFacts>,
+    /// Number of the guardrail, 1 to 12.
+    pub guardrail: u8,
+    /// Its name.
+    pub name: String,
+    /// What was wrong and what would be right. Code-made text; no input is quoted but IDs.
+    pub reason: String,
+}
+
+/// All orders stopped, or released.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    /// Whether orders are held from here on.
+    pub held: bool,
+    /// How: `file`.
+    pub by: String,
+}

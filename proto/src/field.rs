@@ -1,0 +1,50 @@
+//! One error for input that is not what the contract says: it names the field and what would be right.
+
+/// A field that was refused. `Display` reads as one sentence, for a person and for a gRPC status alike.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {problem}")]
+pub struct BadField {
+    /// Path of the field, as the sender knows it: `batch.stream`.
+    pub field: String,
+    /// What is wrong, and what would be right: `must be 16 bytes, has 3`.
+    pub problem: String,
+}
+
+impl BadField {
+    /// Names `field` and says what would be right.
+    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into() }
+    }
+
+    /// The same complaint, seen from one level further out.
+    #[must_use]
+    pub fn within(mut self, outer: &str) -> Self {
+        self.field = format!("{outer}.{}", self.field);
+        self
+    }
+}
+
+impl From<BadField> for tonic::Status {
+    fn from(bad: BadField) -> Self {
+        Self::invalid_argument(bad.to_string())
+    }
+}
+
+/// Exactly `N` bytes, or a complaint about `field`.
+pub fn fixed<const N: usize>(field: &str, bytes: &[u8]) -> Result<[u8; N], BadField> {
+    bytes.try_into().map_err(|_| BadField::new(field, format!("must be {N} bytes, has {}", bytes.len())))
+}
+
+/// Text that is not empty, has at most `max` bytes and no control characters.
+pub fn text(field: &str, value: &str, max: usize) -> Result<String, BadField> {
+    if value.is_empty() {
+        return Err(BadField::new(field, "must not be empty"));
+    }
+    if value.len() > max {
+        return Err(BadField::new(field, format!("must be at most {max} bytes, has {}", value.len())));
+    }
+    if value.chars().any(char::is_control) {
+        return Err(BadField::new(field, "must not contain control characters"));
+    }
+    Ok(value.to_owned())
+}

@@ -1,0 +1,196 @@
+//! Time as an argument: milliseconds, signed time tokens, and what an executor may conclude from them.
+//!
+//! An appliance's own wall clock proves nothing. A token ties the control plane's time to a nonce of this incarnation;
+//! from there on the boot-time clock counts. Without a token since boot nothing is judged expired or fresh.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    charter::Charter,
+    dsse::{self, EnvelopeError},
+    field::BadField,
+    ids::{Incarnation, Nonce},
+    keys::SecretKey,
+};
+
+/// Milliseconds since the Unix epoch, UTC. Prints as RFC 3339; in JSON it is that text too.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Millis(pub i64);
+
+impl Millis {
+    /// Later by `span`, saturating.
+    #[must_use]
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// Earlier by `span`, saturating.
+    #[must_use]
+    pub fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// How long after `earlier` this is; zero when it is not.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(time) => write!(f, "{time:.3}"),
+            Err(_) => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Millis {
+    type Err = BadField;
+    fn from_str(text: &str) -> Result<Self, BadField> {
+        text.parse::<jiff::Timestamp>()
+            .map(|time| Self(time.as_millisecond()))
+            .map_err(|_| BadField::new("time", "must be RFC 3339 in UTC, such as 2026-11-01T00:00:00.000Z"))
+    }
+}
+
+impl TryFrom<String> for Millis {
+    type Error = BadField;
+    fn try_from(text: String) -> Result<Self, BadField> {
+        text.parse()
+    }
+}
+
+impl From<Millis> for String {
+    fn from(time: Millis) -> Self {
+        time.to_string()
+    }
+}
+
+/// DSSE payload type of a time token.
+pub const TIME_TOKEN_TYPE: &str = "application/vnd.orderly.time.v1+json";
+
+/// Server time, tied to the one who asked and to the question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeToken {
+    /// Who asked.
+    pub incarnation: Incarnation,
+    /// The executor's nonce.
+    pub nonce: Nonce,
+    /// The server's clock.
+    pub at: Millis,
+}
+
+impl TimeToken {
+    /// Signs with the order key.
+    #[must_use]
+    pub fn seal(&self, order_key: &SecretKey) -> Vec<u8> {
+        dsse::seal(TIME_TOKEN_TYPE, &serde_json::to_vec(self).expect("plain data serialises"), &[order_key])
+    }
+}
+
+/// Why a time token was not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TimeError {
+    /// Not signed by an order key of the charter.
+    #[error("time token is not signed by an order key of the charter")]
+    Signature(#[source] EnvelopeError),
+    /// Signed, but not a token.
+    #[error("time token: {0}")]
+    Malformed(String),
+    /// For another incarnation.
+    #[error("time token is for another incarnation")]
+    OtherIncarnation,
+    /// Answers a question that this executor did not ask, or asked too long ago.
+    #[error("time token answers no open question; ask again with the newest nonce")]
+    UnknownNonce,
+    /// Before the floor: a server clock that runs backwards, or an old build with a stolen key.
+    #[error("time token says {at}, before the floor {floor}")]
+    BelowFloor {
+        /// What it says.
+        at: Millis,
+        /// The newest time already proven.
+        floor: Millis,
+    },
+}
+
+/// A question that was asked: the nonce, and when on the boot-time clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question {
+    /// The nonce given out.
+    pub nonce: Nonce,
+    /// Boot-time clock at that moment.
+    pub asked: Duration,
+}
+
+/// How old an answer may be: beyond it the round trip would blur the time too much.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(120);
+
+/// What an executor knows about time. Only moves forward.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustedTime {
+    floor: Millis,
+    anchor: Option<(Millis, Duration)>,
+}
+
+impl TrustedTime {
+    /// Starts after boot from the durable floor (at least the build time); there is no anchor yet.
+    #[must_use]
+    pub fn from_floor(floor: Millis) -> Self {
+        Self { floor, anchor: None }
+    }
+
+    /// The newest time that is certainly past.
+    #[must_use]
+    pub fn floor(&self) -> Millis {
+        self.floor
+    }
+
+    /// The time now, given the boot-time clock; `None` until a token anchored it since boot.
+    #[must_use]
+    pub fn now(&self, boot: Duration) -> Option<Millis> {
+        self.anchor.map(|(at, since)| at.plus(boot.saturating_sub(since)))
+    }
+
+    /// Takes a token in answer to `question`. The server read its clock somewhere between question and answer; the
+    /// latest possible moment is assumed, so that nothing expired is taken for fresh.
+    pub fn accept(
+        &mut self,
+        token: &[u8],
+        charter: &Charter,
+        incarnation: Incarnation,
+        question: Question,
+        boot: Duration,
+    ) -> Result<(), TimeError> {
+        let verified =
+            dsse::open(token, TIME_TOKEN_TYPE, &charter.order_keys, 1).map_err(TimeError::Signature)?;
+        let token: TimeToken =
+            serde_json::from_slice(verified.value()).map_err(|e| TimeError::Malformed(e.to_string()))?;
+        if token.incarnation != incarnation {
+            return Err(TimeError::OtherIncarnation);
+        }
+        if token.nonce != question.nonce || boot.saturating_sub(question.asked) > ANSWER_WITHIN {
+            return Err(TimeError::UnknownNonce);
+        }
+        if token.at < self.floor {
+            return Err(TimeError::BelowFloor { at: token.at, floor: self.floor });
+        }
+        let latest = token.at.plus(boot.saturating_sub(question.asked));
+        // Every answer gives an interval that holds the truth; the upper ends may only tighten.
+        let now = self.now(boot).map_or(latest, |known| known.min(latest).max(token.at));
+        self.floor = token.at;
+        self.anchor = Some((now, boot));
+        Ok(())
+    }
+}
