@@ -4,13 +4,23 @@
 //! [`dsse::Verified`] got it from the one verifier in [`dsse`], so forgetting to verify does not compile.
 
 /// Generated from `orderly/v1` and `orderly/local/v1`; `make generate` writes it anew.
-#[expect(missing_docs, clippy::all, reason = "generated code; the .proto files carry the comments")]
+#[expect(
+    missing_docs,
+    clippy::all,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code; the .proto files carry the comments"
+)]
 pub mod pb {
     include!("gen/orderly.v1.rs");
 }
 
 /// Generated: what agent and executor say to each other on the appliance.
-#[expect(missing_docs, clippy::all, reason = "generated code; the .proto files carry the comments")]
+#[expect(
+    missing_docs,
+    clippy::all,
+    reason = "generated code; the .proto files carry the comments"
+)]
 pub mod local {
     include!("gen/orderly.local.v1.rs");
 }
@@ -24,7 +34,7 @@ pub mod field;
 pub mod identity;
 pub mod ids;
 pub mod keys;
-// LOG pub mod log;
+pub mod log;
 pub mod order;
 pub mod sync;
 pub mod time;

@@ -61,7 +61,7 @@ pub struct Describe {}
 pub struct Description {
     #[prost(bytes = "vec", tag = "1")]
     pub incarnation: ::prost::alloc::vec::Vec<u8>,
-    /// "ed25519:<hex>" or "p256:<hex>"
+    /// as proto::keys::PublicKey prints it
     #[prost(string, tag = "2")]
     pub evidence_key: ::prost::alloc::string::String,
     /// "file", "tpm"

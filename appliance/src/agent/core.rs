@@ -1,0 +1,153 @@
+//! The agent without its network: what to look at, what to send, what to do with an answer.
+//!
+//! Synchronous, and without a clock of its own: the shell in [`super::run`] and the simulation drive the same core. The
+//! rule: nothing here is trusted by anyone. What the control plane signed goes to the executor unread, and what the
+//! executor signed goes to the control plane unread; the agent only sees to it that each arrives once.
+//!
+//! ```text
+//!  collect(now) ──> outbox        next_request() ──> [the link] ──> absorb(asked, answer) ──> outbox, executor
+//! ```
+
+mod answer;
+mod look;
+
+use std::sync::Arc;
+
+use proto::{
+    field::BadField,
+    ids::Incarnation,
+    local, pb,
+    sync::{HOLD_MAX_MS, UNPROVEN_MAX},
+};
+
+use super::{
+    executor::{self, AskError},
+    outbox::{Outbox, OutboxError},
+    sources::{log_file::LogFile, metrics::Metrics, readings::Measured},
+};
+use crate::{
+    config::{Config, WatchEntry},
+    world::{Entropy, Executor, draw},
+};
+
+pub use answer::Absorbed;
+pub use look::Collected;
+
+/// The version that the agent reports.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What went wrong with the outbox, the executor, or an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The outbox.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+    /// The executor.
+    #[error(transparent)]
+    Executor(#[from] AskError),
+    /// The executor said something that cannot be.
+    #[error("the executor's description is wrong")]
+    Description(#[source] BadField),
+}
+
+/// A request, and which it was: an answer to an older one may acknowledge, but not move anything back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// What to send.
+    pub request: pb::SyncRequest,
+    turn: u64,
+}
+
+/// The core.
+pub struct AgentCore {
+    outbox: Outbox,
+    executor: Box<dyn Executor>,
+    entropy: Arc<dyn Entropy>,
+    hold_ms: u32,
+    logs: Vec<LogFile>,
+    metrics: Metrics,
+    measured: Measured,
+    /// Counts requests, from anywhere, so that no answer to an earlier life passes for one to this; the newest is open
+    /// until it is absorbed.
+    turn: u64,
+    open: bool,
+    /// Highest sequence that this executor says it was handed.
+    delivered: Option<(Incarnation, u64)>,
+    /// The last move back: (what the server missed, where we went). Not made twice in a row, should it not help.
+    moved_back: Option<(u64, u64)>,
+}
+
+impl AgentCore {
+    /// Puts the parts together; touches nothing.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        outbox: Outbox,
+        executor: Box<dyn Executor>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        let (mut logs, mut metrics) = (Vec::new(), Vec::new());
+        for entry in config.watch.values() {
+            match entry {
+                WatchEntry::Log(log) => logs.push(LogFile::new(log.clone())),
+                WatchEntry::Metric(metric) => metrics.push(metric.clone()),
+                WatchEntry::Directory(_) | WatchEntry::Backup(_) => {}
+            }
+        }
+        Self {
+            outbox,
+            executor,
+            hold_ms: u32::try_from(config.agent.hold.as_millis()).unwrap_or(HOLD_MAX_MS).min(HOLD_MAX_MS),
+            logs,
+            metrics: Metrics::new(metrics),
+            measured: Measured::new(config.watch.values(), config.agent.sample),
+            turn: u64::from_be_bytes(draw(entropy.as_ref())),
+            open: false,
+            delivered: None,
+            moved_back: None,
+            entropy,
+        }
+    }
+
+    /// The next thing to say to the control plane. Freezes a batch when records wait and none is on its way.
+    pub fn next_request(&mut self) -> Result<Asked, AgentError> {
+        let description = executor::describe(self.executor.as_mut())?;
+        let incarnation = incarnation(&description)?;
+        let batch = self.outbox.freeze()?;
+        let handed = self.delivered.filter(|(whose, _)| *whose == incarnation).map_or(0, |(_, high)| high);
+        self.turn = self.turn.wrapping_add(1);
+        self.open = true;
+        let mut unproven = description.unproven;
+        unproven.truncate(UNPROVEN_MAX);
+        let request = pb::SyncRequest {
+            // With a batch there is something to say: that it arrived.
+            hold_ms: if batch.is_some() { 0 } else { self.hold_ms },
+            batch: batch.map(Into::into),
+            incarnation: description.incarnation,
+            nonce: description.nonce,
+            checkpoint_size: description.checkpoint_size,
+            unproven,
+            order_high: description.order_high.max(handed),
+            charter_serial: description.charter_serial,
+            catalogue_version: description.catalogue_version,
+            policy_serial: description.policy_serial,
+            version: VERSION.to_owned(),
+        };
+        Ok(Asked { request, turn: self.turn })
+    }
+
+    /// The outbox, to look at.
+    #[must_use]
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// The executor, to ask for what a renewal needs.
+    pub fn executor(&mut self) -> &mut dyn Executor {
+        self.executor.as_mut()
+    }
+}
+
+fn incarnation(description: &local::Description) -> Result<Incarnation, AgentError> {
+    Incarnation::from_field("incarnation", &description.incarnation).map_err(AgentError::Description)
+}

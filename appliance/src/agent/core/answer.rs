@@ -1,0 +1,113 @@
+//! Absorbing an answer: its acknowledgement to the outbox, everything else to the executor.
+
+use std::time::Duration;
+
+use proto::{ids::Incarnation, local, pb, sync::Ack};
+
+use super::{AgentCore, AgentError, Asked};
+use crate::agent::{
+    executor,
+    outbox::Intake,
+    sources::evidence::{self, Place},
+};
+
+/// What an answer came to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Absorbed {
+    /// Whether the batch of the request was acknowledged.
+    pub acknowledged: bool,
+    /// What became of each order, in order.
+    pub outcomes: Vec<local::Outcome>,
+    /// What the executor did not believe, and what was wrong with the acknowledgement.
+    pub problems: Vec<String>,
+    /// Evidence is sent again from this index on.
+    pub moved_back_to: Option<u64>,
+    /// How long the control plane wants us to wait.
+    pub come_again: Duration,
+    /// Why it withholds orders; empty: it does not.
+    pub quarantine: String,
+}
+
+impl AgentCore {
+    /// Takes the answer to `asked`, which may come late, or twice. After an error the answer is as good as lost: what it
+    /// acknowledged stays acknowledged, all else comes again.
+    pub fn absorb(&mut self, asked: &Asked, response: pb::SyncResponse) -> Result<Absorbed, AgentError> {
+        let newest = self.open && asked.turn == self.turn;
+        self.open &= !newest;
+        let mut absorbed = Absorbed {
+            come_again: Duration::from_millis(response.come_again_ms.into()),
+            quarantine: response.quarantine.clone(),
+            ..Absorbed::default()
+        };
+        match response.ack.clone().map(Ack::try_from).transpose() {
+            Ok(Some(ack)) => absorbed.acknowledged = self.outbox.acknowledge(&ack)?,
+            Ok(None) => {}
+            Err(bad) => absorbed.problems.push(bad.within("ack").to_string()),
+        }
+        let evidence_next = response.evidence_next;
+        self.deliver(asked, response, &mut absorbed)?;
+        if newest {
+            absorbed.moved_back_to = self.resend_evidence(asked, evidence_next)?;
+        }
+        Ok(absorbed)
+    }
+
+    fn deliver(
+        &mut self,
+        asked: &Asked,
+        response: pb::SyncResponse,
+        absorbed: &mut Absorbed,
+    ) -> Result<(), AgentError> {
+        let inclusion =
+            |i: pb::Inclusion| local::Inclusion { sha256: i.sha256, index: i.index, hashes: i.hashes };
+        let deliver = local::Deliver {
+            time_token: response.time_token,
+            charter: response.charter,
+            catalogue: response.catalogue,
+            policy: response.policy,
+            checkpoint: response.checkpoint,
+            consistency: response.consistency,
+            inclusions: response.inclusions.into_iter().map(inclusion).collect(),
+            orders: response.orders,
+        };
+        if deliver == local::Deliver::default() {
+            return Ok(());
+        }
+        let delivered = executor::deliver(self.executor.as_mut(), deliver)?;
+        self.delivered = Some((asked_by(asked)?, delivered.order_high));
+        absorbed.outcomes = delivered.outcomes;
+        absorbed.problems.extend(delivered.problems);
+        Ok(())
+    }
+
+    /// Moves the evidence cursor back when the server misses what the executor still has, and none of it is on its way:
+    /// after the server was restored from a backup, or this outbox was lost and begun anew.
+    fn resend_evidence(&mut self, asked: &Asked, server_next: u64) -> Result<Option<u64>, AgentError> {
+        let incarnation = asked_by(asked)?;
+        let place = Place::read(self.outbox.cursor(evidence::SOURCE)?.as_deref(), incarnation);
+        if server_next >= place.next {
+            self.moved_back = None;
+            return Ok(None);
+        }
+        if self.outbox.has_evidence() {
+            return Ok(None);
+        }
+        let description = executor::describe(self.executor.as_mut())?;
+        let next = server_next.max(description.evidence_first);
+        let helped_not = self.moved_back == Some((server_next, next));
+        let another = asked.request.incarnation != description.incarnation;
+        if another || helped_not || next >= place.next {
+            return Ok(None);
+        }
+        let cursor = Some(Place { incarnation, next }.write());
+        let source = evidence::SOURCE.to_owned();
+        // No record goes with it, so the time does not matter.
+        self.outbox.commit(&Intake { source, cursor, ..Intake::default() }, proto::time::Millis(0))?;
+        self.moved_back = Some((server_next, next));
+        Ok(Some(next))
+    }
+}
+
+fn asked_by(asked: &Asked) -> Result<Incarnation, AgentError> {
+    Incarnation::from_field("incarnation", &asked.request.incarnation).map_err(AgentError::Description)
+}

@@ -1,0 +1,125 @@
+//! Looking: every source once, what it came to into the outbox, the cursor with it.
+
+use proto::{
+    ids::EventId,
+    local,
+    sync::{Event, Phase},
+    time::Millis,
+};
+
+use super::{AgentCore, AgentError, incarnation};
+use crate::{
+    agent::{
+        detect, executor,
+        outbox::Intake,
+        sources::{
+            Observation, Produced,
+            evidence::{self, Place},
+        },
+    },
+    world::draw,
+};
+
+/// The most readings of one event, as the contract has it.
+const READINGS_MAX: usize = 32;
+
+/// What a look at all sources came to.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// New records in the outbox.
+    pub records: usize,
+    /// What went wrong, by source; the others were looked at all the same, and nothing is lost: a cursor moves only
+    /// together with its records.
+    pub problems: Vec<AgentError>,
+}
+
+impl Collected {
+    fn note(&mut self, result: Result<usize, AgentError>) {
+        match result {
+            Ok(records) => self.records += records,
+            Err(problem) => self.problems.push(problem),
+        }
+    }
+}
+
+impl AgentCore {
+    /// Looks at every source, each by itself, so that one that fails hides no other.
+    pub fn collect(&mut self, now: Millis) -> Collected {
+        let mut collected = Collected::default();
+        // First, because what the executor did is the reason to measure again.
+        collected.note(self.collect_evidence(now));
+        let (measured, problems) = self.measured.poll(self.executor.as_mut(), now);
+        collected.problems.extend(problems.into_iter().map(AgentError::from));
+        collected.note(self.take("readings", measured, now));
+        let metrics = self.metrics.poll();
+        collected.note(self.take("metrics", metrics, now));
+        for at in 0..self.logs.len() {
+            collected.note(self.collect_log(at, now));
+        }
+        collected
+    }
+
+    fn collect_log(&mut self, at: usize, now: Millis) -> Result<usize, AgentError> {
+        let name = self.logs[at].name();
+        let cursor = self.outbox.cursor(&name)?;
+        let produced = self.logs[at].poll(cursor.as_deref());
+        self.take(&name, produced, now)
+    }
+
+    /// Takes the evidence that the executor has and the outbox has room for. Gives how many records.
+    pub fn collect_evidence(&mut self, now: Millis) -> Result<usize, AgentError> {
+        let mut place = self.evidence_place()?;
+        let mut taken = 0;
+        loop {
+            let room = u32::try_from(self.outbox.evidence_room()).unwrap_or(u32::MAX);
+            if room == 0 {
+                return Ok(taken);
+            }
+            let most_bytes = room.min(evidence::AT_ONCE);
+            let ask = local::Collect { from: place.next, wait_ms: 0, most_bytes };
+            let collected = executor::collect(self.executor.as_mut(), ask)?;
+            let (after, mut items): (Vec<u64>, Vec<_>) =
+                evidence::items(collected, place.next).into_iter().unzip();
+            items.truncate(self.outbox.evidence_that_fits(&items));
+            let Some(next) = items.len().checked_sub(1).map(|last| after[last]) else { return Ok(taken) };
+            place.next = next;
+            taken += items.len();
+            let source = evidence::SOURCE.to_owned();
+            let intake = Intake { source, cursor: Some(place.write()), items, ..Intake::default() };
+            self.outbox.commit(&intake, now)?;
+            self.measured.nudge();
+        }
+    }
+
+    /// Where the next evidence begins: what to wait for.
+    pub fn evidence_place(&mut self) -> Result<Place, AgentError> {
+        let incarnation = incarnation(&executor::describe(self.executor.as_mut())?)?;
+        Ok(Place::read(self.outbox.cursor(evidence::SOURCE)?.as_deref(), incarnation))
+    }
+
+    fn take(&mut self, source: &str, produced: Produced, now: Millis) -> Result<usize, AgentError> {
+        let mut intake = Intake { source: source.to_owned(), cursor: produced.cursor, ..Intake::default() };
+        for observation in produced.observations {
+            let key = detect::Key { fault: observation.fault, watch: observation.watch.clone() };
+            let before = self.outbox.detector(&key)?;
+            let holds = observation.fault.holds(&observation.readings);
+            let (after, phase) = detect::step(observation.fault, before, holds, now);
+            intake.detectors.push((key, after));
+            intake.items.extend(phase.map(|phase| self.event(observation, phase, now).into()));
+        }
+        self.outbox.commit(&intake, now)?;
+        Ok(intake.items.len())
+    }
+
+    fn event(&self, observation: Observation, phase: Phase, now: Millis) -> Event {
+        Event {
+            id: EventId::new(now, draw(self.entropy.as_ref())),
+            kind: observation.fault.to_string(),
+            watch: observation.watch,
+            phase,
+            at: now,
+            readings: observation.readings.into_iter().take(READINGS_MAX).collect(),
+            note: observation.note,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Freezing and acknowledging: the stream's end as this side knows it.
+
+use prost::{Message as _, encode_length_delimiter};
+use proto::{
+    digest::Digest,
+    ids::StreamId,
+    pb,
+    sync::{Ack, BATCH_MAX, BATCH_RECORDS_MAX, Batch, Gap, Record, StreamState},
+    time::Millis,
+};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+
+use super::{EVIDENCE, Outbox, OutboxError, room::weight, sql, whole};
+
+/// Key of field 1, wire type 2: `Records.record`. A batch is written row by row, never held twice.
+const RECORD_KEY: u8 = 0x0a;
+
+/// Reads who this outbox is, or writes `fresh` as who it will be.
+pub(super) fn stream(db: &Connection, fresh: StreamId) -> Result<StreamId, OutboxError> {
+    db.execute(
+        "INSERT INTO stream (only, id, number, digest) VALUES (1, ?1, 0, ?2) ON CONFLICT DO NOTHING",
+        params![fresh.0, Digest::ZERO.0],
+    )
+    .map_err(sql("begin a stream"))?;
+    db.query_row("SELECT id FROM stream", [], |row| row.get(0).map(StreamId)).map_err(sql("read the stream"))
+}
+
+impl Outbox {
+    /// The last batch that was acknowledged.
+    pub fn acknowledged(&self) -> Result<StreamState, OutboxError> {
+        acknowledged(&self.db).map_err(sql("read the stream"))
+    }
+
+    /// The batch on its way, if any.
+    pub fn frozen(&self) -> Result<Option<Batch>, OutboxError> {
+        let read = |row: &Row<'_>| {
+            Ok(Batch {
+                stream: self.stream,
+                number: whole(row, 0)?,
+                previous: Digest(row.get(1)?),
+                records: row.get(2)?,
+            })
+        };
+        self.db
+            .query_row("SELECT number, previous, records FROM frozen", [], read)
+            .optional()
+            .map_err(sql("read the frozen batch"))
+    }
+
+    /// The batch to send: the one on its way, or the oldest records, frozen now. `None`: nothing waits.
+    pub fn freeze(&mut self) -> Result<Option<Batch>, OutboxError> {
+        if let Some(batch) = self.frozen()? {
+            return Ok(Some(batch));
+        }
+        if !self.has_records() {
+            return Ok(None);
+        }
+        let mut usage = self.usage;
+        let tx = self.db.transaction().map_err(sql("begin"))?;
+        usage.telemetry += freeze(&tx).map_err(sql("freeze a batch"))?;
+        usage.gap = false;
+        tx.commit().map_err(sql("commit"))?;
+        self.usage = usage;
+        self.frozen()
+    }
+
+    /// Forgets the frozen batch if `ack` is for exactly it; anything else deletes nothing. Says whether it was.
+    pub fn acknowledge(&mut self, ack: &Ack) -> Result<bool, OutboxError> {
+        let Some(batch) = self.frozen()?.filter(|batch| ack.matches(batch)) else { return Ok(false) };
+        let mut usage = self.usage;
+        let tx = self.db.transaction().map_err(sql("begin"))?;
+        let (telemetry, evidence) = tx
+            .query_row("DELETE FROM frozen RETURNING telemetry_bytes, evidence_bytes", [], |row| {
+                Ok((whole(row, 0)?, whole(row, 1)?))
+            })
+            .map_err(sql("forget a batch"))?;
+        let changed = tx
+            .execute(
+                "UPDATE stream SET number = ?1, digest = ?2 WHERE number = ?1 - 1",
+                params![batch.number.cast_signed(), ack.digest.0],
+            )
+            .map_err(sql("move the stream on"))?;
+        if changed != 1 {
+            return Err(OutboxError::Damaged(format!("batch {} is not the next of its stream", batch.number)));
+        }
+        usage.telemetry = usage.telemetry.saturating_sub(telemetry);
+        usage.evidence = usage.evidence.saturating_sub(evidence);
+        tx.commit().map_err(sql("commit"))?;
+        self.usage = usage;
+        Ok(true)
+    }
+}
+
+fn acknowledged(db: &Connection) -> rusqlite::Result<StreamState> {
+    db.query_row("SELECT number, digest FROM stream", [], |row| {
+        Ok(StreamState { number: whole(row, 0)?, digest: Digest(row.get(1)?) })
+    })
+}
+
+/// Moves the gap and as many of the oldest records as one batch carries into the frozen row. Gives what the gap weighs,
+/// now that it is a record.
+fn freeze(tx: &Transaction<'_>) -> rusqlite::Result<u64> {
+    let (mut records, mut count, mut last) = (Vec::new(), 0, -1_i64);
+    let (mut telemetry, mut evidence, mut oldest) = (0, 0, i64::MAX);
+    let mut gap_weight = 0;
+    if let Some((gap, first)) = take_gap(tx)? {
+        append(&mut records, &gap);
+        gap_weight = weight(gap.len());
+        telemetry += gap_weight.cast_signed();
+        oldest = first;
+        count += 1;
+    }
+    let mut query = tx.prepare_cached("SELECT sequence, rank, at_ms, bytes FROM record ORDER BY sequence")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let bytes = row.get_ref(3)?.as_blob()?;
+        // Five bytes hold the key and any length below BATCH_MAX.
+        if count == BATCH_RECORDS_MAX || records.len() + bytes.len() + 5 > BATCH_MAX {
+            break;
+        }
+        append(&mut records, bytes);
+        count += 1;
+        last = row.get(0)?;
+        oldest = oldest.min(row.get(2)?);
+        let held = if row.get::<_, u8>(1)? == EVIDENCE { &mut evidence } else { &mut telemetry };
+        *held += weight(bytes.len()).cast_signed();
+    }
+    drop(rows);
+    tx.execute("DELETE FROM record WHERE sequence <= ?1", [last])?;
+    let acknowledged = acknowledged(tx)?;
+    tx.execute(
+        "INSERT INTO frozen (only, number, previous, records, telemetry_bytes, evidence_bytes, oldest_ms)
+         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            (acknowledged.number + 1).cast_signed(),
+            acknowledged.digest.0,
+            records,
+            telemetry,
+            evidence,
+            oldest
+        ],
+    )?;
+    Ok(gap_weight)
+}
+
+fn take_gap(tx: &Transaction<'_>) -> rusqlite::Result<Option<(Vec<u8>, i64)>> {
+    tx.query_row("DELETE FROM gap RETURNING dropped, first_ms, last_ms", [], |row| {
+        let gap = Gap {
+            cause: "buffer-full".to_owned(),
+            dropped: whole(row, 0)?,
+            first: Millis(row.get(1)?),
+            last: Millis(row.get(2)?),
+        };
+        let first = gap.first.0;
+        Ok((pb::Record::from(Record::Gap(gap)).encode_to_vec(), first))
+    })
+    .optional()
+}
+
+fn append(records: &mut Vec<u8>, record: &[u8]) {
+    records.push(RECORD_KEY);
+    encode_length_delimiter(record.len(), records).expect("a vector takes any number of bytes");
+    records.extend_from_slice(record);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn appending_is_packing() {
+        let records: Vec<Record> =
+            [0, 1, 200, 40_000].map(|size| Record::Evidence(vec![b'x'; size])).into_iter().collect();
+        let mut bytes = Vec::new();
+        for record in records.clone() {
+            append(&mut bytes, &pb::Record::from(record).encode_to_vec());
+        }
+        assert_eq!(bytes, proto::sync::pack(records));
+    }
+}

@@ -1,0 +1,177 @@
+//! What a configuration must hold to beyond its types: absolute paths, sane limits, and nothing watched that the box
+//! itself lives on.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::{Backup, Config, Directory, Log, Metric, Repository, WatchEntry};
+
+/// A value that must not be.
+pub(super) struct BadValue {
+    pub(super) key: String,
+    pub(super) value: String,
+    pub(super) allowed: String,
+}
+
+type Checked = Result<(), BadValue>;
+
+fn bad(key: impl Into<String>, value: impl ToString, allowed: impl Into<String>) -> BadValue {
+    BadValue { key: key.into(), value: value.to_string(), allowed: allowed.into() }
+}
+
+pub(super) fn check(config: &Config) -> Checked {
+    address(&config.control_plane.address)?;
+    for (key, path) in own_paths(config) {
+        absolute(key, path)?;
+    }
+    sizes(config)?;
+    for entry in config.watch.values() {
+        match entry {
+            WatchEntry::Directory(entry) => directory(entry, config)?,
+            WatchEntry::Backup(entry) => backup(entry)?,
+            WatchEntry::Log(entry) => log(entry)?,
+            WatchEntry::Metric(entry) => metric(entry)?,
+        }
+    }
+    Ok(())
+}
+
+fn own_paths(config: &Config) -> [(&'static str, &PathBuf); 5] {
+    [
+        ("trust.organization_keys", &config.trust.organization_keys),
+        ("trust.ca", &config.trust.ca),
+        ("paths.state", &config.paths.state),
+        ("paths.socket", &config.paths.socket),
+        ("paths.hold", &config.paths.hold),
+    ]
+}
+
+fn address(address: &str) -> Checked {
+    let wrong = || bad("control_plane.address", format!("{address:?}"), "must be https://host:port and nothing after it");
+    let (host, port) = address.strip_prefix("https://").and_then(|rest| rest.rsplit_once(':')).ok_or_else(wrong)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+    let port_is_good = port.parse::<u16>().is_ok_and(|port| port != 0);
+    if host.is_empty() || !host.chars().all(plain) || !port_is_good { Err(wrong()) } else { Ok(()) }
+}
+
+/// Absolute, and without `.` and `..`: what stands there is what is meant.
+fn absolute(key: &str, path: &Path) -> Checked {
+    let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    let same = path.components().collect::<PathBuf>().as_os_str() == path.as_os_str();
+    if path.is_absolute() && plain && same && path.parent().is_some() {
+        return Ok(());
+    }
+    Err(bad(key, format!("{path:?}"), "must be an absolute path below /, without ., .., doubled or trailing slashes"))
+}
+
+fn sizes(config: &Config) -> Checked {
+    let (agent, executor) = (&config.agent, &config.executor);
+    for (key, value, least) in [
+        ("agent.outbox_max_mb", agent.outbox_max_mb, 1),
+        ("agent.evidence_reserve_mb", agent.evidence_reserve_mb, 0),
+        ("executor.evidence_max_mb", executor.evidence_max_mb, 1),
+    ] {
+        if !(least..=1_048_576).contains(&value) {
+            return Err(bad(key, value, format!("must be {least} to 1048576 MiB")));
+        }
+    }
+    if agent.evidence_reserve_mb >= agent.outbox_max_mb {
+        let allowed = format!("must be less than agent.outbox_max_mb, which is {}", agent.outbox_max_mb);
+        return Err(bad("agent.evidence_reserve_mb", agent.evidence_reserve_mb, allowed));
+    }
+    if agent.hold.as_millis() > u128::from(proto::sync::HOLD_MAX_MS) {
+        return Err(bad("agent.hold_seconds", agent.hold.as_secs_f64(), "must be at most 60"));
+    }
+    if config.limits.orders_per_hour == 0 {
+        return Err(bad("limits.orders_per_hour", 0, "must be at least 1; to stop all orders, create the file paths.hold"));
+    }
+    Ok(())
+}
+
+fn directory(entry: &Directory, config: &Config) -> Checked {
+    let key = |field: &str| format!("watch.directory.{}.{field}", entry.id);
+    absolute(&key("path"), &entry.path)?;
+    if !(1..=i64::MAX as u64).contains(&entry.limit_bytes) {
+        return Err(bad(key("limit_bytes"), entry.limit_bytes, "must be 1 to 9223372036854775807 bytes"));
+    }
+    // Old files are removed from it: it must not hold anything that has to stay.
+    let mut kept: Vec<(String, &Path)> =
+        own_paths(config).into_iter().map(|(key, path)| (key.to_owned(), path.as_path())).collect();
+    for other in config.watch.values() {
+        match other {
+            WatchEntry::Backup(backup) => {
+                if let Repository::Local(path) = &backup.repository {
+                    kept.push((format!("watch.backup.{}.repository", backup.id), path));
+                }
+                if let Some(path) = &backup.password_file {
+                    kept.push((format!("watch.backup.{}.password_file", backup.id), path));
+                }
+            }
+            WatchEntry::Directory(other) if other.id != entry.id => {
+                kept.push((format!("watch.directory.{}.path", other.id), &other.path));
+            }
+            WatchEntry::Directory(_) | WatchEntry::Log(_) | WatchEntry::Metric(_) => {}
+        }
+    }
+    match kept.into_iter().find(|(_, path)| path.starts_with(&entry.path) || entry.path.starts_with(path)) {
+        None => Ok(()),
+        Some((other, path)) => {
+            let allowed = format!("old files are removed from it, so it must lie apart from {other} = {path:?}");
+            Err(bad(key("path"), format!("{:?}", entry.path), allowed))
+        }
+    }
+}
+
+fn backup(entry: &Backup) -> Checked {
+    let key = |field: &str| format!("watch.backup.{}.{field}", entry.id);
+    if let Some(path) = &entry.password_file {
+        absolute(&key("password_file"), path)?;
+    }
+    for (at, source) in entry.sources.iter().enumerate() {
+        absolute(&key(&format!("sources[{at}]")), source)?;
+    }
+    if let Some(unit) = &entry.unit {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b":_.@\\-".contains(&b);
+        let name = unit.strip_suffix(".service").unwrap_or_default();
+        if name.is_empty() || name.starts_with('-') || unit.len() > 255 || !unit.bytes().all(plain) {
+            return Err(bad(key("unit"), format!("{unit:?}"), "must be the name of a systemd unit that ends in .service"));
+        }
+    }
+    match (&entry.repository, &entry.unit) {
+        (Repository::Local(path), _) => absolute(&key("repository"), path)?,
+        (Repository::Remote(location), None) => {
+            let allowed = "must be an absolute path, or have a unit that makes the backup: the executor has no network";
+            return Err(bad(key("repository"), format!("{location:?}"), allowed));
+        }
+        (Repository::Remote(location), Some(_)) => {
+            if let Some(every) = entry.restore_every {
+                let allowed = format!("must not be given: the executor cannot reach {location} to restore from it");
+                return Err(bad(key("restore_every_seconds"), every.as_secs_f64(), allowed));
+            }
+            return Ok(());
+        }
+    }
+    if entry.password_file.is_none() {
+        return Err(bad(key("password_file"), "nothing", "must be given for a repository on this machine"));
+    }
+    if entry.unit.is_none() && entry.sources.is_empty() {
+        return Err(bad(key("sources"), "[]", "must name at least one path to back up"));
+    }
+    Ok(())
+}
+
+fn log(entry: &Log) -> Checked {
+    let key = |field: &str| format!("watch.log.{}.{field}", entry.id);
+    absolute(&key("path"), &entry.path)?;
+    if entry.raise.is_empty() || entry.raise.iter().any(|text| text.is_empty() || text.len() > 200) {
+        let allowed = "must be at least one substring of 1 to 200 bytes";
+        return Err(bad(key("raise"), format!("{:?}", entry.raise), allowed));
+    }
+    Ok(())
+}
+
+fn metric(entry: &Metric) -> Checked {
+    if (0..=100).contains(&entry.above) {
+        return Ok(());
+    }
+    Err(bad(format!("watch.metric.{}.above", entry.id), entry.above, "must be 0 to 100 percent"))
+}

@@ -1,0 +1,254 @@
+//! The one configuration file that agent and executor both read: strict, and every complaint names key, value and what
+//! is allowed.
+//!
+//! The rule: nothing is bound, spawned or written before the configuration is good; and what the box watches, where it
+//! lies and how much is too much stands here and nowhere else, so that no order can name a path of its own.
+
+mod check;
+mod seconds;
+mod user;
+mod watch;
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use proto::ids::WatchId;
+use serde::Deserialize;
+
+pub use self::{
+    user::User,
+    watch::{Backup, Directory, Log, Metric, MetricName, Repository, WatchEntry},
+};
+
+/// Where the configuration lies unless the command line says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/orderly/appliance.toml";
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Whom the agent talks to.
+    pub control_plane: ControlPlane,
+    /// What is pinned.
+    #[serde(default)]
+    pub trust: Trust,
+    /// Where things lie.
+    #[serde(default)]
+    pub paths: Paths,
+    /// The agent's settings.
+    #[serde(default)]
+    pub agent: Agent,
+    /// The executor's settings.
+    #[serde(default)]
+    pub executor: Executor,
+    /// Local policy; it can only tighten.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What is watched, by ID.
+    #[serde(default, deserialize_with = "watch::list")]
+    pub watch: BTreeMap<WatchId, WatchEntry>,
+}
+
+/// `[control_plane]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControlPlane {
+    /// `https://host:port`, as the ticket gave it.
+    pub address: String,
+}
+
+/// `[trust]`: files that the enrolment ticket fills; the pins themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trust {
+    /// The organization's public keys, JSON ([`proto::charter::OrganizationKeys`]).
+    pub organization_keys: PathBuf,
+    /// The certificate authority of the control plane's server certificate, PEM.
+    pub ca: PathBuf,
+}
+
+/// `[paths]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Paths {
+    /// State of both processes; see [`Paths::agent`] and [`Paths::executor`].
+    pub state: PathBuf,
+    /// The executor's socket.
+    pub socket: PathBuf,
+    /// While this file exists no order runs (guardrail 12).
+    pub hold: PathBuf,
+}
+
+/// `[agent]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Agent {
+    /// Who owns the agent's files when root enrols; absent: whoever enrols.
+    pub user: Option<User>,
+    /// Time between two samples of everything watched.
+    #[serde(rename = "sample_seconds", deserialize_with = "seconds::read")]
+    pub sample: Duration,
+    /// The most that the outbox may hold, in MiB.
+    pub outbox_max_mb: u64,
+    /// How much of that only evidence may use, in MiB.
+    pub evidence_reserve_mb: u64,
+    /// How long one exchange may be held open.
+    #[serde(rename = "hold_seconds", deserialize_with = "seconds::read")]
+    pub hold: Duration,
+}
+
+/// `[executor]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Executor {
+    /// Who may connect to the socket, besides the executor's own user.
+    pub agent_user: Option<User>,
+    /// Time between two heartbeats.
+    #[serde(rename = "heartbeat_seconds", deserialize_with = "seconds::read")]
+    pub heartbeat: Duration,
+    /// The most that unproven evidence may hold, in MiB; without room nothing is executed.
+    pub evidence_max_mb: u64,
+    /// Kind of the evidence key when it is made.
+    pub evidence_key: KeyKind,
+}
+
+/// Kind of a signing key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyKind {
+    /// RFC 8032.
+    Ed25519,
+    /// FIPS 186-5, as TPMs do it.
+    P256,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The most executions in an hour.
+    pub orders_per_hour: u32,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self { organization_keys: "/etc/orderly/organization.keys.json".into(), ca: "/etc/orderly/ca.pem".into() }
+    }
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            state: "/var/lib/orderly".into(),
+            socket: "/run/orderly/executor.sock".into(),
+            hold: "/var/lib/orderly/hold".into(),
+        }
+    }
+}
+
+impl Paths {
+    /// The agent's own folder.
+    #[must_use]
+    pub fn agent(&self) -> PathBuf {
+        self.state.join("agent")
+    }
+
+    /// The executor's own folder.
+    #[must_use]
+    pub fn executor(&self) -> PathBuf {
+        self.state.join("executor")
+    }
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self {
+            user: None,
+            sample: Duration::from_secs(15),
+            outbox_max_mb: 64,
+            evidence_reserve_mb: 16,
+            hold: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Executor {
+    fn default() -> Self {
+        Self {
+            agent_user: None,
+            heartbeat: Duration::from_secs(3600),
+            evidence_max_mb: 64,
+            evidence_key: KeyKind::Ed25519,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { orders_per_hour: 20 }
+    }
+}
+
+/// Why a configuration is not used. Exit code 2: starting again does not help.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read configuration {path}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Not TOML, an unknown key, a missing one, or a value of another type; the source shows the line.
+    #[error("configuration {path} is not as it must be")]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// Line, key, value, and what is allowed.
+        #[source]
+        source: toml::de::Error,
+    },
+    /// A value that must not be.
+    #[error("configuration {path}: {key} = {value}: {allowed}")]
+    Value {
+        /// Which file.
+        path: PathBuf,
+        /// Which key: `watch.directory.uploads.path`.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What would be right.
+        allowed: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks the file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads and checks `text`; `path` is for the complaint.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let config: Self =
+            toml::from_str(text).map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })?;
+        check::check(&config).map_err(|bad| ConfigError::Value {
+            path: path.to_owned(),
+            key: bad.key,
+            value: bad.value,
+            allowed: bad.allowed,
+        })?;
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+use super::*;
+
+const FULL: &str = r#"
+[control_plane]
+address = "https://127.0.0.1:8443"
+[trust]
+organization_keys = "/etc/orderly/organization.keys.json"
+ca = "/etc/orderly/ca.pem"
+[paths]
+state = "/var/lib/orderly"
+socket = "/run/orderly/executor.sock"
+hold = "/var/lib/orderly/hold"
+[agent]
+user = "orderly-agent"
+sample_seconds = 0.25
+outbox_max_mb = 64
+evidence_reserve_mb = 16
+hold_seconds = 30
+[executor]
+agent_user = 990
+heartbeat_seconds = 3600
+evidence_max_mb = 64
+evidence_key = "p256"
+[limits]
+orders_per_hour = 20
+[[watch.directory]]
+id = "uploads"
+path = "/srv/uploads"
+limit_bytes = 50_000_000
+keep_newer_than_seconds = 0
+[[watch.backup]]
+id = "records"
+repository = "/srv/backup"
+password_file = "/etc/orderly/restic.password"
+sources = ["/srv/records"]
+max_age_seconds = 86400
+restore_every_seconds = 604800
+[[watch.backup]]
+id = "offsite"
+repository = "rest:https://backup.example/"
+max_age_seconds = 86400
+unit = "restic-records.service"
+[[watch.log]]
+id = "app"
+path = "/var/log/app.log"
+raise = ["ERROR"]
+[[watch.metric]]
+id = "memory"
+metric = "memory-used-percent"
+above = 95
+"#;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("/etc/orderly/appliance.toml"))
+}
+
+/// The complaint as a person sees it, chain and all.
+fn complaint(text: &str) -> String {
+    let error = parse(text).expect_err("must be refused");
+    let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    format!("{error}: {source}")
+}
+
+#[test]
+fn everything_there_is_to_say() {
+    let config = parse(FULL).unwrap();
+    assert_eq!(config.agent.sample, Duration::from_millis(250));
+    assert_eq!(config.executor.agent_user, Some(User::Number(990)));
+    assert_eq!(config.executor.evidence_key, KeyKind::P256);
+    let kinds: Vec<String> = config.watch.values().map(|entry| format!("{} {}", entry.id(), entry.kind())).collect();
+    assert_eq!(kinds, ["app log", "memory metric", "offsite backup", "records backup", "uploads directory"]);
+}
+
+#[test]
+fn an_address_is_enough() {
+    let config = parse("control_plane.address = \"https://control.msp.example:8443\"").unwrap();
+    assert_eq!(config.paths.executor(), Path::new("/var/lib/orderly/executor"));
+    assert!(config.watch.is_empty());
+}
+
+#[test]
+fn every_complaint_names_key_value_and_what_is_allowed() {
+    for (from, to, named) in [
+        ("https://127.0.0.1:8443", "http://127.0.0.1:8443", &["control_plane.address", "http://127", "https://host:port"][..]),
+        ("127.0.0.1:8443", "127.0.0.1", &["control_plane.address", "https://host:port"]),
+        ("state = \"/var/lib/orderly\"", "state = \"orderly\"", &["paths.state", "\"orderly\"", "absolute"]),
+        ("\"/srv/uploads\"", "\"/srv/../etc\"", &["watch.directory.uploads.path", "/srv/../etc", ".."]),
+        ("\"/srv/uploads\"", "\"/srv/uploads/\"", &["watch.directory.uploads.path", "slashes"]),
+        ("\"/srv/uploads\"", "\"/\"", &["watch.directory.uploads.path", "below /"]),
+        ("\"/srv/uploads\"", "\"/var/lib\"", &["watch.directory.uploads.path", "/var/lib", "paths.state"]),
+        ("\"/srv/uploads\"", "\"/var/lib/orderly/agent\"", &["watch.directory.uploads.path", "paths.state"]),
+        ("\"/srv/uploads\"", "\"/srv/backup/data\"", &["watch.directory.uploads.path", "watch.backup.records.repository"]),
+        ("50_000_000", "0", &["watch.directory.uploads.limit_bytes", "0", "must be 1 to"]),
+        ("50_000_000", "-1", &["limit_bytes = -1", "u64"]),
+        ("keep_newer_than_seconds = 0", "keep_newer_than_seconds = -1", &["keep_newer_than_seconds", "-1", "more than 0"]),
+        ("sample_seconds = 0.25", "sample_seconds = 0", &["sample_seconds = 0", "more than 0"]),
+        ("sample_seconds = 0.25", "sample_seconds = \"1\"", &["sample_seconds = \"1\"", "expected f64"]),
+        ("hold_seconds = 30", "hold_seconds = 61", &["agent.hold_seconds", "61", "at most 60"]),
+        ("evidence_reserve_mb = 16", "evidence_reserve_mb = 64", &["agent.evidence_reserve_mb", "64", "less than"]),
+        ("evidence_max_mb = 64", "evidence_max_mb = 0", &["executor.evidence_max_mb", "0", "must be 1 to"]),
+        ("orders_per_hour = 20", "orders_per_hour = 0", &["limits.orders_per_hour", "at least 1"]),
+        ("\"p256\"", "\"rsa\"", &["evidence_key = \"rsa\"", "ed25519"]),
+        ("agent_user = 990", "agent_user = 1.5", &["agent_user = 1.5", "name or number"]),
+        ("\"/srv/backup\"", "\"backup\"", &["watch.backup.records.repository", "\"backup\"", "absolute path"]),
+        ("password_file = \"/etc/orderly/restic.password\"\n", "", &["watch.backup.records.password_file", "must be given"]),
+        ("[\"/srv/records\"]", "[]", &["watch.backup.records.sources", "at least one"]),
+        ("[\"/srv/records\"]", "[\"records\"]", &["watch.backup.records.sources[0]", "absolute"]),
+        ("restic-records.service", "-x; reboot", &["watch.backup.offsite.unit", ".service"]),
+        ("unit = \"restic-records.service\"", "", &["watch.backup.offsite.repository", "rest:https", "unit"]),
+        ("unit = \"restic", "restore_every_seconds = 1\nunit = \"restic", &["watch.backup.offsite.restore_every_seconds"]),
+        ("[\"ERROR\"]", "[\"\"]", &["watch.log.app.raise", "at least one substring"]),
+        ("above = 95", "above = 101", &["watch.metric.memory.above", "101", "0 to 100"]),
+        ("memory-used-percent", "luck", &["metric = \"luck\"", "memory-used-percent"]),
+        ("id = \"memory\"", "id = \"app\"", &["watch.metric.id", "\"app\"", "is also the ID of a log"]),
+        ("id = \"memory\"", "id = \"../app\"", &["../app", "lower-case letters"]),
+        ("[limits]", "[limits]\nshell = true", &["shell", "expected `orders_per_hour`"]),
+        ("[limits]", "[limit]", &["limit", "expected one of"]),
+        ("address = \"https://127.0.0.1:8443\"", "", &["missing field `address`"]),
+    ] {
+        assert!(FULL.contains(from), "{from}");
+        let complaint = complaint(&FULL.replacen(from, to, 1));
+        assert!(complaint.contains("/etc/orderly/appliance.toml"), "{complaint}");
+        for part in named {
+            assert!(complaint.contains(part), "{to}: expected {part:?} in: {complaint}");
+        }
+    }
+}
+
+#[test]
+fn two_watched_directories_lie_apart() {
+    let nested = FULL.to_owned() + "[[watch.directory]]\nid = \"inner\"\npath = \"/srv/uploads/inner\"\nlimit_bytes = 1\n";
+    let complaint = complaint(&nested);
+    assert!(complaint.contains("watch.directory.inner.path") && complaint.contains("watch.directory.uploads.path"), "{complaint}");
+    let beside = FULL.to_owned() + "[[watch.directory]]\nid = \"beside\"\npath = \"/srv/uploads-2\"\nlimit_bytes = 1\n";
+    assert!(parse(&beside).is_ok());
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Config::load(Path::new("/nonexistent/appliance.toml")).unwrap_err();
+    assert_eq!(error.to_string(), "cannot read configuration /nonexistent/appliance.toml");
+}
+
+#[test]
+fn users_by_name_and_number() {
+    assert_eq!(User::Name("root".into()).resolve().unwrap().0, nix::unistd::Uid::from_raw(0));
+    assert_eq!(User::Number(4_000_000).resolve().unwrap().1, nix::unistd::Gid::from_raw(4_000_000));
+    let unknown = User::Name("no-such-user-here".into()).resolve().unwrap_err();
+    assert!(unknown.to_string().contains("no-such-user-here"));
+}

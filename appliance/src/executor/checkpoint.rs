@@ -1,0 +1,191 @@
+//! The executor as a witness of its tenant's log: the newest checkpoint, and proofs that evidence is in it.
+//!
+//! The rule: evidence is let go only by an inclusion proof in a checkpoint that a log key of the charter signed and that
+//! continues the one kept before. A checkpoint that does not is an alarm: orders are held, and people are shown its note.
+
+use proto::{
+    charter::Charter,
+    digest::Digest,
+    field::BadField,
+    ids::TenantId,
+    local,
+    log::{self, Checkpoint, CheckpointError, Hash, SignedCheckpoint, VerifierKey, leaf_hash, verify_inclusion},
+};
+
+use super::{
+    ExecutorCore, ExecutorError, chain_of,
+    store::{Alarm, KeptCheckpoint},
+};
+
+/// The most inclusion proofs of one delivery.
+const INCLUSIONS_MAX: usize = 1_024;
+
+/// Identity of a tenant's log, the first line of its checkpoints: `evidence.<organization>/<tenant>`.
+#[must_use]
+pub fn log_origin(organization: &str, tenant: TenantId) -> String {
+    format!("evidence.{organization}/{tenant}")
+}
+
+/// What a signed checkpoint means, given the one kept.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    /// It is the one kept.
+    Same,
+    /// The first, or a proven continuation.
+    Continues,
+    /// Smaller: from before.
+    Older,
+    /// The same size and another root: two logs, for certain.
+    Fork,
+    /// Larger, but the proof is missing or wrong.
+    Unproven(CheckpointError),
+}
+
+fn judge(kept: Option<&Checkpoint>, offered: &Checkpoint, proof: &[Hash]) -> Standing {
+    match kept {
+        None => Standing::Continues,
+        Some(kept) if offered.size < kept.size => Standing::Older,
+        Some(kept) if offered.size == kept.size && offered.root == kept.root => Standing::Same,
+        Some(kept) if offered.size == kept.size => Standing::Fork,
+        Some(kept) => match offered.verify_continues(kept, proof) {
+            Ok(()) => Standing::Continues,
+            Err(refused) => Standing::Unproven(refused),
+        },
+    }
+}
+
+fn open(note: &[u8], charter: &Charter, origin: &str) -> Result<SignedCheckpoint, BadField> {
+    let bad = |error: &dyn std::error::Error| BadField::new("checkpoint", chain_of(error));
+    let keys: Vec<VerifierKey> = charter
+        .log_keys
+        .iter()
+        .map(|key| VerifierKey::new(origin, key).map_err(|e| bad(&e)))
+        .collect::<Result<_, _>>()?;
+    SignedCheckpoint::open(note, &keys).map_err(|e| bad(&e))
+}
+
+/// Kept records that `inclusions` prove to be in a log of that head.
+fn proven(
+    core: &ExecutorCore,
+    head: log::Head,
+    inclusions: &[local::Inclusion],
+) -> Result<(Vec<Digest>, Vec<String>), ExecutorError> {
+    let (mut proven, mut problems) = (Vec::new(), Vec::new());
+    if inclusions.len() > INCLUSIONS_MAX {
+        problems.push(format!("inclusions must be at most {INCLUSIONS_MAX}, are {}", inclusions.len()));
+    }
+    for (at, inclusion) in inclusions.iter().take(INCLUSIONS_MAX).enumerate() {
+        let within = |bad: BadField| bad.within(&format!("inclusions[{at}]")).to_string();
+        let (digest, hashes) = match (Digest::from_field("sha256", &inclusion.sha256), hashes(&inclusion.hashes)) {
+            (Ok(digest), Ok(hashes)) => (digest, hashes),
+            (Err(bad), _) | (_, Err(bad)) => {
+                problems.push(within(bad));
+                continue;
+            }
+        };
+        // A record that is not here was let go before: proven again, nothing to do.
+        let Some(envelope) = core.store.view().evidence_by_digest(digest)? else { continue };
+        match verify_inclusion(leaf_hash(&envelope), inclusion.index, head.size, &hashes, head.root) {
+            Ok(()) => proven.push(digest),
+            Err(wrong) => problems.push(within(BadField::new("hashes", chain_of(&wrong)))),
+        }
+    }
+    Ok((proven, problems))
+}
+
+fn hashes(raw: &[Vec<u8>]) -> Result<Vec<Hash>, BadField> {
+    raw.iter().enumerate().map(|(at, bytes)| Hash::from_field(&format!("hashes[{at}]"), bytes)).collect()
+}
+
+impl ExecutorCore {
+    /// Takes a checkpoint with its proofs; gives what was wrong with single ones.
+    pub(super) fn take_checkpoint(
+        &mut self,
+        note: &[u8],
+        consistency: &[Vec<u8>],
+        inclusions: &[local::Inclusion],
+    ) -> Result<Vec<String>, ExecutorError> {
+        let (Some(identity), Some(charter)) = (&self.identity, self.trust.charter()) else {
+            return Err(BadField::new("checkpoint", "cannot be judged: this executor is not enrolled").into());
+        };
+        let origin = log_origin(&identity.organization, identity.tenant);
+        let offered = open(note, charter, &origin)?;
+        let proof = hashes(consistency).map_err(|bad| bad.within("consistency"))?;
+        let kept = self.store.view().checkpoint()?.map(|kept| Checkpoint::new(&origin, kept.head));
+        let size = offered.checkpoint().size;
+        match judge(kept.as_ref(), offered.checkpoint(), &proof) {
+            Standing::Same | Standing::Continues => {}
+            Standing::Older => {
+                let kept = kept.map_or(0, |kept| kept.size);
+                return Err(BadField::new("checkpoint", format!("of size {size} is older than the one kept, of size {kept}")).into());
+            }
+            Standing::Fork => {
+                self.raise_alarm(&offered, true)?;
+                return Err(BadField::new("checkpoint", format!("of size {size} contradicts the one kept: a fork")).into());
+            }
+            Standing::Unproven(refused) => {
+                self.raise_alarm(&offered, false)?;
+                return Err(BadField::new("consistency", chain_of(&refused)).into());
+            }
+        }
+        let head = offered.checkpoint().head();
+        let (proven, problems) = proven(self, head, inclusions)?;
+        let times = self.time.durable();
+        // A missing proof is made good only by one that covers what was shown without it.
+        let made_good = self.store.view().alarm()?.is_some_and(|alarm| !alarm.fork && alarm.size <= size);
+        self.store.write(|tx| {
+            tx.keep_checkpoint(&KeptCheckpoint { head, note: offered.note().to_owned() })?;
+            if made_good {
+                tx.drop_alarm()?;
+            }
+            for digest in &proven {
+                tx.drop_evidence(*digest)?;
+            }
+            tx.keep_times(&times).map_err(ExecutorError::from)
+        })?;
+        Ok(problems)
+    }
+
+    fn raise_alarm(&mut self, offered: &SignedCheckpoint, fork: bool) -> Result<(), ExecutorError> {
+        let alarm = Alarm { fork, size: offered.checkpoint().size, note: offered.note().to_owned() };
+        tracing::error!(
+            checkpoint.size = alarm.size,
+            fork,
+            "a signed checkpoint of size {} does not continue the one kept; orders are held",
+            alarm.size
+        );
+        self.store.write(|tx| tx.keep_alarm(&alarm).map_err(ExecutorError::from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::log::{Head, MemoryTiles, append, prove_consistency};
+
+    use super::*;
+
+    fn log_of(name: &str, size: u64) -> (MemoryTiles, Checkpoint) {
+        let leaves: Vec<Hash> = (0..size).map(|n| leaf_hash(format!("{name} {n}").as_bytes())).collect();
+        let mut tiles = MemoryTiles::default();
+        let appended = append(&tiles, Head::EMPTY, &leaves).unwrap();
+        let head = appended.head;
+        tiles.write(appended.writes);
+        (tiles, Checkpoint::new("evidence.msp.example/t", head))
+    }
+
+    #[test]
+    fn standings() {
+        let (_, three) = log_of("a", 3);
+        let (tiles, five) = log_of("a", 5);
+        let (_, other_three) = log_of("b", 3);
+        let (_, other_five) = log_of("b", 5);
+        let proof = prove_consistency(&tiles, 3, 5).unwrap();
+        assert_eq!(judge(None, &three, &[]), Standing::Continues);
+        assert_eq!(judge(Some(&three), &three, &[]), Standing::Same);
+        assert_eq!(judge(Some(&three), &five, &proof), Standing::Continues);
+        assert_eq!(judge(Some(&five), &three, &proof), Standing::Older);
+        assert_eq!(judge(Some(&three), &other_three, &[]), Standing::Fork);
+        assert!(matches!(judge(Some(&three), &other_five, &proof), Standing::Unproven(_)));
+        assert!(matches!(judge(Some(&three), &five, &[]), Standing::Unproven(_)));
+    }
+}

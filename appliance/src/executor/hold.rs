@@ -1,0 +1,77 @@
+//! Why no order may run at this box: somebody's file, a log that does not continue itself, or no room for evidence.
+
+use proto::evidence::{Body, Hold};
+
+use super::{ExecutorCore, ExecutorError, store::StoreError};
+
+/// Room that must be left for each order that is not over: the largest record.
+const ROOM_PER_ORDER: u64 = proto::EVIDENCE_MAX as u64;
+/// Room that orders never use: for heartbeats, holds and refusals.
+const ROOM_FOR_THE_REST: u64 = 256 * 1024;
+
+/// A reason, for guardrail 12 in a word and for people in a sentence.
+pub(super) struct Why {
+    /// For evidence and the guardrail.
+    pub(super) word: String,
+    /// For `status`.
+    pub(super) sentence: String,
+}
+
+impl Why {
+    fn new(word: &str, sentence: impl Into<String>) -> Self {
+        Self { word: word.to_owned(), sentence: sentence.into() }
+    }
+}
+
+impl ExecutorCore {
+    /// Why orders are held at the box itself, whether somebody did it or the log's state demands it.
+    fn held_by_somebody(&self) -> Result<Option<Why>, StoreError> {
+        if let Some(by) = self.host.held() {
+            return Ok(Some(Why::new(&by, format!("orders are held at the box by {by}"))));
+        }
+        Ok(self.store.view().alarm()?.map(|alarm| {
+            let kept = if alarm.fork { "contradicts" } else { "was not shown to continue" };
+            let sentence = format!("a signed checkpoint of size {} {kept} the one this box has verified", alarm.size);
+            Why::new(if alarm.fork { "log-fork" } else { "log-unproven" }, sentence)
+        }))
+    }
+
+    /// Why no further order may run.
+    pub(super) fn held(&self) -> Result<Option<Why>, StoreError> {
+        if let Some(why) = self.held_by_somebody()? {
+            return Ok(Some(why));
+        }
+        if self.unfinished.is_some() {
+            return Ok(Some(Why::new("evidence-unwritten", "the evidence of the last order could not be written yet")));
+        }
+        let view = self.store.view();
+        let needed = ROOM_FOR_THE_REST + ROOM_PER_ORDER * (view.pending()? + 1);
+        if view.evidence_bytes()? + needed > self.settings.evidence_max {
+            let sentence = "no room for evidence until the control plane has proven what waits here";
+            return Ok(Some(Why::new("evidence-full", sentence)));
+        }
+        Ok(None)
+    }
+
+    /// Whether a record that nobody waits for may still be kept.
+    pub(super) fn has_room(&self, share: u64) -> Result<bool, StoreError> {
+        Ok(self.store.view().evidence_bytes()? < self.settings.evidence_max / share)
+    }
+
+    /// Makes it evidence when orders were held or released at the box since the last time.
+    pub(super) fn note_hold(&mut self) -> Result<bool, ExecutorError> {
+        let Some(identity) = self.identity.clone() else { return Ok(false) };
+        let now = self.held_by_somebody()?.map(|why| why.word);
+        let before = self.store.view().state()?.and_then(|state| state.held);
+        if now == before || !self.has_room(1)? {
+            return Ok(false);
+        }
+        let sealer = self.sealer(identity);
+        let by = now.clone().or(before).unwrap_or_default();
+        self.store.write(|tx| {
+            sealer.append(tx, Body::Hold(Hold { held: now.is_some(), by }))?;
+            tx.keep_held(now.as_deref()).map_err(ExecutorError::from)
+        })?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,110 @@
+//! Readings of the watch list: what the host is asked, and what was asked a moment ago.
+//!
+//! The rule: whatever an order is decided on is measured now. The agent's frequent questions may be answered from the
+//! last reading, for two hundred times as long as it took, so that watching never costs more than half a percent.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::Duration,
+};
+
+use proto::{evidence::Readings, field::BadField, ids::WatchId, local};
+use runbooks::WatchKind;
+
+use super::{ExecutorCore, ExecutorError, store::StoreError};
+use crate::{
+    config::WatchEntry,
+    world::{Clock, Host, HostFacts},
+};
+
+const REUSE: u32 = 200;
+
+/// Readings taken lately.
+#[derive(Default)]
+pub(super) struct Recent(BTreeMap<WatchId, Taken>);
+
+/// A reading, when it was taken (boot-time clock) and how long that took.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    id: WatchId,
+    readings: Readings,
+    at: Duration,
+    took: Duration,
+}
+
+/// An entry, and what the host must know to work on it.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) entry: WatchEntry,
+    pub(super) facts: HostFacts,
+}
+
+/// One measurement to be taken.
+pub struct Measurement {
+    id: WatchId,
+    host: Arc<dyn Host>,
+    clock: Arc<dyn Clock>,
+    target: Target,
+    recent: Option<Taken>,
+}
+
+impl Measurement {
+    /// Takes it; may take its time.
+    #[must_use]
+    pub fn take(self) -> Taken {
+        if let Some(recent) = self.recent {
+            return recent;
+        }
+        let at = self.clock.boot();
+        let readings = self.host.measure(&self.target.entry, &self.target.facts);
+        Taken { id: self.id, readings, at, took: self.clock.boot().saturating_sub(at) }
+    }
+}
+
+impl Taken {
+    /// For the local protocol.
+    #[must_use]
+    pub fn answer(&self) -> local::Measured {
+        let reading = |(name, value): (&String, &i64)| local::Reading { name: name.clone(), value: *value };
+        local::Measured { readings: self.readings.iter().map(reading).collect() }
+    }
+}
+
+impl ExecutorCore {
+    /// What the host must know of an entry.
+    pub(super) fn target(&self, id: &WatchId) -> Result<Option<Target>, StoreError> {
+        let Some(entry) = self.settings.watch.get(id) else { return Ok(None) };
+        let proven = self.store.view().restore_proven(id)?;
+        let facts = HostFacts {
+            now: self.time.best(),
+            restore_proven: proven.map(|proven| self.time.active().saturating_sub(proven)),
+        };
+        Ok(Some(Target { entry: entry.clone(), facts }))
+    }
+
+    pub(super) fn measurement_of(&self, id: &WatchId) -> Result<Measurement, ExecutorError> {
+        let Some(target) = self.target(id)? else {
+            return Err(BadField::new("watch", format!("{id} is not on this box's watch list")).into());
+        };
+        match target.entry.kind() {
+            WatchKind::Directory | WatchKind::Backup => {}
+            kind @ (WatchKind::Log | WatchKind::Metric) => {
+                return Err(BadField::new("watch", format!("{id} is a {kind}; the agent reads that itself")).into());
+            }
+        }
+        let boot = self.time.boot();
+        let recent = self.recent.0.get(id).filter(|taken| boot < taken.at + taken.took * REUSE).cloned();
+        Ok(Measurement { id: id.clone(), host: self.host.clone(), clock: self.world.clock.clone(), target, recent })
+    }
+
+    /// Remembers a reading for the next question.
+    pub fn remember(&mut self, taken: &Taken) {
+        self.recent.0.insert(taken.id.clone(), taken.clone());
+    }
+
+    /// Forgets readings: something was done to what they were taken of.
+    pub(super) fn forget_readings(&mut self) {
+        self.recent.0.clear();
+    }
+}

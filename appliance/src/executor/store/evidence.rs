@@ -1,0 +1,118 @@
+//! Evidence that waits for the proof of its inclusion, and the count of refusals.
+
+use std::time::Duration;
+
+use proto::digest::Digest;
+use rusqlite::{OptionalExtension as _, named_params};
+
+use super::{StoreError, View, Write, bits, millis, sql};
+
+/// A kept record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its place in the chain.
+    pub index: u64,
+    /// The envelope's bytes.
+    pub envelope: Vec<u8>,
+}
+
+impl View<'_> {
+    /// Oldest index still kept.
+    pub fn evidence_first(&self) -> Result<Option<u64>, StoreError> {
+        self.0
+            .query_row("SELECT min(idx) FROM evidence", [], |row| row.get::<_, Option<i64>>(0))
+            .map(|first| first.map(i64::cast_unsigned))
+            .map_err(sql("find the oldest evidence"))
+    }
+
+    /// Bytes of all that is kept.
+    pub fn evidence_bytes(&self) -> Result<u64, StoreError> {
+        self.0
+            .query_row("SELECT coalesce(sum(bytes), 0) FROM evidence", [], |row| row.get::<_, i64>(0))
+            .map(i64::cast_unsigned)
+            .map_err(sql("sum up the evidence"))
+    }
+
+    /// Digests of kept records, oldest first.
+    pub fn unproven(&self, most: usize) -> Result<Vec<Digest>, StoreError> {
+        let read = || -> rusqlite::Result<Vec<Digest>> {
+            self.0
+                .prepare_cached("SELECT digest FROM evidence ORDER BY idx LIMIT ?1")?
+                .query_map([i64::try_from(most).unwrap_or(i64::MAX)], |row| row.get(0).map(Digest))?
+                .collect()
+        };
+        read().map_err(sql("list the evidence"))
+    }
+
+    /// Records from an index on, oldest first: at least one if there is one, then as many as fit into `most_bytes`.
+    pub fn evidence_from(&self, from: u64, most_bytes: u64) -> Result<Vec<Kept>, StoreError> {
+        let read = || -> rusqlite::Result<Vec<Kept>> {
+            let mut query =
+                self.0.prepare_cached("SELECT idx, envelope FROM evidence WHERE idx >= ?1 ORDER BY idx")?;
+            let mut rows = query.query([bits(from)])?;
+            let (mut kept, mut bytes) = (Vec::new(), 0u64);
+            while let Some(row) = rows.next()? {
+                let record = Kept { index: row.get::<_, i64>(0)?.cast_unsigned(), envelope: row.get(1)? };
+                bytes = bytes.saturating_add(record.envelope.len() as u64);
+                if !kept.is_empty() && bytes > most_bytes {
+                    break;
+                }
+                kept.push(record);
+            }
+            Ok(kept)
+        };
+        // What nobody can have asked for is beyond every row.
+        if from > i64::MAX as u64 { Ok(Vec::new()) } else { read().map_err(sql("read evidence")) }
+    }
+
+    /// The envelope of a kept record.
+    pub fn evidence_by_digest(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0
+            .query_row("SELECT envelope FROM evidence WHERE digest = ?1", [digest.0], |row| row.get(0))
+            .optional()
+            .map_err(sql("find evidence"))
+    }
+
+    /// Refusals signed since that active time.
+    pub fn refusals_since(&self, active: Duration) -> Result<u64, StoreError> {
+        self.0
+            .query_row("SELECT count(*) FROM refusal WHERE active > ?1", [millis(active)], |row| row.get::<_, i64>(0))
+            .map(i64::cast_unsigned)
+            .map_err(sql("count refusals"))
+    }
+}
+
+impl Write<'_> {
+    /// Keeps a record.
+    pub fn keep_evidence(&self, index: u64, digest: Digest, envelope: &[u8]) -> Result<(), StoreError> {
+        self.0
+            .0
+            .execute(
+                "INSERT INTO evidence (idx, digest, bytes, envelope) VALUES (:index, :digest, :bytes, :envelope)",
+                named_params! {
+                    ":index": bits(index), ":digest": digest.0,
+                    ":bytes": i64::try_from(envelope.len()).unwrap_or(i64::MAX), ":envelope": envelope,
+                },
+            )
+            .map(|_| ())
+            .map_err(sql("keep evidence"))
+    }
+
+    /// Lets go of a record whose inclusion was proven.
+    pub fn drop_evidence(&self, digest: Digest) -> Result<(), StoreError> {
+        self.0
+            .0
+            .execute("DELETE FROM evidence WHERE digest = ?1", [digest.0])
+            .map(|_| ())
+            .map_err(sql("let go of proven evidence"))
+    }
+
+    /// Counts a signed refusal, and forgets those from before `since`.
+    pub fn keep_refusal(&self, active: Duration, since: Duration) -> Result<(), StoreError> {
+        let write = || {
+            self.0.0.execute("DELETE FROM refusal WHERE active <= ?1", [millis(since)])?;
+            self.0.0.execute("INSERT INTO refusal (active) VALUES (?1)", [millis(active)])
+        };
+        write().map(|_| ()).map_err(sql("count a signed refusal"))
+    }
+}

@@ -1,0 +1,226 @@
+//! Time as the executor knows it: trusted time from signed tokens, and its own active time for cooldowns.
+//!
+//! The rule: what nobody vouched for counts for nothing. Active time is the time that this executor was up, by the
+//! boot-time clock, summed up durably. Time in between counts only where both of its ends were trusted; and once a
+//! session has its anchor, no token makes active time jump.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use proto::{
+    charter::Charter,
+    dsse::Envelope,
+    evidence::{self, ClockSource},
+    ids::{Incarnation, Nonce},
+    time::{Millis, Question, TimeError, TimeToken, TrustedTime},
+};
+
+use super::store::Times;
+use crate::world::{Clock, World, draw};
+
+/// How many questions may be open at once.
+const QUESTIONS: usize = 16;
+
+/// Both kinds of time, since this executor was opened.
+pub(super) struct Time {
+    clock: Arc<dyn Clock>,
+    /// Boot-time clock when it was opened.
+    opened: Duration,
+    /// Active time at that moment, and what was found out later to have passed before it.
+    base: Duration,
+    mark: Option<(Duration, Millis)>,
+    trusted: TrustedTime,
+    questions: VecDeque<Question>,
+}
+
+impl Time {
+    /// Goes on from what is durable. `build`: this program did not exist before.
+    pub(super) fn resume(clock: Arc<dyn Clock>, durable: &Times, build: Millis) -> Self {
+        Self {
+            opened: clock.boot(),
+            clock,
+            base: durable.active,
+            mark: durable.mark,
+            trusted: TrustedTime::from_floor(durable.floor.max(build)),
+            questions: VecDeque::new(),
+        }
+    }
+
+    /// Boot-time clock.
+    pub(super) fn boot(&self) -> Duration {
+        self.clock.boot()
+    }
+
+    /// Time since it was opened.
+    pub(super) fn session(&self) -> Duration {
+        self.clock.boot().saturating_sub(self.opened)
+    }
+
+    /// Active time: what cooldowns and budgets count.
+    pub(super) fn active(&self) -> Duration {
+        self.base + self.session()
+    }
+
+    /// Trusted time; `None` without a token since it was opened.
+    pub(super) fn now(&self) -> Option<Millis> {
+        self.trusted.now(self.clock.boot())
+    }
+
+    /// The best time at hand, for measurements and for people.
+    pub(super) fn best(&self) -> Millis {
+        self.now().unwrap_or_else(|| self.clock.wall())
+    }
+
+    /// How the clock stands, for a record.
+    pub(super) fn stamp(&self) -> evidence::Clock {
+        let (wall, trusted) = (self.clock.wall(), self.now());
+        let at = trusted.unwrap_or(wall);
+        evidence::Clock {
+            at,
+            source: if trusted.is_some() { ClockSource::Token } else { ClockSource::Wall },
+            wall_offset_ms: wall.0.saturating_sub(at.0),
+            floor: self.trusted.floor(),
+        }
+    }
+
+    /// What must become durable.
+    pub(super) fn durable(&self) -> Times {
+        let active = self.active();
+        let mark = self.now().map(|trusted| (active, trusted)).or(self.mark);
+        Times { floor: self.trusted.floor(), active, mark }
+    }
+
+    /// A new question, for the next token.
+    pub(super) fn ask(&mut self, world: &World) -> Nonce {
+        let nonce = Nonce(draw(&*world.entropy));
+        if self.questions.len() == QUESTIONS {
+            self.questions.pop_front();
+        }
+        self.questions.push_back(Question { nonce, asked: self.clock.boot() });
+        nonce
+    }
+
+    /// Takes a token in answer to one of the open questions.
+    pub(super) fn accept(&mut self, token: &[u8], charter: &Charter, incarnation: Incarnation) -> Result<(), TimeError> {
+        // Which question it answers is read before it is believed; `accept` believes only what is signed.
+        let parsed = Envelope::parse(token).map_err(TimeError::Signature)?;
+        let claimed: TimeToken = serde_json::from_slice(parsed.unverified_payload())
+            .map_err(|e| TimeError::Malformed(e.to_string()))?;
+        let asked = self.questions.iter().position(|question| question.nonce == claimed.nonce);
+        let at = asked.ok_or(TimeError::UnknownNonce)?;
+        let boot = self.clock.boot();
+        let first = self.trusted.now(boot).is_none();
+        self.trusted.accept(token, charter, incarnation, self.questions[at], boot)?;
+        self.questions.remove(at);
+        if let (true, Some((active, trusted)), Some(now)) = (first, self.mark, self.trusted.now(boot)) {
+            let counted = self.active().saturating_sub(active);
+            self.base += now.since(trusted).saturating_sub(counted);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use proto::keys::SecretKey;
+
+    use super::*;
+    use crate::{clock::SystemEntropy, executor::testing};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    struct Hands(Mutex<(Millis, Duration)>);
+
+    impl Clock for Hands {
+        fn wall(&self) -> Millis {
+            self.0.lock().unwrap().0
+        }
+        fn boot(&self) -> Duration {
+            self.0.lock().unwrap().1
+        }
+    }
+
+    impl Hands {
+        fn pass(&self, span: Duration) {
+            let mut hands = self.0.lock().unwrap();
+            *hands = (hands.0.plus(span), hands.1 + span);
+        }
+    }
+
+    fn world() -> (Arc<Hands>, World) {
+        let hands = Arc::new(Hands(Mutex::new((Millis(5_000), 100 * SECOND))));
+        (hands.clone(), World { clock: hands, entropy: Arc::new(SystemEntropy) })
+    }
+
+    fn new_box() -> Times {
+        Times { floor: Millis(0), active: Duration::ZERO, mark: None }
+    }
+
+    fn answer(time: &mut Time, world: &World, at: Millis) -> Result<(), TimeError> {
+        let (key, incarnation) = (SecretKey::ed25519([1; 32]), Incarnation([9; 16]));
+        let nonce = time.ask(world);
+        let token = TimeToken { incarnation, nonce, at }.seal(&key);
+        time.accept(&token, &testing::charter_for_order_key(&key), incarnation)
+    }
+
+    #[test]
+    fn active_time_is_up_time_summed_over_sessions() {
+        let (hands, world) = world();
+        let first = Time::resume(world.clock.clone(), &new_box(), Millis(0));
+        hands.pass(10 * SECOND);
+        assert_eq!(first.active(), 10 * SECOND);
+        let durable = first.durable();
+        hands.pass(1_000 * SECOND);
+        let second = Time::resume(world.clock.clone(), &durable, Millis(0));
+        assert_eq!(second.active(), 10 * SECOND, "nobody vouches for the time in between");
+        assert_eq!(second.now(), None);
+        assert_eq!(second.stamp().source, ClockSource::Wall);
+    }
+
+    #[test]
+    fn time_in_between_counts_where_both_ends_were_trusted() {
+        let (hands, world) = world();
+        let mut first = Time::resume(world.clock.clone(), &new_box(), Millis(0));
+        answer(&mut first, &world, Millis(1_000_000)).unwrap();
+        hands.pass(10 * SECOND);
+        let durable = first.durable();
+        let mut second = Time::resume(world.clock.clone(), &durable, Millis(0));
+        hands.pass(5 * SECOND);
+        answer(&mut second, &world, Millis(1_000_000).plus(500 * SECOND)).unwrap();
+        assert_eq!(second.active(), 500 * SECOND);
+    }
+
+    #[test]
+    fn a_later_token_makes_no_time_pass() {
+        let (hands, world) = world();
+        let mut time = Time::resume(world.clock.clone(), &new_box(), Millis(0));
+        answer(&mut time, &world, Millis(1_000_000)).unwrap();
+        hands.pass(SECOND);
+        answer(&mut time, &world, Millis(1_000_000).plus(86_400 * SECOND)).unwrap();
+        assert_eq!(time.active(), SECOND);
+    }
+
+    #[test]
+    fn a_token_answers_one_question_of_the_last_few() {
+        let (_, world) = world();
+        let mut time = Time::resume(world.clock.clone(), &new_box(), Millis(0));
+        let (key, incarnation) = (SecretKey::ed25519([1; 32]), Incarnation([9; 16]));
+        let charter = testing::charter_for_order_key(&key);
+        let token = |nonce| TimeToken { incarnation, nonce, at: Millis(7) }.seal(&key);
+        let forgotten = time.ask(&world);
+        let asked: Vec<Nonce> = (0..QUESTIONS).map(|_| time.ask(&world)).collect();
+        assert_eq!(time.accept(&token(forgotten), &charter, incarnation), Err(TimeError::UnknownNonce));
+        assert_eq!(time.accept(&token(Nonce([0; 16])), &charter, incarnation), Err(TimeError::UnknownNonce));
+        time.accept(&token(asked[3]), &charter, incarnation).unwrap();
+        assert_eq!(time.accept(&token(asked[3]), &charter, incarnation), Err(TimeError::UnknownNonce));
+        assert_eq!((time.now(), time.durable().floor), (Some(Millis(7)), Millis(7)));
+    }
+
+    #[test]
+    fn the_build_is_a_floor() {
+        let (_, world) = world();
+        let mut time = Time::resume(world.clock.clone(), &new_box(), Millis(1_000));
+        assert!(matches!(answer(&mut time, &world, Millis(999)), Err(TimeError::BelowFloor { .. })));
+    }
+}

@@ -1,0 +1,178 @@
+//! Files that must survive a power cut and that nobody else may read.
+//!
+//! The rule: a file is whole or absent. It is written beside its place, synced, renamed, and then the folder is synced;
+//! what is private is born with mode 0600 and never had another.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use nix::fcntl::{Flock, FlockArg};
+
+/// What could not be done to a file, and which.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing} {path}")]
+pub struct FileError {
+    /// What was tried: `create`.
+    pub doing: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// Why not.
+    #[source]
+    pub source: io::Error,
+}
+
+fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> FileError + 'a {
+    move |source| FileError { doing, path: path.to_owned(), source }
+}
+
+/// Makes a folder that only its owner may enter (0700), or takes the rights of others on an existing one away.
+pub fn private_folder(path: &Path) -> Result<(), FileError> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(failed("create folder", parent))?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => sync_parent(path),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            let found = fs::symlink_metadata(path).map_err(failed("look at folder", path))?;
+            if !found.is_dir() {
+                return Err(failed("use as a folder", path)(io::ErrorKind::NotADirectory.into()));
+            }
+            if found.permissions().mode() & 0o077 == 0 {
+                return Ok(());
+            }
+            fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed("close to others the folder", path))
+        }
+        Err(source) => Err(failed("create folder", path)(source)),
+    }
+}
+
+/// Writes a file that does not exist yet, with mode 0600; whole or absent, also after a power cut.
+pub fn create_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let beside = write_beside(path, content)?;
+    // link(2) and not rename(2): it refuses to replace what is there.
+    let linked = fs::hard_link(&beside, path).map_err(failed("create", path));
+    fs::remove_file(&beside).map_err(failed("remove", &beside))?;
+    linked?;
+    sync_parent(path)
+}
+
+/// Writes a file with mode 0600 in the place of an older one; after a power cut it is the one or the other.
+pub fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let beside = write_beside(path, content)?;
+    fs::rename(&beside, path).map_err(failed("replace", path))?;
+    sync_parent(path)
+}
+
+fn write_beside(path: &Path, content: &[u8]) -> Result<PathBuf, FileError> {
+    let mut name = path.file_name().map(ToOwned::to_owned).unwrap_or_default();
+    name.push(".new");
+    let beside = path.with_file_name(name);
+    match fs::remove_file(&beside) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &beside)(e)),
+        _ => {}
+    }
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        file.write_all(content)?;
+        file.sync_all()
+    };
+    write().map_err(failed("write", &beside))?;
+    Ok(beside)
+}
+
+/// Reads a secret; refuses one that others may read, because then it is none.
+pub fn read_secret(path: &Path) -> Result<String, FileError> {
+    let mut file = File::open(path).map_err(failed("open", path))?;
+    let mode = file.metadata().map_err(failed("look at", path))?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let problem = format!("others may read it (mode {mode:o}); must be 600");
+        return Err(failed("trust", path)(io::Error::new(io::ErrorKind::PermissionDenied, problem)));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(failed("read", path))?;
+    Ok(text)
+}
+
+/// Makes what was created, renamed or removed in the folder of `path` survive a power cut.
+pub fn sync_parent(path: &Path) -> Result<(), FileError> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("sync folder", folder))
+}
+
+/// Held while a process works with a folder; gone with the process.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "the lock lives as long as the descriptor")] Flock<File>);
+
+/// Claims `path` for this process alone; fails at once when another has it.
+pub fn lock(path: &Path) -> Result<Lock, FileError> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed("open", path))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        .map(Lock)
+        .map_err(|(_, errno)| failed("lock, because another process has it,", path)(errno.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn private_files_are_whole_private_and_never_overwritten_by_creation() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("a/b");
+        private_folder(&folder).unwrap();
+        assert_eq!(mode(&folder), 0o700);
+        let path = folder.join("key");
+        create_private(&path, b"one").unwrap();
+        assert_eq!((mode(&path), read_secret(&path).unwrap().as_str()), (0o600, "one"));
+        assert!(create_private(&path, b"two").is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        replace(&path, b"three").unwrap();
+        assert_eq!((mode(&path), fs::read(&path).unwrap().as_slice()), (0o600, &b"three"[..]));
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_leftover_of_a_power_cut_is_no_obstacle() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("key.new"), b"half").unwrap();
+        create_private(&dir.path().join("key"), b"whole").unwrap();
+        assert_eq!(fs::read(dir.path().join("key")).unwrap(), b"whole");
+    }
+
+    #[test]
+    fn what_others_may_read_is_no_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        fs::write(&path, b"x").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        let refused = read_secret(&path).unwrap_err();
+        assert!(refused.source.to_string().contains("mode 640"), "{refused:?}");
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        private_folder(dir.path()).unwrap();
+        assert_eq!(mode(dir.path()), 0o700);
+    }
+
+    #[test]
+    fn one_process_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = lock(&path).unwrap();
+        assert!(lock(&path).is_err());
+        drop(held);
+        assert!(lock(&path).is_ok());
+    }
+}

@@ -1,0 +1,82 @@
+//! Ports: clock, randomness, the machine that steps work on, and the executor as the agent sees it.
+//!
+//! The rule: a core never asks the world behind its arguments' back, so that a simulation can run the real cores in one
+//! thread and replay them from a seed.
+
+use std::{sync::Arc, time::Duration};
+
+use proto::{
+    evidence::{Readings, StepResult},
+    local,
+    time::Millis,
+};
+use runbooks::Step;
+
+use crate::{config::WatchEntry, ipc::IpcError};
+
+/// The two clocks of a box.
+pub trait Clock: Send + Sync {
+    /// The wall clock: for people; proves nothing.
+    fn wall(&self) -> Millis;
+    /// Time since boot, sleep included (`CLOCK_BOOTTIME`): never jumps, begins anew with every boot.
+    fn boot(&self) -> Duration;
+}
+
+/// Random bytes.
+pub trait Entropy: Send + Sync {
+    /// Fills all of `bytes`.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// `N` random bytes.
+pub fn draw<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
+    let mut bytes = [0; N];
+    entropy.fill(&mut bytes);
+    bytes
+}
+
+/// What agent and executor alike are given.
+#[derive(Clone)]
+pub struct World {
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// The machine that an executor measures and works on. Called from several threads at once: a measurement may be asked
+/// for while a step runs.
+pub trait Host: Send + Sync {
+    /// Why no order may run, when somebody at the box said so: `file`.
+    fn held(&self) -> Option<String>;
+    /// Reads one entry of the watch list, now. What cannot be read is −1, never left out.
+    fn measure(&self, entry: &WatchEntry, facts: &HostFacts) -> Readings;
+    /// Does one step on one entry, within that time.
+    fn perform(&self, step: &Step, entry: &WatchEntry, facts: &HostFacts, within: Duration) -> StepOutcome;
+}
+
+/// What the executor knows and a host needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostFacts {
+    /// The best time at hand: by signed server time where there is one, else by the wall clock.
+    pub now: Millis,
+    /// How long ago a restore from this entry was last proven; `None`: never.
+    pub restore_proven: Option<Duration>,
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepOutcome {
+    /// How it ended.
+    pub result: StepResult,
+    /// What it counted: `files_removed`.
+    pub counts: Readings,
+    /// The end of what it printed, bounded; stays on the box, only its digest is evidence.
+    pub output: Vec<u8>,
+}
+
+/// The executor as the agent sees it: over its socket, or called directly in a simulation.
+pub trait Executor: Send {
+    /// One request, one response. [`local::Failure`] comes back as a response, not as an error.
+    fn call(&mut self, request: local::Request) -> Result<local::Response, IpcError>;
+}

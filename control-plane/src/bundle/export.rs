@@ -1,0 +1,234 @@
+//! Makes bundles: pure, from what a database holds.
+//!
+//! The rule: everything in a bundle is bytes as they were signed, or can be made again from them. What no record names
+//! (outputs, orders) is left out: nobody could say what it is doing there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proto::{
+    digest::Digest,
+    dsse::Envelope,
+    evidence::{self, Body},
+    field::BadField,
+    ids::ApplianceId,
+    log::{self, Head, MemoryTiles, SignedCheckpoint, TlogProof, VerifierKey, encode_hashes, leaf_hash, policy_text},
+    time::Millis,
+};
+
+use super::{
+    Bundle, Enrolled, Facts, FileLine, Manifest, Month, Period, Place, ProviderSays,
+    manifest::{FORMAT, GENERATOR, LogLine},
+    purpose::Purposes,
+    verify,
+};
+use crate::packet::{self, PacketError};
+
+/// A record and its place in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedEnvelope {
+    /// Place in the log, from 0.
+    pub index: u64,
+    /// Exact bytes.
+    pub envelope: Vec<u8>,
+}
+
+/// Everything a bundle is made of.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// What the clinic is called.
+    pub clinic: String,
+    /// What its boxes are called, where they have names.
+    pub appliance_names: BTreeMap<ApplianceId, String>,
+    /// What time it is to cover: of a packet's month, [`Month::until`] now.
+    pub period: Period,
+    /// Now.
+    pub made_at: Millis,
+    /// All records of the log up to the checkpoint; fewer make the bundle incomplete.
+    pub evidence: Vec<LoggedEnvelope>,
+    /// Outputs; those that no record names are left out.
+    pub attachments: Vec<Vec<u8>>,
+    /// Order envelopes; those that no record names are left out.
+    pub orders: Vec<Vec<u8>>,
+    /// The newest checkpoint, by a log key of the newest charter.
+    pub checkpoint: SignedCheckpoint,
+    /// The key that signed it.
+    pub key: VerifierKey,
+    /// Tiles of the log at the checkpoint's size, by C2SP path without prefix (`tile/0/000.p/30`).
+    pub tiles: Vec<(String, Vec<u8>)>,
+    /// A proof of each record under that checkpoint.
+    pub proofs: Vec<TlogProof>,
+    /// All charters that were ever in force, envelopes.
+    pub charters: Vec<Vec<u8>>,
+    /// All catalogues that were ever in force, envelopes.
+    pub catalogues: Vec<Vec<u8>>,
+    /// The papers of all executors that were ever enrolled.
+    pub appliances: Vec<Enrolled>,
+    /// The packet to put into it.
+    pub packet: Option<Month>,
+}
+
+/// Why a bundle was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// What is to be printed cannot be.
+    #[error("bundle: {0}")]
+    Field(BadField),
+    /// A document of ours cannot be read.
+    #[error("{what} cannot be read: {problem}")]
+    Document {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        problem: String,
+    },
+    /// Two things for one place.
+    #[error("two different files for {path}")]
+    Twice {
+        /// The place.
+        path: String,
+    },
+    /// The packet could not be made.
+    #[error("packet of {month} cannot be made")]
+    Packet {
+        /// Which month.
+        month: Month,
+        /// Why.
+        #[source]
+        cause: PacketError,
+    },
+}
+
+/// Makes a bundle. Faults in the evidence do not stop it: a verifier must be able to see them.
+pub fn build(parts: &Parts) -> Result<Bundle, ExportError> {
+    let said = ProviderSays {
+        clinic: parts.clinic.clone(),
+        appliances: parts.appliance_names.clone(),
+        period: parts.period,
+        made_at: parts.made_at,
+        generator: GENERATOR.to_owned(),
+        packet: parts.packet,
+    };
+    said.check().map_err(ExportError::Field)?;
+    let mut bundle = collect(parts)?;
+    let facts = verify::read(&bundle, said);
+    if let Some(month) = parts.packet {
+        let failed = |cause| ExportError::Packet { month, cause };
+        let packet = packet::build(&facts, month).map_err(failed)?;
+        bundle.insert(&Place::PacketMarkdown, packet.markdown.into_bytes());
+        if let Some(pdf) = packet.pdf {
+            bundle.insert(&Place::PacketPdf, pdf);
+        }
+    }
+    let manifest = manifest(&bundle, &facts);
+    bundle.insert(&Place::Manifest, manifest.encode());
+    Ok(bundle)
+}
+
+/// Tiles and proofs of a log whose records are all at hand, for [`Parts`]; the server may take its stored ones instead.
+pub fn tree(
+    envelopes: &[LoggedEnvelope],
+    checkpoint: &SignedCheckpoint,
+) -> Result<(Vec<(String, Vec<u8>)>, Vec<TlogProof>), ExportError> {
+    let wrong = |problem: String| ExportError::Document { what: "log", problem };
+    let size = checkpoint.checkpoint().size;
+    let mut covered: Vec<&LoggedEnvelope> = envelopes.iter().filter(|entry| entry.index < size).collect();
+    covered.sort_by_key(|entry| entry.index);
+    let leaves: Vec<log::Hash> = covered.iter().map(|entry| leaf_hash(&entry.envelope)).collect();
+    let mut store = MemoryTiles::default();
+    let appended = log::append(&store, Head::EMPTY, &leaves).map_err(|error| wrong(error.to_string()))?;
+    if appended.head != checkpoint.checkpoint().head() {
+        return Err(wrong(format!("the records give root {}, the checkpoint says otherwise", appended.head.root)));
+    }
+    let tiles = appended.writes.iter().map(|write| (write.tile.to_string(), encode_hashes(&write.hashes))).collect();
+    store.write(appended.writes);
+    let proof = |entry: &&LoggedEnvelope| {
+        let hashes = log::prove_inclusion(&store, entry.index, size).map_err(|error| wrong(error.to_string()))?;
+        Ok(TlogProof::new(entry.index, hashes, checkpoint))
+    };
+    Ok((tiles, covered.iter().map(proof).collect::<Result<_, _>>()?))
+}
+
+fn collect(parts: &Parts) -> Result<Bundle, ExportError> {
+    let mut bundle = Bundle::default();
+    let mut put = |path: String, bytes: Vec<u8>| match bundle.files.insert(path.clone(), bytes.clone()) {
+        Some(before) if before != bytes => Err(ExportError::Twice { path }),
+        _ => Ok(()),
+    };
+    let (mut orders, mut outputs) = (BTreeSet::new(), BTreeSet::new());
+    for logged in &parts.evidence {
+        if let Ok(record) = evidence::peek(&logged.envelope) {
+            orders.extend(record.body.order_digest());
+            if let Body::Execution(execution) = &record.body {
+                outputs.extend(execution.steps.iter().filter_map(|step| step.output));
+            }
+        }
+        let place = Place::Evidence(logged.index, Digest::of(&logged.envelope));
+        put(place.to_string(), logged.envelope.clone())?;
+    }
+    for content in &parts.attachments {
+        let digest = Digest::of(content);
+        if outputs.contains(&digest) {
+            put(Place::Attachment(digest).to_string(), content.clone())?;
+        }
+    }
+    for envelope in &parts.orders {
+        let digest = Digest::of(payload("order", envelope)?.unverified_payload());
+        if orders.contains(&digest) {
+            put(Place::Order(digest).to_string(), envelope.clone())?;
+        }
+    }
+    for envelope in &parts.charters {
+        let serial = number("charter", envelope, "serial")?;
+        put(Place::Charter(serial).to_string(), envelope.clone())?;
+    }
+    for envelope in &parts.catalogues {
+        let version = number("catalogue", envelope, "version")?;
+        put(Place::Catalogue(version).to_string(), envelope.clone())?;
+    }
+    for enrolled in &parts.appliances {
+        put(Place::Appliance(enrolled.appliance, enrolled.incarnation).to_string(), enrolled.encode())?;
+    }
+    for proof in &parts.proofs {
+        put(Place::Proof(proof.index).to_string(), proof.to_string().into_bytes())?;
+    }
+    for (path, bytes) in &parts.tiles {
+        put(format!("log/{path}"), bytes.clone())?;
+    }
+    put(Place::Checkpoint.to_string(), parts.checkpoint.note().as_bytes().to_vec())?;
+    put(Place::VerifierKey.to_string(), format!("{}\n", parts.key).into_bytes())?;
+    let policy = policy_text(std::slice::from_ref(&parts.key)).unwrap_or_default();
+    put(Place::Policy.to_string(), policy.into_bytes())?;
+    Ok(bundle)
+}
+
+fn manifest(bundle: &Bundle, facts: &Facts) -> Manifest {
+    let purposes = Purposes::new(facts);
+    let file = |(path, bytes): (&String, &Vec<u8>)| FileLine {
+        path: path.clone(),
+        bytes: bytes.len() as u64,
+        sha256: Digest::of(bytes),
+        proves: path.parse().map_or_else(|_| "nothing".to_owned(), |place: Place| purposes.of(&place)),
+    };
+    Manifest {
+        format: FORMAT.to_owned(),
+        organization: facts.organization.clone(),
+        tenant: facts.tenant,
+        log: facts.log.as_ref().map(LogLine::from),
+        provider_says: facts.said.clone(),
+        files: bundle.files.iter().map(file).collect(),
+        sha256: Digest::ZERO,
+    }
+}
+
+fn payload(what: &'static str, envelope: &[u8]) -> Result<Envelope, ExportError> {
+    Envelope::parse(envelope).map_err(|error| ExportError::Document { what, problem: error.to_string() })
+}
+
+/// A number in a JSON payload: only to find the file's name. The verifier compares it with what is signed.
+fn number(what: &'static str, envelope: &[u8], field: &str) -> Result<u64, ExportError> {
+    let envelope = payload(what, envelope)?;
+    serde_json::from_slice::<serde_json::Value>(envelope.unverified_payload())
+        .ok()
+        .and_then(|json| json.get(field)?.as_u64())
+        .ok_or_else(|| ExportError::Document { what, problem: format!("{field} must be a number") })
+}

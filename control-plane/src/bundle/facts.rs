@@ -1,0 +1,146 @@
+//! Facts: what a bundle's evidence says, once it was read and its signatures were checked.
+//!
+//! The rule: gaps and packet are made from facts and from nothing else, so whoever has the bundle can make them again.
+//! What the provider alone says (names of clinic and boxes, when it was made) is kept apart and called that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proto::{
+    digest::Digest,
+    evidence::Record,
+    identity::KeyProtection,
+    ids::{ApplianceId, Incarnation, RunbookId, TenantId},
+    keys::PublicKey,
+    log::Hash,
+    order::Order,
+};
+
+use super::ProviderSays;
+
+/// What a bundle says, apart from how far it can be believed.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Words of the provider that nothing signs.
+    pub said: ProviderSays,
+    /// Trust domain; empty when there is no charter.
+    pub organization: String,
+    /// Whose log it is; `None` when no checkpoint holds.
+    pub tenant: Option<TenantId>,
+    /// The log; `None` when no checkpoint holds.
+    pub log: Option<LogFacts>,
+    /// Records whose signature holds, by log index.
+    pub records: Vec<Fact>,
+    /// Executors that wrote them.
+    pub executors: BTreeMap<Incarnation, Executor>,
+    /// Versions of the catalogues in the bundle.
+    pub catalogues: BTreeSet<u64>,
+    /// Runbooks of these catalogues, by digest.
+    pub runbooks: BTreeMap<Digest, RunbookFacts>,
+    /// Orders in the bundle whose signature holds, by digest of the payload.
+    pub orders: BTreeMap<Digest, Order>,
+    /// Ranges of log indices, both ends included, below the checkpoint's size, whose record is not here.
+    pub absent: Vec<(u64, u64)>,
+    /// Executions whose order is not here.
+    pub orders_missing: Vec<MissingOrder>,
+    /// Outputs that records name and that are not here.
+    pub outputs_missing: Vec<MissingOutput>,
+    /// How many things contradict one another.
+    pub faults: u64,
+}
+
+/// The log, as its signed checkpoint describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFacts {
+    /// Its name.
+    pub origin: String,
+    /// Entries.
+    pub size: u64,
+    /// Root over them.
+    pub root: Hash,
+}
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// Place in the log.
+    pub index: u64,
+    /// SHA-256 of the envelope.
+    pub digest: Digest,
+    /// What it says.
+    pub record: Record,
+}
+
+/// One executor's state: a key, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Executor {
+    /// The box.
+    pub appliance: ApplianceId,
+    /// What signs its evidence.
+    pub evidence_key: PublicKey,
+    /// How that key is kept.
+    pub protection: KeyProtection,
+}
+
+/// What a packet says of a runbook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunbookFacts {
+    /// Its name.
+    pub id: RunbookId,
+    /// Its title.
+    pub title: String,
+    /// Citations of 45 CFR.
+    pub hipaa: Vec<String>,
+    /// Actions of its steps, in order.
+    pub actions: Vec<&'static str>,
+    /// Its outputs are kept, as attachments.
+    pub keeps_output: bool,
+}
+
+/// An execution without its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MissingOrder {
+    /// Log index of the execution.
+    pub record: u64,
+    /// Digest of the order.
+    pub order: Digest,
+}
+
+/// An output that a record names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MissingOutput {
+    /// Log index of the record.
+    pub record: u64,
+    /// Digest of the output.
+    pub output: Digest,
+}
+
+impl Facts {
+    /// What to call a box: the provider's name for it, or the end of its ID (the begin is a time, and alike for many).
+    #[must_use]
+    pub fn name_of(&self, appliance: ApplianceId) -> String {
+        self.said.appliances.get(&appliance).cloned().unwrap_or_else(|| {
+            let id = appliance.to_string();
+            format!("appliance {}", &id[id.len() - 12..])
+        })
+    }
+
+    /// Every box that wrote a record or is enrolled.
+    #[must_use]
+    pub fn appliances(&self) -> BTreeSet<ApplianceId> {
+        let writers = self.records.iter().map(|fact| fact.record.identity.appliance);
+        writers.chain(self.executors.values().map(|executor| executor.appliance)).collect()
+    }
+
+    /// The chains, each by its index; of a chain that forked, all records.
+    #[must_use]
+    pub fn chains(&self) -> BTreeMap<Incarnation, Vec<&Fact>> {
+        let mut chains: BTreeMap<Incarnation, Vec<&Fact>> = BTreeMap::new();
+        for fact in &self.records {
+            chains.entry(fact.record.chain.incarnation).or_default().push(fact);
+        }
+        for chain in chains.values_mut() {
+            chain.sort_by_key(|fact| (fact.record.chain.index, fact.index));
+        }
+        chains
+    }
+}

@@ -1,0 +1,195 @@
+//! Completeness: what is missing, and why.
+//!
+//! The rule: silence counts. Heartbeats lie in the chain, so what an executor did not say is as visible as what it said;
+//! every gap is listed with its cause, as far as the evidence tells. Silence is judged within a period, everything else
+//! for all records at hand.
+
+mod silence;
+
+use std::collections::BTreeMap;
+
+use proto::{
+    evidence::Body,
+    ids::{ApplianceId, Incarnation},
+    time::Millis,
+};
+use serde::Serialize;
+
+use super::{Fact, Facts, Period};
+
+pub(in crate::bundle) use silence::blind_end;
+pub use silence::{Watch, watches};
+
+/// Something that is missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// In a word.
+    pub kind: GapKind,
+    /// Whose; `None`: the log's.
+    pub appliance: Option<ApplianceId>,
+    /// When it began, by the appliance's clock.
+    pub from: Option<Millis>,
+    /// When it ended.
+    pub to: Option<Millis>,
+    /// What is missing and why, in a sentence.
+    pub what: String,
+}
+
+/// Kinds of gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GapKind {
+    /// The log has records that are not in the bundle.
+    NotInBundle,
+    /// The bundle has records that no checkpoint covers yet.
+    NotCovered,
+    /// An executor's chain does not begin at its begin.
+    FirstMissing,
+    /// Records are missing within a chain.
+    Hole,
+    /// An appliance is enrolled and has said nothing.
+    NothingYet,
+    /// A new executor does not follow the last record of the one before it.
+    Predecessor,
+    /// Two executors of one appliance wrote at the same time.
+    Overlap,
+    /// Heartbeats that were due did not come.
+    Silence,
+    /// The clock was set back.
+    Clock,
+    /// An order was carried out and is not in the bundle.
+    OrderMissing,
+    /// A record names an output that is not in the bundle.
+    OutputMissing,
+}
+
+/// Everything that is missing, as far as the evidence itself shows it.
+#[must_use]
+pub fn gaps(facts: &Facts, period: &Period) -> Vec<Gap> {
+    let mut found = of_log(facts);
+    let chains = facts.chains();
+    for chain in chains.values() {
+        found.extend(of_chain(chain));
+    }
+    for (incarnation, executor) in &facts.executors {
+        if !chains.contains_key(incarnation) {
+            let what = "It is enrolled, and no record of it is here.".into();
+            found.push(Gap { kind: GapKind::NothingYet, appliance: Some(executor.appliance), from: None, to: None, what });
+        }
+    }
+    for lives in lives(&chains).values() {
+        found.extend(lives.iter().enumerate().filter_map(|(n, life)| of_succession(life, &lives[..n])));
+    }
+    found.extend(silence::gaps(facts, period));
+    found.extend(of_references(facts));
+    found
+}
+
+/// The chains of each appliance, the one that came into the log first before the others.
+fn lives<'a, 'f>(chains: &'a BTreeMap<Incarnation, Vec<&'f Fact>>) -> BTreeMap<ApplianceId, Vec<&'a [&'f Fact]>> {
+    let mut lives: BTreeMap<ApplianceId, Vec<&[&Fact]>> = BTreeMap::new();
+    for chain in chains.values() {
+        if let Some(first) = chain.first() {
+            lives.entry(first.record.identity.appliance).or_default().push(chain);
+        }
+    }
+    for chains in lives.values_mut() {
+        chains.sort_by_key(|chain| chain.iter().map(|fact| fact.index).min());
+    }
+    lives
+}
+
+fn of_log(facts: &Facts) -> Vec<Gap> {
+    let gap = |kind, what| Gap { kind, appliance: None, from: None, to: None, what };
+    let absent = facts.absent.iter().map(|(first, last)| {
+        let what = format!("Of the log, {} not here.", range("record", *first, *last));
+        gap(GapKind::NotInBundle, what)
+    });
+    let mut gaps: Vec<Gap> = absent.collect();
+    let size = facts.log.as_ref().map_or(0, |log| log.size);
+    let mut beyond = facts.records.iter().map(|fact| fact.index).filter(|index| *index >= size);
+    if let (Some(first), true) = (beyond.next(), facts.log.is_some()) {
+        let what = format!("No checkpoint covers {} yet.", range("record", first, beyond.next_back().unwrap_or(first)));
+        gaps.push(gap(GapKind::NotCovered, what));
+    }
+    gaps
+}
+
+fn of_chain(chain: &[&Fact]) -> Vec<Gap> {
+    let mut gaps = Vec::new();
+    let Some(first) = chain.first() else { return gaps };
+    let appliance = Some(first.record.identity.appliance);
+    let link = &first.record.chain;
+    if link.index > 0 {
+        let what = format!(
+            "Of executor {}, {} not here; so its enrolment is not proven.",
+            link.incarnation,
+            range("record", 0, link.index - 1)
+        );
+        gaps.push(Gap { kind: GapKind::FirstMissing, appliance, from: None, to: Some(first.record.clock.at), what });
+    }
+    for pair in chain.windows(2) {
+        let (before, after) = (pair[0], pair[1]);
+        let (low, high) = (before.record.chain.index, after.record.chain.index);
+        if high > low.saturating_add(1) {
+            let (from, to) = (Some(before.record.clock.at), Some(after.record.clock.at));
+            let what =
+                format!("Of executor {}, {} not here.", link.incarnation, range("record", low + 1, high - 1));
+            gaps.push(Gap { kind: GapKind::Hole, appliance, from, to, what });
+        }
+    }
+    gaps
+}
+
+/// How an executor's first record follows what was before it on the same box.
+fn of_succession(chain: &[&Fact], earlier: &[&[&Fact]]) -> Option<Gap> {
+    let first = *chain.first()?;
+    let Body::Enrolment(enrolment) = &first.record.body else { return None };
+    let gap = |what: String| {
+        let (appliance, to) = (Some(first.record.identity.appliance), Some(first.record.clock.at));
+        Some(Gap { kind: GapKind::Predecessor, appliance, from: None, to, what })
+    };
+    let Some(cited) = enrolment.predecessor else {
+        return if earlier.is_empty() {
+            None
+        } else {
+            gap("Its executor was set up anew and does not know how the one before it ended.".into())
+        };
+    };
+    let found = earlier.iter().find_map(|chain| Some((*chain, chain.iter().position(|fact| fact.digest == cited)?)));
+    match found {
+        None => gap(format!("Its executor follows record {cited}, which is not here.")),
+        Some((chain, at)) if at + 1 < chain.len() => gap(format!(
+            "Its executor follows record {} of the log, but the one before it wrote {} more after that.",
+            chain[at].index,
+            chain.len() - at - 1
+        )),
+        Some(_) => None,
+    }
+}
+
+fn of_references(facts: &Facts) -> Vec<Gap> {
+    let of = |kind, record: u64, what: String| {
+        let fact = facts.records.binary_search_by_key(&record, |fact| fact.index).ok().map(|n| &facts.records[n].record);
+        let (appliance, at) = (fact.map(|r| r.identity.appliance), fact.map(|r| r.clock.at));
+        Gap { kind, appliance, from: at, to: at, what }
+    };
+    let orders = facts.orders_missing.iter().map(|missing| {
+        let what = format!("Order {}, which record {} carried out, is not here.", missing.order, missing.record);
+        of(GapKind::OrderMissing, missing.record, what)
+    });
+    let outputs = facts.outputs_missing.iter().map(|missing| {
+        let what = format!("Output {}, which record {} names, is not here.", missing.output, missing.record);
+        of(GapKind::OutputMissing, missing.record, what)
+    });
+    orders.chain(outputs).collect()
+}
+
+/// `record 7 is`, `records 3 to 9 (7 of them) are`.
+fn range(what: &str, first: u64, last: u64) -> String {
+    if first == last {
+        format!("{what} {first} is")
+    } else {
+        format!("{what}s {first} to {last} ({} of them) are", last.saturating_sub(first).saturating_add(1))
+    }
+}

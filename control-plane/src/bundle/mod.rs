@@ -1,0 +1,145 @@
+//! Bundles: everything an auditor needs to check a clinic's evidence without asking anyone, as a folder of files.
+//!
+//! The rule: **nothing in a bundle is trusted because it lies in a bundle.** Keys inside it count only as far as the
+//! organization's keys, which the auditor has from elsewhere, vouch for them through a charter. The manifest is an index.
+//!
+//! ```text
+//!  Parts ──export::build──> Bundle ──write──> folder ──Folder::open──> verify::verify ──> Report
+//!                             │                                            │
+//!                             └── Facts ──> gaps ──> packet (md, pdf) <────┘ built again and compared
+//! ```
+
+mod enrolled;
+pub mod export;
+mod facts;
+mod folder;
+mod gaps;
+mod manifest;
+mod period;
+mod place;
+mod purpose;
+pub mod verify;
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use proto::ids::TenantId;
+
+pub use enrolled::Enrolled;
+pub use facts::{Executor, Fact, Facts, LogFacts, MissingOrder, MissingOutput, RunbookFacts};
+pub use folder::{Folder, FolderError};
+pub use gaps::{Gap, GapKind, Watch, gaps, watches};
+pub use manifest::{FileLine, Manifest, ManifestError, ProviderSays};
+pub use period::{Month, Period, day, minute};
+pub use place::Place;
+
+/// Most files that are looked at.
+pub const FILES_MAX: usize = 1_000_000;
+/// Largest file that is read, in bytes.
+pub const FILE_MAX: u64 = 64 << 20;
+/// Most bytes in all files together.
+pub const BYTES_MAX: u64 = 8 << 30;
+
+/// Where a bundle's files come from.
+pub trait Source {
+    /// Relative paths of all files, sorted, parts divided by `/`. Also those that [`Source::read`] will refuse.
+    fn paths(&self) -> Vec<String>;
+    /// The bytes of one file.
+    fn read(&self, path: &str) -> Result<Cow<'_, [u8]>, ReadError>;
+}
+
+/// Why a file of a bundle was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// There is no such file.
+    #[error("it is not there")]
+    Absent,
+    /// A symbolic link, a device, or a name that no bundle has.
+    #[error("must be a plain file, is {found}")]
+    NotAFile {
+        /// What it is.
+        found: &'static str,
+    },
+    /// Larger than anything a bundle holds.
+    #[error("must be at most {FILE_MAX} bytes, has {bytes}")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+    },
+    /// The disk said no.
+    #[error("cannot be read")]
+    Disk(#[source] std::io::Error),
+}
+
+/// A bundle in memory: path to bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bundle {
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Bundle {
+    /// From paths and contents; of two with one path the later stays.
+    #[must_use]
+    pub fn new(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+        Self { files: files.into_iter().collect() }
+    }
+
+    /// Reads all of another source, so that it can be kept or changed.
+    pub fn copy_of(source: &dyn Source) -> Result<Self, ReadError> {
+        let read = |path: String| source.read(&path).map(|bytes| (path.clone(), bytes.into_owned()));
+        Ok(Self { files: source.paths().into_iter().map(read).collect::<Result<_, _>>()? })
+    }
+
+    /// Paths and contents, sorted by path.
+    #[must_use]
+    pub fn files(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.files
+    }
+
+    /// The same, by value.
+    #[must_use]
+    pub fn into_files(self) -> BTreeMap<String, Vec<u8>> {
+        self.files
+    }
+
+    fn insert(&mut self, place: &Place, bytes: Vec<u8>) {
+        self.files.insert(place.to_string(), bytes);
+    }
+}
+
+impl Source for Bundle {
+    fn paths(&self) -> Vec<String> {
+        self.files.keys().cloned().collect()
+    }
+
+    fn read(&self, path: &str) -> Result<Cow<'_, [u8]>, ReadError> {
+        let bytes = self.files.get(path).ok_or(ReadError::Absent)?;
+        let length = bytes.len() as u64;
+        if length > FILE_MAX { Err(ReadError::TooLarge { bytes: length }) } else { Ok(Cow::Borrowed(bytes)) }
+    }
+}
+
+/// Name of a tenant's log, so of its checkpoints and keys: `evidence.<organization>/<tenant>`.
+#[must_use]
+pub fn log_origin(organization: &str, tenant: TenantId) -> String {
+    format!("evidence.{organization}/{tenant}")
+}
+
+/// The tenant whose log is called `origin`, if it is one of `organization`.
+fn tenant_of(origin: &str, organization: &str) -> Option<TenantId> {
+    origin.strip_prefix("evidence.")?.strip_prefix(organization)?.strip_prefix('/')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_belongs_to_one_tenant_of_one_organization() {
+        let tenant: TenantId = "0190a0c0-0000-7000-8000-000000000001".parse().unwrap();
+        let origin = log_origin("msp.example", tenant);
+        assert_eq!(tenant_of(&origin, "msp.example"), Some(tenant));
+        for other in ["example", "msp.exampl", "msp.example.org", ""] {
+            assert_eq!(tenant_of(&origin, other), None, "{other}");
+        }
+    }
+}

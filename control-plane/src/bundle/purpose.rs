@@ -1,0 +1,81 @@
+//! What each file is good for: the packet's line, or the check, that it stands behind.
+
+use std::collections::BTreeMap;
+
+use proto::{digest::Digest, evidence::Body};
+
+use super::{Fact, Facts, Place};
+use crate::packet::title;
+
+/// Says of every place what it proves; made once for all files of a bundle.
+pub(super) struct Purposes<'f> {
+    facts: &'f Facts,
+    orders: BTreeMap<Digest, u64>,
+    outputs: BTreeMap<Digest, u64>,
+}
+
+impl<'f> Purposes<'f> {
+    pub(super) fn new(facts: &'f Facts) -> Self {
+        let (mut orders, mut outputs) = (BTreeMap::new(), BTreeMap::new());
+        for fact in &facts.records {
+            if let Some(order) = fact.record.body.order_digest() {
+                orders.entry(order).or_insert(fact.index);
+            }
+            if let Body::Execution(execution) = &fact.record.body {
+                for output in execution.steps.iter().filter_map(|step| step.output) {
+                    outputs.entry(output).or_insert(fact.index);
+                }
+            }
+        }
+        Self { facts, orders, outputs }
+    }
+
+    pub(super) fn of(&self, place: &Place) -> String {
+        let behind = |what: &str, record: Option<&u64>| match record {
+            Some(record) => format!("{what} record {record}"),
+            None => format!("{what} no record"),
+        };
+        match place {
+            Place::Manifest => "what the bundle holds".into(),
+            Place::PacketMarkdown | Place::PacketPdf => "nothing by itself: it is made again from the evidence".into(),
+            Place::Evidence(index, _) => self.record(*index),
+            Place::Proof(index) => format!("that record {index} is in the log"),
+            Place::Attachment(digest) => behind("the output named by", self.outputs.get(digest)),
+            Place::Order(digest) => behind("the order behind", self.orders.get(digest)),
+            Place::Charter(serial) => format!("whose keys counted under charter {serial}"),
+            Place::Catalogue(version) => format!("what the runbooks of catalogue {version} do and cite"),
+            Place::Appliance(appliance, _) => format!("the evidence key of {}", self.facts.name_of(*appliance)),
+            Place::Checkpoint => "how many records the log had, and their root".into(),
+            Place::VerifierKey | Place::Policy => "nothing by itself: the log's key, for other verifiers".into(),
+            Place::Tile(_) | Place::Entries(_) => "the log's tree, for other verifiers".into(),
+        }
+    }
+
+    fn record(&self, index: u64) -> String {
+        let Ok(at) = self.facts.records.binary_search_by_key(&index, |fact| fact.index) else {
+            return format!("nothing: record {index} does not hold");
+        };
+        let fact = &self.facts.records[at];
+        let (section, what) = line(fact);
+        match self.facts.said.packet {
+            None => format!("record {index}: {what}"),
+            Some(month) if month.until(self.facts.said.made_at).contains(fact.record.clock.at) => {
+                format!("packet, {section}, record {index}: {what}")
+            }
+            Some(month) => format!("record {index}, not of {}: {what}", month.title()),
+        }
+    }
+}
+
+fn line(fact: &Fact) -> (&'static str, String) {
+    match &fact.record.body {
+        Body::Enrolment(_) => (title::APPLIANCES, "an executor was enrolled".into()),
+        Body::Heartbeat(_) => (title::APPLIANCES, "a heartbeat".into()),
+        Body::Execution(execution) => {
+            let targets: Vec<&str> = execution.order.parameters.values().map(|watch| watch.as_str()).collect();
+            (title::ACTIVITY, format!("{} on {}", execution.order.runbook, targets.join(", ")))
+        }
+        Body::Refusal(refusal) => (title::REFUSALS, format!("refused by guardrail {}", refusal.guardrail)),
+        Body::Hold(hold) => (title::REFUSALS, if hold.held { "orders held" } else { "orders released" }.into()),
+    }
+}

@@ -1,0 +1,102 @@
+//! Verifies a bundle: offline, without its maker, by keys from elsewhere.
+//!
+//! The rule: two verdicts, and neither for free. Integrity is lost by one contradiction; completeness by one gap; and
+//! without a trust file, or with a claim that could not be checked, a bundle is never called sound. Nothing a stranger
+//! can write makes this panic, loop, or take more than its bounds.
+
+mod chains;
+mod charters;
+mod contents;
+mod findings;
+mod head;
+mod index;
+mod keys;
+mod orders;
+mod outputs;
+mod paper;
+mod records;
+mod report;
+mod tree;
+
+use proto::{charter::OrganizationKeys, time::Millis};
+
+use self::{charters::Charters, contents::Contents, findings::Findings};
+use super::{Executor, Facts, LogFacts, ProviderSays, Source, gaps, purpose::Purposes};
+
+pub(in crate::bundle) use findings::chain;
+pub use findings::{Claim, Fault, Status};
+pub use report::{Completeness, Integrity, Report};
+
+/// Verifies a bundle at `now`. `trust` are the organization's public keys, from anywhere but the bundle.
+#[must_use]
+pub fn verify(source: &dyn Source, trust: Option<&OrganizationKeys>, now: Millis) -> Report {
+    let mut findings = Findings::default();
+    let manifest = index::read(source, &mut findings);
+    let said = manifest.as_ref().map_or_else(index::nothing_said, |manifest| manifest.provider_says.clone());
+    let contents = contents::read(source, &mut findings);
+    let charters = charters::read(source, &contents, trust, &mut findings);
+    let facts = examine(source, &contents, &charters, said, &mut findings);
+    let purposes = Purposes::new(&facts);
+    if let Some(manifest) = &manifest {
+        index::compare(manifest, &purposes, &facts, &mut findings);
+    }
+    paper::check(source, &facts, &mut findings);
+    let mut missing = gaps(&facts, &facts.said.period);
+    missing.extend(report::future(&facts, now));
+    let files = manifest.map_or_else(Vec::new, |manifest| manifest.files);
+    Report::new(&facts, findings, missing, files, charters.anchored, trust.is_some())
+}
+
+/// What a bundle's evidence says, by its own keys: what packets are made from.
+pub(in crate::bundle) fn read(source: &dyn Source, said: ProviderSays) -> Facts {
+    let mut findings = Findings::default();
+    let contents = contents::read(source, &mut findings);
+    let charters = charters::read(source, &contents, None, &mut findings);
+    let mut facts = examine(source, &contents, &charters, said, &mut findings);
+    facts.faults = findings.fault_count;
+    facts
+}
+
+fn examine(
+    source: &dyn Source,
+    contents: &Contents,
+    charters: &Charters,
+    said: ProviderSays,
+    findings: &mut Findings,
+) -> Facts {
+    let head = head::read(source, charters, findings);
+    let keys = keys::read(source, contents, charters, head.as_ref(), findings);
+    let records = records::read(source, contents, &keys, head.as_ref(), findings);
+    keys::confirm(&keys, &records.facts, charters, findings);
+    records::prove(source, contents, &records, head.as_ref(), findings);
+    let leaves = tree::check(source, contents, &records, head.as_ref(), findings);
+    tree::seen(&records.facts, leaves.as_deref(), findings);
+    let (catalogues, runbooks) = orders::catalogues(source, contents, charters, findings);
+    let (orders, orders_missing) = orders::check(source, contents, charters, &records.facts, &runbooks, findings);
+    let outputs_missing = outputs::check(source, contents, &records.facts, &runbooks, findings);
+    let executors = keys.iter().map(|(incarnation, papers)| {
+        let (evidence_key, protection) = (papers.proof.evidence_key.clone(), papers.proof.protection);
+        (*incarnation, Executor { appliance: papers.spiffe.appliance, evidence_key, protection })
+    });
+    let log = head.as_ref().map(|head| {
+        let checkpoint = head.checkpoint.checkpoint();
+        LogFacts { origin: checkpoint.origin.clone(), size: checkpoint.size, root: checkpoint.root }
+    });
+    let facts = Facts {
+        said,
+        organization: charters.newest().map_or_else(String::new, |charter| charter.organization.clone()),
+        tenant: head.as_ref().map(|head| head.tenant),
+        absent: tree::absent(contents, log.as_ref().map_or(0, |log| log.size)),
+        log,
+        executors: executors.collect(),
+        records: records.facts,
+        catalogues,
+        runbooks,
+        orders,
+        orders_missing,
+        outputs_missing,
+        faults: 0,
+    };
+    chains::check(&facts, findings);
+    facts
+}

@@ -1,0 +1,131 @@
+//! `control-plane appliance`: the boxes in the clinics.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use proto::{
+    charter::OrganizationKeys,
+    field::BadField,
+    keys::PublicKey,
+    pb::{
+        self, EnrolmentTicket, IssueTokenRequest, ListAppliances, RevokeAppliance, appliances_client::AppliancesClient,
+    },
+};
+use serde_json::{Value, json};
+
+use super::{
+    Global,
+    connection::{answer, connect},
+    output::{Answer, facts, optional, table, time, when},
+};
+use crate::{
+    files::{self, Access},
+    init::THRESHOLD,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Appliance {
+    /// Make a one-time ticket with which one appliance enrols
+    #[command(after_help = "The ticket is a secret: whoever has it first is the appliance. Carry it over, then remove it.\n\n\
+        Example:\n  control-plane appliance token --tenant \"Elm Street Clinic\" --site Main --out ticket.json\n  \
+        appliance enroll --token-file ticket.json        (on the appliance)")]
+    Token {
+        /// Clinic, by name or ID
+        #[arg(long)]
+        tenant: String,
+        /// Place of the clinic, by name or ID
+        #[arg(long)]
+        site: String,
+        /// How long the ticket may be used
+        #[arg(long, value_name = "MINUTES", default_value_t = 60)]
+        minutes: u32,
+        /// Where to write it, mode 0600 [default: print it]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Show appliances
+    List {
+        /// Only of this clinic, by name or ID
+        #[arg(long, default_value = "", hide_default_value = true)]
+        tenant: String,
+    },
+    /// Refuse an appliance for good: nothing under its keys is accepted again
+    Revoke {
+        /// Its ID
+        id: String,
+        /// Why, for the record
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+impl Appliance {
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<Answer> {
+        let mut client = AppliancesClient::new(connect(global).await?);
+        match self {
+            Self::Token { tenant, site, minutes, out } => {
+                let request = IssueTokenRequest { tenant, site, valid_minutes: minutes };
+                hand_over(answer(client.issue_token(request)).await?, out)
+            }
+            Self::List { tenant } => {
+                let list = answer(client.list(ListAppliances { tenant })).await?.appliances;
+                let rows = list.iter().map(|a| {
+                    [a.id.clone(), a.state.clone(), a.key_protection.clone(), when(a.seen_ms), a.version.clone()]
+                });
+                let json = json!({ "appliances": list.iter().map(view).collect::<Vec<_>>() });
+                Ok(Answer::new(table(["ID", "STATE", "KEYS", "SEEN", "VERSION"], rows), json))
+            }
+            Self::Revoke { id, reason } => {
+                let revoked = answer(client.revoke(RevokeAppliance { id, reason })).await?;
+                let text = facts([
+                    ("appliance", revoked.id.clone()),
+                    ("state", revoked.state.clone()),
+                    ("reason", revoked.state_reason.clone()),
+                ]);
+                Ok(Answer::new(text, view(&revoked)))
+            }
+        }
+    }
+}
+
+fn hand_over(ticket: EnrolmentTicket, out: Option<PathBuf>) -> anyhow::Result<Answer> {
+    let expires = ticket.expires_ms;
+    let content = ticket_file(ticket)?;
+    let text = format!("{}\n", serde_json::to_string_pretty(&content)?);
+    let Some(path) = out else { return Ok(Answer::new(text, content)) };
+    files::create(&path, text.as_bytes(), Access::Secret)?;
+    let told = format!("{} is good for one appliance until {}", path.display(), when(expires));
+    Ok(Answer::new(told, json!({ "file": path, "expires": time(expires) })))
+}
+
+/// The file that `appliance enroll --token-file` reads.
+fn ticket_file(ticket: EnrolmentTicket) -> Result<Value, BadField> {
+    let keys = ticket.organization_keys.iter().map(|key| key.parse::<PublicKey>()).collect::<Result<_, _>>()?;
+    let trust = OrganizationKeys { organization: ticket.organization, threshold: THRESHOLD, keys };
+    Ok(json!({
+        "token": ticket.token,
+        "expires": time(ticket.expires_ms),
+        "address": ticket.address,
+        "ca_pem": ticket.ca_pem,
+        "organization_keys": trust,
+    }))
+}
+
+fn view(appliance: &pb::Appliance) -> Value {
+    json!({
+        "id": appliance.id,
+        "tenant": appliance.tenant,
+        "site": appliance.site,
+        "state": appliance.state,
+        "state_reason": optional(&appliance.state_reason),
+        "enrolled": time(appliance.enrolled_ms),
+        "seen": time(appliance.seen_ms),
+        "incarnation": appliance.incarnation,
+        "key_protection": appliance.key_protection,
+        "certificate_expires": time(appliance.certificate_expires_ms),
+        "evidence_next": appliance.evidence_next,
+        "order_high": appliance.order_high,
+        "watch": appliance.watch.iter().map(|w| json!({ "id": w.id, "kind": w.kind })).collect::<Vec<_>>(),
+        "version": optional(&appliance.version),
+    })
+}

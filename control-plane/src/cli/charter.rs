@@ -1,0 +1,184 @@
+//! `control-plane charter`: who may sign what, until when.
+//!
+//! The rule: a charter is shown as verified only against organization keys that lie apart from it, and a new one is
+//! signed only with keys that those name.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use proto::{
+    charter::{Charter as Document, OrganizationKeys},
+    dsse::ENVELOPE_MAX,
+    keys::{PublicKey, SecretKey},
+    pb::{PublishCharter, ShowCharter, charter_client::CharterClient},
+    time::Millis,
+};
+use serde_json::json;
+
+use super::{
+    Global, World,
+    connection::{ANSWER_MAX, NoServer, answer, connect},
+    misuse,
+    output::{Answer, facts},
+};
+use crate::files::{self, Access};
+
+const TRUST_MAX: u64 = 64 * 1024;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Charter {
+    /// Show the charter in force and until when it holds
+    Show {
+        /// The organization's public keys [default: trust/organization.keys.json in --dir]
+        #[arg(long, value_name = "FILE")]
+        trust: Option<PathBuf>,
+    },
+    /// Sign the same charter anew, with the next serial, and publish it
+    #[command(after_help = "Two people bring their keys; both are plugged in for this command alone.\n\n\
+        Example:\n  control-plane charter renew --key /media/a/organization-1.key --key /media/b/organization-2.key")]
+    Renew {
+        /// Key file of an organization key; give two
+        #[arg(long = "key", value_name = "FILE", required = true)]
+        keys: Vec<PathBuf>,
+        /// How long it holds, at most 180
+        #[arg(long, default_value_t = 180, value_parser = clap::value_parser!(u32).range(1..=180))]
+        days: u32,
+        /// The organization's public keys [default: trust/organization.keys.json in --dir]
+        #[arg(long, value_name = "FILE")]
+        trust: Option<PathBuf>,
+    },
+}
+
+/// Where the charter in force was found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Server,
+    File,
+}
+
+impl Charter {
+    pub(super) async fn run(self, global: &Global, world: World) -> anyhow::Result<Answer> {
+        let now = (world.now)();
+        match self {
+            Self::Show { trust } => {
+                let trust = read_trust(&trust_path(global, trust))?;
+                let (envelope, found) = current(global).await?;
+                let charter = trust.open(&envelope)?.into_value();
+                Ok(shown(&charter, found, now))
+            }
+            Self::Renew { keys, days, trust } => {
+                let trust = read_trust(&trust_path(global, trust))?;
+                let signers = signers(&keys, &trust)?;
+                let (envelope, found) = current(global).await?;
+                let mut charter = trust.open(&envelope)?.into_value();
+                charter.serial += 1;
+                charter.issued = now;
+                charter.not_after = now.plus(DAY * days);
+                charter.check().context("the new charter would not be valid")?;
+                let signed = charter.seal(&signers.iter().collect::<Vec<_>>());
+                // Opened as everybody else will open it, before anybody gets it.
+                trust.open(&signed)?;
+                publish(global, found, signed).await?;
+                Ok(shown(&charter, found, now))
+            }
+        }
+    }
+}
+
+/// Reads the file that verifiers get from outside.
+pub(super) fn read_trust(path: &Path) -> anyhow::Result<OrganizationKeys> {
+    let text = files::read(path, TRUST_MAX)
+        .context("verifying needs the organization's public keys; give their file with --trust")?;
+    OrganizationKeys::parse(&text).with_context(|| format!("{} is not a file of organization keys", path.display()))
+}
+
+fn trust_path(global: &Global, given: Option<PathBuf>) -> PathBuf {
+    given.unwrap_or_else(|| global.directory().organization_keys())
+}
+
+fn signers(files: &[PathBuf], trust: &OrganizationKeys) -> anyhow::Result<Vec<SecretKey>> {
+    let keys: Vec<SecretKey> = files.iter().map(|file| files::read_secret_key(file)).collect::<Result<_, _>>()?;
+    for (file, key) in files.iter().zip(&keys) {
+        if !trust.keys.contains(&key.public()) {
+            return Err(misuse(format!("{} is not a key of {}", file.display(), trust.organization)));
+        }
+    }
+    let distinct: BTreeSet<PublicKey> = keys.iter().map(SecretKey::public).collect();
+    if distinct.len() < trust.threshold {
+        let (needed, found) = (trust.threshold, distinct.len());
+        return Err(misuse(format!("{needed} different organization keys must sign, {found} given; repeat --key")));
+    }
+    Ok(keys)
+}
+
+/// The newest charter: the server's, or the file's while no server runs here.
+async fn current(global: &Global) -> anyhow::Result<(Vec<u8>, Found)> {
+    match connect(global).await {
+        Ok(wire) => {
+            let mut client = CharterClient::new(wire).max_decoding_message_size(ANSWER_MAX);
+            Ok((answer(client.show(ShowCharter {})).await?.envelope, Found::Server))
+        }
+        Err(error) if error.is::<NoServer>() && global.address.is_none() => {
+            Ok((files::read(&global.directory().charter(), ENVELOPE_MAX as u64)?, Found::File))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn publish(global: &Global, found: Found, envelope: Vec<u8>) -> anyhow::Result<()> {
+    if found == Found::Server {
+        let mut client = CharterClient::new(connect(global).await?).max_decoding_message_size(ANSWER_MAX);
+        answer(client.publish(PublishCharter { envelope: envelope.clone() })).await?;
+    }
+    // Also beside a server of this machine: the next renewal may find it stopped.
+    if global.address.is_none() {
+        files::replace(&global.directory().charter(), &envelope, Access::Public)?;
+    }
+    Ok(())
+}
+
+fn shown(charter: &Document, found: Found, now: Millis) -> Answer {
+    let warning = charter.warning(now);
+    let source = match found {
+        Found::Server => "server",
+        Found::File => "file",
+    };
+    let text = facts([
+        ("charter", format!("serial {} of {}", charter.serial, charter.organization)),
+        ("verified", "signed by enough organization keys".to_owned()),
+        ("issued", charter.issued.to_string()),
+        ("holds until", charter.not_after.to_string()),
+        ("order keys", list(&charter.order_keys)),
+        ("log keys", list(&charter.log_keys)),
+        ("release keys", format!("{} of: {}", charter.release_keys.threshold, list(&charter.release_keys.keys))),
+        ("approvers", charter.approvers.len().to_string()),
+        ("found in", source.to_owned()),
+    ]);
+    let text = match &warning {
+        Some(warning) => format!("{text}\n{warning}"),
+        None => text,
+    };
+    let json = json!({
+        "organization": charter.organization,
+        "serial": charter.serial,
+        "issued": charter.issued,
+        "not_after": charter.not_after,
+        "order_keys": charter.order_keys,
+        "log_keys": charter.log_keys,
+        "release_keys": charter.release_keys,
+        "approvers": charter.approvers.iter().map(|a| &a.name).collect::<Vec<_>>(),
+        "warning": warning,
+        "source": source,
+    });
+    Answer::new(text, json)
+}
+
+fn list(keys: &BTreeSet<PublicKey>) -> String {
+    keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,107 @@
+//! `control-plane evidence`: list, export as a bundle, verify offline.
+
+mod export;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use proto::{
+    pb::{self, ExportBundle, ListEvidence, evidence_client::EvidenceClient},
+    time::Millis,
+};
+use serde_json::{Value, json};
+
+use super::{
+    Global, World,
+    charter::read_trust,
+    connection::{ANSWER_MAX, answer, connect},
+    output::{Answer, table, time, when},
+};
+use crate::bundle::{self, Folder};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Evidence {
+    /// Show a clinic's evidence, in the order of its log
+    List {
+        /// Clinic, by name or ID
+        #[arg(long)]
+        tenant: String,
+        /// From this index of the log on
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// At most this many
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// Write a bundle: everything an auditor needs to verify, as files
+    #[command(after_help = "Example:\n  control-plane evidence export --tenant \"Elm Street Clinic\" --month 2026-11 --out bundle/")]
+    Export {
+        /// Clinic, by name or ID
+        #[arg(long)]
+        tenant: String,
+        /// Month of the packet in it, such as 2026-11 [default: no packet]
+        #[arg(long, value_name = "YYYY-MM", default_value = "", hide_default_value = true)]
+        month: String,
+        /// Folder for it: an empty one, or none
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Verify a bundle offline, without a server (exit 0 sound and complete, 1 a fault, 3 incomplete or no --trust)
+    #[command(after_help = "Keys inside a bundle never count as trust: get the trust file from the organization itself.\n\n\
+        Example:\n  control-plane evidence verify --trust organization.keys.json bundle/")]
+    Verify {
+        /// The organization's public keys, from anywhere but the bundle
+        #[arg(long, value_name = "FILE")]
+        trust: Option<PathBuf>,
+        /// The bundle's folder
+        bundle: PathBuf,
+    },
+}
+
+impl Evidence {
+    pub(super) async fn run(self, global: &Global, world: World) -> anyhow::Result<Answer> {
+        match self {
+            Self::List { tenant, from, limit } => {
+                let mut client = EvidenceClient::new(connect(global).await?);
+                Ok(listed(&answer(client.list(ListEvidence { tenant, from, limit })).await?))
+            }
+            Self::Export { tenant, month, out } => {
+                let mut client = EvidenceClient::new(connect(global).await?).max_decoding_message_size(ANSWER_MAX);
+                let parts = answer(client.export(ExportBundle { tenant, month })).await?;
+                let written = export::write(parts, &out).await?;
+                let text = format!("{}: {} files, {} bytes", out.display(), written.files, written.bytes);
+                Ok(Answer::new(text, json!({ "folder": out, "files": written.files, "bytes": written.bytes })))
+            }
+            Self::Verify { trust, bundle } => verify(trust.as_deref(), &bundle, (world.now)()),
+        }
+    }
+}
+
+fn verify(trust: Option<&Path>, bundle: &Path, now: Millis) -> anyhow::Result<Answer> {
+    let trust = trust.map(read_trust).transpose()?;
+    let folder = Folder::open(bundle).with_context(|| format!("cannot read the bundle {}", bundle.display()))?;
+    let report = bundle::verify::verify(&folder, trust.as_ref(), now);
+    Ok(Answer::new(report.to_string(), serde_json::to_value(&report)?).with_code(report.exit_code()))
+}
+
+fn listed(list: &pb::EvidenceList) -> Answer {
+    let rows = list.evidence.iter().map(|e| {
+        [e.log_index.to_string(), when(e.at_ms), e.kind.clone(), e.appliance.clone(), e.summary.clone()]
+    });
+    let text = table(["INDEX", "WHEN", "KIND", "APPLIANCE", "SUMMARY"], rows);
+    let json = json!({ "evidence": list.evidence.iter().map(view).collect::<Vec<_>>(), "size": list.size });
+    Answer::new(format!("{text}\n{} in the log", list.size), json)
+}
+
+fn view(evidence: &pb::EvidenceSummary) -> Value {
+    json!({
+        "sha256": evidence.sha256,
+        "appliance": evidence.appliance,
+        "kind": evidence.kind,
+        "chain_index": evidence.chain_index,
+        "log_index": evidence.log_index,
+        "at": time(evidence.at_ms),
+        "summary": evidence.summary,
+    })
+}

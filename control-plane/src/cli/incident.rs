@@ -1,0 +1,89 @@
+//! `control-plane incident`: what went wrong, and what became of it.
+
+use clap::Subcommand;
+use proto::pb::{self, ListIncidents, ShowIncident, incidents_client::IncidentsClient};
+use serde_json::{Value, json};
+
+use super::{
+    Global,
+    connection::{answer, connect},
+    output::{Answer, facts, optional, table, time, when},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Incident {
+    /// Show incidents, newest first
+    #[command(after_help = "Example:\n  control-plane incident list --state escalated")]
+    List {
+        /// Only of this clinic, by name or ID
+        #[arg(long, default_value = "", hide_default_value = true)]
+        tenant: String,
+        /// Only in this state, such as escalated
+        #[arg(long, default_value = "", hide_default_value = true)]
+        state: String,
+        /// At most this many
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// Show one with its history
+    Show {
+        /// Its ID
+        id: String,
+    },
+}
+
+impl Incident {
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<Answer> {
+        let mut client = IncidentsClient::new(connect(global).await?);
+        match self {
+            Self::List { tenant, state, limit } => {
+                let list = answer(client.list(ListIncidents { tenant, state, limit })).await?.incidents;
+                let rows = list.iter().map(|i| {
+                    [i.id.clone(), i.kind.clone(), i.watch.clone(), i.state.clone(), i.runbook.clone(), when(i.opened_ms)]
+                });
+                let json = json!({ "incidents": list.iter().map(view).collect::<Vec<_>>() });
+                Ok(Answer::new(table(["ID", "KIND", "WATCH", "STATE", "RUNBOOK", "OPENED"], rows), json))
+            }
+            Self::Show { id } => Ok(shown(&answer(client.show(ShowIncident { id })).await?)),
+        }
+    }
+}
+
+fn shown(incident: &pb::Incident) -> Answer {
+    let head = facts([
+        ("incident", incident.id.clone()),
+        ("kind", format!("{} on {}", incident.kind, incident.watch)),
+        ("appliance", incident.appliance.clone()),
+        ("state", incident.state.clone()),
+        ("reason", incident.reason.clone()),
+        ("runbook", incident.runbook.clone()),
+        ("opened", when(incident.opened_ms)),
+        ("changed", when(incident.changed_ms)),
+        ("events", incident.events.to_string()),
+    ]);
+    let rows = incident.timeline.iter().map(|entry| [when(entry.at_ms), entry.what.clone(), entry.detail.clone()]);
+    let text = format!("{head}\n{}", table(["WHEN", "WHAT", "DETAIL"], rows));
+    let mut json = view(incident);
+    json["timeline"] = incident
+        .timeline
+        .iter()
+        .map(|entry| json!({ "at": time(entry.at_ms), "what": entry.what, "detail": entry.detail }))
+        .collect();
+    Answer::new(text, json)
+}
+
+fn view(incident: &pb::Incident) -> Value {
+    json!({
+        "id": incident.id,
+        "tenant": incident.tenant,
+        "appliance": incident.appliance,
+        "kind": incident.kind,
+        "watch": incident.watch,
+        "state": incident.state,
+        "reason": optional(&incident.reason),
+        "runbook": optional(&incident.runbook),
+        "opened": time(incident.opened_ms),
+        "changed": time(incident.changed_ms),
+        "events": incident.events,
+    })
+}

@@ -1,0 +1,201 @@
+//! The command line: one noun per thing an operator handles, one file per noun.
+//!
+//! The rule: a command is thin. It asks the server (or reads files), and gives an [`Answer`] that reads for people and
+//! for programs; what is decided is decided elsewhere. Exit codes: 0 done, 1 failed or a fault was found, 2 wrong usage
+//! or settings, 3 sound but incomplete.
+
+mod appliance;
+mod catalogue;
+mod charter;
+mod connection;
+mod evidence;
+mod incident;
+mod init;
+mod operator;
+mod order;
+mod output;
+mod packet;
+mod serve;
+mod site;
+mod tenant;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use proto::time::Millis;
+
+use crate::{config::ConfigError, directory::Directory};
+
+pub use output::Answer;
+
+const EXAMPLES: &str = "\
+Examples:
+  control-plane init --dir /srv/orderly --organization msp.example
+  control-plane serve --dir /srv/orderly
+  control-plane --dir /srv/orderly tenant create \"Elm Street Clinic\"
+  control-plane --dir /srv/orderly appliance token --tenant \"Elm Street Clinic\" --site Main --out ticket.json
+  control-plane --address https://control.msp.example:8444 --ca ca.pem --token-file me.token incident list
+
+Exit codes: 0 done; 1 failed, or a fault was found; 2 wrong usage or settings; 3 sound but incomplete.";
+
+/// Orderly's control plane: events in, signed orders out, evidence kept.
+#[derive(Debug, Parser)]
+#[command(name = "control-plane", version, after_help = EXAMPLES, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    noun: Noun,
+}
+
+/// Where the installation is, and how to reach its server.
+#[derive(Debug, Args)]
+struct Global {
+    /// Folder of the installation; its server is reached through admin.sock in it
+    #[arg(long, global = true, value_name = "DIR", default_value = "/var/lib/orderly-control-plane")]
+    dir: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    /// Reach the server over the network instead: https://HOST:PORT of its people's listener
+    #[arg(long, global = true, value_name = "URL", help_heading = "Over the network")]
+    address: Option<String>,
+    /// API token for --address, as `operator token` wrote it
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Over the network")]
+    token_file: Option<PathBuf>,
+    /// Certificate authority of the server at --address [default: keys/ca.pem in --dir]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Over the network")]
+    ca: Option<PathBuf>,
+}
+
+impl Global {
+    fn directory(&self) -> Directory {
+        Directory::new(&self.dir)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Noun {
+    /// Make a new installation: keys, certificate authority, charter, catalogue, settings
+    Init(init::Init),
+    /// Run the server until it is told to stop (SIGTERM, Ctrl-C)
+    Serve(serve::Serve),
+    /// The organization's charter: who may sign what, until when
+    #[command(subcommand)]
+    Charter(charter::Charter),
+    /// The catalogue of runbooks: build, sign offline, publish
+    #[command(subcommand)]
+    Catalogue(catalogue::Catalogue),
+    /// Clinics
+    #[command(subcommand)]
+    Tenant(tenant::Tenant),
+    /// Places of a clinic
+    #[command(subcommand)]
+    Site(site::Site),
+    /// The boxes in the clinics
+    #[command(subcommand)]
+    Appliance(appliance::Appliance),
+    /// What went wrong, and what became of it
+    #[command(subcommand)]
+    Incident(incident::Incident),
+    /// Signed permissions to run one runbook once
+    #[command(subcommand)]
+    Order(order::Order),
+    /// The signed record of what was done
+    #[command(subcommand)]
+    Evidence(evidence::Evidence),
+    /// The monthly report for an auditor
+    #[command(subcommand)]
+    Packet(packet::Packet),
+    /// API tokens for people and programs
+    #[command(subcommand)]
+    Operator(operator::Operator),
+}
+
+/// Time and randomness, for the few commands that make something themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct World {
+    /// The wall clock.
+    pub now: fn() -> Millis,
+    /// Fills bytes with randomness.
+    pub random: fn(&mut [u8]),
+}
+
+/// Wrong usage that clap cannot see; says what would be right.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Misuse(String);
+
+fn misuse(text: impl Into<String>) -> anyhow::Error {
+    Misuse(text.into()).into()
+}
+
+impl Cli {
+    /// Whether the answer is to be printed as JSON.
+    #[must_use]
+    pub fn wants_json(&self) -> bool {
+        self.global.json
+    }
+
+    /// Does what was asked.
+    pub fn run(self, world: World) -> anyhow::Result<Answer> {
+        let global = &self.global;
+        match self.noun {
+            Noun::Init(init) => init.run(&global.directory(), world),
+            Noun::Serve(serve) => serve.run(&global.directory()),
+            noun => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                runtime.block_on(noun.ask(global, world))
+            }
+        }
+    }
+}
+
+impl Noun {
+    async fn ask(self, global: &Global, world: World) -> anyhow::Result<Answer> {
+        match self {
+            Self::Charter(charter) => charter.run(global, world).await,
+            Self::Catalogue(catalogue) => catalogue.run(global, world).await,
+            Self::Tenant(tenant) => tenant.run(global).await,
+            Self::Site(site) => site.run(global).await,
+            Self::Appliance(appliance) => appliance.run(global).await,
+            Self::Incident(incident) => incident.run(global).await,
+            Self::Order(order) => order.run(global).await,
+            Self::Evidence(evidence) => evidence.run(global, world).await,
+            Self::Packet(packet) => packet.run(global).await,
+            Self::Operator(operator) => operator.run(global).await,
+            Self::Init(_) | Self::Serve(_) => unreachable!("these two bring their own runtime"),
+        }
+    }
+}
+
+/// What to exit with after `error`: 2 when the fault is in what was typed or configured, else 1.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    let ours = |cause: &(dyn std::error::Error + 'static)| cause.is::<Misuse>() || cause.is::<ConfigError>();
+    if error.chain().any(ours) { 2 } else { 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does() {
+        fn walk(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{} has no help", command.get_name());
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} {} has no help", command.get_name(), argument.get_id());
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&Cli::command());
+    }
+}

@@ -1,0 +1,260 @@
+//! What operators do: tenants, sites, tokens, charter, catalogue. Each verb answers with what is now.
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use proto::{
+    charter::{self, CharterError},
+    digest::Digest,
+    field::{BadField, text},
+    ids::{ApplianceId, IncidentId, SiteId, TenantId},
+    time::Millis,
+};
+use runbooks::{Catalogue, Policy};
+
+use super::{Core, CoreError, InForce, incident::State, payload_digest};
+use crate::store::{
+    ApplianceRow, ApplianceState, Document, EnrolmentTokenRow, EvidenceRow, IncidentRow, NewTenant, OperatorTokenRow,
+    OrderRow, SiteRow, TenantRow, TimelineRow,
+};
+
+/// The longest an enrolment token lasts.
+pub const ENROLMENT_TOKEN_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The longest an API token lasts.
+pub const OPERATOR_TOKEN_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A token as its owner gets it, once.
+pub struct Token {
+    /// The secret.
+    pub secret: String,
+    /// Until when.
+    pub expires: Millis,
+}
+
+impl Core {
+    /// Adds a clinic with an empty log and the default policy.
+    pub fn create_tenant(&mut self, name: &str, now: Millis) -> Result<TenantRow, CoreError> {
+        let name = text("name", name, 100)?;
+        let id = TenantId::new(now, self.random());
+        let policy = Policy::for_tenant(1, id).seal(&self.keys.order);
+        let added = self.store.add_tenant(&NewTenant {
+            id,
+            name: &name,
+            created: now,
+            policy_serial: 1,
+            policy: &policy,
+            log_origin: &crate::bundle::log_origin(&self.settings.organization, id),
+        })?;
+        if !added {
+            return Err(CoreError::Exists(format!("name {name:?} is taken by another tenant; choose another")));
+        }
+        self.tenant(&name)
+    }
+
+    /// All clinics.
+    pub fn tenants(&self) -> Result<Vec<TenantRow>, CoreError> {
+        Ok(self.store.tenants()?)
+    }
+
+    /// One clinic, by ID or name.
+    pub fn tenant(&self, called: &str) -> Result<TenantRow, CoreError> {
+        self.store.tenant_called(called)?.ok_or_else(|| {
+            CoreError::NotFound(format!("there is no tenant {called:?}; `control-plane tenant list` shows them"))
+        })
+    }
+
+    /// The clinic meant by an optional filter; empty text is none.
+    pub fn tenant_filter(&self, called: &str) -> Result<Option<TenantId>, CoreError> {
+        if called.is_empty() { Ok(None) } else { self.tenant(called).map(|row| Some(row.id)) }
+    }
+
+    /// Adds a site.
+    pub fn create_site(&mut self, tenant: &str, name: &str, now: Millis) -> Result<SiteRow, CoreError> {
+        let tenant = self.tenant(tenant)?;
+        let name = text("name", name, 100)?;
+        let site = SiteRow { id: SiteId::new(now, self.random()), tenant: tenant.id, name, created: now };
+        if !self.store.add_site(&site)? {
+            return Err(CoreError::Exists(format!("{} has a site {:?} already", tenant.name, site.name)));
+        }
+        Ok(site)
+    }
+
+    /// A clinic's sites.
+    pub fn sites(&self, tenant: &str) -> Result<Vec<SiteRow>, CoreError> {
+        Ok(self.store.sites(self.tenant(tenant)?.id)?)
+    }
+
+    /// Makes a one-time enrolment token.
+    pub fn issue_enrolment_token(
+        &mut self,
+        tenant: &str,
+        site: &str,
+        valid: Duration,
+        now: Millis,
+    ) -> Result<Token, CoreError> {
+        let tenant = self.tenant(tenant)?;
+        let site = self.store.site_called(tenant.id, site)?.ok_or_else(|| {
+            CoreError::NotFound(format!("{} has no site {site:?}; `control-plane site list` shows them", tenant.name))
+        })?;
+        if valid.is_zero() || valid > ENROLMENT_TOKEN_MAX {
+            return Err(BadField::new("valid_minutes", "must be 1 to 43200 (30 days)").into());
+        }
+        let secret = self.secret();
+        let row = EnrolmentTokenRow {
+            hash: Digest::of(secret.as_bytes()),
+            tenant: tenant.id,
+            site: site.id,
+            expires: now.plus(valid),
+            appliance: None,
+        };
+        self.store.add_enrolment_token(&row, now)?;
+        Ok(Token { secret, expires: row.expires })
+    }
+
+    /// Appliances of a clinic, or all.
+    pub fn appliances(&self, tenant: &str) -> Result<Vec<ApplianceRow>, CoreError> {
+        Ok(self.store.appliances(self.tenant_filter(tenant)?)?)
+    }
+
+    /// Revokes an appliance, for good.
+    pub fn revoke_appliance(&mut self, id: &str, reason: &str) -> Result<ApplianceRow, CoreError> {
+        let id = ApplianceId::from_field("id", id)?;
+        let reason = text("reason", reason, 200)?;
+        let missing = || CoreError::NotFound(format!("there is no appliance {id}"));
+        if !self.store.set_appliance_state(id, ApplianceState::Revoked, &reason)? {
+            let row = self.store.appliance(id)?.ok_or_else(missing)?;
+            return Err(CoreError::Precondition(format!("appliance {id} is revoked already: {}", row.state_reason)));
+        }
+        self.store.appliance(id)?.ok_or_else(missing)
+    }
+
+    /// How far the chain of an appliance's incarnation is kept.
+    pub fn chain_next(&self, appliance: &ApplianceRow) -> Result<(u64, String), CoreError> {
+        let row = self.store.incarnation(appliance.incarnation)?;
+        Ok(row.map_or((0, String::new()), |row| (row.chain.next, row.protection)))
+    }
+
+    /// Incidents, newest first.
+    pub fn incidents(&self, tenant: &str, state: &str, most: u32) -> Result<Vec<IncidentRow>, CoreError> {
+        let state = match state {
+            "" => None,
+            name => Some(State::named(name).ok_or_else(|| {
+                let names: Vec<_> = State::ALL.iter().map(|s| s.name()).collect();
+                BadField::new("state", format!("must be one of {}", names.join(", ")))
+            })?),
+        };
+        Ok(self.store.incidents(self.tenant_filter(tenant)?, state, limit(most))?)
+    }
+
+    /// One incident and how it went.
+    pub fn incident(&self, id: &str) -> Result<(IncidentRow, Vec<TimelineRow>), CoreError> {
+        let id = IncidentId::from_field("id", id)?;
+        let row = self.store.incident(id)?.ok_or_else(|| CoreError::NotFound(format!("there is no incident {id}")))?;
+        Ok((row, self.store.timeline(id)?))
+    }
+
+    /// Orders, newest first.
+    pub fn orders(&self, tenant: &str, most: u32) -> Result<Vec<OrderRow>, CoreError> {
+        Ok(self.store.orders(self.tenant_filter(tenant)?, limit(most))?)
+    }
+
+    /// A clinic's evidence from a log index on, and how much there is.
+    pub fn evidence(&self, tenant: &str, from: u64, most: u32) -> Result<(Vec<EvidenceRow>, u64), CoreError> {
+        let tenant = self.tenant(tenant)?;
+        Ok((self.store.evidence(tenant.id, from, limit(most))?, tenant.log_size))
+    }
+
+    /// The charter in force.
+    pub fn charter_envelope(&self) -> &[u8] {
+        &self.charter.envelope
+    }
+
+    /// Puts a newer charter in force. The online keys it names must be this server's.
+    pub fn publish_charter(&mut self, envelope: &[u8], now: Millis) -> Result<(), CoreError> {
+        let offered = self.trust.open(envelope)?.into_value();
+        let digest = payload_digest(envelope)?;
+        let newest = (self.charter.document.serial, payload_digest(&self.charter.envelope)?);
+        if !charter::succession(Some(newest), (offered.serial, digest))? {
+            return Ok(());
+        }
+        if !offered.order_keys.contains(&self.keys.order.public()) || !offered.log_keys.contains(&self.keys.log.public()) {
+            return Err(CoreError::Charter(CharterError::Content(BadField::new(
+                "order_keys",
+                "and log_keys must name the keys this server signs with",
+            ))));
+        }
+        Catalogue::open(&self.catalogue.envelope, &offered)?;
+        self.store.put_document(Document::Charter, offered.serial, envelope, now)?;
+        self.charter = InForce { document: offered, envelope: envelope.to_vec() };
+        self.wake_everyone()
+    }
+
+    /// The catalogue in force.
+    pub fn catalogue(&self) -> (&Catalogue, &[u8]) {
+        (&self.catalogue.document, &self.catalogue.envelope)
+    }
+
+    /// Puts a newer catalogue in force.
+    pub fn publish_catalogue(&mut self, envelope: &[u8], now: Millis) -> Result<(), CoreError> {
+        let offered = Catalogue::open(envelope, &self.charter.document)?.into_value();
+        let digest = payload_digest(envelope)?;
+        let newest = (self.catalogue.document.version, payload_digest(&self.catalogue.envelope)?);
+        if !runbooks::succession(Some(newest), (offered.version, digest))? {
+            return Ok(());
+        }
+        self.store.put_document(Document::Catalogue, offered.version, envelope, now)?;
+        self.catalogue = InForce { document: offered, envelope: envelope.to_vec() };
+        self.wake_everyone()
+    }
+
+    /// Makes an API token.
+    pub fn issue_operator_token(&mut self, name: &str, valid: Duration, now: Millis) -> Result<Token, CoreError> {
+        let name = text("name", name, 60)?;
+        if valid.is_zero() || valid > OPERATOR_TOKEN_MAX {
+            return Err(BadField::new("valid_days", "must be 1 to 365").into());
+        }
+        let secret = self.secret();
+        let row =
+            OperatorTokenRow { name, created: now, expires: now.plus(valid), used: Millis(0), revoked: false };
+        if !self.store.add_operator_token(&row, Digest::of(secret.as_bytes()))? {
+            return Err(CoreError::Exists(format!("there is a token {:?} already; choose another name", row.name)));
+        }
+        Ok(Token { secret, expires: row.expires })
+    }
+
+    /// All API tokens, without their secrets.
+    pub fn operator_tokens(&self) -> Result<Vec<OperatorTokenRow>, CoreError> {
+        Ok(self.store.operator_tokens()?)
+    }
+
+    /// Takes an API token back.
+    pub fn revoke_operator_token(&mut self, name: &str) -> Result<OperatorTokenRow, CoreError> {
+        self.store.revoke_operator_token(name)?;
+        let found = self.store.operator_tokens()?.into_iter().find(|row| row.name == name);
+        found.ok_or_else(|| CoreError::NotFound(format!("there is no token {name:?}")))
+    }
+
+    /// Whose API token this is, if it still holds; notes the use.
+    pub fn operator(&mut self, secret: &str, now: Millis) -> Result<String, CoreError> {
+        let denied = || CoreError::Denied("API token is unknown, revoked or run out".into());
+        let row = self.store.operator_token(Digest::of(secret.as_bytes()))?.ok_or_else(denied)?;
+        if row.revoked || now >= row.expires {
+            return Err(denied());
+        }
+        self.store.used_operator_token(&row.name, now)?;
+        Ok(row.name)
+    }
+
+    fn wake_everyone(&mut self) -> Result<(), CoreError> {
+        self.wake.extend(self.store.appliances(None)?.into_iter().map(|row| row.id));
+        Ok(())
+    }
+
+    fn secret(&mut self) -> String {
+        URL_SAFE_NO_PAD.encode(self.random::<32>())
+    }
+}
+
+fn limit(most: u32) -> u32 {
+    if most == 0 { 100 } else { most.min(1000) }
+}

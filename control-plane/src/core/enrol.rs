@@ -1,0 +1,119 @@
+//! Enrolment and renewal: which keys are admitted, and for whom.
+
+use proto::{
+    digest::Digest,
+    identity::{CertificateFacts, KeyProof, SpiffeId, Standing, csr_spki, standing},
+    ids::ApplianceId,
+    pb,
+    time::Millis,
+};
+
+use super::{Core, CoreError};
+use crate::store::{ApplianceState, NewAppliance};
+
+/// One answer to every bad token, so that guessing teaches nothing.
+const BAD_TOKEN: &str = "enrolment token is unknown, used or run out; make a new one with `control-plane appliance token`";
+
+impl Core {
+    /// Exchanges a one-time token for a certificate. Sent again by the same keys (the answer was lost) it gives the same appliance.
+    pub fn enroll(&mut self, request: &pb::EnrollRequest, now: Millis) -> Result<pb::EnrollResponse, CoreError> {
+        let hash = Digest::of(request.token.as_bytes());
+        let token = self.store.enrolment_token(hash)?.ok_or_else(|| CoreError::Denied(BAD_TOKEN.into()))?;
+        let spki = csr_spki(&request.csr)?;
+        let proof = KeyProof::open_self_signed(&request.key_proof)
+            .map_err(|e| proto::field::BadField::new("key_proof", e.to_string()))?
+            .into_value();
+        if proof.challenge != hash || proof.tls_spki != spki {
+            return Err(proto::field::BadField::new("key_proof", "must answer this token and name the key of csr").into());
+        }
+        if let Some(id) = token.appliance {
+            return self.enrolled_before(id, &proof, spki);
+        }
+        if now >= token.expires {
+            return Err(CoreError::Denied(BAD_TOKEN.into()));
+        }
+        if self.store.appliance_by_key(spki)?.is_some() || self.store.incarnation(proof.incarnation)?.is_some() {
+            return Err(CoreError::Exists("these keys are enrolled already; wipe the appliance's state to enrol it anew".into()));
+        }
+        let id = ApplianceId::new(now, self.random());
+        let spiffe =
+            SpiffeId { trust_domain: self.settings.organization.clone(), tenant: token.tenant, appliance: id };
+        let certificate = self.ports.issuer.issue(&request.csr, &spiffe, now)?;
+        self.store.use_enrolment_token(hash, id)?;
+        self.store.add_appliance(&NewAppliance {
+            id,
+            tenant: token.tenant,
+            site: token.site,
+            incarnation: proof.incarnation,
+            tls_spki: spki,
+            certificate: &certificate,
+            evidence_key: &proof.evidence_key,
+            protection: &proof.protection.to_string(),
+            key_proof: &request.key_proof,
+            enrolled: now,
+        })?;
+        self.welcome(token.tenant, certificate)
+    }
+
+    fn enrolled_before(
+        &self,
+        id: ApplianceId,
+        proof: &KeyProof,
+        spki: Digest,
+    ) -> Result<pb::EnrollResponse, CoreError> {
+        let denied = || CoreError::Denied(BAD_TOKEN.into());
+        let known = self.store.appliance(id)?.ok_or_else(denied)?;
+        if known.tls_spki != spki || known.incarnation != proof.incarnation || known.state == ApplianceState::Revoked {
+            return Err(denied());
+        }
+        self.welcome(known.tenant, known.certificate)
+    }
+
+    fn welcome(&self, tenant: proto::ids::TenantId, certificate: Vec<u8>) -> Result<pb::EnrollResponse, CoreError> {
+        let tenant = self.store.tenant(tenant)?.ok_or_else(|| CoreError::NotFound("tenant is gone".into()))?;
+        Ok(pb::EnrollResponse {
+            certificate,
+            charter: self.charter.envelope.clone(),
+            catalogue: self.catalogue.envelope.clone(),
+            policy: tenant.policy,
+        })
+    }
+
+    /// A new certificate for the same keys, the executor co-signing. `peer` is the certificate the caller connected with.
+    pub fn renew(&mut self, peer: &[u8], request: &pb::RenewRequest, now: Millis) -> Result<pb::RenewResponse, CoreError> {
+        let facts = CertificateFacts::read(peer)?;
+        let denied = |why: &str| CoreError::Denied(why.to_owned());
+        let appliance =
+            self.store.appliance_by_key(facts.spki)?.ok_or_else(|| denied("this key is not enrolled"))?;
+        if appliance.state == ApplianceState::Revoked {
+            return Err(denied("this appliance is revoked"));
+        }
+        if standing(facts.not_before, facts.not_after, now) == Standing::Refused {
+            return Err(denied("this certificate ended more than 30 days ago; enrol the appliance anew"));
+        }
+        if csr_spki(&request.csr)? != appliance.tls_spki {
+            return Err(denied("renewal is for the enrolled key; enrol the appliance anew to change it"));
+        }
+        let incarnation = self
+            .store
+            .incarnation(appliance.incarnation)?
+            .ok_or_else(|| CoreError::NotFound("incarnation is gone".into()))?;
+        let proof = KeyProof::open(&request.key_proof, &incarnation.evidence_key)
+            .map_err(|_| denied("renewal must be co-signed by the enrolled evidence key"))?
+            .into_value();
+        if proof.challenge != Digest::of(&request.csr)
+            || proof.tls_spki != appliance.tls_spki
+            || proof.incarnation != appliance.incarnation
+        {
+            return Err(denied("key_proof must answer this csr, for the enrolled keys"));
+        }
+        let spiffe = SpiffeId {
+            trust_domain: self.settings.organization.clone(),
+            tenant: appliance.tenant,
+            appliance: appliance.id,
+        };
+        let certificate = self.ports.issuer.issue(&request.csr, &spiffe, now)?;
+        self.store.put_certificate(appliance.id, &certificate)?;
+        Ok(pb::RenewResponse { certificate })
+    }
+}

@@ -1,0 +1,198 @@
+//! One exchange with one appliance: take what it sends, say what there is for it.
+
+use proto::{
+    digest::Digest,
+    ids::ApplianceId,
+    log::{prove_consistency, prove_inclusion},
+    pb,
+    sync::{Ack, Batch, Exchange, Gap, IncarnationCheck, Receipt, Record, StreamState, incarnation, receipt, unpack},
+    time::{Millis, TimeToken},
+};
+
+use super::{Core, CoreError, Intake};
+use crate::store::{ApplianceRow, ApplianceState};
+
+/// What there is to say.
+#[derive(Debug)]
+pub struct Answer {
+    /// To whom.
+    pub appliance: ApplianceId,
+    /// The answer.
+    pub response: pb::SyncResponse,
+    /// Whether it could as well wait: nothing in it but time.
+    pub idle: bool,
+}
+
+impl Core {
+    /// Takes an exchange. `spki` is the digest of the key that the caller proved to hold.
+    pub fn sync(&mut self, spki: Digest, exchange: &Exchange, now: Millis) -> Result<Answer, CoreError> {
+        let mut appliance = self.admitted(spki)?;
+        if incarnation(appliance.incarnation, exchange.incarnation) == IncarnationCheck::Other {
+            self.quarantine(appliance.id, "it speaks for another incarnation than was enrolled: wiped, cloned or re-imaged")?;
+            appliance = self.admitted(spki)?;
+        }
+        let ack = match &exchange.batch {
+            Some(batch) => self.take(&appliance, batch, now)?,
+            None => None,
+        };
+        self.store.saw_appliance(appliance.id, now, &exchange.version, exchange.order_high)?;
+        let appliance = self.admitted(spki)?;
+        self.compose(&appliance, exchange, ack, now)
+    }
+
+    /// Answers an exchange that was held open, without taking its batch again.
+    pub fn answer(&mut self, spki: Digest, exchange: &Exchange, now: Millis) -> Result<Answer, CoreError> {
+        let appliance = self.admitted(spki)?;
+        self.compose(&appliance, exchange, None, now)
+    }
+
+    fn admitted(&self, spki: Digest) -> Result<ApplianceRow, CoreError> {
+        let denied = |why: &str| CoreError::Denied(why.to_owned());
+        let row = self.store.appliance_by_key(spki)?.ok_or_else(|| denied("this key is not enrolled"))?;
+        match row.state {
+            ApplianceState::Revoked => Err(denied("this appliance is revoked")),
+            ApplianceState::Active | ApplianceState::Quarantined => Ok(row),
+        }
+    }
+
+    fn take(&mut self, appliance: &ApplianceRow, batch: &Batch, now: Millis) -> Result<Option<Ack>, CoreError> {
+        let state = self.store.stream(appliance.id, batch.stream)?;
+        let verdict = receipt(state, batch);
+        let digest = Digest::of(&batch.records);
+        if let Receipt::CommitAfterGap { missing } = verdict {
+            let gap = Gap { cause: "batches-missing".into(), dropped: missing, first: now, last: now };
+            self.store.add_gap(appliance.tenant, appliance.id, &gap, now)?;
+        }
+        match verdict {
+            Receipt::Commit | Receipt::CommitAfterGap { .. } => {
+                self.take_records(appliance, unpack(&batch.records)?, now)?;
+                self.store.put_stream(appliance.id, batch.stream, StreamState { number: batch.number, digest })?;
+            }
+            Receipt::Again => {}
+            Receipt::Conflict => {
+                // Its evidence is still taken: it proves itself.
+                let evidence = unpack(&batch.records)?.into_iter().filter(|r| matches!(r, Record::Evidence(_)));
+                self.take_records(appliance, evidence.collect(), now)?;
+                let why = format!("two histories of its stream {} at batch {}", batch.stream, batch.number);
+                self.quarantine(appliance.id, &why)?;
+                return Ok(None);
+            }
+        }
+        Ok(Some(Ack { stream: batch.stream, number: batch.number, digest }))
+    }
+
+    fn take_records(&mut self, appliance: &ApplianceRow, records: Vec<Record>, now: Millis) -> Result<(), CoreError> {
+        let mut envelopes = Vec::new();
+        for record in records {
+            match record {
+                Record::Event(event) => self.take_event(appliance, &event, now)?,
+                Record::Evidence(envelope) => envelopes.push(envelope),
+                Record::Attachment(content) => {
+                    let sha256 = Digest::of(&content);
+                    let until = self.retain_until(now);
+                    self.ports.vault.put(&format!("{}/attachments/{sha256}", appliance.tenant), &content, until)?;
+                    self.store.add_attachment(appliance.tenant, sha256, &content)?;
+                }
+                Record::Gap(gap) => self.store.add_gap(appliance.tenant, appliance.id, &gap, now)?,
+            }
+        }
+        for intake in self.take_batch(appliance.tenant, &envelopes, now)? {
+            if let Intake::Rejected(why) = intake {
+                let gap = Gap { cause: "evidence-refused".into(), dropped: 1, first: now, last: now };
+                self.store.add_gap(appliance.tenant, appliance.id, &gap, now)?;
+                self.quarantine(appliance.id, &format!("it sent evidence that was refused: {why}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn compose(
+        &mut self,
+        appliance: &ApplianceRow,
+        exchange: &Exchange,
+        ack: Option<Ack>,
+        now: Millis,
+    ) -> Result<Answer, CoreError> {
+        let mut response = pb::SyncResponse { ack: ack.map(Into::into), ..Default::default() };
+        self.add_documents(appliance, exchange, &mut response)?;
+        self.add_proofs(appliance, exchange, &mut response)?;
+        match appliance.state {
+            ApplianceState::Active => {
+                self.issue_orders(appliance, now)?;
+                response.orders = self
+                    .store
+                    .orders_to_send(appliance.id, appliance.incarnation, exchange.order_high, now)?
+                    .into_iter()
+                    .map(|order| order.envelope)
+                    .collect();
+            }
+            ApplianceState::Quarantined => response.quarantine.clone_from(&appliance.state_reason),
+            ApplianceState::Revoked => {}
+        }
+        let chain = self.store.incarnation(appliance.incarnation)?.map_or(0, |row| row.chain.next);
+        response.evidence_next = chain;
+        let idle = response.ack.is_none()
+            && response.orders.is_empty()
+            && response.inclusions.is_empty()
+            && response.charter.is_empty()
+            && response.catalogue.is_empty()
+            && response.policy.is_empty();
+        response.time_token =
+            TimeToken { incarnation: exchange.incarnation, nonce: exchange.nonce, at: now }.seal(&self.keys.order);
+        Ok(Answer { appliance: appliance.id, response, idle })
+    }
+
+    fn add_documents(
+        &self,
+        appliance: &ApplianceRow,
+        exchange: &Exchange,
+        response: &mut pb::SyncResponse,
+    ) -> Result<(), CoreError> {
+        if exchange.charter_serial < self.charter.document.serial {
+            response.charter.clone_from(&self.charter.envelope);
+        }
+        if exchange.catalogue_version < self.catalogue.document.version {
+            response.catalogue.clone_from(&self.catalogue.envelope);
+        }
+        let tenant =
+            self.store.tenant(appliance.tenant)?.ok_or_else(|| CoreError::NotFound("tenant is gone".into()))?;
+        if exchange.policy_serial < tenant.policy_serial {
+            response.policy = tenant.policy;
+        }
+        Ok(())
+    }
+
+    /// The newest checkpoint, that it continues the caller's, and that the caller's evidence is in it.
+    fn add_proofs(
+        &self,
+        appliance: &ApplianceRow,
+        exchange: &Exchange,
+        response: &mut pb::SyncResponse,
+    ) -> Result<(), CoreError> {
+        let tenant = appliance.tenant;
+        let log = self.store.log_head(tenant)?;
+        let (Some(checkpoint), size) = (log.checkpoint, log.head.size) else { return Ok(()) };
+        // A caller that has seen a larger log than this one: a backup was restored. It must not be told a smaller past.
+        if exchange.checkpoint_size > size {
+            return Ok(());
+        }
+        let broken = |problem: String| CoreError::Log { tenant: tenant.to_string(), problem };
+        let tiles = self.store.tiles(tenant);
+        for sha256 in &exchange.unproven {
+            let Some(index) = self.store.evidence_index(tenant, *sha256)? else { continue };
+            let proof = prove_inclusion(&tiles, index, size).map_err(|e| broken(super::error::chain(&e)))?;
+            response.inclusions.push(pb::Inclusion {
+                sha256: sha256.to_vec(),
+                index,
+                hashes: proof.into_iter().map(|hash| hash.to_vec()).collect(),
+            });
+        }
+        if exchange.checkpoint_size < size {
+            let proof = prove_consistency(&tiles, exchange.checkpoint_size, size)
+                .map_err(|e| broken(super::error::chain(&e)))?;
+            response.consistency = proof.into_iter().map(|hash| hash.to_vec()).collect();
+        }
+        response.checkpoint = checkpoint;
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! What a bundle is made of, read from the database and the keys it names. Reads only; may run beside the writer.
+
+use proto::{
+    log::{SignedCheckpoint, TlogProof, VerifierKey, encode_hashes, prove_inclusion, tiles},
+    time::Millis,
+};
+
+use super::{CoreError, chain};
+use crate::{
+    bundle::{Enrolled, Month, Period, export::{LoggedEnvelope, Parts}},
+    store::{Document, Store, TenantRow},
+};
+
+/// How many records are read at once.
+const PAGE: u32 = 1000;
+
+/// Everything for a bundle of `tenant`: all its records, and the packet of `month` when one is asked for.
+pub fn parts(
+    store: &Store,
+    tenant: &TenantRow,
+    charter: &proto::charter::Charter,
+    month: Option<Month>,
+    now: Millis,
+) -> Result<Parts, CoreError> {
+    let log = store.log_head(tenant.id)?;
+    let broken = |problem: String| CoreError::Log { tenant: tenant.name.clone(), problem };
+    let note = log.checkpoint.ok_or_else(|| {
+        CoreError::Precondition(format!("{} has no evidence yet; enrol an appliance first", tenant.name))
+    })?;
+    let keys: Vec<VerifierKey> =
+        charter.log_keys.iter().filter_map(|key| VerifierKey::new(&log.origin, key).ok()).collect();
+    let checkpoint = SignedCheckpoint::open(&note, &keys).map_err(|e| broken(e.to_string()))?;
+    let signed_by = |key: &&VerifierKey| SignedCheckpoint::open(&note, std::slice::from_ref(*key)).is_ok();
+    let key = keys.iter().find(signed_by).cloned().ok_or_else(|| broken("no log key signed its checkpoint".into()))?;
+
+    let size = checkpoint.checkpoint().size;
+    let reader = store.tiles(tenant.id);
+    let evidence = all_evidence(store, tenant, size)?;
+    let proofs = evidence
+        .iter()
+        .map(|entry| {
+            let hashes = prove_inclusion(&reader, entry.index, size).map_err(|e| broken(chain(&e)))?;
+            Ok(TlogProof::new(entry.index, hashes, &checkpoint))
+        })
+        .collect::<Result<_, CoreError>>()?;
+    let tiles = tiles(size)
+        .map(|tile| {
+            let mut hashes = proto::log::Tiles::tile(&reader, tile)?;
+            hashes.truncate(tile.width().into());
+            Ok((tile.to_string(), encode_hashes(&hashes)))
+        })
+        .collect::<Result<_, CoreError>>()?;
+    let envelopes = |kind| -> Result<Vec<Vec<u8>>, CoreError> {
+        Ok(store.documents(kind)?.into_iter().map(|(_, envelope)| envelope).collect())
+    };
+    Ok(Parts {
+        clinic: tenant.name.clone(),
+        appliance_names: appliance_names(store, tenant)?,
+        period: month.map_or(Period { from: tenant.created, to: now }, |month| month.until(now)),
+        made_at: now,
+        evidence,
+        attachments: store.attachments(tenant.id)?.into_iter().map(|(_, content)| content).collect(),
+        orders: store.orders(Some(tenant.id), u32::MAX)?.into_iter().map(|row| row.envelope).collect(),
+        checkpoint,
+        key,
+        tiles,
+        proofs,
+        charters: envelopes(Document::Charter)?,
+        catalogues: envelopes(Document::Catalogue)?,
+        appliances: store
+            .incarnations(tenant.id)?
+            .into_iter()
+            .map(|row| Enrolled {
+                appliance: row.appliance,
+                incarnation: row.incarnation,
+                certificate: row.certificate,
+                key_proof: row.key_proof,
+            })
+            .collect(),
+        packet: month,
+    })
+}
+
+fn all_evidence(store: &Store, tenant: &TenantRow, size: u64) -> Result<Vec<LoggedEnvelope>, CoreError> {
+    let mut all: Vec<LoggedEnvelope> = Vec::new();
+    loop {
+        let from = all.last().map_or(0, |entry| entry.index + 1);
+        let page = store.evidence(tenant.id, from, PAGE)?;
+        if page.is_empty() || from >= size {
+            break;
+        }
+        all.extend(
+            page.into_iter()
+                .filter(|row| row.log_index < size)
+                .map(|row| LoggedEnvelope { index: row.log_index, envelope: row.envelope }),
+        );
+        if all.last().is_some_and(|entry| entry.index + 1 >= size) {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// A box is called by its site, with a number where a site has several.
+fn appliance_names(
+    store: &Store,
+    tenant: &TenantRow,
+) -> Result<std::collections::BTreeMap<proto::ids::ApplianceId, String>, CoreError> {
+    let sites = store.sites(tenant.id)?;
+    let rows = store.appliances(Some(tenant.id))?;
+    Ok(rows
+        .iter()
+        .enumerate()
+        .map(|(at, row)| {
+            let site = sites.iter().find(|site| site.id == row.site).map_or("appliance", |site| &site.name);
+            let here = rows[..=at].iter().filter(|other| other.site == row.site).count();
+            let alone = rows.iter().filter(|other| other.site == row.site).count() == 1;
+            (row.id, if alone { site.to_owned() } else { format!("{site} {here}") })
+        })
+        .collect())
+}

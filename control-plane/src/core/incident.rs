@@ -1,0 +1,175 @@
+//! The life of an incident on one screen. It ends `resolved`, `escalated` or `withdrawn`; none is forgotten.
+//!
+//! ```text
+//! open ──> planned ──> ordered ──> resolved
+//!   │         │ ^─(held, run out)─┤
+//!   └─────────┴───────────────────┴──> escalated (a person is told) or withdrawn (the fault went by itself)
+//! ```
+
+/// Where an incident stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Just seen.
+    Open,
+    /// A runbook is chosen; the order waits for its appliance, a window, an approval.
+    Planned,
+    /// An order is out.
+    Ordered,
+    /// Evidence says that the fault is gone.
+    Resolved,
+    /// It is a person's now.
+    Escalated,
+    /// The fault went away before anything was done.
+    Withdrawn,
+}
+
+/// What can happen to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Input {
+    /// The planner named a runbook.
+    RunbookChosen,
+    /// The planner could not.
+    NoRunbook,
+    /// An order was signed.
+    OrderSigned,
+    /// A guardrail says "not now".
+    HeldBack,
+    /// A guardrail says no.
+    Refused,
+    /// The order ran out and nothing was heard; there are tries left.
+    RunOut,
+    /// It ran out once too often.
+    OutOfTries,
+    /// Evidence: the fault is gone.
+    Repaired,
+    /// Evidence: it is not.
+    NotRepaired,
+    /// Evidence: it was gone before the first step.
+    GoneBefore,
+    /// The agent reports that the fault is gone.
+    Cleared,
+    /// Nothing moved for too long.
+    Stalled,
+}
+
+/// Something happened that cannot happen there; the state stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{input:?} means nothing to an incident that is {}", state.name())]
+pub struct Unexpected {
+    /// Where it stands.
+    pub state: State,
+    /// What happened.
+    pub input: Input,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Open, Self::Planned, Self::Ordered, Self::Resolved, Self::Escalated, Self::Withdrawn];
+
+    /// Its name, as stored and shown.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Planned => "planned",
+            Self::Ordered => "ordered",
+            Self::Resolved => "resolved",
+            Self::Escalated => "escalated",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
+    /// The state of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    /// Whether nothing more is done by itself.
+    #[must_use]
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Resolved | Self::Escalated | Self::Withdrawn)
+    }
+
+    /// The next state. Does not touch anything.
+    pub fn on(self, input: Input) -> Result<Self, Unexpected> {
+        use Input as I;
+        Ok(match (self, input) {
+            (Self::Open, I::RunbookChosen) => Self::Planned,
+            (Self::Open, I::NoRunbook | I::Stalled) => Self::Escalated,
+            (Self::Open, I::Cleared) => Self::Withdrawn,
+
+            (Self::Planned, I::OrderSigned) => Self::Ordered,
+            (Self::Planned, I::HeldBack) => Self::Planned,
+            (Self::Planned, I::Refused | I::Stalled) => Self::Escalated,
+            (Self::Planned, I::Cleared) => Self::Withdrawn,
+
+            (Self::Ordered, I::HeldBack | I::RunOut) => Self::Planned,
+            (Self::Ordered, I::Refused | I::OutOfTries | I::Stalled) => Self::Escalated,
+            (Self::Ordered, I::Cleared) => Self::Ordered, // evidence will say how
+
+            // Evidence may come late: after its order ran out, or after a person was called.
+            (Self::Planned | Self::Ordered | Self::Escalated, I::Repaired) => Self::Resolved,
+            (Self::Planned | Self::Ordered, I::NotRepaired) => Self::Escalated,
+            (Self::Planned | Self::Ordered, I::GoneBefore) => Self::Withdrawn,
+
+            (state, input) => return Err(Unexpected { state, input }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INPUTS: [Input; 12] = [
+        Input::RunbookChosen,
+        Input::NoRunbook,
+        Input::OrderSigned,
+        Input::HeldBack,
+        Input::Refused,
+        Input::RunOut,
+        Input::OutOfTries,
+        Input::Repaired,
+        Input::NotRepaired,
+        Input::GoneBefore,
+        Input::Cleared,
+        Input::Stalled,
+    ];
+
+    #[test]
+    fn whatever_has_not_ended_ends_when_it_stalls() {
+        for state in State::ALL {
+            assert_eq!(state.on(Input::Stalled) == Ok(State::Escalated), !state.has_ended(), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_stays_an_end_but_for_late_good_news() {
+        for state in State::ALL.into_iter().filter(|s| s.has_ended()) {
+            for input in INPUTS {
+                match state.on(input) {
+                    Ok(next) => assert_eq!((state, input, next), (State::Escalated, Input::Repaired, State::Resolved)),
+                    Err(unexpected) => assert_eq!(unexpected, Unexpected { state, input }),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_evidence_resolves() {
+        for state in State::ALL {
+            for input in INPUTS.into_iter().filter(|i| *i != Input::Repaired) {
+                assert_ne!(state.on(input), Ok(State::Resolved), "{state:?} {input:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_read_back() {
+        for state in State::ALL {
+            assert_eq!(State::named(state.name()), Some(state));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Events become incidents, incidents get a plan; who must hear of it is told.
+
+use proto::{sync::{Event, Phase}, time::Millis};
+use runbooks::Policy;
+use serde_json::json;
+
+use super::{
+    Core, CoreError,
+    incident::{Input, State},
+    planner::{self, Choice},
+};
+use crate::store::{ApplianceRow, IncidentChange, IncidentRow, NewIncident};
+
+impl Core {
+    /// Takes an event: into the incident of its fault, or a new one. One fault is one incident, however often it is seen.
+    pub(super) fn take_event(&mut self, appliance: &ApplianceRow, event: &Event, now: Millis) -> Result<(), CoreError> {
+        let newest = self.store.newest_incident(appliance.id, &event.kind, &event.watch)?;
+        let absorbs = newest.filter(|row| {
+            // A person who was told of a fault is not told again while it has not gone away in between.
+            !row.state.has_ended() || (row.state == State::Escalated && row.present)
+        });
+        let id = match (&absorbs, event.phase) {
+            (Some(row), _) => Some(row.id),
+            (None, Phase::Cleared) => None,
+            (None, Phase::Raised | Phase::Ongoing) => Some(proto::ids::IncidentId::new(now, self.random())),
+        };
+        if let (Some(id), None) = (id, &absorbs) {
+            self.store.add_incident(&NewIncident {
+                id,
+                tenant: appliance.tenant,
+                appliance: appliance.id,
+                kind: &event.kind,
+                watch: &event.watch,
+                now,
+            })?;
+        }
+        if !self.store.add_event(appliance.tenant, appliance.id, id, event, now)? {
+            return Ok(());
+        }
+        let Some(id) = id else { return Ok(()) };
+        let row = self.store.incident(id)?.ok_or_else(|| CoreError::NotFound("incident is gone".into()))?;
+        if absorbs.is_none() {
+            self.store.add_timeline(id, now, "seen", &format!("{} on {}", event.kind, event.watch))?;
+            return self.plan(&row, now);
+        }
+        if event.phase == Phase::Cleared && row.state != State::Escalated {
+            return self.move_incident(&row, Input::Cleared, "the agent reports that the fault is gone", now);
+        }
+        Ok(())
+    }
+
+    fn plan(&mut self, row: &IncidentRow, now: Millis) -> Result<(), CoreError> {
+        let policy = self.policy_of(row.tenant)?;
+        match planner::choose(&row.kind, &self.catalogue.document, &policy) {
+            Choice::Runbook(runbook, plan) => {
+                let reason = plan.reason.clone();
+                let change = IncidentChange { plan: Some((runbook, plan)), ..Default::default() };
+                self.change(row, Input::RunbookChosen, &reason, change, now)?;
+                self.wake.insert(row.appliance);
+                Ok(())
+            }
+            Choice::Escalate(reason) => self.move_incident(row, Input::NoRunbook, &reason, now),
+        }
+    }
+
+    pub(super) fn policy_of(&self, tenant: proto::ids::TenantId) -> Result<Policy, CoreError> {
+        let row = self.store.tenant(tenant)?.ok_or_else(|| CoreError::NotFound("tenant is gone".into()))?;
+        let policy = Policy::open(&row.policy, &self.charter.document)
+            .map_err(|e| CoreError::Precondition(format!("policy of tenant {}: {e}", row.name)))?;
+        Ok(policy.into_value())
+    }
+
+    /// Moves an incident on; what means nothing to it is not an error.
+    pub(super) fn move_incident(&mut self, row: &IncidentRow, input: Input, reason: &str, now: Millis) -> Result<(), CoreError> {
+        self.change(row, input, reason, IncidentChange::default(), now)
+    }
+
+    /// The same, with more to keep.
+    pub(super) fn change(
+        &mut self,
+        row: &IncidentRow,
+        input: Input,
+        reason: &str,
+        mut change: IncidentChange,
+        now: Millis,
+    ) -> Result<(), CoreError> {
+        let next = match row.state.on(input) {
+            Ok(next) => next,
+            Err(unexpected) => {
+                tracing::debug!(incident = %row.id, %unexpected, "ignored");
+                return Ok(());
+            }
+        };
+        let moved = next != row.state;
+        change.state = moved.then_some(next);
+        change.reason = Some(reason.to_owned());
+        self.store.change_incident(row, &change, now)?;
+        if moved {
+            self.store.add_timeline(row.id, now, next.name(), reason)?;
+            tracing::info!(incident = %row.id, from = row.state.name(), to = next.name(), reason, "incident {} is {}", row.id, next.name());
+        }
+        if moved && next == State::Escalated && self.settings.notify {
+            self.notify(row, reason, now)?;
+        }
+        Ok(())
+    }
+
+    fn notify(&mut self, row: &IncidentRow, reason: &str, now: Millis) -> Result<(), CoreError> {
+        let tenant = self.store.tenant(row.tenant)?.map(|t| t.name).unwrap_or_default();
+        let body = json!({
+            "type": "incident.escalated",
+            "incident": row.id,
+            "tenant": { "id": row.tenant, "name": tenant },
+            "appliance": row.appliance,
+            "fault": row.kind,
+            "watch": row.watch,
+            "reason": reason,
+            "opened": row.opened,
+            "at": now,
+        });
+        Ok(self.store.add_notification(row.tenant, row.id, &body.to_string(), now)?)
+    }
+}

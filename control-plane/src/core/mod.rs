@@ -1,0 +1,191 @@
+//! The control plane's decisions and what they write: synchronous, with clock, randomness and storage as arguments.
+//!
+//! A command is a plain method that takes `now`; the writer thread (or a simulation) brackets commands in a transaction
+//! and calls [`Core::publish`] after it is durable, before any answer leaves. So no answer speaks of something that a
+//! power cut could still undo.
+
+pub mod admin;
+mod enrol;
+mod error;
+mod evidence;
+mod exchange;
+pub mod export;
+pub mod incident;
+mod incidents;
+mod log;
+mod orders;
+pub mod planner;
+pub mod ports;
+mod watchdog;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use proto::{
+    charter::{Charter, OrganizationKeys},
+    digest::Digest,
+    ids::{ApplianceId, TenantId},
+    keys::SecretKey,
+    time::Millis,
+};
+use runbooks::Catalogue;
+
+use crate::store::{Document, Store, StoreError};
+
+pub use error::{CoreError, chain};
+pub use evidence::Intake;
+pub use exchange::Answer;
+use ports::Ports;
+
+/// What an operator may set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Trust domain.
+    pub organization: String,
+    /// What appliances are told to call: `https://host:port`.
+    pub address: String,
+    /// How long an order lives; at most 15 minutes.
+    pub order_lifetime: Duration,
+    /// How long an incident may stand still before a person is told.
+    pub stall_after: Duration,
+    /// How long evidence is kept: 45 CFR 164.316(b)(2)(i) says six years.
+    pub retention: Duration,
+    /// Whether there is anybody to tell.
+    pub notify: bool,
+}
+
+/// The online keys.
+pub struct Keys {
+    /// Signs orders, policies and time.
+    pub order: SecretKey,
+    /// Signs checkpoints.
+    pub log: SecretKey,
+}
+
+/// A charter in force, and the bytes that say so.
+pub(crate) struct InForce<T> {
+    pub(crate) document: T,
+    pub(crate) envelope: Vec<u8>,
+}
+
+/// The control plane without its sockets.
+pub struct Core {
+    pub(crate) store: Store,
+    pub(crate) ports: Ports,
+    pub(crate) keys: Keys,
+    pub(crate) settings: Settings,
+    pub(crate) trust: OrganizationKeys,
+    pub(crate) charter: InForce<Charter>,
+    pub(crate) catalogue: InForce<Catalogue>,
+    /// Restore generation: rises whenever this database turned out to be older than what left it.
+    pub(crate) generation: u64,
+    /// Tenants whose log grew in this transaction.
+    pub(crate) grown: BTreeSet<TenantId>,
+    /// Appliances that something waits for; whoever holds their call open should answer it.
+    pub(crate) wake: BTreeSet<ApplianceId>,
+    pub(crate) woke_until: Millis,
+}
+
+impl Core {
+    /// Opens on a store. Charter and catalogue come from it; the given ones are taken when it has none or older ones.
+    pub fn open(
+        store: Store,
+        ports: Ports,
+        keys: Keys,
+        settings: Settings,
+        trust: OrganizationKeys,
+        now: Millis,
+    ) -> Result<Self, CoreError> {
+        let missing = |what: &str| CoreError::Precondition(format!("there is no {what} yet; run `control-plane init`"));
+        let envelope = store.newest_document(Document::Charter)?.ok_or_else(|| missing("charter"))?;
+        let charter = InForce { document: trust.open(&envelope)?.into_value(), envelope };
+        let envelope = store.newest_document(Document::Catalogue)?.ok_or_else(|| missing("catalogue"))?;
+        let catalogue = InForce { document: Catalogue::open(&envelope, &charter.document)?.into_value(), envelope };
+        for (field, listed, key) in [
+            ("order_keys", &charter.document.order_keys, keys.order.public()),
+            ("log_keys", &charter.document.log_keys, keys.log.public()),
+        ] {
+            if !listed.contains(&key) {
+                return Err(CoreError::Precondition(format!("the charter's {field} do not name this server's key {key}")));
+            }
+        }
+        let mut core = Self {
+            generation: store.number("generation")?.max(1),
+            store,
+            ports,
+            keys,
+            settings,
+            trust,
+            charter,
+            catalogue,
+            grown: BTreeSet::new(),
+            wake: BTreeSet::new(),
+            woke_until: now,
+        };
+        core.run(now, |core| core.recover_logs(now))?;
+        Ok(core)
+    }
+
+    /// Runs one command in a transaction of its own: for start-up, simulation and tests. The writer thread groups many.
+    pub fn run<T>(
+        &mut self,
+        now: Millis,
+        command: impl FnOnce(&mut Self) -> Result<T, CoreError>,
+    ) -> Result<T, CoreError> {
+        self.begin()?;
+        let outcome = self.attempt(command);
+        self.commit(now)?;
+        outcome
+    }
+
+    /// Runs a command inside the open transaction; what it wrote is undone when it fails.
+    pub fn attempt<T>(&mut self, command: impl FnOnce(&mut Self) -> Result<T, CoreError>) -> Result<T, CoreError> {
+        self.store.mark()?;
+        let outcome = command(self);
+        match &outcome {
+            Ok(_) => self.store.keep_since_mark()?,
+            Err(_) => self.store.undo_to_mark()?,
+        }
+        outcome
+    }
+
+    /// Begins the transaction of a group of commands.
+    pub fn begin(&self) -> Result<(), StoreError> {
+        self.store.begin()
+    }
+
+    /// Makes a group of commands durable, then puts its checkpoints where they cannot be lost. Only then may answers leave.
+    pub fn commit(&mut self, now: Millis) -> Result<(), CoreError> {
+        if let Err(error) = self.store.commit() {
+            let _ = self.store.rollback();
+            return Err(error.into());
+        }
+        self.publish(now)
+    }
+
+    /// Appliances to wake since the last call.
+    pub fn take_wakes(&mut self) -> BTreeSet<ApplianceId> {
+        std::mem::take(&mut self.wake)
+    }
+
+    /// The charter in force.
+    #[must_use]
+    pub fn charter(&self) -> &Charter {
+        &self.charter.document
+    }
+
+    pub(crate) fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.ports.entropy.fill(&mut bytes);
+        bytes
+    }
+}
+
+/// Keeps a charter or catalogue that was verified elsewhere: what `init` hands over.
+pub fn seed(store: &Store, kind: Document, serial: u64, envelope: &[u8], now: Millis) -> Result<(), StoreError> {
+    store.put_document(kind, serial, envelope, now)
+}
+
+pub(crate) fn payload_digest(envelope: &[u8]) -> Result<Digest, CoreError> {
+    let envelope = proto::dsse::Envelope::parse(envelope).map_err(CoreError::Envelope)?;
+    Ok(Digest::of(envelope.unverified_payload()))
+}

@@ -1,0 +1,51 @@
+//! What happens when nothing happens: orders run out, incidents stall, people are told again until it worked.
+
+use std::time::Duration;
+
+use proto::time::Millis;
+
+use super::{Core, CoreError, incident::Input};
+use crate::store::NotificationRow;
+
+/// How long after its end an order may still be heard of before it counts as lost.
+const LATE: Duration = Duration::from_secs(60);
+/// First wait before telling again; doubles up to an hour.
+const TELL_AGAIN: Duration = Duration::from_secs(2);
+const TELL_AGAIN_MOST: Duration = Duration::from_secs(3600);
+/// After this many tries a notification is a dead letter that an operator sees.
+const TELL_TRIES: u64 = 24;
+
+impl Core {
+    /// One round of the watchdog. Idempotent.
+    pub fn watch(&mut self, now: Millis) -> Result<(), CoreError> {
+        for order in self.store.orders_run_out(now.minus(LATE))? {
+            self.order_ran_out(&order, now)?;
+        }
+        for row in self.store.stalled_incidents(now.minus(self.settings.stall_after))? {
+            let minutes = self.settings.stall_after.as_secs() / 60;
+            let why = if row.reason.is_empty() { "nothing was done" } else { &row.reason };
+            self.move_incident(&row, Input::Stalled, &format!("not done within {minutes} minutes: {why}"), now)?;
+        }
+        self.wake.extend(self.store.appliances_to_wake(self.woke_until, now)?);
+        self.woke_until = now;
+        Ok(())
+    }
+
+    /// What people are to be told now.
+    pub fn to_tell(&self, now: Millis) -> Result<Vec<NotificationRow>, CoreError> {
+        Ok(self.store.notifications_due(now, 16)?)
+    }
+
+    /// It was told, or could not be.
+    pub fn told(&mut self, note: &NotificationRow, outcome: Result<(), String>, now: Millis) -> Result<(), CoreError> {
+        match outcome {
+            Ok(()) => Ok(self.store.notification_sent(note.id)?),
+            Err(error) => {
+                tracing::warn!(incident = %note.incident, error, "could not tell anybody of incident {}", note.incident);
+                let wait = TELL_AGAIN.saturating_mul(1 << note.attempts.min(16)).min(TELL_AGAIN_MOST);
+                let next = (note.attempts + 1 < TELL_TRIES).then(|| now.plus(wait));
+                Ok(self.store.notification_failed(note.id, next, &error)?)
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Writes a packet as Markdown (CommonMark with tables).
+
+use std::fmt::Write as _;
+
+use super::document::{Block, Document, Section, Table};
+
+/// The packet as text; ends with a newline.
+#[must_use]
+pub fn write(document: &Document) -> String {
+    let mut out = format!("# {}\n\n", escape(&document.title));
+    let _ = writeln!(out, "**{}** · {}\n", escape(&document.subject), escape(&document.period));
+    facts(&mut out, &document.cover, false);
+    let _ = writeln!(out, "*{}*\n", escape(&document.notice));
+    for (n, section) in document.sections.iter().enumerate() {
+        write_section(&mut out, n + 1, section);
+    }
+    let _ = writeln!(out, "---\n\n{}", escape(&document.reference));
+    out
+}
+
+fn write_section(out: &mut String, number: usize, section: &Section) {
+    let _ = writeln!(out, "## {number}. {}\n", escape(section.title));
+    for block in &section.blocks {
+        match block {
+            Block::Subsection(title) => drop(writeln!(out, "### {}\n", escape(title))),
+            Block::Paragraph(text) => drop(writeln!(out, "{}\n", escape(text))),
+            Block::Bullets(items) => list(out, items.iter().map(|item| escape(item))),
+            Block::Facts(rows, mono) => facts(out, rows, *mono),
+            Block::Note(title, text, _) => drop(writeln!(out, "> **{}** {}\n", escape(title), escape(text))),
+            Block::Totals(items) => {
+                list(out, items.iter().map(|(number, label)| format!("**{}** {}", escape(number), escape(label))));
+            }
+            Block::Verdicts(verdicts) => list(
+                out,
+                verdicts.iter().map(|v| format!("{}: **{}.** {}", escape(&v.label), escape(&v.outcome), escape(&v.reason))),
+            ),
+            Block::Records(table) => records(out, table),
+        }
+    }
+}
+
+fn list(out: &mut String, items: impl Iterator<Item = String>) {
+    for item in items {
+        let _ = writeln!(out, "- {item}");
+    }
+    out.push('\n');
+}
+
+fn facts(out: &mut String, rows: &[(String, String)], mono: bool) {
+    if rows.is_empty() {
+        return;
+    }
+    out.push_str("| | |\n| --- | --- |\n");
+    for (label, value) in rows {
+        let value = if mono { code(value) } else { escape(value) };
+        let _ = writeln!(out, "| {} | {value} |", escape(label));
+    }
+    out.push('\n');
+}
+
+fn records(out: &mut String, table: &Table) {
+    if table.rows.is_empty() {
+        let _ = writeln!(out, "*{}*\n", escape(table.empty));
+        return;
+    }
+    let line = |cells: &mut dyn Iterator<Item = String>| format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
+    out.push_str(&line(&mut table.columns.iter().map(|column| escape(column))));
+    let rule = |n| if table.numbers.contains(&n) { "---:" } else { "---" }.to_owned();
+    out.push_str(&line(&mut (0..table.columns.len()).map(rule)));
+    for row in &table.rows {
+        let cell = |(n, value): (usize, &String)| if table.mono.contains(&n) { code(value) } else { escape(value) };
+        out.push_str(&line(&mut row.iter().enumerate().map(cell)));
+    }
+    out.push('\n');
+}
+
+/// Digests and keys: no character of theirs means anything to Markdown. Anything else is written as text.
+fn code(value: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b" +/=.:-".contains(&b);
+    if !value.is_empty() && value.bytes().all(plain) { format!("`{value}`") } else { escape(value) }
+}
+
+/// Text with nothing left in it that Markdown would take for its own, and nothing that hides or reorders.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' | '&' | '~' => {
+                out.push('\\');
+                out.push(c);
+            }
+            '\n' | '\r' | '\t' => out.push(' '),
+            c if c.is_control() || is_hidden(c) => drop(write!(out, "‹U+{:04X}›", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn is_hidden(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_is_no_markup() {
+        assert_eq!(escape("a_b *c* <script>|x|"), r"a\_b \*c\* \<script\>\|x\|");
+        assert_eq!(escape("[x](y)\n# z\u{202e}&lt;"), r"\[x\](y) \# z‹U+202E›\&lt;");
+        assert_eq!(code("ab12/+="), "`ab12/+=`");
+        assert_eq!(code("a`b"), r"a\`b");
+    }
+
+    #[test]
+    fn a_table_without_rows_says_so() {
+        let mut out = String::new();
+        records(&mut out, &Table::new(&["A"], vec![], "Nothing."));
+        assert_eq!(out, "*Nothing.*\n\n");
+        let mut out = String::new();
+        records(&mut out, &Table { numbers: vec![1], ..Table::new(&["A", "B"], vec![vec!["x|".into(), "1".into()]], "") });
+        assert_eq!(out, "| A | B |\n| --- | ---: |\n| x\\| | 1 |\n\n");
+    }
+}

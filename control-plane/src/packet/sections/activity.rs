@@ -1,0 +1,121 @@
+//! What was done: orders carried out, orders refused, backups and restores.
+
+use crate::{
+    bundle::minute,
+    packet::{
+        document::{Block, Table, Tone},
+        model::{Action, Model},
+        readings::{duration, grouped},
+    },
+};
+
+const TONES: [(&str, Tone); 7] = [
+    ("Restore proven", Tone::Good),
+    ("Backed up", Tone::Good),
+    ("Repaired", Tone::Good),
+    ("Repaired, interrupted", Tone::Warn),
+    ("Fault remains", Tone::Bad),
+    ("Failed", Tone::Bad),
+    ("Interrupted", Tone::Bad),
+];
+
+/// Orders carried out: what happened, and who decided it.
+pub(super) fn done(model: &Model<'_>) -> Vec<Block> {
+    let rows = model.actions.iter().map(|action| {
+        vec![
+            minute(action.at),
+            model.facts.name_of(action.appliance),
+            what(action),
+            action.result.to_owned(),
+            action.hipaa.join(", "),
+            grouped(action.record),
+        ]
+    });
+    let columns = ["When (UTC)", "Appliance", "What was done", "Result", "45 CFR", "Record"];
+    let empty = "No order was carried out in this period.";
+    let what_table = Table { numbers: vec![5], tones: TONES.to_vec(), ..Table::new(&columns, rows.collect(), empty) };
+    let mut blocks = vec![
+        Block::Paragraph(
+            "Each line is one order that an appliance accepted and carried out. The result is what it measured \
+             afterwards, not what the procedure reported. The record is the number of the file in the bundle's folder \
+             “evidence” that proves the line."
+                .into(),
+        ),
+        Block::Records(what_table),
+    ];
+    if !model.actions.is_empty() {
+        let rows = model.actions.iter().map(|action| {
+            let approved = if action.approvers.is_empty() { "not needed".into() } else { action.approvers.join(", ") };
+            vec![grouped(action.record), action.runbook.clone(), action.planner.clone(), approved, action.reason.clone(), duration(action.took)]
+        });
+        let columns = ["Record", "Runbook", "Chosen by", "Approved by", "Because", "Took"];
+        blocks.push(Block::Subsection("Who decided".into()));
+        blocks.push(Block::Records(Table { numbers: vec![0], ..Table::new(&columns, rows.collect(), "") }));
+    }
+    blocks
+}
+
+fn what(action: &Action) -> String {
+    let about = if action.target.is_empty() { String::new() } else { format!(" on {}", action.target) };
+    let change = if action.change.is_empty() { String::new() } else { format!(". {}", action.change) };
+    format!("{}{about}{change}", action.title)
+}
+
+/// Orders that did not run.
+pub(super) fn refused(model: &Model<'_>) -> Vec<Block> {
+    let rows = model.refused.iter().map(|refused| {
+        let name = model.facts.name_of(refused.appliance);
+        vec![minute(refused.at), name, refused.guardrail.clone(), refused.reason.clone(), grouped(refused.record)]
+    });
+    let columns = ["When (UTC)", "Appliance", "By", "Why", "Record"];
+    let table = Table::new(&columns, rows.collect(), "No order was refused or held.");
+    let mut blocks = vec![
+        Block::Paragraph(
+            "An appliance refuses what is not signed, not meant for it, too old, seen before, not in the catalogue, or \
+             outside its own limits. A refused order does nothing."
+                .into(),
+        ),
+        Block::Records(Table { numbers: vec![4], ..table }),
+    ];
+    if model.refused_counted > 0 {
+        blocks.push(Block::Note(
+            "Counted.".into(),
+            format!(
+                "{} further refusals came too fast to record each; the heartbeats count them.",
+                grouped(model.refused_counted)
+            ),
+            Tone::Warn,
+        ));
+    }
+    blocks
+}
+
+/// Backups, and restores that were tried out.
+pub(super) fn backups(model: &Model<'_>) -> Vec<Block> {
+    let never = || "none this month".to_owned();
+    let rows = model.repositories.iter().map(|repository| {
+        vec![
+            model.facts.name_of(repository.appliance),
+            repository.id.clone(),
+            grouped(repository.backups),
+            repository.last_backup.map_or_else(never, |(at, record)| format!("{} (record {record})", minute(at))),
+            grouped(repository.restores),
+            repository
+                .last_restore
+                .map_or_else(never, |(at, record, took)| format!("{}, {} (record {record})", minute(at), duration(took))),
+            grouped(repository.failures),
+        ]
+    });
+    let columns =
+        ["Appliance", "Repository", "Backups", "Newest backup (UTC)", "Restores", "Newest proven restore (UTC)", "Failed"];
+    let empty = "No order was about a backup in this period.";
+    vec![
+        Block::Paragraph(
+            "A restore counts as proven when files were brought back from the backup into scratch space and their \
+             SHA-256 was the same as in the backup. Backups that run by themselves, without an order, are seen only by \
+             their age and not listed here."
+                .into(),
+        ),
+        Block::Records(Table { numbers: vec![2, 4, 6], ..Table::new(&columns, rows.collect(), empty) }),
+    ]
+}

@@ -1,0 +1,166 @@
+//! The owner's page: two judgements, a few numbers, what was done, and what needs somebody's attention.
+
+use super::{count, is_partial, last_moment};
+use crate::{
+    bundle::{day, minute},
+    packet::{
+        document::{Block, Judgement, Tone},
+        model::Model,
+        readings::{duration, grouped},
+    },
+};
+
+/// The month in half a sentence, for the cover.
+pub(super) fn in_short(model: &Model<'_>) -> String {
+    let (actions, good) = (model.actions.len(), model.good());
+    let done = match (actions, good) {
+        (0, _) => "Nothing had to be done".to_owned(),
+        (n, good) if n == good => format!("{}, all successful", count(n, "action")),
+        (n, good) => format!("{}, {} successful, {} not", count(n, "action"), grouped(good), grouped(n - good)),
+    };
+    let changed = if model.facts.faults == 0 { "nothing was changed afterwards" } else { "the evidence contradicts itself" };
+    let missing = if model.gaps.is_empty() { "nothing is missing".to_owned() } else { count(model.gaps.len(), "gap") };
+    format!("{done}; {changed}; {missing}.")
+}
+
+pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
+    let mut blocks = vec![
+        Block::Paragraph(format!(
+            "{} at {} keep watch over what they were told to: directories, backups and their own health. When something \
+             is wrong, {} signs an order for one pre-approved procedure; the appliance checks the order by itself, \
+             carries it out, measures whether the fault is gone, and writes a record that cannot be changed afterwards. \
+             This packet says what came of it in {}.",
+            capital(&count(model.facts.appliances().len(), "appliance")),
+            model.facts.said.clinic,
+            model.facts.organization,
+            model.month.title(),
+        )),
+        Block::Verdicts(vec![integrity(model), completeness(model)]),
+        Block::Totals(totals(model)),
+        Block::Subsection("What was done".into()),
+        Block::Bullets(done(model)),
+        Block::Subsection("What needs attention".into()),
+    ];
+    let wants = wanting(model);
+    if wants.is_empty() {
+        blocks.push(Block::Note("Nothing.".into(), "No action failed, and no evidence is missing.".into(), Tone::Good));
+    } else {
+        blocks.push(Block::Bullets(wants));
+    }
+    blocks
+}
+
+fn integrity(model: &Model<'_>) -> Judgement {
+    let label = "Integrity".to_owned();
+    if model.facts.faults > 0 {
+        let n = usize::try_from(model.facts.faults).unwrap_or(usize::MAX);
+        let reason = format!("{} in the evidence. Do not rely on this packet before they are explained.", count(n, "contradiction"));
+        return Judgement { label, outcome: "Fault".into(), tone: Tone::Bad, reason };
+    }
+    let reason = format!(
+        "All {} are signed by the appliances, chained one to the next, and in the clinic's log. Nothing was changed.",
+        count(model.facts.records.len(), "record")
+    );
+    Judgement { label, outcome: "Sound".into(), tone: Tone::Good, reason }
+}
+
+fn completeness(model: &Model<'_>) -> Judgement {
+    let label = "Completeness".to_owned();
+    if model.gaps.is_empty() {
+        let reason = "No record and no heartbeat is missing: each appliance answered for the whole time.";
+        return Judgement { label, outcome: "Complete".into(), tone: Tone::Good, reason: reason.into() };
+    }
+    let reason = "Something is missing. Each gap is listed with its cause under Appliances and gaps.";
+    Judgement { label, outcome: count(model.gaps.len(), "gap"), tone: Tone::Warn, reason: reason.into() }
+}
+
+fn totals(model: &Model<'_>) -> Vec<(String, String)> {
+    let backups: u64 = model.repositories.iter().map(|r| r.backups).sum();
+    let restores: u64 = model.repositories.iter().map(|r| r.restores).sum();
+    let watched = model.watched_thousandths().map_or("–".to_owned(), |n| format!("{}.{}%", n / 10, n % 10));
+    vec![
+        (grouped(model.actions.len()), "actions taken".into()),
+        (grouped(model.good()), "of them successful".into()),
+        (grouped(backups), "backups made".into()),
+        (grouped(restores), "restores proven".into()),
+        (watched, "of the time watched".into()),
+    ]
+}
+
+fn done(model: &Model<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut kinds: std::collections::BTreeMap<&str, (usize, usize)> = std::collections::BTreeMap::new();
+    for action in &model.actions {
+        let (all, good) = kinds.entry(&action.title).or_default();
+        *all += 1;
+        *good += usize::from(action.good);
+    }
+    for (title, (all, good)) in kinds {
+        let success = if all == good { "successful".to_owned() } else { format!("{good} of them successful") };
+        lines.push(format!("{title}: {}, {success}.", count(all, "time")));
+    }
+    for repository in &model.repositories {
+        if let Some((at, _, took)) = repository.last_restore {
+            lines.push(format!(
+                "A restore from “{}” at {} was proven on {}; it took {}.",
+                repository.id,
+                model.facts.name_of(repository.appliance),
+                day(at),
+                duration(took)
+            ));
+        }
+    }
+    let refused = model.refused.iter().filter(|refused| !refused.hold).count();
+    if refused > 0 {
+        lines.push(format!("{} did not pass the appliance's own checks; nothing came of them.", count(refused, "order")));
+    }
+    if lines.is_empty() {
+        lines.push("Nothing had to be done: no fault was found that calls for a procedure.".into());
+    }
+    lines
+}
+
+/// What a person should look at.
+fn wanting(model: &Model<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for action in model.actions.iter().filter(|action| !action.good) {
+        lines.push(format!(
+            "{} UTC, {}: “{}” on {} ended with “{}” (record {}).",
+            minute(action.at),
+            model.facts.name_of(action.appliance),
+            action.title,
+            action.target,
+            action.result,
+            action.record
+        ));
+    }
+    for (appliance, beat) in &model.newest {
+        if beat.hold.is_some() {
+            lines.push(format!("{} holds all orders; somebody at the box asked for that.", model.facts.name_of(*appliance)));
+        }
+        let backups = beat.watch.iter().filter(|(_, kind)| *kind == "backup");
+        for (id, _) in backups {
+            let proven = model.repositories.iter().any(|r| r.appliance == *appliance && r.id == id.as_str() && r.restores > 0);
+            if !proven {
+                lines.push(format!("No restore from “{id}” at {} was proven this month.", model.facts.name_of(*appliance)));
+            }
+        }
+    }
+    match model.gaps.len() {
+        0 => {}
+        n => lines.push(format!("{} in the evidence: see Appliances and gaps.", count(n, "gap"))),
+    }
+    if model.facts.faults > 0 {
+        lines.push("The evidence contradicts itself. Have the bundle verified before anything else.".into());
+    }
+    if is_partial(model) {
+        lines.push(format!("The month was not over: this packet ends on {}.", day(last_moment(model))));
+    }
+    lines
+}
+
+/// Numbers that begin a sentence stay numbers; words get their capital.
+fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+}

@@ -1,0 +1,113 @@
+//! Writes a packet as the source that sets its pages: calls of the style's functions, with every text as a literal.
+
+use std::fmt::Write as _;
+
+use super::{
+    document::{Block, Document, Table, Tone},
+    pdf::escape,
+};
+
+/// How a packet looks.
+const STYLE: &str = include_str!("style.typ");
+
+/// The source.
+#[must_use]
+pub fn write(document: &Document) -> String {
+    let mut out = STYLE.to_owned();
+    let _ = writeln!(
+        out,
+        "\n#show: packet.with(title: {}, subject: {}, period: {}, reference: {}, issuer: {})",
+        text(&document.title),
+        text(&document.subject),
+        text(&document.period),
+        text(&document.reference),
+        text(&document.issuer),
+    );
+    let _ = writeln!(
+        out,
+        "#cover(title: {}, kicker: {}, subtitle: {}, rows: {}, notice: {})",
+        text(&document.title),
+        text(&document.issuer),
+        text(&format!("{}, {}", document.subject, document.period)),
+        pairs(&document.cover),
+        text(&document.notice),
+    );
+    for section in &document.sections {
+        let _ = writeln!(out, "#section({}, break-before: {})", text(section.title), section.new_page);
+        for block in &section.blocks {
+            let _ = writeln!(out, "#{}", call(block));
+        }
+    }
+    out
+}
+
+fn call(block: &Block) -> String {
+    match block {
+        Block::Subsection(title) => format!("subsection({})", text(title)),
+        Block::Paragraph(prose) => format!("paragraph({})", text(prose)),
+        Block::Bullets(items) => format!("bullets({})", array(items.iter().map(|item| text(item)))),
+        Block::Facts(rows, mono) => format!("facts({}, values: {})", pairs(rows), text(if *mono { "mono" } else { "body" })),
+        Block::Note(title, prose, tone) => {
+            format!("note({}, title: {}, tone: {})", text(prose), text(title), text(name(*tone)))
+        }
+        Block::Totals(items) => format!("totals({})", pairs(items)),
+        Block::Verdicts(verdicts) => {
+            let verdict = verdicts.iter().map(|v| {
+                format!(
+                    "(label: {}, outcome: {}, tone: {}, reason: {})",
+                    text(&v.label),
+                    text(&v.outcome),
+                    text(name(v.tone)),
+                    text(&v.reason)
+                )
+            });
+            format!("verdicts({})", array(verdict))
+        }
+        Block::Records(table) => records(table),
+    }
+}
+
+fn records(table: &Table) -> String {
+    let numbers = |columns: &[usize]| array(columns.iter().map(usize::to_string));
+    let rows = table.rows.iter().map(|row| array(row.iter().map(|cell| text(cell))));
+    let tones: Vec<String> =
+        table.tones.iter().map(|(cell, tone)| format!("{}: {}", text(cell), text(name(*tone)))).collect();
+    let tones = if tones.is_empty() { "(:)".to_owned() } else { format!("({})", tones.join(", ")) };
+    format!(
+        "records(columns: {}, rows: {}, mono: {}, numbers: {}, tones: {tones}, empty: {})",
+        array(table.columns.iter().map(|column| text(column))),
+        array(rows),
+        numbers(&table.mono),
+        numbers(&table.numbers),
+        text(table.empty),
+    )
+}
+
+fn name(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Plain => "plain",
+        Tone::Good => "good",
+        Tone::Warn => "warn",
+        Tone::Bad => "bad",
+    }
+}
+
+/// A string literal: the only way for text into the source.
+fn text(value: &str) -> String {
+    format!("\"{}\"", escape(value))
+}
+
+/// An array; the comma after the last makes one of one element an array too.
+fn array(items: impl Iterator<Item = String>) -> String {
+    let mut out = String::from("(");
+    for item in items {
+        out.push_str(&item);
+        out.push_str(", ");
+    }
+    out.push(')');
+    out
+}
+
+fn pairs(rows: &[(String, String)]) -> String {
+    array(rows.iter().map(|(a, b)| format!("({}, {})", text(a), text(b))))
+}

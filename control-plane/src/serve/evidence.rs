@@ -1,0 +1,91 @@
+//! Operators' calls that read much: bundles and packets, made beside the writer from one snapshot of the database.
+
+use proto::pb::{
+    BuildPacket, BundlePart, EvidenceList, ExportBundle, ListEvidence, Packet, evidence_server, packets_server,
+};
+use proto::digest::Digest;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::{operators::Operators, views};
+use crate::{
+    bundle::{Bundle, Month, Place, export},
+    core::{chain, export::parts},
+};
+
+/// How much of a file one message carries.
+const PART: usize = 1 << 20;
+
+impl Operators {
+    /// Makes a bundle on a thread of its own, from one snapshot.
+    async fn bundle(&self, tenant: String, month: Option<Month>) -> Result<Bundle, Status> {
+        let about = self.about.clone();
+        let charter = self.writer.run(|core, _| Ok(core.charter().clone())).await?;
+        let made = tokio::task::spawn_blocking(move || {
+            let failed = |error: &(dyn std::error::Error + 'static)| {
+                tracing::error!(error = %chain(error), "a bundle could not be made");
+                Status::internal("the bundle could not be made; the server's log says why")
+            };
+            let store = (about.reader)().map_err(|e| failed(&e))?;
+            store.snapshot().map_err(|e| failed(&e))?;
+            let row = store.tenant_called(&tenant).map_err(|e| failed(&e))?;
+            let row = row.ok_or_else(|| Status::not_found(format!("there is no tenant {tenant:?}")))?;
+            let parts = parts(&store, &row, &charter, month, (about.clock)()).map_err(Status::from)?;
+            export::build(&parts).map_err(|e| failed(&e))
+        });
+        made.await.map_err(|_| Status::internal("making the bundle broke off"))?
+    }
+}
+
+fn month(text: &str) -> Result<Option<Month>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|bad: proto::field::BadField| Status::from(bad))
+}
+
+#[tonic::async_trait]
+impl evidence_server::Evidence for Operators {
+    async fn list(&self, request: Request<ListEvidence>) -> Result<Response<EvidenceList>, Status> {
+        let asked = request.into_inner();
+        let list = self.writer.run(move |core, _| {
+            let (rows, size) = core.evidence(&asked.tenant, asked.from, asked.limit)?;
+            Ok(EvidenceList { evidence: rows.into_iter().map(views::evidence).collect(), size })
+        });
+        list.await.map(Response::new)
+    }
+
+    type ExportStream = ReceiverStream<Result<BundlePart, Status>>;
+
+    async fn export(&self, request: Request<ExportBundle>) -> Result<Response<Self::ExportStream>, Status> {
+        let asked = request.into_inner();
+        let bundle = self.bundle(asked.tenant, month(&asked.month)?).await?;
+        let (parts, stream) = tokio::sync::mpsc::channel(4);
+        tokio::spawn(async move {
+            for (path, content) in bundle.into_files() {
+                let count = content.len().div_ceil(PART).max(1);
+                for at in 0..count {
+                    let piece = content[at * PART..content.len().min((at + 1) * PART)].to_vec();
+                    let part = BundlePart { path: path.clone(), content: piece, last: at + 1 == count };
+                    if parts.send(Ok(part)).await.is_err() {
+                        return; // the caller hung up
+                    }
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+#[tonic::async_trait]
+impl packets_server::Packets for Operators {
+    async fn build(&self, request: Request<BuildPacket>) -> Result<Response<Packet>, Status> {
+        let asked = request.into_inner();
+        let month = month(&asked.month)?.ok_or_else(|| Status::invalid_argument("month must look like 2026-11"))?;
+        let mut files = self.bundle(asked.tenant, Some(month)).await?.into_files();
+        let markdown = files.remove(&Place::PacketMarkdown.to_string()).unwrap_or_default();
+        let pdf = files.remove(&Place::PacketPdf.to_string()).unwrap_or_default();
+        let markdown = String::from_utf8(markdown).map_err(|_| Status::internal("the packet is not text"))?;
+        Ok(Response::new(Packet { sha256: Digest::of(&pdf).to_string(), markdown, pdf }))
+    }
+}

@@ -1,0 +1,116 @@
+//! What a listener answers: gRPC and gRPC-web go to the services, everything else is plain HTTP.
+//!
+//! The rule: plain HTTP here reads nothing of a request but method and path, and says nothing that needs a token.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use tonic::{body::Body, service::Routes};
+use tonic_web::{GrpcWebLayer, GrpcWebService};
+use tower::{Layer as _, Service};
+
+const PAGE: &str = "Orderly control plane.\n\n\
+    This is a service. Its command line is `control-plane`, its health is at /healthz.\n";
+
+/// Whether the server can do its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It can.
+    Well,
+    /// It cannot, or not for long; in a sentence, without secrets.
+    Unwell(String),
+}
+
+/// Asked at every `/healthz`.
+pub type HealthCheck = Arc<dyn Fn() -> Health + Send + Sync>;
+
+/// One listener's answers.
+#[derive(Clone)]
+pub struct Front {
+    grpc: GrpcWebService<Routes>,
+    health: Option<HealthCheck>,
+}
+
+impl Front {
+    /// For people: gRPC, gRPC-web, the page and the health.
+    #[must_use]
+    pub fn people(routes: Routes, health: HealthCheck) -> Self {
+        Self { grpc: GrpcWebLayer::new().layer(routes.prepare()), health: Some(health) }
+    }
+
+    /// For programs (appliances, the command line): gRPC and nothing else.
+    #[must_use]
+    pub fn programs(routes: Routes) -> Self {
+        Self { grpc: GrpcWebLayer::new().layer(routes.prepare()), health: None }
+    }
+
+    fn plain(&self, method: &Method, path: &str) -> Response<Body> {
+        let Some(health) = self.health.as_ref().filter(|_| matches!(path, "/" | "/healthz")) else {
+            return text(StatusCode::NOT_FOUND, "There is nothing here.\n", method);
+        };
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are allowed here.\n", method);
+            refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return refused;
+        }
+        if path == "/" {
+            return text(StatusCode::OK, PAGE, method);
+        }
+        match health() {
+            Health::Well => text(StatusCode::OK, "ok\n", method),
+            Health::Unwell(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n"), method),
+        }
+    }
+}
+
+impl Service<Request<Body>> for Front {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // The routes are always ready.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if is_grpc(&request) {
+            return Box::pin(self.grpc.call(request));
+        }
+        let answer = self.plain(request.method(), request.uri().path());
+        Box::pin(async { Ok(answer) })
+    }
+}
+
+fn is_grpc(request: &Request<Body>) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("application/grpc"))
+}
+
+fn text(status: StatusCode, text: &str, method: &Method) -> Response<Body> {
+    let length = HeaderValue::from(text.len());
+    let body = match *method {
+        Method::HEAD => Body::empty(),
+        _ => Body::new(Full::from(text.to_owned())),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert(header::CONTENT_LENGTH, length);
+    response
+}

@@ -1,0 +1,107 @@
+//! Appliances' calls: read, ask the core, hold the answer back while there is nothing to say.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use proto::{
+    digest::Digest,
+    identity::CertificateFacts,
+    pb::{
+        EnrollRequest, EnrollResponse, RenewRequest, RenewResponse, SyncRequest, SyncResponse,
+        enrollment_server::Enrollment, link_server::Link,
+    },
+    sync::Exchange,
+};
+use tokio::time;
+use tonic::{Request, Response, Status};
+
+use super::{
+    listener::{Peer, Stop, stopped},
+    writer::Writer,
+};
+
+/// How soon an appliance should call again after a held call that had nothing to say.
+const COME_AGAIN_MS: u32 = 0;
+
+/// The services of the appliances' listener.
+#[derive(Clone)]
+pub struct Appliances {
+    writer: Writer,
+    stopping: Stop,
+}
+
+impl Appliances {
+    /// Serves until `stopping` turns true: then held calls are answered at once.
+    #[must_use]
+    pub fn new(writer: Writer, stopping: Stop) -> Self {
+        Self { writer, stopping }
+    }
+}
+
+#[tonic::async_trait]
+impl Enrollment for Appliances {
+    async fn enroll(&self, request: Request<EnrollRequest>) -> Result<Response<EnrollResponse>, Status> {
+        let request = request.into_inner();
+        self.writer.run(move |core, now| core.enroll(&request, now)).await.map(Response::new)
+    }
+}
+
+#[tonic::async_trait]
+impl Link for Appliances {
+    async fn sync(&self, request: Request<SyncRequest>) -> Result<Response<SyncResponse>, Status> {
+        let spki = peer_key(&request)?;
+        let exchange = Arc::new(Exchange::try_from(request.into_inner())?);
+        let (asked, wakes) = (exchange.clone(), self.writer.wakes.clone());
+        let (answer, bell) = self
+            .writer
+            .run(move |core, now| {
+                let answer = core.sync(spki, &asked, now)?;
+                // Taken inside the transaction: whatever is committed after it rings.
+                let bell = wakes.bell(answer.appliance);
+                Ok((answer, bell))
+            })
+            .await?;
+        if !answer.idle || exchange.hold_ms == 0 {
+            return Ok(Response::new(answer.response));
+        }
+        let mut stopping = self.stopping.clone();
+        let mut patience = pin!(patience(exchange.hold_ms));
+        loop {
+            let last = tokio::select! {
+                () = bell.notified() => false,
+                () = &mut patience => true,
+                () = stopped(&mut stopping) => true,
+            };
+            let asked = exchange.clone();
+            let mut answer = self.writer.run(move |core, now| core.answer(spki, &asked, now)).await?;
+            if last || !answer.idle {
+                answer.response.come_again_ms = COME_AGAIN_MS;
+                return Ok(Response::new(answer.response));
+            }
+        }
+    }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
+        let certificate = peer_certificate(&request)?;
+        let request = request.into_inner();
+        self.writer.run(move |core, now| core.renew(&certificate, &request, now)).await.map(Response::new)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the appliance said how long its call may be held open")]
+async fn patience(hold_ms: u32) {
+    time::sleep(Duration::from_millis(hold_ms.into())).await;
+}
+
+fn peer_certificate<T>(request: &Request<T>) -> Result<Vec<u8>, Status> {
+    request
+        .extensions()
+        .get::<Peer>()
+        .and_then(|peer| peer.certificate.as_deref().map(<[u8]>::to_vec))
+        .ok_or_else(|| Status::unauthenticated("this call needs an appliance's certificate"))
+}
+
+fn peer_key<T>(request: &Request<T>) -> Result<Digest, Status> {
+    let certificate = peer_certificate(request)?;
+    let facts = CertificateFacts::read(&certificate).map_err(|bad| Status::unauthenticated(bad.to_string()))?;
+    Ok(facts.spki)
+}

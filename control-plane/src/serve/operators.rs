@@ -1,0 +1,215 @@
+//! Operators' calls: convert, ask the core, show the rows. Who may call is decided before ([`super::people`]).
+
+use std::{sync::Arc, time::Duration};
+
+use proto::{
+    charter::OrganizationKeys,
+    pb::{self, *},
+    time::Millis,
+};
+use tonic::{Request, Response, Status};
+
+use super::{views, writer::Writer};
+use crate::core::Core;
+
+/// What every operator service needs.
+#[derive(Clone)]
+pub struct Operators {
+    pub(super) writer: Writer,
+    pub(super) about: Arc<About>,
+}
+
+/// What does not change while the server runs.
+pub struct About {
+    /// What appliances are told to call.
+    pub address: String,
+    /// The device CA, PEM: what appliances pin.
+    pub ca_pem: String,
+    /// The organization's public keys: what appliances pin.
+    pub trust: OrganizationKeys,
+    /// Opens the database for reading only.
+    pub reader: Box<dyn Fn() -> Result<crate::store::Store, crate::store::StoreError> + Send + Sync>,
+    /// The clock.
+    pub clock: fn() -> Millis,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl Operators {
+    async fn ask<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut Core, Millis) -> Result<T, crate::core::CoreError> + Send + 'static,
+    ) -> Answer<T> {
+        self.writer.run(command).await.map(Response::new)
+    }
+}
+
+#[tonic::async_trait]
+impl tenants_server::Tenants for Operators {
+    async fn create(&self, request: Request<CreateTenant>) -> Answer<Tenant> {
+        let name = request.into_inner().name;
+        self.ask(move |core, now| core.create_tenant(&name, now).map(views::tenant)).await
+    }
+
+    async fn list(&self, _: Request<ListTenants>) -> Answer<TenantList> {
+        self.ask(|core, _| Ok(TenantList { tenants: core.tenants()?.into_iter().map(views::tenant).collect() })).await
+    }
+}
+
+#[tonic::async_trait]
+impl sites_server::Sites for Operators {
+    async fn create(&self, request: Request<CreateSite>) -> Answer<Site> {
+        let asked = request.into_inner();
+        self.ask(move |core, now| core.create_site(&asked.tenant, &asked.name, now).map(views::site)).await
+    }
+
+    async fn list(&self, request: Request<ListSites>) -> Answer<SiteList> {
+        let asked = request.into_inner();
+        self.ask(move |core, _| Ok(SiteList { sites: core.sites(&asked.tenant)?.into_iter().map(views::site).collect() }))
+            .await
+    }
+}
+
+#[tonic::async_trait]
+impl appliances_server::Appliances for Operators {
+    async fn issue_token(&self, request: Request<IssueTokenRequest>) -> Answer<EnrolmentTicket> {
+        let asked = request.into_inner();
+        let about = self.about.clone();
+        self.ask(move |core, now| {
+            let valid = Duration::from_secs(u64::from(asked.valid_minutes) * 60);
+            let token = core.issue_enrolment_token(&asked.tenant, &asked.site, valid, now)?;
+            Ok(EnrolmentTicket {
+                token: token.secret,
+                expires_ms: token.expires.0,
+                address: about.address.clone(),
+                ca_pem: about.ca_pem.clone(),
+                organization: about.trust.organization.clone(),
+                organization_keys: about.trust.keys.iter().map(ToString::to_string).collect(),
+            })
+        })
+        .await
+    }
+
+    async fn list(&self, request: Request<ListAppliances>) -> Answer<ApplianceList> {
+        let asked = request.into_inner();
+        self.ask(move |core, _| {
+            let rows = core.appliances(&asked.tenant)?;
+            let views = rows.into_iter().map(|row| core.chain_next(&row).map(|chain| views::appliance(row, chain)));
+            Ok(ApplianceList { appliances: views.collect::<Result<_, _>>()? })
+        })
+        .await
+    }
+
+    async fn revoke(&self, request: Request<RevokeAppliance>) -> Answer<pb::Appliance> {
+        let asked = request.into_inner();
+        self.ask(move |core, _| {
+            let row = core.revoke_appliance(&asked.id, &asked.reason)?;
+            let chain = core.chain_next(&row)?;
+            Ok(views::appliance(row, chain))
+        })
+        .await
+    }
+}
+
+#[tonic::async_trait]
+impl incidents_server::Incidents for Operators {
+    async fn list(&self, request: Request<ListIncidents>) -> Answer<IncidentList> {
+        let asked = request.into_inner();
+        self.ask(move |core, _| {
+            let rows = core.incidents(&asked.tenant, &asked.state, asked.limit)?;
+            Ok(IncidentList { incidents: rows.into_iter().map(|row| views::incident(row, Vec::new())).collect() })
+        })
+        .await
+    }
+
+    async fn show(&self, request: Request<ShowIncident>) -> Answer<pb::Incident> {
+        let asked = request.into_inner();
+        self.ask(move |core, _| core.incident(&asked.id).map(|(row, timeline)| views::incident(row, timeline))).await
+    }
+}
+
+#[tonic::async_trait]
+impl orders_server::Orders for Operators {
+    async fn list(&self, request: Request<ListOrders>) -> Answer<OrderList> {
+        let asked = request.into_inner();
+        self.ask(move |core, _| {
+            let rows = core.orders(&asked.tenant, asked.limit)?;
+            Ok(OrderList { orders: rows.into_iter().map(views::order).collect() })
+        })
+        .await
+    }
+}
+
+#[tonic::async_trait]
+impl catalogue_server::Catalogue for Operators {
+    async fn show(&self, _: Request<ShowCatalogue>) -> Answer<CatalogueView> {
+        self.ask(|core, _| {
+            let (catalogue, envelope) = core.catalogue();
+            Ok(views::catalogue(catalogue, envelope))
+        })
+        .await
+    }
+
+    async fn publish(&self, request: Request<PublishCatalogue>) -> Answer<CatalogueView> {
+        let envelope = request.into_inner().envelope;
+        self.ask(move |core, now| {
+            core.publish_catalogue(&envelope, now)?;
+            let (catalogue, envelope) = core.catalogue();
+            Ok(views::catalogue(catalogue, envelope))
+        })
+        .await
+    }
+}
+
+#[tonic::async_trait]
+impl charter_server::Charter for Operators {
+    async fn show(&self, _: Request<ShowCharter>) -> Answer<CharterView> {
+        self.ask(|core, now| Ok(charter(core, now))).await
+    }
+
+    async fn publish(&self, request: Request<PublishCharter>) -> Answer<CharterView> {
+        let envelope = request.into_inner().envelope;
+        self.ask(move |core, now| {
+            core.publish_charter(&envelope, now)?;
+            Ok(charter(core, now))
+        })
+        .await
+    }
+}
+
+fn charter(core: &Core, now: Millis) -> CharterView {
+    let charter = core.charter();
+    CharterView {
+        serial: charter.serial,
+        not_after_ms: charter.not_after.0,
+        organization: charter.organization.clone(),
+        envelope: core.charter_envelope().to_vec(),
+        warning: charter.warning(now).unwrap_or_default(),
+    }
+}
+
+#[tonic::async_trait]
+impl operators_server::Operators for Operators {
+    async fn issue_token(&self, request: Request<IssueOperatorToken>) -> Answer<OperatorToken> {
+        let asked = request.into_inner();
+        self.ask(move |core, now| {
+            let valid = Duration::from_secs(u64::from(asked.valid_days) * 24 * 3600);
+            let token = core.issue_operator_token(&asked.name, valid, now)?;
+            let view = core.operator_tokens()?.into_iter().find(|row| row.name == asked.name);
+            Ok(OperatorToken { token: token.secret, view: view.map(views::operator_token) })
+        })
+        .await
+    }
+
+    async fn list_tokens(&self, _: Request<ListOperatorTokens>) -> Answer<OperatorTokenList> {
+        self.ask(|core, _| {
+            Ok(OperatorTokenList { tokens: core.operator_tokens()?.into_iter().map(views::operator_token).collect() })
+        })
+        .await
+    }
+
+    async fn revoke_token(&self, request: Request<RevokeOperatorToken>) -> Answer<OperatorTokenView> {
+        let name = request.into_inner().name;
+        self.ask(move |core, _| core.revoke_operator_token(&name).map(views::operator_token)).await
+    }
+}

@@ -1,0 +1,223 @@
+//! The running service: three doors, the writer, the watchdog, the teller; started in order and stopped in the other.
+
+use std::{path::Path, sync::{Arc, Mutex}, time::Duration};
+
+use anyhow::{Context as _, Result};
+use proto::{
+    charter::OrganizationKeys,
+    pb::{
+        appliances_server::AppliancesServer, catalogue_server::CatalogueServer, charter_server::CharterServer,
+        enrollment_server::EnrollmentServer, evidence_server::EvidenceServer, incidents_server::IncidentsServer,
+        link_server::LinkServer, operators_server::OperatorsServer, orders_server::OrdersServer,
+        packets_server::PacketsServer, sites_server::SitesServer, tenants_server::TenantsServer,
+    },
+};
+use tokio::{net::TcpListener, sync::watch, time};
+use tonic::service::Routes;
+
+use super::{
+    gate::{Gate, Rule},
+    http::{Front, Health},
+    link::Appliances,
+    listener::{self, Limits, Stop},
+    operators::{About, Operators},
+    teller, tls,
+    writer::Writer,
+};
+use crate::{
+    ca::CertificateAuthority,
+    clock,
+    config::Config,
+    core::{Core, Keys, Settings, ports::{CertificateIssuer, Ports, SystemEntropy}},
+    directory::Directory,
+    files,
+    store::Store,
+    vault::DirectoryVault,
+};
+
+/// Six years (45 CFR 164.316(b)(2)(i)) and a month to be late in.
+const RETENTION: Duration = Duration::from_secs((6 * 365 + 2 + 31) * 24 * 3600);
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// Longest bundle or batch that is taken or given in one message.
+const MESSAGE_MAX: usize = 16 << 20;
+const KEY_FILE_MAX: u64 = 64 * 1024;
+
+/// The sockets, bound before anything else happens: an address in use is said at once.
+pub struct Doors {
+    /// For appliances.
+    pub appliances: TcpListener,
+    /// For people.
+    pub people: TcpListener,
+}
+
+impl Doors {
+    /// Binds what the configuration names.
+    pub async fn bind(config: &Config) -> Result<Self> {
+        let bind = async |address| {
+            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+        };
+        Ok(Self { appliances: bind(config.listen.appliances).await?, people: bind(config.listen.people).await? })
+    }
+}
+
+/// Opens the core of an embedded installation.
+pub fn open_core(directory: &Directory, config: &Config, authority: Arc<CertificateAuthority>) -> Result<(Core, OrganizationKeys)> {
+    let trust = OrganizationKeys::parse(&files::read(&directory.organization_keys(), KEY_FILE_MAX)?)
+        .with_context(|| format!("trust file {}", directory.organization_keys().display()))?;
+    let keys = Keys {
+        order: files::read_secret_key(&directory.order_key())?,
+        log: files::read_secret_key(&directory.log_key())?,
+    };
+    let ports = Ports {
+        entropy: Box::new(SystemEntropy),
+        vault: Box::new(DirectoryVault::open(&directory.vault())?),
+        issuer: Box::new(Issuer(authority)),
+    };
+    let settings = Settings {
+        organization: config.organization.clone(),
+        address: config.listen.address.clone(),
+        order_lifetime: config.orders.lifetime,
+        stall_after: config.escalation.stall,
+        retention: RETENTION,
+        notify: config.escalation.webhook.is_some(),
+    };
+    let store = Store::open(&directory.database())?;
+    seed(&store, directory)?;
+    let core = Core::open(store, ports, keys, settings, trust.clone(), clock::now())?;
+    Ok((core, trust))
+}
+
+/// The first charter and catalogue come from the files that `init` signed.
+fn seed(store: &Store, directory: &Directory) -> Result<()> {
+    use crate::{core, store::Document};
+    let now = clock::now();
+    if store.newest_document(Document::Charter)?.is_none() {
+        core::seed(store, Document::Charter, 1, &files::read(&directory.charter(), 1 << 20)?, now)?;
+    }
+    if store.newest_document(Document::Catalogue)?.is_none() {
+        core::seed(store, Document::Catalogue, 1, &files::read(&directory.catalogue(), 4 << 20)?, now)?;
+    }
+    Ok(())
+}
+
+struct Issuer(Arc<CertificateAuthority>);
+
+impl CertificateIssuer for Issuer {
+    fn issue(
+        &self,
+        csr: &[u8],
+        id: &proto::identity::SpiffeId,
+        now: proto::time::Millis,
+    ) -> Result<Vec<u8>, proto::field::BadField> {
+        let mut serial = [0; 16];
+        clock::random(&mut serial);
+        self.0
+            .issue_appliance(csr, id, now, serial)
+            .map_err(|error| proto::field::BadField::new("csr", crate::core::chain(&error)))
+    }
+}
+
+/// Serves until `stop` completes; then answers what is under way, stores what is queued, and returns.
+pub async fn run(directory: &Directory, config: Config, doors: Doors, stop: impl Future<Output = ()>) -> Result<()> {
+    let authority = Arc::new(CertificateAuthority::load(
+        &files::read_text(&directory.ca_certificate(), KEY_FILE_MAX)?,
+        &files::read_secret(&directory.ca_key(), KEY_FILE_MAX)?,
+    )?);
+    let (core, trust) = open_core(directory, &config, authority.clone())?;
+    config.agrees_with(core.charter())?;
+    let authorities = core.charter().certificate_authorities.clone();
+    if let Some(warning) = core.charter().warning(clock::now()) {
+        tracing::warn!("{warning}");
+    }
+    let (writer, thread) = Writer::spawn(core, clock::now)?;
+    let (stopping, stopped) = watch::channel(false);
+    let database = directory.database();
+    let about = Arc::new(About {
+        address: config.listen.address.clone(),
+        ca_pem: authority.certificate_pem().to_owned(),
+        trust,
+        reader: Box::new({
+            let database = database.clone();
+            move || Store::open_reader(&database)
+        }),
+        clock: clock::now,
+    });
+    let now: tls::Now = Arc::new(clock::now);
+    let random: tls::Random = Arc::new(clock::random);
+    let identity = tls::ServerIdentity::new(authority, config.server_names(), now.clone(), random)?;
+    let appliances_tls = tls::appliances(&authorities, identity.clone(), now.clone())?;
+    let people_tls = tls::people(identity, now)?;
+
+    let operators = operator_routes(Operators { writer: writer.clone(), about });
+    let admin = listener::bind_admin(&directory.admin_socket())?;
+    let rule = Rule::Appliances { reader: Arc::new(Mutex::new(Store::open_reader(&database)?)), clock: clock::now };
+    let appliances = Gate::new(rule, Front::programs(appliance_routes(&writer, &stopped)));
+    let people = Gate::new(
+        Rule::People { writer: writer.clone() },
+        Front::people(operators.clone(), Arc::new(|| Health::Well)),
+    );
+    let anonymous = Limits { anonymous: Some(Duration::from_secs(30)), ..Limits::default() };
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(listener::serve_tls(doors.appliances, appliances_tls, appliances, anonymous, stopped.clone()));
+    tasks.spawn(listener::serve_tls(doors.people, people_tls, people, Limits::default(), stopped.clone()));
+    let local = Front::programs(operators);
+    let admin_stop = stopped.clone();
+    tasks.spawn(async move {
+        if let Err(error) = listener::serve_admin(admin, local, Limits::default(), admin_stop).await {
+            tracing::warn!(%error, "the admin socket: {error}");
+        }
+    });
+    tasks.spawn(watchdog(writer.clone(), stopped.clone()));
+    if let Some(url) = config.escalation.webhook.clone() {
+        tasks.spawn(teller::tell(writer.clone(), url, stopped.clone()));
+    }
+    tracing::info!(appliances = %config.listen.appliances, people = %config.listen.people, "serving");
+    ready(directory.root());
+
+    stop.await;
+    tracing::info!("stopping: answering what is under way");
+    let _ = stopping.send(true);
+    while tasks.join_next().await.is_some() {}
+    drop(writer);
+    tokio::task::spawn_blocking(move || thread.join()).await?.map_err(|_| anyhow::anyhow!("the writer broke"))?;
+    Ok(())
+}
+
+fn ready(root: &Path) {
+    // Without systemd there is nobody to notify; that is fine.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    tracing::debug!(directory = %root.display(), "ready");
+}
+
+fn appliance_routes(writer: &Writer, stopped: &Stop) -> Routes {
+    let service = Appliances::new(writer.clone(), stopped.clone());
+    let link = LinkServer::new(service.clone()).max_decoding_message_size(MESSAGE_MAX);
+    Routes::new(link).add_service(EnrollmentServer::new(service))
+}
+
+fn operator_routes(service: Operators) -> Routes {
+    Routes::new(TenantsServer::new(service.clone()))
+        .add_service(SitesServer::new(service.clone()))
+        .add_service(AppliancesServer::new(service.clone()))
+        .add_service(IncidentsServer::new(service.clone()))
+        .add_service(OrdersServer::new(service.clone()))
+        .add_service(EvidenceServer::new(service.clone()))
+        .add_service(PacketsServer::new(service.clone()).max_encoding_message_size(MESSAGE_MAX))
+        .add_service(CatalogueServer::new(service.clone()))
+        .add_service(CharterServer::new(service.clone()))
+        .add_service(OperatorsServer::new(service))
+}
+
+async fn watchdog(writer: Writer, mut stopped: Stop) {
+    let mut tick = time::interval(WATCH_EVERY);
+    tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = listener::stopped(&mut stopped) => return,
+            _ = tick.tick() => {}
+        }
+        if let Err(status) = writer.run(|core, now| core.watch(now)).await {
+            tracing::error!(%status, "the watchdog's round failed: {}", status.message());
+        }
+    }
+}

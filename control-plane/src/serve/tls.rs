@@ -1,0 +1,250 @@
+//! TLS for both listeners: version 1.3 alone, our own certificate in memory, and who may knock as an appliance.
+//!
+//! The rule: an appliance's certificate must come from our authority and name exactly one appliance; one that expired
+//! within the grace is let in as of its last second, because it may still call Renew. Whether its key is enrolled, and
+//! what it may call, is for the admission behind this: no certificate here is a permission.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use proto::{
+    identity::{CertificateFacts, Standing, standing},
+    time::Millis,
+};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore, ServerConfig,
+    SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::{CryptoProvider, aws_lc_rs},
+    server::{
+        ClientHello, NoServerSessionStorage, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+    sign::CertifiedKey,
+    time_provider::TimeProvider,
+};
+use rustls_pki_types::{CertificateDer, UnixTime, pem::PemObject as _};
+
+use crate::ca::{CaError, CertificateAuthority};
+
+/// A clock that listeners share.
+pub type Now = Arc<dyn Fn() -> Millis + Send + Sync>;
+/// A source of random bytes that listeners share.
+pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
+
+/// How old the server's certificate gets.
+const RENEW_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// How soon a renewal that failed is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// No certificate for the server.
+    #[error("cannot make the server's certificate")]
+    Certificate(#[source] CaError),
+    /// A certificate authority that is none.
+    #[error("certificate authority must be a certificate in PEM")]
+    Authority,
+    /// The library refused the authorities.
+    #[error("cannot verify against the certificate authorities")]
+    Verifier(#[source] VerifierBuilderError),
+    /// The library refused the settings.
+    #[error("cannot set up TLS")]
+    Setup(#[source] Error),
+}
+
+/// For appliances: gRPC over HTTP/2; a certificate of one of `authorities` (PEM) is asked for, not demanded.
+pub fn appliances(
+    authorities: &[String],
+    identity: Arc<ServerIdentity>,
+    now: Now,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    for pem in authorities {
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| TlsError::Authority)?;
+        roots.add(der).map_err(|_| TlsError::Authority)?;
+    }
+    let chain = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .map_err(TlsError::Verifier)?;
+    let mut config = versions(provider, now)?
+        .with_client_cert_verifier(Arc::new(ApplianceVerifier { chain }))
+        .with_cert_resolver(identity);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    // A resumed session would carry over what was verified days ago.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+/// For people: HTTP/2 and HTTP/1.1, no client certificates.
+pub fn people(identity: Arc<ServerIdentity>, now: Now) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = versions(provider, now)?.with_no_client_auth().with_cert_resolver(identity);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn versions(
+    provider: Arc<CryptoProvider>,
+    now: Now,
+) -> Result<rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier>, TlsError> {
+    ServerConfig::builder_with_details(provider, Arc::new(Clock(now)))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(TlsError::Setup)
+}
+
+struct Clock(Now);
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let ms = u64::try_from((self.0)().0).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_millis(ms)))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// Verifies an appliance's certificate: chain and use by webpki, age by [`standing`], name by [`CertificateFacts`].
+#[derive(Debug)]
+struct ApplianceVerifier {
+    chain: Arc<dyn ClientCertVerifier>,
+}
+
+impl ClientCertVerifier for ApplianceVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        // Enroll comes without one.
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.chain.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let facts = CertificateFacts::read(end_entity)
+            .map_err(|bad| Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(bad)))))?;
+        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let judged_at = match standing(facts.not_before, facts.not_after, Millis(seconds.saturating_mul(1000))) {
+            Standing::Valid => now,
+            Standing::RenewOnly => last_second(facts.not_after),
+            Standing::Refused if seconds.saturating_mul(1000) < facts.not_before.0 => {
+                return Err(Error::InvalidCertificate(CertificateError::NotValidYet));
+            }
+            Standing::Refused => return Err(Error::InvalidCertificate(CertificateError::Expired)),
+        };
+        self.chain.verify_client_cert(end_entity, intermediates, judged_at)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::PeerIncompatible(rustls::PeerIncompatible::ServerDoesNotSupportTls12Or13))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
+
+fn last_second(not_after: Millis) -> UnixTime {
+    let ms = u64::try_from(not_after.minus(Duration::from_secs(1)).0).unwrap_or(0);
+    UnixTime::since_unix_epoch(Duration::from_millis(ms))
+}
+
+/// The server's own certificate: made when the server starts, made anew once a day, never on disk.
+pub struct ServerIdentity {
+    authority: Arc<CertificateAuthority>,
+    names: Vec<String>,
+    now: Now,
+    random: Random,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    key: Arc<CertifiedKey>,
+    made: Millis,
+    renew_at: Millis,
+}
+
+impl ServerIdentity {
+    /// A certificate for `names` (host names and IP addresses).
+    pub fn new(
+        authority: Arc<CertificateAuthority>,
+        names: Vec<String>,
+        now: Now,
+        random: Random,
+    ) -> Result<Arc<Self>, TlsError> {
+        let made = now();
+        let key = issue(&authority, &names, made, &random)?;
+        let current = Mutex::new(Current { key, made, renew_at: made.plus(RENEW_EVERY) });
+        Ok(Arc::new(Self { authority, names, now, random, current }))
+    }
+
+    fn current(&self) -> Arc<CertifiedKey> {
+        let now = (self.now)();
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        // Also when the clock was set back: the certificate would lie in the future.
+        if now >= current.renew_at || now < current.made {
+            match issue(&self.authority, &self.names, now, &self.random) {
+                Ok(key) => *current = Current { key, made: now, renew_at: now.plus(RENEW_EVERY) },
+                Err(error) => {
+                    tracing::error!(%error, "cannot renew the server's certificate; the old one is kept");
+                    current.renew_at = now.plus(RETRY_AFTER);
+                }
+            }
+        }
+        current.key.clone()
+    }
+}
+
+fn issue(
+    authority: &CertificateAuthority,
+    names: &[String],
+    now: Millis,
+    random: &Random,
+) -> Result<Arc<CertifiedKey>, TlsError> {
+    let mut serial = [0; 16];
+    random(&mut serial);
+    let made = authority.issue_server(names, now, serial).map_err(TlsError::Certificate)?;
+    let key = aws_lc_rs::sign::any_supported_type(&made.key).map_err(TlsError::Setup)?;
+    Ok(Arc::new(CertifiedKey::new(vec![made.certificate], key)))
+}
+
+impl ResolvesServerCert for ServerIdentity {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current())
+    }
+}
+
+impl fmt::Debug for ServerIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerIdentity").field("names", &self.names).finish_non_exhaustive()
+    }
+}

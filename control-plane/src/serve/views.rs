@@ -1,0 +1,129 @@
+//! Rows as the operators' contract shows them.
+
+use proto::{
+    identity::CertificateFacts,
+    pb,
+};
+use runbooks::Catalogue;
+
+use crate::store::{
+    ApplianceRow, EvidenceRow, IncidentRow, OperatorTokenRow, OrderRow, SiteRow, TenantRow, TimelineRow,
+};
+
+/// A clinic.
+pub fn tenant(row: TenantRow) -> pb::Tenant {
+    pb::Tenant {
+        id: row.id.to_string(),
+        name: row.name,
+        created_ms: row.created.0,
+        log_origin: row.log_origin,
+        log_size: row.log_size,
+    }
+}
+
+/// A site.
+pub fn site(row: SiteRow) -> pb::Site {
+    pb::Site { id: row.id.to_string(), tenant: row.tenant.to_string(), name: row.name, created_ms: row.created.0 }
+}
+
+/// An appliance, with the end of its evidence chain and how its key is kept.
+pub fn appliance(row: ApplianceRow, (evidence_next, key_protection): (u64, String)) -> pb::Appliance {
+    let ends = CertificateFacts::read(&row.certificate).map_or(0, |facts| facts.not_after.0);
+    let watch = row.heartbeat.map(|beat| beat.watch).unwrap_or_default();
+    pb::Appliance {
+        id: row.id.to_string(),
+        tenant: row.tenant.to_string(),
+        site: row.site.to_string(),
+        state: row.state.name().into(),
+        state_reason: row.state_reason,
+        enrolled_ms: row.enrolled.0,
+        seen_ms: row.seen.0,
+        incarnation: row.incarnation.to_string(),
+        key_protection,
+        certificate_expires_ms: ends,
+        evidence_next,
+        order_high: row.taken_high,
+        watch: watch.into_iter().map(|(id, kind)| pb::WatchEntry { id: id.to_string(), kind }).collect(),
+        version: row.version,
+    }
+}
+
+/// An incident and, when shown alone, its timeline.
+pub fn incident(row: IncidentRow, timeline: Vec<TimelineRow>) -> pb::Incident {
+    pb::Incident {
+        id: row.id.to_string(),
+        tenant: row.tenant.to_string(),
+        appliance: row.appliance.to_string(),
+        kind: row.kind,
+        watch: row.watch.to_string(),
+        state: row.state.name().into(),
+        reason: row.reason,
+        runbook: row.runbook.map(String::from).unwrap_or_default(),
+        opened_ms: row.opened.0,
+        changed_ms: row.changed.0,
+        events: row.events,
+        timeline: timeline
+            .into_iter()
+            .map(|line| pb::TimelineEntry { at_ms: line.at.0, what: line.what, detail: line.detail })
+            .collect(),
+    }
+}
+
+/// An order.
+pub fn order(row: OrderRow) -> pb::OrderSummary {
+    pb::OrderSummary {
+        id: row.id.to_string(),
+        tenant: row.tenant.to_string(),
+        appliance: row.appliance.to_string(),
+        incident: row.incident.to_string(),
+        runbook: row.runbook.into(),
+        sequence: row.sequence,
+        state: row.state.name().into(),
+        outcome: row.outcome,
+        issued_ms: row.issued.0,
+        expires_ms: row.expires.0,
+    }
+}
+
+/// A record of the log.
+pub fn evidence(row: EvidenceRow) -> pb::EvidenceSummary {
+    pb::EvidenceSummary {
+        sha256: row.sha256.to_string(),
+        appliance: row.appliance.to_string(),
+        kind: row.kind,
+        chain_index: row.chain_index,
+        log_index: row.log_index,
+        at_ms: row.at.0,
+        summary: row.summary,
+    }
+}
+
+/// The catalogue in force.
+pub fn catalogue(catalogue: &Catalogue, envelope: &[u8]) -> pb::CatalogueView {
+    pb::CatalogueView {
+        version: catalogue.version,
+        expires_ms: catalogue.expires.0,
+        runbooks: catalogue
+            .entries
+            .values()
+            .map(|entry| pb::RunbookView {
+                id: entry.runbook.id.to_string(),
+                title: entry.runbook.title.clone(),
+                risk: entry.runbook.risk.to_string(),
+                sha256: entry.digest.to_string(),
+            })
+            .collect(),
+        envelope: envelope.to_vec(),
+    }
+}
+
+/// An API token without its secret.
+pub fn operator_token(row: OperatorTokenRow) -> pb::OperatorTokenView {
+    pb::OperatorTokenView {
+        name: row.name,
+        created_ms: row.created.0,
+        expires_ms: row.expires.0,
+        used_ms: row.used.0,
+        revoked: row.revoked,
+    }
+}

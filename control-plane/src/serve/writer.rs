@@ -1,0 +1,118 @@
+//! The one thread that owns the core: commands in, one durable transaction for as many as are waiting, answers out.
+//!
+//! The rule: no answer leaves before the transaction that it speaks of is durable and its checkpoints are in the vault.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+};
+
+use proto::{ids::ApplianceId, time::Millis};
+use tokio::sync::{Notify, oneshot};
+use tonic::Status;
+
+use crate::core::{Core, CoreError, chain};
+
+/// The most commands in one transaction: bounds how long the first waits for the last.
+const GROUP_MAX: usize = 256;
+/// The most commands waiting; beyond it callers wait outside.
+const QUEUE_MAX: usize = 4096;
+
+type Release = Box<dyn FnOnce(bool) + Send>;
+type Command = Box<dyn FnOnce(&mut Core, Millis) -> Release + Send>;
+
+/// A handle to the writer thread. When the last is dropped the thread finishes what is queued and ends.
+#[derive(Clone)]
+pub struct Writer {
+    queue: mpsc::SyncSender<Command>,
+    /// Whose held calls to answer.
+    pub wakes: Wakes,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub fn spawn(core: Core, clock: impl Fn() -> Millis + Send + 'static) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
+        let (queue, commands) = mpsc::sync_channel(QUEUE_MAX);
+        let wakes = Wakes::default();
+        let kept = wakes.clone();
+        let thread = thread::Builder::new().name("writer".into()).spawn(move || work(core, &commands, &clock, &kept))?;
+        Ok((Self { queue, wakes }, thread))
+    }
+
+    /// Runs a command and waits until it is durable.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut Core, Millis) -> Result<T, CoreError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let (answer, answered) = oneshot::channel();
+        let boxed: Command = Box::new(move |core, now| {
+            let outcome = core.attempt(|core| command(core, now));
+            Box::new(move |durable| {
+                let outcome = if durable { outcome.map_err(Status::from) } else { Err(not_stored()) };
+                let _ = answer.send(outcome); // nobody waits any more: the caller hung up
+            })
+        });
+        let queue = self.queue.clone();
+        let sent = match queue.try_send(boxed) {
+            Ok(()) => true,
+            Err(mpsc::TrySendError::Full(boxed)) => {
+                tokio::task::spawn_blocking(move || queue.send(boxed).is_ok()).await.unwrap_or(false)
+            }
+            Err(mpsc::TrySendError::Disconnected(_)) => false,
+        };
+        if !sent {
+            return Err(Status::unavailable("the server is stopping; call again"));
+        }
+        answered.await.unwrap_or_else(|_| Err(not_stored()))
+    }
+}
+
+fn not_stored() -> Status {
+    Status::unavailable("the server could not store this now; send it again")
+}
+
+fn work(mut core: Core, commands: &mpsc::Receiver<Command>, clock: &impl Fn() -> Millis, wakes: &Wakes) {
+    while let Ok(first) = commands.recv() {
+        let now = clock();
+        let mut releases = Vec::new();
+        let durable = match core.begin() {
+            Ok(()) => {
+                releases.push(first(&mut core, now));
+                while releases.len() < GROUP_MAX {
+                    let Ok(next) = commands.try_recv() else { break };
+                    releases.push(next(&mut core, now));
+                }
+                core.commit(now).map_err(|error| chain(&error))
+            }
+            Err(error) => Err(chain(&error)),
+        };
+        if let Err(error) = &durable {
+            tracing::error!(error, "a group of {} commands is not durable", releases.len());
+        }
+        for release in releases {
+            release(durable.is_ok());
+        }
+        for appliance in core.take_wakes() {
+            wakes.wake(appliance);
+        }
+    }
+}
+
+/// Calls that are held open, by appliance.
+#[derive(Clone, Default)]
+pub struct Wakes(Arc<Mutex<HashMap<ApplianceId, Arc<Notify>>>>);
+
+impl Wakes {
+    /// A bell that rings when there may be something for this appliance. It keeps one ring that nobody waited for.
+    #[must_use]
+    pub fn bell(&self, appliance: ApplianceId) -> Arc<Notify> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(appliance).or_default().clone()
+    }
+
+    fn wake(&self, appliance: ApplianceId) {
+        if let Some(bell) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&appliance) {
+            bell.notify_one();
+        }
+    }
+}

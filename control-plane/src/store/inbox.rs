@@ -1,0 +1,85 @@
+//! What appliances reported: events, and gaps in what they reported.
+
+use proto::{
+    ids::{ApplianceId, IncidentId, TenantId},
+    sync::{Event, Gap, Phase},
+    time::Millis,
+};
+use rusqlite::params;
+
+use super::{Store, StoreError, convert::Col};
+
+impl Store {
+    /// Keeps an event under its incident; `false` when this very event is here already.
+    pub fn add_event(
+        &self,
+        tenant: TenantId,
+        appliance: ApplianceId,
+        incident: Option<IncidentId>,
+        event: &Event,
+        now: Millis,
+    ) -> Result<bool, StoreError> {
+        let phase = match event.phase {
+            Phase::Raised => "raised",
+            Phase::Ongoing => "ongoing",
+            Phase::Cleared => "cleared",
+        };
+        let readings =
+            serde_json::to_string(&event.readings).map_err(|_| StoreError::Corrupt { column: "event.readings" })?;
+        let added = self
+            .db
+            .prepare_cached(
+                "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![
+                event.id.to_string(),
+                Col(tenant),
+                Col(appliance),
+                incident.map(Col),
+                event.kind,
+                event.watch.as_str(),
+                phase,
+                Col(event.at),
+                Col(now),
+                readings,
+                event.note
+            ])?;
+        if let Some(incident) = incident.filter(|_| added == 1) {
+            self.db
+                .prepare_cached("UPDATE incident SET events = events + 1, present = ?2 WHERE id = ?1")?
+                .execute(params![Col(incident), event.phase != Phase::Cleared])?;
+        }
+        Ok(added == 1)
+    }
+
+    /// Events of one appliance, counted by ID: what the exactly-once promise is about.
+    pub fn count_events(&self, appliance: Option<ApplianceId>) -> Result<u64, StoreError> {
+        let count: i64 = self
+            .db
+            .prepare_cached("SELECT count(*) FROM event WHERE ?1 IS NULL OR appliance = ?1")?
+            .query_row([appliance.map(Col)], |row| row.get(0))?;
+        Ok(count.cast_unsigned())
+    }
+
+    /// Keeps what is missing, and why.
+    pub fn add_gap(
+        &self,
+        tenant: TenantId,
+        appliance: ApplianceId,
+        gap: &Gap,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached("INSERT INTO gap VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+            .execute(params![
+                Col(tenant),
+                Col(appliance),
+                gap.cause,
+                Col(gap.dropped),
+                Col(gap.first),
+                Col(gap.last),
+                Col(now)
+            ])?;
+        Ok(())
+    }
+}

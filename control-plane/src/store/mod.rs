@@ -1,0 +1,199 @@
+//! All SQL of the control plane: one SQLite database, verbs of the domain, no decisions.
+//!
+//! A caller brackets its verbs in [`Store::begin`] and [`Store::commit`]; what a command wrote before it failed is
+//! undone by [`Store::attempt`]. Migrations are an append-only list.
+
+mod appliances;
+mod convert;
+mod documents;
+mod evidence;
+mod incidents;
+mod inbox;
+mod notifications;
+mod orders;
+mod tenants;
+mod tokens;
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+
+pub use appliances::{ApplianceRow, ApplianceState, IncarnationRow, NewAppliance};
+pub use documents::Document;
+pub use evidence::{EvidenceRow, LogHead, NewEvidence, TenantTiles};
+pub use incidents::{IncidentChange, IncidentRow, NewIncident, TimelineRow};
+pub use notifications::NotificationRow;
+pub use orders::{NewOrder, OrderRow, OrderState};
+pub use tenants::{NewTenant, SiteRow, TenantRow};
+pub use tokens::{EnrolmentTokenRow, OperatorTokenRow};
+
+/// Every schema step ever released, oldest first. Never edit one; add one.
+pub const STEPS: &[&str] = &[include_str!("schema/001_begin.sql")];
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database could not be opened.
+    #[error("cannot open database {path}")]
+    Open {
+        /// Its file.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A newer program wrote it.
+    #[error("database has schema {found}, this program knows up to {known}; use the newer program")]
+    Newer {
+        /// Version in the file.
+        found: usize,
+        /// Steps in this program.
+        known: usize,
+    },
+    /// A statement failed.
+    #[error("database")]
+    Sql(#[from] rusqlite::Error),
+    /// A value in the database is not what was put there.
+    #[error("database holds a bad value in {column}")]
+    Corrupt {
+        /// Table and column.
+        column: &'static str,
+    },
+    /// A guarded change found another state than it expected.
+    #[error("{what} changed meanwhile")]
+    Conflict {
+        /// What was to change.
+        what: &'static str,
+    },
+}
+
+/// The database.
+pub struct Store {
+    db: Connection,
+}
+
+impl Store {
+    /// Opens (or creates) the database file, durable on every commit.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let open = |source| StoreError::Open { path: path.to_owned(), source };
+        let db = Connection::open(path).map_err(open)?;
+        db.pragma_update(None, "journal_mode", "WAL").map_err(open)?;
+        db.pragma_update(None, "synchronous", "FULL").map_err(open)?;
+        Self::with(db)
+    }
+
+    /// A second connection that only reads: never waits for a writer.
+    pub fn open_reader(path: &Path) -> Result<Self, StoreError> {
+        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
+        db.busy_timeout(std::time::Duration::from_secs(5))?;
+        Ok(Self { db })
+    }
+
+    /// Uses a connection that somebody else opened (simulation, tests) and brings its schema up to date.
+    pub fn with(db: Connection) -> Result<Self, StoreError> {
+        db.pragma_update(None, "foreign_keys", true)?;
+        db.set_prepared_statement_cache_capacity(128);
+        migrate(&db, STEPS)?;
+        Ok(Self { db })
+    }
+
+    /// Begins the transaction of a group of commands.
+    pub fn begin(&self) -> Result<(), StoreError> {
+        Ok(self.db.execute_batch("BEGIN IMMEDIATE")?)
+    }
+
+    /// Begins a transaction that only reads: everything after it sees one state of the database.
+    pub fn snapshot(&self) -> Result<(), StoreError> {
+        Ok(self.db.execute_batch("BEGIN")?)
+    }
+
+    /// Makes it durable.
+    pub fn commit(&self) -> Result<(), StoreError> {
+        Ok(self.db.execute_batch("COMMIT")?)
+    }
+
+    /// Undoes it.
+    pub fn rollback(&self) -> Result<(), StoreError> {
+        Ok(self.db.execute_batch("ROLLBACK")?)
+    }
+
+    /// Marks a point inside the transaction to which [`Store::undo_to_mark`] goes back.
+    pub fn mark(&self) -> Result<(), StoreError> {
+        Ok(self.db.execute_batch("SAVEPOINT command")?)
+    }
+
+    /// Keeps what was written since the mark.
+    pub fn keep_since_mark(&self) -> Result<(), StoreError> {
+        Ok(self.db.execute_batch("RELEASE command")?)
+    }
+
+    /// Forgets what was written since the mark.
+    pub fn undo_to_mark(&self) -> Result<(), StoreError> {
+        Ok(self.db.execute_batch("ROLLBACK TO command; RELEASE command")?)
+    }
+
+    /// A whole number kept under `key`; 0 when there is none.
+    pub fn number(&self, key: &str) -> Result<u64, StoreError> {
+        let found: Option<i64> = self
+            .db
+            .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+            .query_row([key], |row| row.get(0))
+            .optional()?;
+        Ok(found.map_or(0, |n| n.cast_unsigned()))
+    }
+
+    /// Keeps a whole number under `key`.
+    pub fn put_number(&self, key: &str, value: u64) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value")?
+            .execute(params![key, value.cast_signed()])?;
+        Ok(())
+    }
+}
+
+fn migrate(db: &Connection, steps: &[&str]) -> Result<(), StoreError> {
+    let done: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for (version, sql) in (1_u32..).zip(steps) {
+        if version > done {
+            let tx = db.unchecked_transaction()?;
+            tx.execute_batch(sql)?;
+            tx.pragma_update(None, "user_version", version)?;
+            tx.commit()?;
+        }
+    }
+    if done as usize > steps.len() {
+        return Err(StoreError::Newer { found: done as usize, known: steps.len() });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema(db: &Connection) -> Vec<String> {
+        let mut statement = db.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn every_old_schema_reaches_the_newest() {
+        let fresh = Connection::open_in_memory().unwrap();
+        migrate(&fresh, STEPS).unwrap();
+        for upto in 0..=STEPS.len() {
+            let old = Connection::open_in_memory().unwrap();
+            migrate(&old, &STEPS[..upto]).unwrap();
+            migrate(&old, STEPS).unwrap();
+            migrate(&old, STEPS).unwrap();
+            assert_eq!(schema(&old), schema(&fresh), "from {upto}");
+        }
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let db = Connection::open_in_memory().unwrap();
+        db.pragma_update(None, "user_version", 1000).unwrap();
+        assert!(matches!(Store::with(db), Err(StoreError::Newer { .. })));
+    }
+}

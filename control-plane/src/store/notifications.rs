@@ -1,0 +1,75 @@
+//! What people are to be told: an outbox, so that a crash loses nothing.
+
+use proto::{
+    ids::{IncidentId, TenantId},
+    time::Millis,
+};
+use rusqlite::{Row, params};
+
+use super::{Store, StoreError, convert::{Col, col}};
+
+/// Something to tell.
+#[derive(Debug, Clone)]
+pub struct NotificationRow {
+    /// Its number; receivers may use it to drop doubles.
+    pub id: i64,
+    /// Whose.
+    pub tenant: TenantId,
+    /// About what.
+    pub incident: IncidentId,
+    /// JSON.
+    pub body: String,
+    /// How often it was tried.
+    pub attempts: u64,
+}
+
+impl Store {
+    /// Puts something to tell into the outbox.
+    pub fn add_notification(
+        &self,
+        tenant: TenantId,
+        incident: IncidentId,
+        body: &str,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached("INSERT INTO notification VALUES (NULL, ?1, ?2, ?3, 'due', 0, ?4, ?4, '')")?
+            .execute(params![Col(tenant), Col(incident), body, Col(now)])?;
+        Ok(())
+    }
+
+    /// What is to be told now, oldest first.
+    pub fn notifications_due(&self, now: Millis, most: u32) -> Result<Vec<NotificationRow>, StoreError> {
+        let mut statement = self
+            .db
+            .prepare_cached("SELECT * FROM notification WHERE state = 'due' AND due_ms <= ?1 ORDER BY id LIMIT ?2")?;
+        Ok(statement.query_map(params![Col(now), most], notification)?.collect::<Result<_, _>>()?)
+    }
+
+    /// It was told.
+    pub fn notification_sent(&self, id: i64) -> Result<(), StoreError> {
+        self.db.prepare_cached("UPDATE notification SET state = 'sent' WHERE id = ?1")?.execute([id])?;
+        Ok(())
+    }
+
+    /// It could not be told; `next` says when to try again, `None` gives up and keeps it as a dead letter.
+    pub fn notification_failed(&self, id: i64, next: Option<Millis>, error: &str) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached(
+                "UPDATE notification SET attempts = attempts + 1, last_error = ?3,
+                   state = CASE WHEN ?2 IS NULL THEN 'dead' ELSE 'due' END, due_ms = coalesce(?2, due_ms) WHERE id = ?1",
+            )?
+            .execute(params![id, next.map(Col), error])?;
+        Ok(())
+    }
+}
+
+fn notification(row: &Row<'_>) -> rusqlite::Result<NotificationRow> {
+    Ok(NotificationRow {
+        id: row.get("id")?,
+        tenant: col(row, "tenant")?,
+        incident: col(row, "incident")?,
+        body: row.get("body")?,
+        attempts: col(row, "attempts")?,
+    })
+}

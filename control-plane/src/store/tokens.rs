@@ -1,0 +1,123 @@
+//! One-time enrolment tokens and operators' API tokens: only their hashes are here.
+
+use proto::{
+    digest::Digest,
+    ids::{ApplianceId, SiteId, TenantId},
+    time::Millis,
+};
+use rusqlite::{OptionalExtension as _, Row, params};
+
+use super::{Store, StoreError, convert::{Col, col}};
+
+/// A permission to enrol one appliance.
+#[derive(Debug, Clone)]
+pub struct EnrolmentTokenRow {
+    /// SHA-256 of the token.
+    pub hash: Digest,
+    /// Into which clinic.
+    pub tenant: TenantId,
+    /// At which site.
+    pub site: SiteId,
+    /// Until when.
+    pub expires: Millis,
+    /// Who used it.
+    pub appliance: Option<ApplianceId>,
+}
+
+/// An operator's API token.
+#[derive(Debug, Clone)]
+pub struct OperatorTokenRow {
+    /// What it is called.
+    pub name: String,
+    /// Since when.
+    pub created: Millis,
+    /// Until when.
+    pub expires: Millis,
+    /// Last used; 0: never.
+    pub used: Millis,
+    /// Whether it was taken back.
+    pub revoked: bool,
+}
+
+impl Store {
+    /// Keeps a new enrolment token's hash.
+    pub fn add_enrolment_token(&self, token: &EnrolmentTokenRow, now: Millis) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached("INSERT INTO enrolment_token VALUES (?1, ?2, ?3, ?4, ?5, NULL)")?
+            .execute(params![Col(token.hash), Col(token.tenant), Col(token.site), Col(now), Col(token.expires)])?;
+        Ok(())
+    }
+
+    /// The token with this hash.
+    pub fn enrolment_token(&self, hash: Digest) -> Result<Option<EnrolmentTokenRow>, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached("SELECT * FROM enrolment_token WHERE hash = ?1")?
+            .query_row([Col(hash)], |row| {
+                Ok(EnrolmentTokenRow {
+                    hash: col(row, "hash")?,
+                    tenant: col(row, "tenant")?,
+                    site: col(row, "site")?,
+                    expires: col(row, "expires_ms")?,
+                    appliance: col(row, "appliance")?,
+                })
+            })
+            .optional()?)
+    }
+
+    /// Uses a token up; only the first time works.
+    pub fn use_enrolment_token(&self, hash: Digest, appliance: ApplianceId) -> Result<(), StoreError> {
+        let changed = self
+            .db
+            .prepare_cached("UPDATE enrolment_token SET appliance = ?2 WHERE hash = ?1 AND appliance IS NULL")?
+            .execute(params![Col(hash), Col(appliance)])?;
+        if changed == 1 { Ok(()) } else { Err(StoreError::Conflict { what: "enrolment token" }) }
+    }
+
+    /// Keeps a new API token's hash; `false` when the name is taken.
+    pub fn add_operator_token(&self, row: &OperatorTokenRow, hash: Digest) -> Result<bool, StoreError> {
+        let added = self
+            .db
+            .prepare_cached("INSERT INTO operator_token VALUES (?1, ?2, ?3, ?4, 0, 0) ON CONFLICT DO NOTHING")?
+            .execute(params![row.name, Col(hash), Col(row.created), Col(row.expires)])?;
+        Ok(added == 1)
+    }
+
+    /// The API token with this hash.
+    pub fn operator_token(&self, hash: Digest) -> Result<Option<OperatorTokenRow>, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached("SELECT * FROM operator_token WHERE hash = ?1")?
+            .query_row([Col(hash)], operator_token)
+            .optional()?)
+    }
+
+    /// Notes that an API token was used.
+    pub fn used_operator_token(&self, name: &str, now: Millis) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached("UPDATE operator_token SET used_ms = ?2 WHERE name = ?1")?
+            .execute(params![name, Col(now)])?;
+        Ok(())
+    }
+
+    /// All API tokens by name.
+    pub fn operator_tokens(&self) -> Result<Vec<OperatorTokenRow>, StoreError> {
+        let mut statement = self.db.prepare_cached("SELECT * FROM operator_token ORDER BY name")?;
+        Ok(statement.query_map([], operator_token)?.collect::<Result<_, _>>()?)
+    }
+
+    /// Takes an API token back; `false` when there is none of that name.
+    pub fn revoke_operator_token(&self, name: &str) -> Result<bool, StoreError> {
+        Ok(self.db.prepare_cached("UPDATE operator_token SET revoked = 1 WHERE name = ?1")?.execute([name])? == 1)
+    }
+}
+
+fn operator_token(row: &Row<'_>) -> rusqlite::Result<OperatorTokenRow> {
+    Ok(OperatorTokenRow {
+        name: row.get("name")?,
+        created: col(row, "created_ms")?,
+        expires: col(row, "expires_ms")?,
+        used: col(row, "used_ms")?,
+        revoked: row.get("revoked")?,
+    })
+}

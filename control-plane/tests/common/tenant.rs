@@ -1,0 +1,427 @@
+//! A small tenant, made with the real keys and formats: what the bundle's tests export, verify and attack.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use control_plane::{
+    bundle::{
+        Bundle, Enrolled, Month,
+        export::{LoggedEnvelope, Parts, build, tree},
+        log_origin,
+    },
+    ca::CertificateAuthority,
+};
+use proto::{
+    charter::{Charter, OrganizationKeys, Quorum},
+    digest::Digest,
+    evidence::{
+        Body, CheckpointSeen, Clock, ClockSource, Enrolment, Execution, Head, Heartbeat, Hold, Identity, OrderFacts, Readings,
+        Record, Refusal, Step, StepResult, Verdict, seal,
+    },
+    identity::{KeyProof, KeyProtection, SpiffeId, csr_spki},
+    ids::{ApplianceId, IncidentId, Incarnation, OrderId, SiteId, TenantId, WatchId},
+    keys::SecretKey,
+    log::{self, Checkpoint, SignedCheckpoint, VerifierKey, leaf_hash, root_of},
+    order::{Core, Issuance, Order, Plan},
+    time::Millis,
+};
+use runbooks::Catalogue;
+
+pub const ORGANIZATION: &str = "msp.example";
+pub const HOUR: Duration = Duration::from_secs(3600);
+
+/// One box and its executor.
+pub struct Appliance {
+    pub id: ApplianceId,
+    pub incarnation: Incarnation,
+    pub key: SecretKey,
+    pub enrolled: Enrolled,
+    spki: Digest,
+    head: Head,
+    sequence: u64,
+    seen: Option<CheckpointSeen>,
+    watch: BTreeMap<WatchId, String>,
+}
+
+/// A tenant and everything that its provider holds.
+pub struct Tenant {
+    seed: u8,
+    pub tenant: TenantId,
+    pub now: Millis,
+    pub every: Duration,
+    pub organization: Vec<SecretKey>,
+    pub order_key: SecretKey,
+    pub log_key: SecretKey,
+    pub charters: Vec<Vec<u8>>,
+    pub catalogue: Vec<u8>,
+    pub entries: Catalogue,
+    pub authority: CertificateAuthority,
+    pub boxes: Vec<Appliance>,
+    pub evidence: Vec<Vec<u8>>,
+    pub orders: Vec<Vec<u8>>,
+    pub attachments: Vec<Vec<u8>>,
+    pub charter: Charter,
+}
+
+/// What an execution is to come to.
+pub struct Deed<'a> {
+    pub runbook: &'a str,
+    pub target: &'a str,
+    pub before: &'a [(&'a str, i64)],
+    pub after: &'a [(&'a str, i64)],
+    pub counts: &'a [(&'a str, i64)],
+    pub verdict: Verdict,
+    pub output: Option<&'a [u8]>,
+}
+
+pub fn at(text: &str) -> Millis {
+    text.parse().unwrap()
+}
+
+fn id(seed: u8, n: u8) -> [u8; 10] {
+    [seed, n, 0, 0, 0, 0, 0, 0, seed, n]
+}
+
+impl Tenant {
+    /// A tenant at `now`, without boxes. Another seed gives other keys and the same names.
+    pub fn new(seed: u8, now: Millis) -> Self {
+        let key = |n: u8| SecretKey::ed25519([seed.wrapping_mul(31).wrapping_add(n); 32]);
+        let organization: Vec<SecretKey> = (0..3).map(key).collect();
+        let release: Vec<SecretKey> = (3..6).map(key).collect();
+        let (order_key, log_key) = (key(6), key(7));
+        let authority = CertificateAuthority::create(ORGANIZATION, now, [seed; 16]).unwrap();
+        let charter = Charter {
+            organization: ORGANIZATION.into(),
+            serial: 1,
+            issued: now,
+            not_after: now.plus(90 * 24 * HOUR),
+            order_keys: [order_key.public()].into(),
+            log_keys: [log_key.public()].into(),
+            release_keys: Quorum { threshold: 2, keys: release.iter().map(SecretKey::public).collect() },
+            certificate_authorities: vec![authority.certificate_pem().to_owned()],
+            witnesses: vec![],
+            approvers: vec![],
+        };
+        let runbooks = runbooks::sources().iter().map(|(name, text)| runbooks::from_yaml(text, name).unwrap()).collect();
+        let payload = Catalogue::build(1, now, now.plus(365 * 24 * HOUR), runbooks).unwrap();
+        Self {
+            seed,
+            tenant: TenantId::new(at("2026-10-01T00:00:00Z"), id(1, 1)),
+            now,
+            every: HOUR,
+            charters: vec![charter.seal(&[&organization[0], &organization[2]])],
+            charter,
+            catalogue: Catalogue::seal(&payload, &[&release[0], &release[1]]),
+            entries: Catalogue::parse(&payload).unwrap(),
+            organization,
+            order_key,
+            log_key,
+            authority,
+            boxes: vec![],
+            evidence: vec![],
+            orders: vec![],
+            attachments: vec![],
+        }
+    }
+
+    /// Two boxes, 30 records, half a day.
+    pub fn genuine(seed: u8) -> Self {
+        let mut tenant = Self::new(seed, at("2026-11-03T06:00:00Z"));
+        let (a, b) = (tenant.enrol(false), tenant.enrol(true));
+        for hour in 0..12 {
+            tenant.wait(HOUR);
+            for n in [a, b] {
+                tenant.heartbeat(n);
+            }
+            match hour {
+                3 => tenant.execute(a, &PRUNED),
+                5 => tenant.execute(b, &BACKED_UP),
+                7 => tenant.execute(b, &RESTORED),
+                9 => tenant.refuse(a, "2 binding", "order is for another appliance; one for this is right"),
+                _ => {}
+            }
+        }
+        assert_eq!(tenant.evidence.len(), 30);
+        tenant.wait(HOUR / 2);
+        tenant
+    }
+
+    pub fn trust(&self) -> OrganizationKeys {
+        let keys = self.organization.iter().map(SecretKey::public).collect();
+        OrganizationKeys { organization: ORGANIZATION.into(), threshold: 2, keys }
+    }
+
+    pub fn wait(&mut self, span: Duration) {
+        self.now = self.now.plus(span);
+    }
+
+    /// Enrols a box; gives its number.
+    pub fn enrol(&mut self, p256: bool) -> usize {
+        let n = u8::try_from(self.boxes.len()).unwrap();
+        let appliance = ApplianceId::new(at("2026-10-02T00:00:00Z"), id(2, n));
+        self.enrol_as(appliance, p256, None)
+    }
+
+    /// Enrols another executor for a box.
+    pub fn enrol_as(&mut self, appliance: ApplianceId, p256: bool, predecessor: Option<Digest>) -> usize {
+        let n = u8::try_from(self.boxes.len()).unwrap();
+        let key = if p256 { SecretKey::generate_p256() } else { SecretKey::ed25519([self.seed.wrapping_add(100 + n); 32]) };
+        let incarnation = Incarnation([self.seed.wrapping_add(n); 16]);
+        let tls = rcgen::KeyPair::generate().unwrap();
+        let csr = rcgen::CertificateParams::default().serialize_request(&tls).unwrap();
+        let spiffe = SpiffeId { trust_domain: ORGANIZATION.into(), tenant: self.tenant, appliance };
+        let certificate = self.authority.issue_appliance(csr.der(), &spiffe, self.now, [n; 16]).unwrap();
+        let spki = csr_spki(csr.der()).unwrap();
+        let proof = KeyProof {
+            incarnation,
+            evidence_key: key.public(),
+            protection: if p256 { KeyProtection::Tpm } else { KeyProtection::File },
+            tls_spki: spki,
+            challenge: Digest::of(b"token"),
+        };
+        let enrolled = Enrolled { appliance, incarnation, certificate, key_proof: proof.seal(&key) };
+        let watch = [("uploads", "directory"), ("records", "backup")];
+        let watch = watch.iter().map(|(id, kind)| (id.parse().unwrap(), (*kind).to_owned())).collect();
+        self.boxes.push(Appliance {
+            id: appliance,
+            incarnation,
+            key,
+            spki,
+            enrolled,
+            head: Head::default(),
+            sequence: 0,
+            seen: None,
+            watch,
+        });
+        let number = self.boxes.len() - 1;
+        let enrolment = Enrolment {
+            certificate: Digest::of(&self.boxes[number].enrolled.certificate),
+            tls_spki: self.boxes[number].spki,
+            charter_serial: 1,
+            predecessor,
+        };
+        self.log(number, Body::Enrolment(enrolment));
+        number
+    }
+
+    pub fn head_of(&self, n: usize) -> Digest {
+        self.boxes[n].head.digest
+    }
+
+    /// Signs a record as the box would, without logging it.
+    pub fn record(&mut self, n: usize, body: Body) -> Vec<u8> {
+        let (tenant, now) = (self.tenant, self.now);
+        let it = &mut self.boxes[n];
+        let record = Record {
+            chain: it.head.link(it.incarnation),
+            identity: Identity { organization: ORGANIZATION.into(), tenant, appliance: it.id },
+            clock: Clock { at: now, source: ClockSource::Token, wall_offset_ms: 3, floor: now },
+            checkpoint: it.seen,
+            key_protection: if matches!(it.key.public(), proto::keys::PublicKey::P256(_)) { KeyProtection::Tpm } else { KeyProtection::File },
+            body,
+        };
+        let envelope = seal(&record, &it.key).unwrap();
+        it.head = it.head.after(Digest::of(&envelope));
+        envelope
+    }
+
+    pub fn log(&mut self, n: usize, body: Body) {
+        let envelope = self.record(n, body);
+        self.evidence.push(envelope);
+    }
+
+    /// A heartbeat; by then the box has verified the log as it is.
+    pub fn heartbeat(&mut self, n: usize) {
+        if !self.evidence.is_empty() {
+            let leaves: Vec<log::Hash> = self.evidence.iter().map(|e| leaf_hash(e)).collect();
+            self.boxes[n].seen = Some(CheckpointSeen { size: leaves.len() as u64, root: Digest(root_of(&leaves).0) });
+        }
+        let beat = Heartbeat {
+            charter_serial: 1,
+            catalogue_version: 1,
+            policy_serial: 1,
+            order_high: self.boxes[n].sequence,
+            every_ms: u64::try_from(self.every.as_millis()).unwrap(),
+            watch: self.boxes[n].watch.clone(),
+            hold: None,
+            refusals_not_signed: 0,
+            version: "0.1.0".into(),
+            up_ms: 40 * 24 * 3600 * 1000,
+        };
+        self.log(n, Body::Heartbeat(beat));
+    }
+
+    pub fn hold(&mut self, n: usize, held: bool) {
+        self.log(n, Body::Hold(Hold { held, by: "file".into() }));
+    }
+
+    /// An order for a box, issued and signed.
+    pub fn order(&mut self, n: usize, runbook: &str, target: &str) -> (OrderFacts, Vec<u8>) {
+        let count = u8::try_from(self.orders.len() % 256).unwrap();
+        let entry = self.entries.runbook(&runbook.parse().unwrap()).unwrap();
+        let parameter = entry.runbook.parameters.keys().next().unwrap().clone();
+        let it = &mut self.boxes[n];
+        it.sequence += 1;
+        let core = Core {
+            id: OrderId::new(self.now, id(3, count)),
+            organization: ORGANIZATION.into(),
+            tenant: self.tenant,
+            site: SiteId::new(self.now, id(4, 0)),
+            appliance: it.id,
+            incarnation: it.incarnation,
+            incident: IncidentId::new(self.now, id(5, count)),
+            runbook: entry.runbook.id.clone(),
+            runbook_digest: entry.digest,
+            parameters: [(parameter, target.parse().unwrap())].into(),
+            approve_until: None,
+        };
+        let issuance = Issuance {
+            charter_serial: 1,
+            policy_serial: 1,
+            sequence: it.sequence,
+            issued: self.now,
+            lifetime: Duration::from_secs(600),
+        };
+        let reason = format!("{} is the trigger of one runbook", entry.runbook.triggers[0]);
+        let plan = Plan { planner: "rules".into(), model: String::new(), prompt_digest: None, reason };
+        let order = Order::issue(core, &issuance, plan, vec![]);
+        let facts = OrderFacts {
+            digest: Digest::of(&order.encode()),
+            id: order.core.id,
+            incident: order.core.incident,
+            sequence: order.sequence,
+            charter_serial: 1,
+            policy_serial: 1,
+            runbook: order.core.runbook.clone(),
+            runbook_digest: order.core.runbook_digest,
+            parameters: order.core.parameters.clone(),
+            plan: order.plan.clone(),
+            approvers: vec![],
+        };
+        (facts, order.seal(&self.order_key))
+    }
+
+    pub fn execution(&self, order: OrderFacts, deed: &Deed<'_>) -> Execution {
+        let runbook = &self.entries.runbook(&order.runbook).unwrap().runbook;
+        let readings = |all: &[(&str, i64)]| all.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect::<Readings>();
+        let result = if deed.verdict == Verdict::Failed { StepResult::Failed } else { StepResult::Done };
+        let step = |action: &str| Step {
+            action: action.to_owned(),
+            result,
+            took_ms: 38_000,
+            counts: readings(deed.counts),
+            output: deed.output.map(Digest::of),
+        };
+        Execution {
+            hipaa: runbook.hipaa.clone(),
+            guardrails: (1..=12).map(|n| format!("guardrail {n}")).collect(),
+            before: readings(deed.before),
+            steps: runbook.steps.iter().map(|s| step(s.action())).collect(),
+            after: readings(deed.after),
+            verdict: deed.verdict,
+            took_ms: 41_200,
+            order,
+        }
+    }
+
+    pub fn execute(&mut self, n: usize, deed: &Deed<'_>) {
+        self.wait(Duration::from_secs(60));
+        let (facts, envelope) = self.order(n, deed.runbook, deed.target);
+        self.orders.push(envelope);
+        self.attachments.extend(deed.output.map(<[u8]>::to_vec));
+        let execution = self.execution(facts, deed);
+        self.log(n, Body::Execution(Box::new(execution)));
+    }
+
+    pub fn refuse(&mut self, n: usize, guardrail: &str, reason: &str) {
+        let (facts, envelope) = self.order(n, "RB-DISK-002", "uploads");
+        self.orders.push(envelope);
+        let (number, name) = guardrail.split_once(' ').unwrap();
+        let refusal = Refusal {
+            order_digest: facts.digest,
+            order: Some(facts),
+            guardrail: number.parse().unwrap(),
+            name: name.into(),
+            reason: reason.into(),
+        };
+        self.log(n, Body::Refusal(refusal));
+    }
+
+    /// The log's signed head over the first `size` records.
+    pub fn checkpoint(&self, size: usize) -> SignedCheckpoint {
+        let leaves: Vec<log::Hash> = self.evidence[..size].iter().map(|e| leaf_hash(e)).collect();
+        let head = log::Head { size: size as u64, root: root_of(&leaves) };
+        Checkpoint::new(&log_origin(ORGANIZATION, self.tenant), head).sign(&self.log_key).unwrap()
+    }
+
+    /// What the provider would export of the first `size` records.
+    pub fn parts(&self, size: usize, packet: Option<Month>) -> Parts {
+        let entry = |(index, envelope): (usize, &Vec<u8>)| LoggedEnvelope { index: index as u64, envelope: envelope.clone() };
+        let evidence: Vec<LoggedEnvelope> = self.evidence[..size].iter().enumerate().map(entry).collect();
+        let checkpoint = self.checkpoint(size);
+        let (tiles, proofs) = tree(&evidence, &checkpoint).unwrap();
+        let names = ["Front desk", "Server closet", "Imaging"];
+        let month: Month = "2026-11".parse().unwrap();
+        Parts {
+            clinic: "Northside Family Practice".into(),
+            appliance_names: self.boxes.iter().zip(names).map(|(it, name)| (it.id, name.to_owned())).collect(),
+            period: month.until(self.now),
+            made_at: self.now,
+            evidence,
+            attachments: self.attachments.clone(),
+            orders: self.orders.clone(),
+            key: VerifierKey::new(&log_origin(ORGANIZATION, self.tenant), &self.log_key.public()).unwrap(),
+            checkpoint,
+            tiles,
+            proofs,
+            charters: self.charters.clone(),
+            catalogues: vec![self.catalogue.clone()],
+            appliances: self.boxes.iter().map(|it| it.enrolled.clone()).collect(),
+            packet,
+        }
+    }
+
+    /// A bundle of everything, without a packet.
+    pub fn bundle(&self) -> Bundle {
+        build(&self.parts(self.evidence.len(), None)).unwrap()
+    }
+}
+
+pub const PRUNED: Deed<'_> = Deed {
+    runbook: "RB-DISK-002",
+    target: "uploads",
+    before: &[("bytes", 62_400_000), ("limit_bytes", 50_000_000), ("files", 1_310)],
+    after: &[("bytes", 44_100_000), ("limit_bytes", 50_000_000), ("files", 904)],
+    counts: &[("files_removed", 406)],
+    verdict: Verdict::Repaired,
+    output: None,
+};
+
+pub const BACKED_UP: Deed<'_> = Deed {
+    runbook: "RB-BACKUP-001",
+    target: "records",
+    before: &[("age_seconds", 190_000), ("max_age_seconds", 86_400)],
+    after: &[("age_seconds", 30), ("max_age_seconds", 86_400)],
+    counts: &[("files_new", 1_204)],
+    verdict: Verdict::Repaired,
+    output: Some(b"snapshot 1f2e3d4c saved\n"),
+};
+
+pub const RESTORED: Deed<'_> = Deed {
+    runbook: "RB-RESTORE-001",
+    target: "records",
+    before: &[("restore_age_seconds", -1), ("restore_every_seconds", 604_800)],
+    after: &[("restore_age_seconds", 20), ("restore_every_seconds", 604_800)],
+    counts: &[("files_compared", 25)],
+    verdict: Verdict::Repaired,
+    output: Some(b"25 files restored, all digests equal\n"),
+};
+
+pub const BROKEN: Deed<'_> = Deed {
+    runbook: "RB-BACKUP-001",
+    target: "records",
+    before: &[("age_seconds", -1), ("max_age_seconds", 86_400)],
+    after: &[("age_seconds", -1), ("max_age_seconds", 86_400)],
+    counts: &[],
+    verdict: Verdict::Failed,
+    output: None,
+};

@@ -1,0 +1,82 @@
+//! Guardrails 10 and 12: whether this is the moment, whether people agreed, and whether someone said stop.
+
+use std::collections::BTreeSet;
+
+use proto::{
+    approval::{ApprovalError, approvers},
+    order::Order,
+};
+
+use super::{Facts, Guardrail, Refusal};
+use crate::{policy::Mode, runbook::Risk};
+
+/// **Guardrail 10**, "window and approval (maintenance window, change freeze; high risk wants an approver's passkey,
+/// destructive two)".
+pub fn window(order: &Order, facts: &Facts<'_>) -> Result<(), Refusal> {
+    let refuse = |reason: String| Err(Guardrail::Window.refuses(reason));
+    let policy = facts.policy;
+    let runbook = &facts.entry(Guardrail::Window, &order.core.runbook)?.runbook;
+    let needed = match (policy.mode(runbook.risk), runbook.risk) {
+        (Mode::Never, risk) => {
+            return refuse(format!("policy never runs runbooks of {risk} risk; a person must do it"));
+        }
+        (_, Risk::Destructive) => 2,
+        (Mode::Approval, _) | (_, Risk::High) => 1,
+        (Mode::Automatic, Risk::Low | Risk::Medium) => 0,
+    };
+    let Some(now) = facts.now else {
+        return refuse("nobody can say whether a window is open; waits for a time token".to_owned());
+    };
+    if let Some(until) = policy.freeze_until.filter(|until| now < *until) {
+        return refuse(format!("change freeze until {until}; it is {now}"));
+    }
+    policy.windows.check_open(now).map_err(|closed| Guardrail::Window.refuses(closed.to_string()))?;
+    let people = people(order, facts)?;
+    if people < needed {
+        return refuse(format!(
+            "approved by {people}; {needed} distinct approvers of the charter must approve it"
+        ));
+    }
+    match order.core.approve_until {
+        None if needed > 0 => {
+            refuse("needs approval, so its core must say until when it may be approved".to_owned())
+        }
+        Some(until) if now >= until => {
+            refuse(format!("its approval ended {until}, it is {now}; it must be approved anew"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How many people approved the order's core: distinct passkeys, so that one passkey under two names is one person. An
+/// approval that does not hold refuses even where none is needed: it would stand in evidence.
+fn people(order: &Order, facts: &Facts<'_>) -> Result<usize, Refusal> {
+    let known = &facts.charter.approvers;
+    let names = approvers(&order.approvals, known, order.core_digest).map_err(|e| {
+        Guardrail::Window.refuses(match e {
+            // The name is the sender's text; the others' names stand in the charter.
+            ApprovalError::UnknownApprover(_) => {
+                "is approved by somebody who is not an approver of the charter".to_owned()
+            }
+            other => format!("{other}; it must be this approver's passkey over this order's core"),
+        })
+    })?;
+    let passkeys: BTreeSet<_> =
+        names.iter().filter_map(|name| known.iter().find(|k| k.name == **name)).map(|k| &k.key).collect();
+    Ok(passkeys.len())
+}
+
+/// **Guardrail 12**, "hold (operator's pause at any level; a file or button at the box itself)".
+pub fn hold(_: &Order, facts: &Facts<'_>) -> Result<(), Refusal> {
+    // The operator's words stay in the policy: evidence cannot be cleaned.
+    if facts.policy.hold.is_some() {
+        return Err(
+            Guardrail::Hold.refuses("orders are paused by policy; a policy without hold releases them")
+        );
+    }
+    match &facts.hold {
+        Some(by) => Err(Guardrail::Hold
+            .refuses(format!("orders are paused at the box itself, by {by}; release them there"))),
+        None => Ok(()),
+    }
+}
