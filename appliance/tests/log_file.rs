@@ -61,7 +61,7 @@ impl Follower {
     /// One look: how many lines matched, and the note.
     fn look(&mut self) -> (i64, String) {
         let produced = self.source.poll(self.cursor.as_deref());
-        self.cursor = produced.cursor.or(self.cursor.take());
+        self.cursor = produced.cursor.clone().or(self.cursor.take());
         let [seen] = &produced.observations[..] else { panic!("{produced:?}") };
         assert_eq!(seen.fault, Fault::LogMatch);
         (seen.readings["lines"], seen.note.clone())

@@ -12,9 +12,9 @@ use proto::{
     time::Millis,
 };
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType, SerialNumber, SubjectPublicKeyInfo,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType, SerialNumber,
+    SubjectPublicKeyInfo, date_time_ymd,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use x509_parser::prelude::{FromDer as _, X509Certificate, X509CertificationRequest};
@@ -45,7 +45,9 @@ pub enum CaError {
         name: String,
     },
     /// The authority would end before the certificate, or the clock is off.
-    #[error("certificate authority holds until {not_after}, which is too soon for a certificate at {now}; make a new authority and a charter that names it")]
+    #[error(
+        "certificate authority holds until {not_after}, which is too soon for a certificate at {now}; make a new authority and a charter that names it"
+    )]
     Ended {
         /// End of the authority.
         not_after: Millis,
@@ -97,7 +99,8 @@ impl CertificateAuthority {
     /// The authority of two PEM files, which must belong together.
     pub fn load(certificate_pem: &str, key_pem: &str) -> Result<Self, CaError> {
         let bad = |field: &str, problem: &str| CaError::Authority(BadField::new(field, problem));
-        let key = KeyPair::from_pem(key_pem).map_err(|_| bad("CA key", "must be a private key in PEM (PKCS#8)"))?;
+        let key =
+            KeyPair::from_pem(key_pem).map_err(|_| bad("CA key", "must be a private key in PEM (PKCS#8)"))?;
         let (_, pem) = x509_parser::pem::parse_x509_pem(certificate_pem.as_bytes())
             .map_err(|_| bad("CA certificate", "must be PEM"))?;
         let certificate = pem.parse_x509().map_err(|_| bad("CA certificate", "must be X.509"))?;
@@ -147,7 +150,12 @@ impl CertificateAuthority {
     }
 
     /// A certificate and a fresh key for the server itself, under all of `names` (host names and IP addresses).
-    pub fn issue_server(&self, names: &[String], now: Millis, serial: Serial) -> Result<ServerCertificate, CaError> {
+    pub fn issue_server(
+        &self,
+        names: &[String],
+        now: Millis,
+        serial: Serial,
+    ) -> Result<ServerCertificate, CaError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CaError::Make)?;
         let mut params = self.leaf_parameters(now, SERVER_LIFETIME, serial)?;
         params.subject_alt_names = names.iter().map(|name| server_name(name)).collect::<Result<_, _>>()?;
@@ -157,7 +165,12 @@ impl CertificateAuthority {
         Ok(ServerCertificate { certificate, key, not_after: now.plus(SERVER_LIFETIME) })
     }
 
-    fn leaf_parameters(&self, now: Millis, lifetime: Duration, serial: Serial) -> Result<CertificateParams, CaError> {
+    fn leaf_parameters(
+        &self,
+        now: Millis,
+        lifetime: Duration,
+        serial: Serial,
+    ) -> Result<CertificateParams, CaError> {
         if now.plus(lifetime) > self.not_after {
             return Err(CaError::Ended { not_after: self.not_after, now });
         }

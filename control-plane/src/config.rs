@@ -131,7 +131,12 @@ impl Config {
             appliances: socket("listen.appliances", file.listen.appliances.as_deref().unwrap_or(APPLIANCES))?,
             people: socket("listen.people", file.listen.people.as_deref().unwrap_or(PEOPLE))?,
             address: address("listen.address", &file.listen.address)?,
-            names: file.listen.names.into_iter().map(|name| host("listen.names", name)).collect::<Result<_, _>>()?,
+            names: file
+                .listen
+                .names
+                .into_iter()
+                .map(|name| host("listen.names", name))
+                .collect::<Result<_, _>>()?,
         };
         let stall = within(
             "escalation.stall_minutes",
@@ -159,7 +164,11 @@ impl Config {
         if self.organization == charter.organization {
             return Ok(());
         }
-        Err(bad("organization", &self.organization, format!("{:?}, as the charter says", charter.organization)))
+        Err(bad(
+            "organization",
+            &self.organization,
+            format!("{:?}, as the charter says", charter.organization),
+        ))
     }
 
     /// All that the server's certificate is to be good for: the address that appliances are told, the addresses that
@@ -183,7 +192,13 @@ impl Config {
 
 /// The text of a new configuration file: every key with its meaning and default.
 #[must_use]
-pub fn template(organization: &str, address: &str, appliances: &str, people: &str, webhook: Option<&str>) -> String {
+pub fn template(
+    organization: &str,
+    address: &str,
+    appliances: &str,
+    people: &str,
+    webhook: Option<&str>,
+) -> String {
     let text = |value: &str| toml::Value::from(value).to_string();
     let webhook = match webhook {
         Some(url) => format!("webhook = {}", text(url)),
@@ -264,7 +279,9 @@ fn address(key: &'static str, value: &str) -> Result<String, ConfigError> {
 }
 
 fn webhook(key: &'static str, value: String) -> Result<Uri, ConfigError> {
-    let right = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|h| !h.is_empty());
+    let right = |uri: &Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|h| !h.is_empty())
+    };
     match value.parse::<Uri>() {
         Ok(uri) if right(&uri) => Ok(uri),
         _ => Err(bad(key, &value, "an http or https URL, such as https://alerts.example/orderly")),
@@ -280,7 +297,8 @@ fn plain_host(host: &str) -> String {
 mod tests {
     use super::*;
 
-    const LEAST: &str = "organization = \"msp.example\"\n[listen]\naddress = \"https://control.msp.example:8443\"\n";
+    const LEAST: &str =
+        "organization = \"msp.example\"\n[listen]\naddress = \"https://control.msp.example:8443\"\n";
 
     fn refused(text: &str) -> String {
         Config::parse(text).unwrap_err().to_string()
@@ -291,7 +309,8 @@ mod tests {
         let text = template("msp.example", "https://control.msp.example:8443", APPLIANCES, PEOPLE, None);
         assert_eq!(Config::parse(&text).unwrap(), Config::parse(LEAST).unwrap());
         let hook = "http://a/\"\nstall_minutes = 5\n";
-        let text = template("msp.example", "https://control.msp.example:8443", APPLIANCES, PEOPLE, Some(hook));
+        let text =
+            template("msp.example", "https://control.msp.example:8443", APPLIANCES, PEOPLE, Some(hook));
         let refused = Config::parse(&text).unwrap_err();
         assert!(
             matches!(&refused, ConfigError::Value { key: "escalation.webhook", value, .. } if value == hook),
@@ -305,7 +324,12 @@ mod tests {
             ("people = \"localhost\"", "listen.people", "localhost", "an IP address and a port"),
             ("appliances = \"0.0.0.0\"", "listen.appliances", "0.0.0.0", "an IP address and a port"),
             ("names = [\"a b\"]", "listen.names", "a b", "a host name"),
-            ("[escalation]\nwebhook = \"ftp://x/\"", "escalation.webhook", "ftp://x/", "an http or https URL"),
+            (
+                "[escalation]\nwebhook = \"ftp://x/\"",
+                "escalation.webhook",
+                "ftp://x/",
+                "an http or https URL",
+            ),
             ("[escalation]\nstall_minutes = 0", "escalation.stall_minutes", "0", "from 1 to 10080"),
             ("[orders]\nlifetime_seconds = 901", "orders.lifetime_seconds", "901", "from 10 to 900"),
             ("[orders]\nlifetime_seconds = -5", "orders.lifetime_seconds", "-5", "from 10 to 900"),
@@ -324,10 +348,23 @@ mod tests {
     #[test]
     fn addresses_are_https_and_nothing_more() {
         let with = |url: &str| Config::parse(&LEAST.replace("https://control.msp.example:8443", url));
-        for right in ["https://127.0.0.1:8443", "https://[::1]:8443", "https://control", "https://control.msp.example:8443/"] {
+        for right in [
+            "https://127.0.0.1:8443",
+            "https://[::1]:8443",
+            "https://control",
+            "https://control.msp.example:8443/",
+        ] {
             with(right).unwrap();
         }
-        for wrong in ["http://a:8443", "https://a/path", "https://a/?q", "https://user@a", "a:8443", "https://", "https://a b"] {
+        for wrong in [
+            "http://a:8443",
+            "https://a/path",
+            "https://a/?q",
+            "https://user@a",
+            "a:8443",
+            "https://",
+            "https://a b",
+        ] {
             let error = with(wrong).unwrap_err().to_string();
             assert!(error.contains("listen.address") && error.contains("an https URL"), "{wrong}: {error}");
         }

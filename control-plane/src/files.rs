@@ -136,7 +136,9 @@ pub fn create_folder(path: &Path) -> Result<(), FileError> {
 pub fn read(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
     let wrong = |source| FileError::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(max.saturating_add(1)).read_to_end(&mut bytes)).map_err(wrong)?;
+    File::open(path)
+        .and_then(|file| file.take(max.saturating_add(1)).read_to_end(&mut bytes))
+        .map_err(wrong)?;
     if bytes.len() as u64 > max {
         return Err(FileError::TooLarge { path: path.to_owned(), max });
     }
@@ -250,9 +252,11 @@ mod tests {
     fn replacing_leaves_one_file_with_the_asked_mode() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
-        for (bytes, access, mode) in
-            [(&b"one"[..], Access::Secret, 0o600), (b"two", Access::Public, 0o644), (b"", Access::Sealed, 0o444)]
-        {
+        for (bytes, access, mode) in [
+            (&b"one"[..], Access::Secret, 0o600),
+            (b"two", Access::Public, 0o644),
+            (b"", Access::Sealed, 0o444),
+        ] {
             replace(&path, bytes, access).unwrap();
             assert_eq!(read(&path, 3).unwrap(), bytes);
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
@@ -297,7 +301,10 @@ mod tests {
         assert_eq!(read_secret_key(&path).unwrap().public(), SecretKey::ed25519([5; 32]).public());
         fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
         let refused = read_secret_key(&path).unwrap_err().to_string();
-        assert!(refused.contains("order.key") && refused.contains("0640") && refused.contains("chmod 600"), "{refused}");
+        assert!(
+            refused.contains("order.key") && refused.contains("0640") && refused.contains("chmod 600"),
+            "{refused}"
+        );
     }
 
     #[test]

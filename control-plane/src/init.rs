@@ -133,7 +133,9 @@ fn must_be_empty(root: &Path) -> Result<(), InitError> {
         Ok(true) => Ok(()),
         Ok(false) => Err(InitError::NotEmpty { path: root.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(InitError::NotEmpty { path: root.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            Err(InitError::NotEmpty { path: root.to_owned() })
+        }
         Err(source) => Err(InitError::Look { path: root.to_owned(), source }),
     }
 }
@@ -193,8 +195,16 @@ fn decide(
         NewFile::new(directory.ca_key(), authority.key_pem(), Access::Secret),
         NewFile::new(directory.ca_certificate(), authority.certificate_pem(), Access::Public),
         NewFile::new(directory.organization_keys(), pretty(&trust), Access::Public),
-        NewFile::new(directory.charter(), charter.seal(&[&organization[0], &organization[1]]), Access::Public),
-        NewFile::new(directory.catalogue(), Catalogue::seal(&payload, &[&release[0], &release[1]]), Access::Public),
+        NewFile::new(
+            directory.charter(),
+            charter.seal(&[&organization[0], &organization[1]]),
+            Access::Public,
+        ),
+        NewFile::new(
+            directory.catalogue(),
+            Catalogue::seal(&payload, &[&release[0], &release[1]]),
+            Access::Public,
+        ),
     ];
     let mut carry_away = Vec::new();
     for (kind, keys) in [(OfflineKey::Organization, &organization), (OfflineKey::Release, &release)] {
@@ -263,10 +273,18 @@ impl OfflineKey {
         let place = match (self, number) {
             (Self::Organization, 1) => "with the head of the organization, on a medium of its own, in a safe",
             (Self::Organization, 2) => "with a second person, on a medium of its own, at another place",
-            (Self::Organization, _) => "with nobody: sealed, at a bank or a notary. It replaces one that is lost",
-            (Self::Release, 1) => "with whoever writes runbooks, on a medium of its own, plugged in only to sign",
-            (Self::Release, 2) => "with whoever reviews runbooks, on a medium of its own, plugged in only to sign",
-            (Self::Release, _) => "with nobody: sealed, beside organization-3.key. It replaces one that is lost",
+            (Self::Organization, _) => {
+                "with nobody: sealed, at a bank or a notary. It replaces one that is lost"
+            }
+            (Self::Release, 1) => {
+                "with whoever writes runbooks, on a medium of its own, plugged in only to sign"
+            }
+            (Self::Release, 2) => {
+                "with whoever reviews runbooks, on a medium of its own, plugged in only to sign"
+            }
+            (Self::Release, _) => {
+                "with nobody: sealed, beside organization-3.key. It replaces one that is lost"
+            }
         };
         format!(
             "{name}-{number}.key: {name} key {number} of 3 of {organization}\n\

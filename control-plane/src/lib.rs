@@ -5,7 +5,7 @@
 
 pub mod bundle;
 pub mod ca;
-// pub mod cli;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod core;

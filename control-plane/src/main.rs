@@ -18,7 +18,8 @@ fn main() -> ExitCode {
     log(json);
     match cli.run(World { now: clock::now, random: clock::random }) {
         Ok(answer) => {
-            let printed = io::stdout().write_all(answer.print(json).as_bytes()).and_then(|()| io::stdout().flush());
+            let printed =
+                io::stdout().write_all(answer.print(json).as_bytes()).and_then(|()| io::stdout().flush());
             match printed {
                 Ok(()) => ExitCode::from(answer.code),
                 // `| head` has seen enough.

@@ -40,7 +40,9 @@ pub struct Object<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// A key that could lead out of the vault, or that not every store can hold.
-    #[error("vault key {0:?} must be parts of letters, digits, '.', '_' and '-', not beginning with a dot, with '/' between them")]
+    #[error(
+        "vault key {0:?} must be parts of letters, digits, '.', '_' and '-', not beginning with a dot, with '/' between them"
+    )]
     Key(String),
     /// Too large.
     #[error("vault object {key} must be at most {OBJECT_MAX} bytes, has {size}")]
@@ -51,7 +53,9 @@ pub enum VaultError {
         size: usize,
     },
     /// Written before with other bytes: somebody tries to change the past, or reuses a key.
-    #[error("vault object {key} was written before with other bytes: it has SHA-256 {kept}, offered was {offered}")]
+    #[error(
+        "vault object {key} was written before with other bytes: it has SHA-256 {kept}, offered was {offered}"
+    )]
     Changed {
         /// Which.
         key: String,
@@ -117,8 +121,14 @@ pub trait Vault: Send + Sync {
 /// The rule on keys: relative, plain parts only. Letters are ASCII, so that a key is a path and a URL alike.
 fn check_key(key: &str) -> Result<&str, VaultError> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-    let part_ok = |part: &str| (1..=PART_MAX).contains(&part.len()) && !part.starts_with('.') && part.bytes().all(plain);
-    if key.len() <= KEY_MAX && key.split('/').all(part_ok) { Ok(key) } else { Err(VaultError::Key(key.to_owned())) }
+    let part_ok = |part: &str| {
+        (1..=PART_MAX).contains(&part.len()) && !part.starts_with('.') && part.bytes().all(plain)
+    };
+    if key.len() <= KEY_MAX && key.split('/').all(part_ok) {
+        Ok(key)
+    } else {
+        Err(VaultError::Key(key.to_owned()))
+    }
 }
 
 fn check_size(object: &Object<'_>) -> Result<(), VaultError> {
@@ -152,7 +162,8 @@ impl DirectoryVault {
         let until = system_time(object)?;
         // Looking first spares a repeated batch its writes; the link is what decides.
         let fresh = !path.try_exists().map_err(io)?
-            && match Staged::write(&path, object.bytes, Access::Sealed, Some(until)).map_err(io)?.link(&path) {
+            && match Staged::write(&path, object.bytes, Access::Sealed, Some(until)).map_err(io)?.link(&path)
+            {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
                 linked => linked.map(|()| true).map_err(io)?,
             };
@@ -161,10 +172,17 @@ impl DirectoryVault {
     }
 
     /// What is there must be what was offered. Reads through the page cache: it finds a wrong file, not a dying disk.
-    fn check_back(&self, object: &Object<'_>, path: &Path, until: SystemTime, fresh: bool) -> Result<(), VaultError> {
+    fn check_back(
+        &self,
+        object: &Object<'_>,
+        path: &Path,
+        until: SystemTime,
+        fresh: bool,
+    ) -> Result<(), VaultError> {
         let key = || object.key.to_owned();
         let io = |source| VaultError::Io { key: key(), source };
-        let bytes = files::read(path, OBJECT_MAX).map_err(|source| VaultError::File { key: key(), source })?;
+        let bytes =
+            files::read(path, OBJECT_MAX).map_err(|source| VaultError::File { key: key(), source })?;
         let (kept, offered) = (Digest::of(&bytes), Digest::of(object.bytes));
         match (kept == offered, fresh) {
             (true, _) => {}
@@ -257,10 +275,16 @@ fn system_time(object: &Object<'_>) -> Result<SystemTime, VaultError> {
 
 /// A vault in memory, for simulation. Clones are the same vault, so that it outlives the program that is restarted.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryVault(Arc<Mutex<BTreeMap<String, (Vec<u8>, Millis)>>>);
+pub struct MemoryVault(Arc<Mutex<BTreeMap<String, Kept>>>);
+
+#[derive(Debug)]
+struct Kept {
+    bytes: Vec<u8>,
+    until: Millis,
+}
 
 impl MemoryVault {
-    fn objects(&self) -> MutexGuard<'_, BTreeMap<String, (Vec<u8>, Millis)>> {
+    fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
         // No write is ever half done, so a panic elsewhere leaves nothing to fear.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -268,20 +292,21 @@ impl MemoryVault {
 
 impl Vault for MemoryVault {
     fn put_all(&self, objects: &[Object<'_>]) -> Result<(), VaultError> {
-        let mut kept = self.objects();
+        let mut all = self.objects();
         for object in objects {
             check_size(object)?;
-            match kept.entry(check_key(object.key)?.to_owned()) {
+            system_time(object)?;
+            match all.entry(check_key(object.key)?.to_owned()) {
                 btree_map::Entry::Vacant(free) => {
-                    free.insert((object.bytes.to_vec(), object.retain_until));
+                    free.insert(Kept { bytes: object.bytes.to_vec(), until: object.retain_until });
                 }
                 btree_map::Entry::Occupied(mut taken) => {
-                    let (bytes, until) = taken.get_mut();
-                    if bytes != object.bytes {
-                        let (kept, offered) = (Digest::of(bytes), Digest::of(object.bytes));
+                    let there = taken.get_mut();
+                    if there.bytes != object.bytes {
+                        let (kept, offered) = (Digest::of(&there.bytes), Digest::of(object.bytes));
                         return Err(VaultError::Changed { key: object.key.to_owned(), kept, offered });
                     }
-                    *until = object.retain_until.max(*until);
+                    there.until = there.until.max(object.retain_until);
                 }
             }
         }
@@ -289,11 +314,11 @@ impl Vault for MemoryVault {
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, VaultError> {
-        Ok(self.objects().get(check_key(key)?).map(|(bytes, _)| bytes.clone()))
+        Ok(self.objects().get(check_key(key)?).map(|kept| kept.bytes.clone()))
     }
 
     fn retained_until(&self, key: &str) -> Result<Option<Millis>, VaultError> {
-        Ok(self.objects().get(check_key(key)?).map(|(_, until)| *until))
+        Ok(self.objects().get(check_key(key)?).map(|kept| kept.until))
     }
 
     fn list(&self, folder: &str) -> Result<Vec<String>, VaultError> {

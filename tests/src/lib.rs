@@ -1,1 +1,6 @@
-//! placeholder
+//! What sees everything: rigs of real processes, the simulation, the demo, the benches.
+
+pub mod clock;
+pub mod demo;
+pub mod rig;
+pub mod sim;

@@ -1,10 +1,17 @@
 //! The executor, asked in types: each question has its own kind of answer, and a refusal is an error.
 
-use proto::{evidence::Readings, ids::WatchId, local};
+use std::path::PathBuf;
 
-use crate::{ipc::IpcError, world::Executor};
+use proto::{
+    evidence::Readings,
+    ids::WatchId,
+    local::{self, request::Call, response::Answer},
+};
 
-use local::{request::Call, response::Answer};
+use crate::{
+    ipc::{Connection, IpcError},
+    world::Executor,
+};
 
 /// Why a question to the executor was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -103,5 +110,34 @@ fn ask<T>(
             Err(AskError::Refused { question, field, problem })
         }
         answer => answer.and_then(read).ok_or(AskError::OtherAnswer { question }),
+    }
+}
+
+/// A connection that is opened when first needed, and anew after it broke: executors restart.
+///
+/// A call that failed is not repeated: nobody knows what became of it, and whoever asked will ask again.
+#[derive(Debug)]
+pub struct Reconnecting {
+    socket: PathBuf,
+    connection: Option<Connection>,
+}
+
+impl Reconnecting {
+    /// To the executor at `socket`; nothing is opened yet.
+    #[must_use]
+    pub fn new(socket: PathBuf) -> Self {
+        Self { socket, connection: None }
+    }
+}
+
+impl Executor for Reconnecting {
+    fn call(&mut self, request: local::Request) -> Result<local::Response, IpcError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => Connection::open(&self.socket)?,
+        };
+        let response = connection.call(request)?;
+        self.connection = Some(connection);
+        Ok(response)
     }
 }

@@ -1,7 +1,9 @@
 //! The executor as a witness of its tenant's log: the newest checkpoint, and proofs that evidence is in it.
 //!
 //! The rule: evidence is let go only by an inclusion proof in a checkpoint that a log key of the charter signed and that
-//! continues the one kept before. A checkpoint that does not is an alarm: orders are held, and people are shown its note.
+//! continues the one kept before. A checkpoint that does not is an alarm: orders are held, and its note is kept.
+
+use std::collections::VecDeque;
 
 use proto::{
     charter::Charter,
@@ -24,6 +26,37 @@ const INCLUSIONS_MAX: usize = 1_024;
 #[must_use]
 pub fn log_origin(organization: &str, tenant: TenantId) -> String {
     format!("evidence.{organization}/{tenant}")
+}
+
+/// How many checkpoints before the kept one are remembered, to know a late answer by.
+const EARLIER: usize = 8;
+/// How many late answers in a row are believed to be late.
+const LATE_MAX: u32 = 3;
+
+/// Checkpoints kept earlier in this session. An answer that comes late, or in another order, brings a proof from one of
+/// them; that is no fork, but no proof either.
+#[derive(Default)]
+pub(super) struct Earlier {
+    kept: VecDeque<Checkpoint>,
+    late: u32,
+}
+
+impl Earlier {
+    fn remember(&mut self, kept: Option<Checkpoint>) {
+        self.late = 0;
+        if self.kept.len() == EARLIER {
+            self.kept.pop_front();
+        }
+        self.kept.extend(kept);
+    }
+
+    /// Whether `proof` shows that `offered` continues one of them; only a few times in a row, so that nobody keeps a fork
+    /// out of sight by that.
+    fn explains(&mut self, offered: &Checkpoint, proof: &[Hash]) -> bool {
+        let late = self.late < LATE_MAX && self.kept.iter().any(|kept| offered.verify_continues(kept, proof).is_ok());
+        self.late += u32::from(late);
+        late
+    }
 }
 
 /// What a signed checkpoint means, given the one kept.
@@ -124,7 +157,9 @@ impl ExecutorCore {
                 return Err(BadField::new("checkpoint", format!("of size {size} contradicts the one kept: a fork")).into());
             }
             Standing::Unproven(refused) => {
-                self.raise_alarm(&offered, false)?;
+                if !self.earlier.explains(offered.checkpoint(), &proof) {
+                    self.raise_alarm(&offered, false)?;
+                }
                 return Err(BadField::new("consistency", chain_of(&refused)).into());
             }
         }
@@ -143,6 +178,7 @@ impl ExecutorCore {
             }
             tx.keep_times(&times).map_err(ExecutorError::from)
         })?;
+        self.earlier.remember(kept);
         Ok(problems)
     }
 
@@ -187,5 +223,21 @@ mod tests {
         assert_eq!(judge(Some(&three), &other_three, &[]), Standing::Fork);
         assert!(matches!(judge(Some(&three), &other_five, &proof), Standing::Unproven(_)));
         assert!(matches!(judge(Some(&three), &five, &[]), Standing::Unproven(_)));
+    }
+
+    #[test]
+    fn a_late_answer_is_known_but_not_for_ever() {
+        let (_, three) = log_of("a", 3);
+        let (tiles, five) = log_of("a", 5);
+        let proof = prove_consistency(&tiles, 3, 5).unwrap();
+        let mut earlier = Earlier::default();
+        assert!(!earlier.explains(&five, &proof));
+        earlier.remember(Some(three.clone()));
+        for _ in 0..LATE_MAX {
+            assert!(earlier.explains(&five, &proof));
+        }
+        assert!(!earlier.explains(&five, &proof));
+        earlier.remember(Some(three));
+        assert!(!earlier.explains(&five, &[]) && earlier.explains(&five, &proof));
     }
 }

@@ -20,9 +20,12 @@ use crate::{
 
 const REUSE: u32 = 200;
 
-/// Readings taken lately.
+/// Readings taken lately, and when something was last done to what they are of (boot-time clock).
 #[derive(Default)]
-pub(super) struct Recent(BTreeMap<WatchId, Taken>);
+pub(super) struct Recent {
+    taken: BTreeMap<WatchId, Taken>,
+    changed: Duration,
+}
 
 /// A reading, when it was taken (boot-time clock) and how long that took.
 #[derive(Debug, Clone)]
@@ -94,17 +97,19 @@ impl ExecutorCore {
             }
         }
         let boot = self.time.boot();
-        let recent = self.recent.0.get(id).filter(|taken| boot < taken.at + taken.took * REUSE).cloned();
+        let recent = self.recent.taken.get(id).filter(|taken| boot < taken.at + taken.took * REUSE).cloned();
         Ok(Measurement { id: id.clone(), host: self.host.clone(), clock: self.world.clock.clone(), target, recent })
     }
 
-    /// Remembers a reading for the next question.
+    /// Remembers a reading for the next question, unless something was done meanwhile.
     pub fn remember(&mut self, taken: &Taken) {
-        self.recent.0.insert(taken.id.clone(), taken.clone());
+        if taken.at >= self.recent.changed {
+            self.recent.taken.insert(taken.id.clone(), taken.clone());
+        }
     }
 
     /// Forgets readings: something was done to what they were taken of.
     pub(super) fn forget_readings(&mut self) {
-        self.recent.0.clear();
+        self.recent = Recent { taken: BTreeMap::new(), changed: self.time.boot() };
     }
 }

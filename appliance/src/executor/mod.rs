@@ -20,10 +20,9 @@ mod history;
 mod hold;
 mod identity;
 pub mod keys;
+mod lifecycle;
 mod measure;
 mod orders;
-pub mod serve;
-pub mod steps;
 mod store;
 #[cfg(test)]
 mod testing;
@@ -54,9 +53,10 @@ pub use self::{
     checkpoint::log_origin,
     measure::Measurement,
     store::StoreError,
-    work::{Done, Next, Work},
+    lifecycle::Next,
+    work::{Done, Work},
 };
-use self::{measure::Recent, store::Store, time::Time, trust::Trust, work::Finish};
+use self::{checkpoint::Earlier, measure::Recent, store::Store, time::Time, trust::Trust, lifecycle::Finish};
 
 /// How often everything durable about time is written when nothing else is.
 const KEEP_TIME_EVERY: Duration = Duration::from_secs(300);
@@ -151,6 +151,7 @@ pub struct ExecutorCore {
     trust: Trust,
     time: Time,
     recent: Recent,
+    earlier: Earlier,
     /// The sequence that [`Work`] is being done for.
     running: Option<u64>,
     /// Done, but not written down yet: the disk was full.
@@ -188,6 +189,7 @@ impl ExecutorCore {
             key: Arc::new(evidence_key),
             incarnation: state.incarnation,
             recent: Recent::default(),
+            earlier: Earlier::default(),
             running: None,
             unfinished: None,
             has_beaten: false,

@@ -8,7 +8,8 @@ use proto::{
     field::BadField,
     keys::PublicKey,
     pb::{
-        self, EnrolmentTicket, IssueTokenRequest, ListAppliances, RevokeAppliance, appliances_client::AppliancesClient,
+        self, EnrolmentTicket, IssueTokenRequest, ListAppliances, RevokeAppliance,
+        appliances_client::AppliancesClient,
     },
 };
 use serde_json::{Value, json};
@@ -26,9 +27,11 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(super) enum Appliance {
     /// Make a one-time ticket with which one appliance enrols
-    #[command(after_help = "The ticket is a secret: whoever has it first is the appliance. Carry it over, then remove it.\n\n\
+    #[command(
+        after_help = "The ticket is a secret: whoever has it first is the appliance. Carry it over, then remove it.\n\n\
         Example:\n  control-plane appliance token --tenant \"Elm Street Clinic\" --site Main --out ticket.json\n  \
-        appliance enroll --token-file ticket.json        (on the appliance)")]
+        appliance enroll --token-file ticket.json        (on the appliance)"
+    )]
     Token {
         /// Clinic, by name or ID
         #[arg(long)]
@@ -70,7 +73,13 @@ impl Appliance {
             Self::List { tenant } => {
                 let list = answer(client.list(ListAppliances { tenant })).await?.appliances;
                 let rows = list.iter().map(|a| {
-                    [a.id.clone(), a.state.clone(), a.key_protection.clone(), when(a.seen_ms), a.version.clone()]
+                    [
+                        a.id.clone(),
+                        a.state.clone(),
+                        a.key_protection.clone(),
+                        when(a.seen_ms),
+                        a.version.clone(),
+                    ]
                 });
                 let json = json!({ "appliances": list.iter().map(view).collect::<Vec<_>>() });
                 Ok(Answer::new(table(["ID", "STATE", "KEYS", "SEEN", "VERSION"], rows), json))
@@ -100,7 +109,8 @@ fn hand_over(ticket: EnrolmentTicket, out: Option<PathBuf>) -> anyhow::Result<An
 
 /// The file that `appliance enroll --token-file` reads.
 fn ticket_file(ticket: EnrolmentTicket) -> Result<Value, BadField> {
-    let keys = ticket.organization_keys.iter().map(|key| key.parse::<PublicKey>()).collect::<Result<_, _>>()?;
+    let keys =
+        ticket.organization_keys.iter().map(|key| key.parse::<PublicKey>()).collect::<Result<_, _>>()?;
     let trust = OrganizationKeys { organization: ticket.organization, threshold: THRESHOLD, keys };
     Ok(json!({
         "token": ticket.token,

@@ -20,7 +20,6 @@ use serde_json::{Value, json};
 use super::{
     Global, World,
     connection::{ANSWER_MAX, answer, connect},
-
     output::{Answer, table, time, when},
 };
 use crate::files::{self, Access};
@@ -97,16 +96,20 @@ impl Catalogue {
     pub(super) async fn run(self, global: &Global, world: World) -> anyhow::Result<Answer> {
         match self {
             Self::Keygen { out, kind } => keygen(&out, kind, world),
-            Self::Build { folder, version, expires, out } => build(&folder, version, expires, &out, (world.now)()),
+            Self::Build { folder, version, expires, out } => {
+                build(&folder, version, expires, &out, (world.now)())
+            }
             Self::Sign { keys, file } => sign(&keys, &file),
             Self::Verify { trust, charter, file } => verify::verify(&trust, &charter, &file, (world.now)()),
             Self::Publish { file } => {
                 let envelope = read(&file)?;
-                let mut client = CatalogueClient::new(connect(global).await?).max_decoding_message_size(ANSWER_MAX);
+                let mut client =
+                    CatalogueClient::new(connect(global).await?).max_decoding_message_size(ANSWER_MAX);
                 Ok(published(&answer(client.publish(PublishCatalogue { envelope })).await?))
             }
             Self::Show => {
-                let mut client = CatalogueClient::new(connect(global).await?).max_decoding_message_size(ANSWER_MAX);
+                let mut client =
+                    CatalogueClient::new(connect(global).await?).max_decoding_message_size(ANSWER_MAX);
                 Ok(published(&answer(client.show(ShowCatalogue {})).await?))
             }
         }
@@ -140,7 +143,10 @@ fn keygen(out: &Path, kind: KeyKind, world: World) -> anyhow::Result<Answer> {
 fn build(folder: &Path, version: u64, expires: Millis, out: &Path, now: Millis) -> anyhow::Result<Answer> {
     let payload = Document::build(version, now, expires, runbooks::read_folder(folder)?)?;
     files::create(out, &Document::seal(&payload, &[]), Access::Public)?;
-    let next = format!("{} is not signed yet; two release keys must sign it: control-plane catalogue sign", out.display());
+    let next = format!(
+        "{} is not signed yet; two release keys must sign it: control-plane catalogue sign",
+        out.display()
+    );
     let document = Document::parse(&payload)?;
     Ok(Answer::new(format!("{}\n{next}", text(&document)), view(&document)))
 }
@@ -148,8 +154,8 @@ fn build(folder: &Path, version: u64, expires: Millis, out: &Path, now: Millis) 
 fn sign(keys: &[PathBuf], file: &Path) -> anyhow::Result<Answer> {
     let mut envelope = read(file)?;
     let context = || format!("{} is not a catalogue", file.display());
-    let document =
-        Document::parse(Envelope::parse(&envelope).with_context(context)?.unverified_payload()).with_context(context)?;
+    let document = Document::parse(Envelope::parse(&envelope).with_context(context)?.unverified_payload())
+        .with_context(context)?;
     let mut signers = Vec::new();
     for path in keys {
         let key = files::read_secret_key(path)?;
@@ -186,13 +192,15 @@ fn view(document: &Document) -> Value {
 }
 
 fn published(catalogue: &CatalogueView) -> Answer {
-    let rows = catalogue.runbooks.iter().map(|r| [r.id.clone(), r.risk.clone(), r.sha256.clone(), r.title.clone()]);
+    let rows =
+        catalogue.runbooks.iter().map(|r| [r.id.clone(), r.risk.clone(), r.sha256.clone(), r.title.clone()]);
     let head = format!("catalogue version {}, expires {}", catalogue.version, when(catalogue.expires_ms));
     let runbooks: Vec<Value> = catalogue
         .runbooks
         .iter()
         .map(|r| json!({ "id": r.id, "title": r.title, "risk": r.risk, "sha256": r.sha256 }))
         .collect();
-    let json = json!({ "version": catalogue.version, "expires": time(catalogue.expires_ms), "runbooks": runbooks });
+    let json =
+        json!({ "version": catalogue.version, "expires": time(catalogue.expires_ms), "runbooks": runbooks });
     Answer::new(format!("{head}\n{}", table(["RUNBOOK", "RISK", "SHA-256", "TITLE"], rows)), json)
 }

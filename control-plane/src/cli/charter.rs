@@ -95,7 +95,8 @@ impl Charter {
 pub(super) fn read_trust(path: &Path) -> anyhow::Result<OrganizationKeys> {
     let text = files::read(path, TRUST_MAX)
         .context("verifying needs the organization's public keys; give their file with --trust")?;
-    OrganizationKeys::parse(&text).with_context(|| format!("{} is not a file of organization keys", path.display()))
+    OrganizationKeys::parse(&text)
+        .with_context(|| format!("{} is not a file of organization keys", path.display()))
 }
 
 fn trust_path(global: &Global, given: Option<PathBuf>) -> PathBuf {
@@ -103,7 +104,8 @@ fn trust_path(global: &Global, given: Option<PathBuf>) -> PathBuf {
 }
 
 fn signers(files: &[PathBuf], trust: &OrganizationKeys) -> anyhow::Result<Vec<SecretKey>> {
-    let keys: Vec<SecretKey> = files.iter().map(|file| files::read_secret_key(file)).collect::<Result<_, _>>()?;
+    let keys: Vec<SecretKey> =
+        files.iter().map(|file| files::read_secret_key(file)).collect::<Result<_, _>>()?;
     for (file, key) in files.iter().zip(&keys) {
         if !trust.keys.contains(&key.public()) {
             return Err(misuse(format!("{} is not a key of {}", file.display(), trust.organization)));
@@ -112,7 +114,9 @@ fn signers(files: &[PathBuf], trust: &OrganizationKeys) -> anyhow::Result<Vec<Se
     let distinct: BTreeSet<PublicKey> = keys.iter().map(SecretKey::public).collect();
     if distinct.len() < trust.threshold {
         let (needed, found) = (trust.threshold, distinct.len());
-        return Err(misuse(format!("{needed} different organization keys must sign, {found} given; repeat --key")));
+        return Err(misuse(format!(
+            "{needed} different organization keys must sign, {found} given; repeat --key"
+        )));
     }
     Ok(keys)
 }
@@ -156,7 +160,10 @@ fn shown(charter: &Document, found: Found, now: Millis) -> Answer {
         ("holds until", charter.not_after.to_string()),
         ("order keys", list(&charter.order_keys)),
         ("log keys", list(&charter.log_keys)),
-        ("release keys", format!("{} of: {}", charter.release_keys.threshold, list(&charter.release_keys.keys))),
+        (
+            "release keys",
+            format!("{} of: {}", charter.release_keys.threshold, list(&charter.release_keys.keys)),
+        ),
         ("approvers", charter.approvers.len().to_string()),
         ("found in", source.to_owned()),
     ]);

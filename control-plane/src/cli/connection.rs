@@ -36,7 +36,9 @@ pub(super) type Wire = InterceptedService<Channel, Bearer>;
 
 /// No server answers.
 #[derive(Debug, thiserror::Error)]
-#[error("no control plane answers on {at}; start it with `control-plane serve`, or name another with --dir or --address")]
+#[error(
+    "no control plane answers on {at}; start it with `control-plane serve`, or name another with --dir or --address"
+)]
 pub(super) struct NoServer {
     at: String,
     #[source]
@@ -48,7 +50,9 @@ pub(super) async fn connect(global: &Global) -> anyhow::Result<Wire> {
     match (&global.address, &global.token_file) {
         (None, None) => local(&global.directory().admin_socket()).await,
         (None, Some(_)) => Err(misuse("--token-file is for --address; the admin socket needs no token")),
-        (Some(_), None) => Err(misuse("--address needs --token-file; make one with `control-plane operator token`")),
+        (Some(_), None) => {
+            Err(misuse("--address needs --token-file; make one with `control-plane operator token`"))
+        }
         (Some(address), Some(token)) => {
             let ca = global.ca.clone().unwrap_or_else(|| global.directory().ca_certificate());
             remote(address, token, &ca).await
@@ -99,7 +103,8 @@ async fn remote(address: &str, token_file: &Path, ca: &Path) -> anyhow::Result<W
 }
 
 fn pinned(ca: &Path) -> anyhow::Result<ClientConfig> {
-    let context = || format!("cannot use the certificate authority {}; give the server's with --ca", ca.display());
+    let context =
+        || format!("cannot use the certificate authority {}; give the server's with --ca", ca.display());
     let pem = files::read(ca, CA_MAX).with_context(context)?;
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&pem).with_context(context)?).with_context(context)?;

@@ -35,7 +35,9 @@ pub(super) enum Evidence {
         limit: u32,
     },
     /// Write a bundle: everything an auditor needs to verify, as files
-    #[command(after_help = "Example:\n  control-plane evidence export --tenant \"Elm Street Clinic\" --month 2026-11 --out bundle/")]
+    #[command(
+        after_help = "Example:\n  control-plane evidence export --tenant \"Elm Street Clinic\" --month 2026-11 --out bundle/"
+    )]
     Export {
         /// Clinic, by name or ID
         #[arg(long)]
@@ -48,8 +50,10 @@ pub(super) enum Evidence {
         out: PathBuf,
     },
     /// Verify a bundle offline, without a server (exit 0 sound and complete, 1 a fault, 3 incomplete or no --trust)
-    #[command(after_help = "Keys inside a bundle never count as trust: get the trust file from the organization itself.\n\n\
-        Example:\n  control-plane evidence verify --trust organization.keys.json bundle/")]
+    #[command(
+        after_help = "Keys inside a bundle never count as trust: get the trust file from the organization itself.\n\n\
+        Example:\n  control-plane evidence verify --trust organization.keys.json bundle/"
+    )]
     Verify {
         /// The organization's public keys, from anywhere but the bundle
         #[arg(long, value_name = "FILE")]
@@ -67,11 +71,15 @@ impl Evidence {
                 Ok(listed(&answer(client.list(ListEvidence { tenant, from, limit })).await?))
             }
             Self::Export { tenant, month, out } => {
-                let mut client = EvidenceClient::new(connect(global).await?).max_decoding_message_size(ANSWER_MAX);
+                let mut client =
+                    EvidenceClient::new(connect(global).await?).max_decoding_message_size(ANSWER_MAX);
                 let parts = answer(client.export(ExportBundle { tenant, month })).await?;
                 let written = export::write(parts, &out).await?;
                 let text = format!("{}: {} files, {} bytes", out.display(), written.files, written.bytes);
-                Ok(Answer::new(text, json!({ "folder": out, "files": written.files, "bytes": written.bytes })))
+                Ok(Answer::new(
+                    text,
+                    json!({ "folder": out, "files": written.files, "bytes": written.bytes }),
+                ))
             }
             Self::Verify { trust, bundle } => verify(trust.as_deref(), &bundle, (world.now)()),
         }
@@ -80,7 +88,8 @@ impl Evidence {
 
 fn verify(trust: Option<&Path>, bundle: &Path, now: Millis) -> anyhow::Result<Answer> {
     let trust = trust.map(read_trust).transpose()?;
-    let folder = Folder::open(bundle).with_context(|| format!("cannot read the bundle {}", bundle.display()))?;
+    let folder =
+        Folder::open(bundle).with_context(|| format!("cannot read the bundle {}", bundle.display()))?;
     let report = bundle::verify::verify(&folder, trust.as_ref(), now);
     Ok(Answer::new(report.to_string(), serde_json::to_value(&report)?).with_code(report.exit_code()))
 }

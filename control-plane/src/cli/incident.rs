@@ -39,7 +39,14 @@ impl Incident {
             Self::List { tenant, state, limit } => {
                 let list = answer(client.list(ListIncidents { tenant, state, limit })).await?.incidents;
                 let rows = list.iter().map(|i| {
-                    [i.id.clone(), i.kind.clone(), i.watch.clone(), i.state.clone(), i.runbook.clone(), when(i.opened_ms)]
+                    [
+                        i.id.clone(),
+                        i.kind.clone(),
+                        i.watch.clone(),
+                        i.state.clone(),
+                        i.runbook.clone(),
+                        when(i.opened_ms),
+                    ]
                 });
                 let json = json!({ "incidents": list.iter().map(view).collect::<Vec<_>>() });
                 Ok(Answer::new(table(["ID", "KIND", "WATCH", "STATE", "RUNBOOK", "OPENED"], rows), json))
@@ -61,7 +68,8 @@ fn shown(incident: &pb::Incident) -> Answer {
         ("changed", when(incident.changed_ms)),
         ("events", incident.events.to_string()),
     ]);
-    let rows = incident.timeline.iter().map(|entry| [when(entry.at_ms), entry.what.clone(), entry.detail.clone()]);
+    let rows =
+        incident.timeline.iter().map(|entry| [when(entry.at_ms), entry.what.clone(), entry.detail.clone()]);
     let text = format!("{head}\n{}", table(["WHEN", "WHAT", "DETAIL"], rows));
     let mut json = view(incident);
     json["timeline"] = incident

@@ -11,8 +11,10 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  control-plane init --dir /srv/orderly --organization msp.example \\\n      \
-    --public-address https://control.msp.example:8443")]
+#[command(
+    after_help = "Example:\n  control-plane init --dir /srv/orderly --organization msp.example \\\n      \
+    --public-address https://control.msp.example:8443"
+)]
 pub(super) struct Init {
     /// Trust domain: who you are, such as msp.example
     #[arg(long, value_name = "DOMAIN")]

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use proto::pb::{
-    IssueOperatorToken, ListOperatorTokens, OperatorTokenView, RevokeOperatorToken, operators_client::OperatorsClient,
+    IssueOperatorToken, ListOperatorTokens, OperatorTokenView, RevokeOperatorToken,
+    operators_client::OperatorsClient,
 };
 use serde_json::{Value, json};
 
@@ -48,7 +49,10 @@ impl Operator {
                 let made = answer(client.issue_token(IssueOperatorToken { name, valid_days: days })).await?;
                 let about = made.view.as_ref().map_or(Value::Null, view);
                 let Some(path) = out else {
-                    return Ok(Answer::new(made.token.clone(), json!({ "token": made.token, "about": about })));
+                    return Ok(Answer::new(
+                        made.token.clone(),
+                        json!({ "token": made.token, "about": about }),
+                    ));
                 };
                 files::create(&path, format!("{}\n", made.token).as_bytes(), Access::Secret)?;
                 let text = format!("{} holds the token; it is shown nowhere else", path.display());
@@ -56,7 +60,9 @@ impl Operator {
             }
             Self::List => {
                 let tokens = answer(client.list_tokens(ListOperatorTokens {})).await?.tokens;
-                let rows = tokens.iter().map(|t| [t.name.clone(), state(t).to_owned(), when(t.expires_ms), when(t.used_ms)]);
+                let rows = tokens
+                    .iter()
+                    .map(|t| [t.name.clone(), state(t).to_owned(), when(t.expires_ms), when(t.used_ms)]);
                 let json = json!({ "tokens": tokens.iter().map(view).collect::<Vec<_>>() });
                 Ok(Answer::new(table(["NAME", "STATE", "EXPIRES", "USED"], rows), json))
             }

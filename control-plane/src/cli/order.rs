@@ -29,7 +29,14 @@ impl Order {
         let mut client = OrdersClient::new(connect(global).await?);
         let orders = answer(client.list(ListOrders { tenant, limit })).await?.orders;
         let rows = orders.iter().map(|o| {
-            [o.id.clone(), o.runbook.clone(), o.appliance.clone(), o.state.clone(), o.outcome.clone(), when(o.issued_ms)]
+            [
+                o.id.clone(),
+                o.runbook.clone(),
+                o.appliance.clone(),
+                o.state.clone(),
+                o.outcome.clone(),
+                when(o.issued_ms),
+            ]
         });
         let json = json!({ "orders": orders.iter().map(view).collect::<Vec<_>>() });
         Ok(Answer::new(table(["ID", "RUNBOOK", "APPLIANCE", "STATE", "OUTCOME", "ISSUED"], rows), json))

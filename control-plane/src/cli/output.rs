@@ -46,7 +46,10 @@ impl Answer {
 }
 
 /// Columns under their headings, or a word that there is nothing.
-pub(super) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+pub(super) fn table<const N: usize>(
+    headings: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
     let rows: Vec<[String; N]> = rows.into_iter().map(|row| row.map(|cell| printable(&cell))).collect();
     if rows.is_empty() {
         return "none".to_owned();

@@ -16,7 +16,9 @@ use crate::files::{self, Access};
 #[derive(Debug, Subcommand)]
 pub(super) enum Packet {
     /// Build a clinic's packet of a month as Markdown and PDF
-    #[command(after_help = "Example:\n  control-plane packet build --tenant \"Elm Street Clinic\" --month 2026-11 --out packets/")]
+    #[command(
+        after_help = "Example:\n  control-plane packet build --tenant \"Elm Street Clinic\" --month 2026-11 --out packets/"
+    )]
     Build {
         /// Clinic, by name or ID
         #[arg(long)]

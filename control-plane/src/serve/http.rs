@@ -55,7 +55,8 @@ impl Front {
             return text(StatusCode::NOT_FOUND, "There is nothing here.\n", method);
         };
         if !matches!(*method, Method::GET | Method::HEAD) {
-            let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are allowed here.\n", method);
+            let mut refused =
+                text(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are allowed here.\n", method);
             refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             return refused;
         }

@@ -126,8 +126,13 @@ pub enum AdminError {
 }
 
 /// Serves TLS connections until `stop`; returns when the last has ended or [`Limits::drain`] is over.
-pub async fn serve_tls<S>(listener: TcpListener, tls: Arc<ServerConfig>, service: S, limits: Limits, stop: Stop)
-where
+pub async fn serve_tls<S>(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    service: S,
+    limits: Limits,
+    stop: Stop,
+) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
@@ -143,7 +148,9 @@ pub fn bind_admin(path: &Path) -> Result<UnixListener, AdminError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(wrong(error)),
         Ok(found) if !found.file_type().is_socket() => return Err(AdminError::NotASocket { path: name() }),
-        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => return Err(AdminError::InUse { path: name() }),
+        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+            return Err(AdminError::InUse { path: name() });
+        }
         // Left behind by a server that was killed.
         Ok(_) => std::fs::remove_file(path).map_err(wrong)?,
     }
@@ -176,7 +183,10 @@ trait Door {
     type Knock: Send + 'static;
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
     fn accept(&self) -> impl Future<Output = io::Result<Self::Knock>> + Send;
-    fn admit(&self, knock: Self::Knock) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send + 'static;
+    fn admit(
+        &self,
+        knock: Self::Knock,
+    ) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send + 'static;
 }
 
 struct TlsDoor {
@@ -193,7 +203,10 @@ impl Door for TlsDoor {
         self.listener.accept().await
     }
 
-    fn admit(&self, (tcp, address): Self::Knock) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send + 'static {
+    fn admit(
+        &self,
+        (tcp, address): Self::Knock,
+    ) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send + 'static {
         let (acceptor, limit) = (self.acceptor.clone(), self.handshake);
         async move {
             tcp.set_nodelay(true)?;
@@ -218,12 +231,18 @@ impl Door for AdminDoor {
         self.listener.accept().await.map(|(stream, _)| stream)
     }
 
-    fn admit(&self, stream: UnixStream) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send + 'static {
+    fn admit(
+        &self,
+        stream: UnixStream,
+    ) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send + 'static {
         let owner = self.owner;
         async move {
             let uid = stream.peer_cred()?.uid();
             if uid != owner && uid != 0 {
-                return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("user {uid} may not use the admin socket")));
+                return Err(io::Error::new(
+                    io::ErrorKind::PermissionDenied,
+                    format!("user {uid} may not use the admin socket"),
+                ));
             }
             Ok((stream, Peer { certificate: None, address: Address::Local { uid } }))
         }

@@ -15,8 +15,8 @@ use proto::{
     time::Millis,
 };
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore, ServerConfig,
-    SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
+    ServerConfig, SignatureScheme,
     client::danger::HandshakeSignatureValid,
     crypto::{CryptoProvider, aws_lc_rs},
     server::{
@@ -139,14 +139,15 @@ impl ClientCertVerifier for ApplianceVerifier {
         let facts = CertificateFacts::read(end_entity)
             .map_err(|bad| Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(bad)))))?;
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let judged_at = match standing(facts.not_before, facts.not_after, Millis(seconds.saturating_mul(1000))) {
-            Standing::Valid => now,
-            Standing::RenewOnly => last_second(facts.not_after),
-            Standing::Refused if seconds.saturating_mul(1000) < facts.not_before.0 => {
-                return Err(Error::InvalidCertificate(CertificateError::NotValidYet));
-            }
-            Standing::Refused => return Err(Error::InvalidCertificate(CertificateError::Expired)),
-        };
+        let judged_at =
+            match standing(facts.not_before, facts.not_after, Millis(seconds.saturating_mul(1000))) {
+                Standing::Valid => now,
+                Standing::RenewOnly => last_second(facts.not_after),
+                Standing::Refused if seconds.saturating_mul(1000) < facts.not_before.0 => {
+                    return Err(Error::InvalidCertificate(CertificateError::NotValidYet));
+                }
+                Standing::Refused => return Err(Error::InvalidCertificate(CertificateError::Expired)),
+            };
         self.chain.verify_client_cert(end_entity, intermediates, judged_at)
     }
 

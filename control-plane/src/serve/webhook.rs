@@ -65,7 +65,8 @@ impl Webhook {
     /// Trusts what `tls` trusts.
     #[must_use]
     pub fn with_tls(tls: ClientConfig, limit: Duration) -> Self {
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         Self::with_connector(connector, limit)
     }
 
@@ -109,12 +110,21 @@ impl Webhook {
 }
 
 fn explain(status: StatusCode, answer: String) -> String {
-    if status.is_redirection() { "redirects are not followed; configure the final URL".to_owned() } else { answer }
+    if status.is_redirection() {
+        "redirects are not followed; configure the final URL".to_owned()
+    } else {
+        answer
+    }
 }
 
 fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(ANSWER_KEPT).collect::<String>().trim().to_owned()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(ANSWER_KEPT)
+        .collect::<String>()
+        .trim()
+        .to_owned()
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use proto::{
     charter::{Charter, OrganizationKeys},
     dsse::Envelope,
+    evidence::Body,
 };
 
 use super::{contents::Contents, findings::Findings};
-use crate::bundle::{Place, Source};
+use crate::bundle::{Fact, Place, Source};
 
 /// The charters of a bundle, by serial.
 #[derive(Debug)]
@@ -72,6 +73,23 @@ pub(super) fn read(
     let anchored = trust.is_some() && !by_serial.is_empty();
     findings.end(tally);
     Charters { by_serial, anchored }
+}
+
+/// Whether the newest charter that any record goes by is here: it may have taken keys away.
+pub(super) fn cited(charters: &Charters, facts: &[Fact], findings: &mut Findings) {
+    let mut tally = findings.begin("The newest charter that a record goes by is here", "charter/");
+    let serials = facts.iter().filter_map(|fact| match &fact.record.body {
+        Body::Enrolment(enrolment) => Some(enrolment.charter_serial),
+        Body::Heartbeat(beat) => Some(beat.charter_serial),
+        Body::Execution(execution) => Some(execution.order.charter_serial),
+        Body::Refusal(_) | Body::Hold(_) => None,
+    });
+    match serials.max() {
+        Some(serial) if charters.newest().is_some_and(|newest| newest.serial >= serial) => tally.proven = 1,
+        Some(serial) => tally.missing(format!("charter {serial} is not here")),
+        None => tally.missing("no record says which"),
+    }
+    findings.end(tally);
 }
 
 fn open(bytes: &[u8], trust: Option<&OrganizationKeys>) -> Result<Charter, String> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proto::{evidence::Body, ids::Incarnation};
+use proto::{evidence::Body, field::BadField, ids::Incarnation};
 
 use super::{charters::Charters, contents::Contents, findings::Findings, head::LogHead};
 use crate::bundle::{Enrolled, Fact, Place, Source, enrolled::Papers};
@@ -42,8 +42,12 @@ fn papers(
         let Some(bytes) = findings.read(source, &place) else { continue };
         let path = place.to_string();
         let papers = Enrolled::parse(&bytes).and_then(|enrolled| {
+            let bad = |problem| Err(BadField::new("enrolment", problem));
             if (enrolled.appliance, enrolled.incarnation) != (appliance, incarnation) {
-                return Err(proto::field::BadField::new("enrolment", "is of another executor than the file's name says"));
+                return bad("is of another executor than the file's name says");
+            }
+            if enrolled.encode() != *bytes {
+                return bad("is not written as enrolments are written");
             }
             enrolled.papers(&charter.organization, head.map(|head| head.tenant))
         });

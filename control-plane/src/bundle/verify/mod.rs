@@ -67,6 +67,7 @@ fn examine(
     let head = head::read(source, charters, findings);
     let keys = keys::read(source, contents, charters, head.as_ref(), findings);
     let records = records::read(source, contents, &keys, head.as_ref(), findings);
+    charters::cited(charters, &records.facts, findings);
     keys::confirm(&keys, &records.facts, charters, findings);
     records::prove(source, contents, &records, head.as_ref(), findings);
     let leaves = tree::check(source, contents, &records, head.as_ref(), findings);

@@ -41,7 +41,8 @@ pub(super) async fn write(
     }
     let staging = Staging::begin(out)?;
     let written = gather(parts, &staging.0).await?;
-    fs::rename(&staging.0, out).with_context(|| format!("cannot put the bundle into place at {}", out.display()))?;
+    fs::rename(&staging.0, out)
+        .with_context(|| format!("cannot put the bundle into place at {}", out.display()))?;
     Ok(written)
 }
 
@@ -51,7 +52,8 @@ struct Staging(PathBuf);
 impl Staging {
     fn begin(out: &Path) -> anyhow::Result<Self> {
         let name = out.file_name().ok_or_else(|| misuse("--out must name a folder"))?;
-        let path = files::parent(out).join(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
+        let path =
+            files::parent(out).join(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
         files::create_folder(files::parent(out))?;
         fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
@@ -99,7 +101,8 @@ async fn gather(
 fn begin(folder: &Path, path: &str) -> anyhow::Result<File> {
     ensure!(is_safe(path), "the server named a file {path:?}, which is not a plain path within a bundle");
     let target = folder.join(path);
-    fs::create_dir_all(files::parent(&target)).with_context(|| format!("cannot make the folder of {path}"))?;
+    fs::create_dir_all(files::parent(&target))
+        .with_context(|| format!("cannot make the folder of {path}"))?;
     OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -137,7 +140,11 @@ mod tests {
         let out = folder.path().join("bundle");
         let written = write_all(
             &out,
-            vec![part("manifest.json", "{}", true), part("log/tile/0/000", "ab", false), part("log/tile/0/000", "c", true)],
+            vec![
+                part("manifest.json", "{}", true),
+                part("log/tile/0/000", "ab", false),
+                part("log/tile/0/000", "c", true),
+            ],
         );
         assert_eq!(written.unwrap(), Written { files: 2, bytes: 5 });
         assert_eq!(fs::read(out.join("log/tile/0/000")).unwrap(), b"abc");
@@ -146,7 +153,9 @@ mod tests {
 
     #[test]
     fn no_name_leads_out_of_the_folder() {
-        for path in ["../a", "/etc/a", "a/../../b", "", "a//b", "./a", "a/./b", "a/", "a\0b", "a\nb", "a\\b", ".."] {
+        for path in
+            ["../a", "/etc/a", "a/../../b", "", "a//b", "./a", "a/./b", "a/", "a\0b", "a\nb", "a\\b", ".."]
+        {
             let folder = tempfile::tempdir().unwrap();
             let out = folder.path().join("in/bundle");
             let error = write_all(&out, vec![part("ok", "", true), part(path, "x", true)]).unwrap_err();

@@ -1,0 +1,96 @@
+//! The two threads that look: one by the clock, one as soon as the executor has new evidence.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
+    thread::{Builder, JoinHandle},
+    time::Duration,
+};
+
+use proto::local;
+
+use super::Shared;
+use crate::{
+    agent::{core::AgentError, executor},
+    world::Executor,
+};
+
+/// How long the executor may let us wait for evidence in one question.
+const WAIT_MS: u32 = 20_000;
+
+/// Looks at everything, at once and then every `sample`, until the other end of `until` is gone.
+pub(super) fn sample(shared: Arc<Shared>, sample: Duration, until: Receiver<()>) -> io::Result<JoinHandle<()>> {
+    Builder::new().name("sampler".to_owned()).spawn(move || {
+        let mut known = Vec::new();
+        loop {
+            let now = shared.world.clock.wall();
+            let collected = shared.core().collect(now);
+            let boot = shared.world.clock.boot().as_millis();
+            shared.sampled.store(u64::try_from(boot).unwrap_or(u64::MAX), Ordering::Relaxed);
+            if collected.records > 0 {
+                shared.found_something();
+            }
+            report(&mut known, &collected.problems);
+            if until.recv_timeout(sample) == Err(RecvTimeoutError::Disconnected) {
+                return;
+            }
+        }
+    })
+}
+
+/// Says what is wrong when it begins to be, and not with every look again.
+fn report(known: &mut Vec<String>, problems: &[AgentError]) {
+    let problems: Vec<String> = problems.iter().map(|problem| chain(problem)).collect();
+    for problem in problems.iter().filter(|problem| !known.contains(problem)) {
+        tracing::warn!("not everything could be looked at: {problem}");
+    }
+    *known = problems;
+}
+
+/// An error and its causes, on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Waits for evidence, for as long as the process lives.
+pub(super) fn await_evidence(
+    shared: Arc<Shared>,
+    mut waiter: Box<dyn Executor>,
+    pause: Duration,
+) -> io::Result<JoinHandle<()>> {
+    Builder::new().name("evidence".to_owned()).spawn(move || {
+        // Nobody sends: receiving with a limit is the pause.
+        let (_never, rest) = channel::<()>();
+        loop {
+            if !matches!(wait_and_take(&shared, waiter.as_mut()), Ok(true)) {
+                // Out of reach, or there is no room: the sampler says so, and looks again too.
+                let _ = rest.recv_timeout(pause);
+            }
+        }
+    })
+}
+
+/// Whether to go on at once: something was taken, or nothing came while we waited.
+fn wait_and_take(shared: &Shared, waiter: &mut dyn Executor) -> Result<bool, AgentError> {
+    let from = shared.core().evidence_place()?.next;
+    // One byte: what it is does not matter here, only that it is there.
+    let ask = local::Collect { from, wait_ms: WAIT_MS, most_bytes: 1 };
+    if executor::collect(waiter, ask)?.is_empty() {
+        return Ok(true);
+    }
+    let taken = shared.core().collect_evidence(shared.world.clock.wall())?;
+    if taken > 0 {
+        shared.found_something();
+    }
+    Ok(taken > 0)
+}

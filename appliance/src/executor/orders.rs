@@ -1,0 +1,215 @@
+//! Taking orders: verified from the signed bytes, admitted by the guardrails, and written down with their sequence in
+//! one commit before anything else happens.
+//!
+//! The rule: a sequence is spent by the order that is accepted, and by the one that a guardrail behind the replay check
+//! refuses: what was refused once does not run later because the moment is better. Every refusal is evidence, up to 60 an
+//! hour; the rest is counted, so that nobody fills the log with forgeries.
+
+use std::time::Duration;
+
+use proto::{
+    digest::Digest,
+    dsse::{Envelope, Verified},
+    evidence::{self, Body, OrderFacts},
+    field::BadField,
+    local,
+    order::{Order, Plan},
+};
+use runbooks::{Facts, Guardrail, Refusal, admit, history_key, verify};
+
+use super::{
+    ExecutorCore, ExecutorError, history,
+    store::{State, StoreError, Waiting},
+    trust,
+};
+
+/// The most refusals that are signed in an hour.
+const SIGNED_AN_HOUR: u64 = 60;
+const HOUR: Duration = Duration::from_secs(3600);
+/// Refusals may use this share of the room for evidence: a half.
+const SHARE_OF_REFUSALS: u64 = 2;
+
+impl ExecutorCore {
+    /// Accepts or refuses one order.
+    pub(super) fn take_order(&mut self, envelope: &[u8]) -> Result<local::Outcome, ExecutorError> {
+        let digest = trust::payload_digest(envelope).unwrap_or_else(|| Digest::of(envelope));
+        // Delivered again before it is over: the answer was lost, nothing else.
+        if self.store.view().is_pending(digest)? {
+            return Ok(accepted());
+        }
+        let now = self.time.now();
+        let verified = match self.trust.charter().map(|charter| verify(envelope, charter, now)) {
+            Some(Ok(verified)) => verified,
+            Some(Err(refusal)) => return self.refuse(digest, None, refusal),
+            None => {
+                let reason = "there is no charter here that the pinned organization keys signed";
+                return self.refuse(digest, None, Guardrail::Signature.refuses(reason));
+            }
+        };
+        if now.is_none() {
+            // Not judged, so not refused: with a time token it is delivered again.
+            let refusal = "not judged yet: no trusted time since this executor began; deliver it again with a time token";
+            return Ok(local::Outcome { accepted: false, refusal: refusal.to_owned() });
+        }
+        let order = verified.value().clone();
+        let state = self.state()?;
+        match self.admitted(verified, state.order_high)? {
+            Ok(()) => self.accept(envelope, digest, &order, state.order_high),
+            Err(refusal) => self.refuse(digest, Some(&order), refusal),
+        }
+    }
+
+    fn accept(&mut self, envelope: &[u8], digest: Digest, order: &Order, seen: u64) -> Result<local::Outcome, ExecutorError> {
+        let (times, key) = (self.time.durable(), history_key(&order.core));
+        let waiting = Waiting { sequence: order.sequence, digest, envelope: envelope.to_vec() };
+        self.store.write(|tx| {
+            tx.raise_order_high(seen, order.sequence)?;
+            tx.accept(&waiting, &order.core.id.to_string(), &key, times.active)?;
+            tx.keep_times(&times)
+        })?;
+        Ok(accepted())
+    }
+
+    /// Guardrails 2 to 10 and 12, on what is known now; `order_high` as it was before this order.
+    pub(super) fn admitted(
+        &self,
+        order: Verified<Order>,
+        order_high: u64,
+    ) -> Result<Result<(), Refusal>, ExecutorError> {
+        self.with_facts(order.value().clone(), order_high, |facts| admit(order, facts).map(|_| ()))
+    }
+
+    /// Calls `judge` with all that guardrails look at, as of now.
+    pub(super) fn with_facts<T>(
+        &self,
+        order: Order,
+        order_high: u64,
+        judge: impl FnOnce(&Facts<'_>) -> Result<T, Refusal>,
+    ) -> Result<Result<T, Refusal>, ExecutorError> {
+        let (Some(identity), Some(charter)) = (&self.identity, self.trust.charter()) else {
+            return Err(BadField::new("identity", "this executor is not enrolled").into());
+        };
+        let remote = self.trust.policy();
+        let policy = remote.map_or_else(|| self.local.clone(), |remote| self.local.tightened_by(remote));
+        let key = history_key(&order.core);
+        let facts = Facts {
+            identity,
+            incarnation: self.incarnation,
+            charter,
+            catalogue: self.trust.catalogue(),
+            policy: &policy,
+            policy_serial: remote.map_or(0, |policy| policy.serial),
+            watch: &self.kinds,
+            now: self.time.now(),
+            order_high,
+            history: history::read(&self.store.view(), &key, order.sequence, self.time.active())?,
+            hold: self.held()?.map(|why| why.word),
+        };
+        Ok(judge(&facts))
+    }
+
+    /// Makes a refusal evidence, or counts it when there were too many.
+    fn refuse(&mut self, digest: Digest, order: Option<&Order>, refusal: Refusal) -> Result<local::Outcome, ExecutorError> {
+        let outcome = local::Outcome { accepted: false, refusal: refusal.to_string() };
+        let Some(identity) = self.identity.clone() else { return Ok(outcome) };
+        let state = self.state()?;
+        // Guardrails are asked in order: behind the replay check the sequence is known to be the next.
+        let spent = order.filter(|_| refusal.guardrail > Guardrail::Replay).map(|order| order.sequence);
+        let active = self.time.active();
+        let since = active.saturating_sub(HOUR);
+        let sign = self.store.view().refusals_since(since)? < SIGNED_AN_HOUR && self.has_room(SHARE_OF_REFUSALS)?;
+        let body = self.refusal_body(digest, order, &refusal);
+        let sealer = self.sealer(identity);
+        self.store.write(|tx| {
+            if let Some(sequence) = spent {
+                tx.raise_order_high(state.order_high, sequence)?;
+            }
+            if sign {
+                sealer.append(tx, body)?;
+                tx.keep_refusal(active, since)?;
+            } else {
+                tx.count_refusal()?;
+            }
+            tx.keep_times(sealer.times()).map_err(ExecutorError::from)
+        })?;
+        Ok(outcome)
+    }
+
+    /// A refusal as evidence says it.
+    pub(super) fn refusal_body(&self, digest: Digest, order: Option<&Order>, refusal: &Refusal) -> Body {
+        Body::Refusal(evidence::Refusal {
+            order_digest: digest,
+            order: order.and_then(|order| self.order_facts(digest, order)),
+            guardrail: refusal.guardrail.number(),
+            name: refusal.guardrail.name().to_owned(),
+            reason: shortened(&refusal.reason, 1_000),
+        })
+    }
+
+    /// An order as evidence keeps it; `None` for one that names more than any runbook could declare.
+    pub(super) fn order_facts(&self, digest: Digest, order: &Order) -> Option<OrderFacts> {
+        let core = &order.core;
+        if core.parameters.len() > 32 {
+            return None;
+        }
+        let known = self.trust.charter().map(|charter| charter.approvers.as_slice()).unwrap_or_default();
+        // Of approvals that were not checked, only names that the charter knows.
+        let mut approvers: Vec<String> = order.approvals.iter().map(|approval| approval.approver.clone()).collect();
+        approvers.retain(|name| known.iter().any(|approver| approver.name == *name));
+        approvers.sort();
+        approvers.dedup();
+        Some(OrderFacts {
+            digest,
+            id: core.id,
+            incident: core.incident,
+            sequence: order.sequence,
+            charter_serial: order.charter_serial,
+            policy_serial: order.policy_serial,
+            runbook: core.runbook.clone(),
+            runbook_digest: core.runbook_digest,
+            parameters: core.parameters.clone(),
+            plan: Plan {
+                planner: order.plan.planner.clone(),
+                model: shortened(&order.plan.model, 100),
+                prompt_digest: order.plan.prompt_digest,
+                reason: shortened(&order.plan.reason, 1_000),
+            },
+            approvers,
+        })
+    }
+
+    pub(super) fn state(&self) -> Result<State, StoreError> {
+        self.store.view().state()?.ok_or(StoreError::Conflict("there is no incarnation"))
+    }
+}
+
+fn accepted() -> local::Outcome {
+    local::Outcome { accepted: true, refusal: String::new() }
+}
+
+/// An order out of the journal: verified when it was accepted.
+pub(super) fn stored(envelope: &[u8]) -> Result<Order, BadField> {
+    let envelope = Envelope::parse(envelope).map_err(|e| BadField::new("journal.envelope", e.to_string()))?;
+    Order::decode(envelope.unverified_payload()).map_err(|bad| bad.within("journal"))
+}
+
+/// At most so many bytes, on one line: a record must fit into the log.
+fn shortened(text: &str, most: usize) -> String {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_fit_and_stay_on_one_line() {
+        assert_eq!(shortened("plain", 100), "plain");
+        assert_eq!(shortened("a\nb\u{0}c", 100), "a b c");
+        assert_eq!(shortened("größer", 3), "gr");
+    }
+}

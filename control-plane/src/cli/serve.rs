@@ -1,0 +1,51 @@
+//! `control-plane serve`: runs the server until it is told to stop.
+
+use clap::Args;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Answer;
+use crate::{
+    config::Config,
+    directory::Directory,
+    serve::run::{Doors, run},
+};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Settings are in config.toml of the folder. SIGTERM and Ctrl-C stop it: what is under way is answered first.\n\n\
+    Example:\n  control-plane serve --dir /srv/orderly"
+)]
+pub(super) struct Serve {
+    /// Only say whether the settings are right (exit 2 when they are not)
+    #[arg(long)]
+    check_config: bool,
+}
+
+impl Serve {
+    pub(super) fn run(self, directory: &Directory) -> anyhow::Result<Answer> {
+        // Nothing binds, spawns or writes before the settings are good.
+        let path = directory.config();
+        let config = Config::load(&path)?;
+        if self.check_config {
+            return Ok(Answer::new(
+                format!("{} is right", path.display()),
+                json!({ "file": path, "right": true }),
+            ));
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let (mut terminate, mut interrupt) =
+                (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+            let doors = Doors::bind(&config).await?;
+            let stop = async {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            };
+            run(directory, config, doors, stop).await
+        })?;
+        Ok(Answer::new("", json!({ "stopped": true })))
+    }
+}

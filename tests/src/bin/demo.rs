@@ -1,0 +1,27 @@
+//! `make demo`: the whole loop on this machine. Exit 0 when everything went as told, 1 on any surprise.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+
+/// Orderly's whole loop, on this machine, with nothing but real processes.
+#[derive(Parser)]
+struct Options {
+    /// Where everything is put; it is cleared first
+    #[arg(long, default_value = "target/demo")]
+    folder: PathBuf,
+    /// Leave out the fault of one scene, which must then fail
+    #[arg(long, value_name = "SCENE", value_parser = clap::value_parser!(u8).range(1..=8))]
+    without: Option<u8>,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match tests::demo::run(&options.folder, options.without) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\ndemo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

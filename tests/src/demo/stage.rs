@@ -1,0 +1,149 @@
+//! The stage: a provider, a clinic with things to look after, somebody to be told.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::Teller;
+use crate::{
+    clock,
+    rig::{Clinic, Provider, Receiver, Watch, restic::Repository, wait},
+};
+
+/// What the clinic is called.
+pub const TENANT: &str = "Elm Street Clinic";
+/// How much the watched directories may hold.
+pub const LIMIT_BYTES: u64 = 4_000_000;
+/// Long enough for a busy machine; the whole demo takes less.
+pub const PATIENCE: Duration = Duration::from_secs(40);
+const ORGANIZATION: &str = "msp.example";
+
+/// Everything on it.
+pub struct Stage {
+    /// `target/demo`.
+    pub folder: PathBuf,
+    /// The control plane.
+    pub provider: Provider,
+    /// The appliance.
+    pub clinic: Clinic,
+    /// Who is told.
+    pub receiver: Receiver,
+    /// A directory that will be over its limit.
+    pub uploads: PathBuf,
+    /// Another, while nobody listens.
+    pub spool: PathBuf,
+    /// A repository that goes stale.
+    pub records: Repository,
+    /// A repository that breaks.
+    pub images: Repository,
+    /// The scene whose fault is left out.
+    pub without: Option<u8>,
+}
+
+impl Stage {
+    /// Sets it up: installation, server, enrolment, agent.
+    pub fn build(folder: &Path, without: Option<u8>, teller: &mut Teller) -> Result<Self> {
+        let start = clock::instant();
+        teller.scene("0", "A provider, a clinic, a box");
+        if folder.exists() {
+            fs::remove_dir_all(folder).with_context(|| format!("cannot clear {}", folder.display()))?;
+        }
+        fs::create_dir_all(folder)?;
+        let folder = fs::canonicalize(folder)?;
+        let receiver = Receiver::start()?;
+        let mut provider = Provider::init(&folder.join("control-plane"), ORGANIZATION, Some(&receiver.url()))?;
+        fs::create_dir_all(folder.join("trust"))?;
+        fs::copy(provider.dir.join("trust/organization.keys.json"), folder.join("trust/organization.keys.json"))?;
+        provider.start()?;
+        teller.say("control plane: keys, CA and charter made, catalogue signed by 2 of 3, serving");
+
+        let world = folder.join("clinic");
+        let (uploads, spool) = (world.join("uploads"), world.join("spool"));
+        for path in [&uploads, &spool] {
+            fs::create_dir_all(path)?;
+        }
+        let records = repository(&world, "records")?;
+        let archive = repository(&world, "archive")?;
+        let images = repository(&world, "images")?;
+        teller.say("clinic: two directories and three restic repositories to look after");
+
+        provider.ask(&["tenant", "create", TENANT])?;
+        provider.ask(&["site", "create", "--tenant", TENANT, "Main"])?;
+        let ticket = folder.join("ticket.json");
+        let out = ticket.to_str().context("a path in UTF-8")?;
+        provider.ask(&["appliance", "token", "--tenant", TENANT, "--site", "Main", "--out", out])?;
+        let address = address(&ticket)?;
+        let watch = [
+            ("uploads", Watch::Directory(&uploads, LIMIT_BYTES)),
+            ("spool", Watch::Directory(&spool, LIMIT_BYTES)),
+            ("records", Watch::Backup(&records, false)),
+            ("archive", Watch::Backup(&archive, without != Some(3))),
+            ("images", Watch::Backup(&images, false)),
+        ];
+        let mut clinic = Clinic::create(&folder.join("appliance"), &address, 5, &watch)?;
+        clinic.start_executor()?;
+        clinic.enroll(&ticket)?;
+        fs::remove_file(&ticket)?;
+        clinic.start_agent()?;
+        wait::until("the first heartbeat is in the log", PATIENCE, || {
+            clinic.check()?;
+            Ok(provider.evidence(TENANT)?.iter().any(|e| e["kind"] == "heartbeat").then_some(()))
+        })?;
+        let separated = separation(&clinic)?;
+        teller.proved("enrolled by one-time token", format!("two processes, {separated}"), clock::since(start));
+        Ok(Self { folder, provider, clinic, receiver, uploads, spool, records, images, without })
+    }
+
+    /// Ends everything in good order.
+    pub fn close(&mut self) -> Result<()> {
+        self.clinic.stop()?;
+        self.provider.stop()
+    }
+
+    /// Whether the fault of scene `number` is to be there.
+    #[must_use]
+    pub fn plays(&self, number: u8) -> bool {
+        self.without != Some(number)
+    }
+}
+
+fn separation(clinic: &Clinic) -> Result<&'static str> {
+    let readable = clinic.agent_can_read(&clinic.evidence_key())?;
+    match (clinic.agent_uid, readable) {
+        (Some(_), false) => Ok("two users: the agent cannot read the evidence key"),
+        (Some(_), true) => bail!("the agent's user can read the evidence key"),
+        (None, _) => Ok("not separated: one user (as root, in a folder others may enter, they are two)"),
+    }
+}
+
+fn repository(world: &Path, name: &str) -> Result<Repository> {
+    let made = Repository::create(world, name)?;
+    made.backup(None)?;
+    Ok(made)
+}
+
+fn address(ticket: &Path) -> Result<String> {
+    let ticket: serde_json::Value = serde_json::from_slice(&fs::read(ticket)?)?;
+    Ok(ticket["address"].as_str().context("a ticket has an address")?.to_owned())
+}
+
+/// Puts files of `bytes` in all into a directory, older than any that is kept for its youth.
+pub fn fill(directory: &Path, bytes: u64) -> Result<()> {
+    #[expect(clippy::disallowed_methods, reason = "files on a real disk have real dates")]
+    let old = SystemTime::now() - Duration::from_secs(3 * 24 * 3600);
+    for number in 0..bytes / 250_000 {
+        let path = directory.join(format!("scan-{number:03}.bin"));
+        fs::write(&path, vec![b'x'; 250_000])?;
+        fs::File::options().write(true).open(&path)?.set_modified(old + Duration::from_secs(number))?;
+    }
+    Ok(())
+}
+
+/// Bytes in a directory.
+pub fn size(directory: &Path) -> Result<u64> {
+    fs::read_dir(directory)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
+}

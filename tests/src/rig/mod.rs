@@ -1,0 +1,16 @@
+//! Real processes on this machine: a control plane, appliances, what they look after, and who gets told.
+//!
+//! A rig touches the world only: files, processes, sockets, command lines. It never reaches into a program.
+
+pub mod attack;
+pub mod clinic;
+pub mod process;
+pub mod provider;
+pub mod receiver;
+pub mod restic;
+pub mod wait;
+
+pub use clinic::{Clinic, Watch};
+pub use process::{Process, binary};
+pub use provider::Provider;
+pub use receiver::Receiver;
