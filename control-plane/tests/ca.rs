@@ -5,13 +5,20 @@ mod certificates;
 
 use std::{fs, path::Path};
 
-use certificates::{DAY, appliance_id, authority, now, openssl, pem, request};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use certificates::{DAY, appliance_id, authority, now, openssl, request};
 use control_plane::ca::{AUTHORITY_LIFETIME, CaError, CertificateAuthority, SKEW};
 use proto::{
     identity::{CERTIFICATE_LIFETIME, CertificateFacts, csr_spki},
     time::Millis,
 };
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
 
 /// What `openssl verify` says of a certificate at a time.
 fn verify(folder: &Path, at: Millis, more: &[&str]) -> (bool, String) {

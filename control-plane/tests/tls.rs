@@ -68,6 +68,9 @@ fn uri(text: &str) -> SanType {
 async fn without_a_certificate_one_may_knock() {
     let world = World::new().await;
     assert_eq!(world.client(None).ask().await.unwrap(), "200 none 0");
+    let late = world.client(None);
+    world.loopback.end().await;
+    late.handshake().await.expect_err("nobody listens any more");
 }
 
 #[tokio::test]
@@ -101,26 +104,26 @@ async fn one_from_the_future_is_refused() {
 async fn a_foreign_authority_does_not_count_however_it_is_called() {
     let world = World::new().await;
     let foreign = authority();
-    world.refuses(issued(&foreign, now()), "alert").await;
+    world.refuses(issued(&foreign, now()), "XX").await;
     // Nor does its expired certificate: the grace is for ours.
-    world.refuses(issued(&foreign, now().minus(8 * DAY)), "alert").await;
+    world.refuses(issued(&foreign, now().minus(8 * DAY)), "XX").await;
 }
 
 #[tokio::test]
 async fn names_must_be_exactly_one_appliance() {
     let world = World::new().await;
     let two = |p: &mut CertificateParams| p.subject_alt_names.push(uri("spiffe://msp.example/other"));
-    world.refuses(signed(&world.authority, two), "alert").await;
-    world.refuses(signed(&world.authority, |p| p.subject_alt_names.clear()), "alert").await;
+    world.refuses(signed(&world.authority, two), "XX").await;
+    world.refuses(signed(&world.authority, |p| p.subject_alt_names.clear()), "XX").await;
     let other = |p: &mut CertificateParams| p.subject_alt_names = vec![uri("https://msp.example/")];
-    world.refuses(signed(&world.authority, other), "alert").await;
+    world.refuses(signed(&world.authority, other), "XX").await;
 }
 
 #[tokio::test]
 async fn a_server_certificate_is_no_appliance() {
     let world = World::new().await;
     let server = |p: &mut CertificateParams| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    world.refuses(signed(&world.authority, server), "alert").await;
+    world.refuses(signed(&world.authority, server), "XX").await;
 }
 
 #[tokio::test]

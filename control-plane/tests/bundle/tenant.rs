@@ -224,6 +224,11 @@ impl Tenant {
         envelope
     }
 
+    /// The box forgets its chain and begins again.
+    pub fn forget(&mut self, n: usize) {
+        self.boxes[n].head = Head::default();
+    }
+
     pub fn log(&mut self, n: usize, body: Body) {
         let envelope = self.record(n, body);
         self.evidence.push(envelope);

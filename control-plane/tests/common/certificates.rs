@@ -29,13 +29,6 @@ pub fn request(key: &KeyPair) -> Vec<u8> {
     rcgen::CertificateParams::default().serialize_request(key).unwrap().der().to_vec()
 }
 
-pub fn pem(label: &str, der: &[u8]) -> String {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    let text = STANDARD.encode(der);
-    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
-}
-
 /// Runs openssl in `folder`; what it said, and whether it was content.
 pub fn openssl(folder: &Path, arguments: &[&str]) -> (bool, String) {
     let output = Command::new("openssl").args(arguments).current_dir(folder).output().expect("openssl is installed");

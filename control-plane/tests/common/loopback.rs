@@ -66,6 +66,14 @@ pub struct Loopback {
     pub served: JoinHandle<()>,
 }
 
+impl Loopback {
+    /// Tells it to stop and waits until it has.
+    pub async fn end(self) {
+        self.stop.send(true).unwrap();
+        self.served.await.unwrap();
+    }
+}
+
 pub fn identity(authority: &Arc<CertificateAuthority>, clock: &Clock) -> Arc<ServerIdentity> {
     let random: tls::Random = Arc::new(control_plane::clock::random);
     ServerIdentity::new(authority.clone(), vec!["127.0.0.1".to_owned()], clock.shared(), random).unwrap()

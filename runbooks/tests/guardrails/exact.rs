@@ -1,11 +1,17 @@
 //! One proptest per guardrail: whatever one thing goes wrong, exactly the guardrail in charge refuses, and on the way
 //! from envelope to execution it is the one that is named.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
-use runbooks::{Guardrail, Presence, admit, clear, explain, verify};
+use proto::{
+    order::{ORDER_LIFETIME_MAX, SEQUENCE_WINDOW},
+    time::Millis,
+};
+use runbooks::{Guardrail, Mode, Presence, Risk, admit, clear, explain, guardrails::CLOCK_SKEW, verify};
 
 use crate::{
-    case::{Case, KEYS, valid},
+    case::{Approving, Case, KEYS, valid},
     mutations::{MUTATIONS, elsewhere},
 };
 
@@ -116,6 +122,59 @@ proptest! {
     fn another_sites_list_does_not_matter_here(mut case in valid(), k in any::<u64>()) {
         case.policy.sites.insert(elsewhere(k), [].into());
         prop_assert_eq!(refusing(&case, Presence::Present), []);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// The other side of every edge: one millisecond, one execution, one sequence before it is too much.
+    #[test]
+    fn what_is_just_within_passes(case in valid()) {
+        let ms = Duration::from_millis;
+        for (edge, change) in [
+            ("begins as early as skew allows, lives as long as allowed", (|c, now| {
+                let begins = now.plus(CLOCK_SKEW);
+                (c.not_before, c.issuance.issued, c.expires) = (begins, begins, begins.plus(ORDER_LIFETIME_MAX));
+            }) as fn(&mut Case, Millis)),
+            ("ends in the next millisecond", |c, now| {
+                c.expires = now.plus(Duration::from_millis(1));
+                c.not_before = c.expires.minus(ORDER_LIFETIME_MAX);
+                c.issuance.issued = now;
+            }),
+            ("as far ahead as the window goes", |c, _| c.issuance.sequence = c.order_high + SEQUENCE_WINDOW),
+            ("the very next", |c, _| c.issuance.sequence = c.order_high + 1),
+            ("charter's last millisecond", |c, now| c.charter.not_after = now.plus(Duration::from_millis(1))),
+            ("catalogue's last millisecond", |c, now| c.catalogue.expires = now.plus(Duration::from_millis(1))),
+            ("freeze is over", |c, now| c.policy.freeze_until = Some(now)),
+            ("cooldown is over", |c, _| {
+                c.history.since_last = Some(c.runbook().cooldown().max(c.policy.cooldown_at_least()));
+            }),
+            ("last of the hour", |c, _| {
+                c.history.runbook_hour = c.runbook().limits.per_hour - 1;
+                c.history.appliance_hour = c.policy.per_appliance_hour - 1;
+                c.history.tenant_hour = c.policy.per_tenant_hour - 1;
+            }),
+            ("breaker has been open for its time", |c, _| {
+                c.history.failures_in_a_row = u32::MAX;
+                c.history.since_last_failure = Some(c.policy.breaker_reset());
+            }),
+        ] {
+            let mut case = case.clone();
+            let now = case.now();
+            change(&mut case, now);
+            prop_assert_eq!(refusing(&case, Presence::Present), [], "{}", edge);
+            prop_assert!(case.verified().is_ok_and(|order| admit(order, &case.facts()).is_ok()), "{}", edge);
+        }
+        // And exactly the people that are needed, no more.
+        let mut exactly = case.clone();
+        let risk = exactly.runbook().risk;
+        exactly.policy.modes.insert(risk, Mode::Approval);
+        exactly.core.approve_until = Some(case.now().plus(ms(1)));
+        exactly.approving = (0..if risk == Risk::Destructive { 2 } else { 1 })
+            .map(|at| Approving { name: format!("approver-{at}"), passkey: at, over: None })
+            .collect();
+        prop_assert_eq!(refusing(&exactly, Presence::Present), []);
     }
 }
 

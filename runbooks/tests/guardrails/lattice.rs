@@ -33,8 +33,9 @@ fn windows() -> impl Strategy<Value = Windows> {
         .prop_map(|sets| sets.into_iter().fold(Windows::always(), |all, set| all.and(&Windows::any_of(set))))
 }
 
+/// Some sort before every case's tenant, some after.
 fn some_tenant(n: u8) -> TenantId {
-    TenantId::new(Millis(1), [n; 10])
+    TenantId::new(Millis(if n.is_multiple_of(2) { 1 } else { 1 << 47 }), [n; 10])
 }
 
 fn site(n: u8) -> SiteId {
@@ -109,6 +110,7 @@ fn near(case: &Case, part: [u8; 10]) -> Policy {
     }
     policy.cooldown_at_least_seconds = if hits(7) { u64::from(part[7]) * 400 } else { 0 };
     policy.per_appliance_hour = case.history.appliance_hour + u32::from(!hits(8)) + u32::from(part[8] % 3);
+    policy.per_tenant_hour = case.history.tenant_hour + u32::from(!hits(8)) + u32::from(part[8] % 2);
     policy.breaker_after = case.history.failures_in_a_row + u32::from(!hits(9));
     policy.breaker_reset_seconds = u64::from(part[9]) * 30;
     policy

@@ -8,12 +8,13 @@ use std::path::Path;
 
 use anyhow::Result;
 
+pub use stage::{LIMIT_BYTES, Stage, TENANT};
 pub use tell::Teller;
 
 /// Runs all scenes in `folder`. `without` leaves out the fault of one scene, which must then fail.
 pub fn run(folder: &Path, without: Option<u8>) -> Result<()> {
     let mut teller = Teller::new();
-    let mut stage = stage::Stage::build(folder, without, &mut teller)?;
+    let mut stage = Stage::build(folder, without, &mut teller)?;
     scenes::play(&mut stage, &mut teller)?;
     stage.close()?;
     teller.summary(folder);

@@ -89,5 +89,8 @@ fn find(
             }
         }
     }
+    if *vkey != *format!("{key}\n").as_bytes() {
+        findings.fault(&vkey_path, None, "must be one line");
+    }
     Some(LogHead { checkpoint, tenant })
 }

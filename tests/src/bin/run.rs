@@ -1,0 +1,48 @@
+//! `make run`: a control plane and one appliance, kept running until Ctrl-C.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::Parser;
+use tests::demo::{Stage, Teller};
+
+/// A control plane and one appliance with things to look after, to look around in.
+#[derive(Parser)]
+struct Options {
+    /// Where everything is put; it is cleared first
+    #[arg(long, default_value = "target/run")]
+    folder: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nrun: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let mut teller = Teller::new();
+    let mut stage = Stage::build(&options.folder, None, &mut teller)?;
+    let programs = tests::rig::binary("control-plane")?;
+    let (program, dir) = (programs.display(), stage.provider.dir.display());
+    println!(
+        "\nRunning. Look around in another terminal:\n  \
+         {program} --dir {dir} appliance list\n  \
+         {program} --dir {dir} incident list\n  \
+         {program} --dir {dir} evidence list --tenant {tenant:?}\n\n\
+         Break something and watch it heal (the limit is {limit} bytes; files must be over an hour old):\n  \
+         head -c 6000000 /dev/zero > {uploads}/scan.bin && touch -d '2 days ago' {uploads}/scan.bin\n\n\
+         Ctrl-C ends it.",
+        tenant = tests::demo::TENANT,
+        limit = tests::demo::LIMIT_BYTES,
+        uploads = stage.uploads.display(),
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(tokio::signal::ctrl_c())?;
+    println!("\nstopping");
+    stage.close()
+}
