@@ -6,11 +6,14 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    unistd::Uid,
+};
 
 /// What could not be done to a file, and which.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +100,20 @@ pub fn read_secret(path: &Path) -> Result<String, FileError> {
     Ok(text)
 }
 
+/// Reads a file that is believed because of who can write it: root, or whoever reads it, and nobody else.
+pub fn read_pinned(path: &Path) -> Result<Vec<u8>, FileError> {
+    let mut file = File::open(path).map_err(failed("open", path))?;
+    let status = file.metadata().map_err(failed("look at", path))?;
+    let (mode, owner) = (status.permissions().mode() & 0o777, status.uid());
+    if mode & 0o022 != 0 || (owner != 0 && owner != Uid::effective().as_raw()) {
+        let problem = format!("others may write it (owner {owner}, mode {mode:o}); must belong to root or to this user, mode 644");
+        return Err(failed("trust", path)(io::Error::new(io::ErrorKind::PermissionDenied, problem)));
+    }
+    let mut content = Vec::new();
+    file.read_to_end(&mut content).map_err(failed("read", path))?;
+    Ok(content)
+}
+
 /// Makes what was created, renamed or removed in the folder of `path` survive a power cut.
 pub fn sync_parent(path: &Path) -> Result<(), FileError> {
     let folder = path.parent().unwrap_or(Path::new("/"));
@@ -161,6 +178,9 @@ mod tests {
         fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
         let refused = read_secret(&path).unwrap_err();
         assert!(refused.source.to_string().contains("mode 640"), "{refused:?}");
+        assert!(read_pinned(&path).is_ok(), "others may read what is pinned");
+        fs::set_permissions(&path, Permissions::from_mode(0o664)).unwrap();
+        assert!(read_pinned(&path).unwrap_err().source.to_string().contains("mode 664"));
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         private_folder(dir.path()).unwrap();
         assert_eq!(mode(dir.path()), 0o700);

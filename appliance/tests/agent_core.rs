@@ -1,5 +1,7 @@
 //! The agent's core against a control plane that keeps to the contract and a network that keeps to nothing.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
@@ -8,7 +10,7 @@ use std::{
 use appliance::{
     agent::{
         core::{AgentCore, Asked},
-        detect,
+        detect::{self, State as Detector},
         outbox::{Limits, Outbox},
     },
     clock::SystemEntropy,
@@ -37,7 +39,7 @@ limit_bytes = 10
 
 /// An executor that keeps its evidence, measures what the test says, and can be out of reach.
 #[derive(Default)]
-struct Box {
+struct State {
     evidence: Vec<local::Item>,
     first: u64,
     bytes: i64,
@@ -47,10 +49,10 @@ struct Box {
 }
 
 #[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Box>>);
+struct Shared(Arc<Mutex<State>>);
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Box> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
 
@@ -171,14 +173,15 @@ fn core(path: &std::path::Path, executor: &Shared) -> AgentCore {
     let config = Config::parse(CONFIG, path).unwrap();
     let limits = Limits::new(64 << 20, 16 << 20);
     let outbox = Outbox::open(path, limits, StreamId([3; 16])).unwrap();
-    AgentCore::new(&config, outbox, std::boxed::Box::new(executor.clone()), Arc::new(SystemEntropy))
+    AgentCore::new(&config, outbox, Box::new(executor.clone()), Arc::new(SystemEntropy))
 }
 
 #[test]
 fn a_fault_is_raised_once_and_cleared_once() {
     let (folder, executor, mut server) = (tempfile::tempdir().unwrap(), Shared::default(), Server::default());
     let mut agent = Agent::new(&folder, &executor);
-    for (second, bytes, records) in [(0, 5, 0), (15, 11, 1), (30, 12, 0), (45, -1, 0), (60, 3, 1), (75, 3, 0)] {
+    for (second, bytes, records) in [(0, 5, 0), (15, 11, 1), (30, 12, 0), (45, -1, 0), (60, 3, 1), (75, 3, 0)]
+    {
         executor.lock().bytes = bytes;
         let collected = agent.core.collect(Millis(second * 1000));
         assert!(collected.problems.is_empty(), "{:?}", collected.problems);
@@ -245,12 +248,17 @@ fn what_a_restored_server_misses_is_sent_again_once() {
     assert_eq!(agent.core.collect_evidence(Millis(1)).unwrap(), 2);
     let asked = agent.core.next_request().unwrap();
     assert_eq!(agent.core.absorb(&asked, missing(3)).unwrap().moved_back_to, None, "it is on its way");
-    agent.exchange(&mut server);
+    let asked = agent.core.next_request().unwrap();
+    let still_missing = pb::SyncResponse { evidence_next: 3, ..server.serve(asked.request.clone()) };
+    let absorbed = agent.core.absorb(&asked, still_missing).unwrap();
+    assert_eq!((absorbed.acknowledged, absorbed.moved_back_to), (true, None), "it did not help");
     assert_eq!(server.evidence(), [0, 1, 2, 3, 4, 3, 4]);
     let asked = agent.core.next_request().unwrap();
-    assert_eq!(agent.core.absorb(&asked, missing(3)).unwrap().moved_back_to, None, "it did not help");
-    let asked = agent.core.next_request().unwrap();
-    assert_eq!(agent.core.absorb(&asked, missing(0)).unwrap().moved_back_to, Some(1), "the executor has no older one");
+    assert_eq!(
+        agent.core.absorb(&asked, missing(0)).unwrap().moved_back_to,
+        Some(1),
+        "the executor has no older one"
+    );
     let older = agent.core.next_request().unwrap();
     let newer = agent.core.next_request().unwrap();
     assert_eq!(agent.core.absorb(&older, missing(0)).unwrap().moved_back_to, None, "an old answer");
@@ -292,7 +300,7 @@ proptest! {
         let mut agent = Agent::new(&folder, &executor);
         // Requests and answers wait here for as long as the network likes, may be served or answered twice, or never.
         let (mut asked, mut answers): (Vec<Asked>, Vec<(Asked, pb::SyncResponse)>) = (vec![], vec![]);
-        let (mut now, mut said, mut state) = (Millis(0), Vec::new(), detect::State::default());
+        let (mut now, mut said, mut state) = (Millis(0), Vec::new(), Detector::default());
         for act in acts {
             now = Millis(now.0 + 100_000);
             match act {

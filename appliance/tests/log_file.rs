@@ -1,5 +1,7 @@
 //! A log file is followed through everything that happens to log files, and every line is looked at once.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
 use std::{
     fs::{self, File, OpenOptions},
     io::Write as _,
@@ -177,7 +179,7 @@ fn what_cannot_be_read_is_said_and_goes_on_where_it_was() {
     if nix::unistd::Uid::effective().is_root() {
         return; // nothing is unreadable to root
     }
-    fs::set_permissions(log.path(), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(log.path(), fs::Permissions::from_mode(0o000)).unwrap();
     assert_eq!(log.look(), (-1, "the log cannot be read: permission denied".to_owned()));
 }
 

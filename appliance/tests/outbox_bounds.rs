@@ -1,6 +1,8 @@
 //! The outbox is bounded: telemetry goes first and a gap says how much; evidence is never dropped; nothing is lost when
 //! the disk refuses.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
 use std::{collections::BTreeSet, path::Path};
 
 use appliance::agent::outbox::{ATTACHMENT_MAX, Intake, Item, Limits, Outbox, OutboxError, inspect};
@@ -53,7 +55,9 @@ fn what_goes_on_is_dropped_first_then_the_oldest_and_the_gap_says_so() {
     let mut outbox = open(&path, Limits { telemetry: 1200, evidence: 4096 });
     let phases = [Phase::Raised, Phase::Ongoing, Phase::Cleared];
     for number in 0..30 {
-        outbox.commit(&intake(vec![event(number, phases[number as usize % 3]).into()]), Millis(number)).unwrap();
+        outbox
+            .commit(&intake(vec![event(number, phases[number as usize % 3]).into()]), Millis(number))
+            .unwrap();
     }
     let waiting = inspect(&path).unwrap().unwrap();
     assert!(waiting.dropped > 0 && waiting.bytes <= 1200);
@@ -105,7 +109,10 @@ fn what_no_batch_can_carry_is_refused_and_the_largest_that_one_can_is_sent() {
     let dir = tempfile::tempdir().unwrap();
     let mut outbox = open(&dir.path().join("outbox.db"), Limits::new(8 << 20, 4 << 20));
     let with = |size| Item::Evidence { envelope: b"{}".to_vec(), attachments: vec![vec![7; size]] };
-    assert!(matches!(outbox.commit(&intake(vec![with(BATCH_MAX)]), Millis(0)), Err(OutboxError::TooLarge(_))));
+    assert!(matches!(
+        outbox.commit(&intake(vec![with(BATCH_MAX)]), Millis(0)),
+        Err(OutboxError::TooLarge(_))
+    ));
     assert!(!outbox.has_records(), "all of it or nothing");
     outbox.commit(&intake(vec![with(ATTACHMENT_MAX)]), Millis(0)).unwrap();
     assert_eq!(drain(&mut outbox).len(), 2);
@@ -155,7 +162,10 @@ fn an_unreadable_outbox_is_named_and_left_as_it_is() {
     let Err(refused) = Outbox::open(&path, Limits::new(1 << 20, 1 << 19), StreamId([1; 16])) else {
         panic!("opened");
     };
-    assert!(refused.to_string().contains("outbox.db") && refused.to_string().contains("move it away"), "{refused}");
+    assert!(
+        refused.to_string().contains("outbox.db") && refused.to_string().contains("move it away"),
+        "{refused}"
+    );
     assert_eq!(std::fs::read(&path).unwrap(), [b'x'; 8192]);
     assert!(inspect(&path).is_err());
     assert_eq!(inspect(&dir.path().join("none.db")).unwrap(), None);

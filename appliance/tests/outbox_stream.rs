@@ -1,5 +1,7 @@
 //! The outbox as a stream: whatever the network and the power do, each record arrives once and in order.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
 use std::path::Path;
 
 use appliance::agent::{

@@ -280,11 +280,18 @@ fn address(key: &'static str, value: &str) -> Result<String, ConfigError> {
 
 fn webhook(key: &'static str, value: String) -> Result<Uri, ConfigError> {
     let right = |uri: &Uri| {
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|h| !h.is_empty())
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|h| !h.is_empty())
+            // They would be ignored, silently.
+            && uri.authority().is_some_and(|a| !a.as_str().contains('@'))
     };
     match value.parse::<Uri>() {
         Ok(uri) if right(&uri) => Ok(uri),
-        _ => Err(bad(key, &value, "an http or https URL, such as https://alerts.example/orderly")),
+        _ => Err(bad(
+            key,
+            &value,
+            "an http or https URL without a user, such as https://alerts.example/orderly",
+        )),
     }
 }
 
@@ -329,6 +336,12 @@ mod tests {
                 "escalation.webhook",
                 "ftp://x/",
                 "an http or https URL",
+            ),
+            (
+                "[escalation]\nwebhook = \"https://me:pw@x/\"",
+                "escalation.webhook",
+                "me:pw@x",
+                "without a user",
             ),
             ("[escalation]\nstall_minutes = 0", "escalation.stall_minutes", "0", "from 1 to 10080"),
             ("[orders]\nlifetime_seconds = 901", "orders.lifetime_seconds", "901", "from 10 to 900"),

@@ -1,7 +1,7 @@
 //! The control plane's program: reads the command line, does what it says, prints the answer.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
 };
 
@@ -39,6 +39,9 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 /// To standard error; RUST_LOG says how much.
 fn log(json: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     if json { builder.json().init() } else { builder.init() }
 }

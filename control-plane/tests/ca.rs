@@ -1,5 +1,7 @@
 //! The certificate authority, judged by OpenSSL.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
 #[path = "common/certificates.rs"]
 mod certificates;
 
@@ -16,7 +18,8 @@ use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED2551
 
 fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
-    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
@@ -45,13 +48,26 @@ fn the_authority_is_one_and_nothing_below_it_can_be() {
     let authority = authority();
     let folder = lay_out(&authority, &[]);
     let text = text(folder.path(), "ca.pem");
-    for part in ["CA:TRUE, pathlen:0", "Certificate Sign, CRL Sign", "O = msp.example", "prime256v1", "Subject Key Identifier"] {
+    for part in [
+        "CA:TRUE, pathlen:0",
+        "Certificate Sign, CRL Sign",
+        "O = msp.example",
+        "prime256v1",
+        "Subject Key Identifier",
+    ] {
         assert!(text.contains(part), "lacks {part}:\n{text}");
     }
     let begin = now().minus(60 * DAY);
-    for (at, good) in [(begin, true), (begin.plus(AUTHORITY_LIFETIME).minus(DAY), true), (begin.plus(AUTHORITY_LIFETIME).plus(DAY), false)] {
+    for (at, good) in [
+        (begin, true),
+        (begin.plus(AUTHORITY_LIFETIME).minus(DAY), true),
+        (begin.plus(AUTHORITY_LIFETIME).plus(DAY), false),
+    ] {
         let at_text = (at.0 / 1000).to_string();
-        let judged = openssl(folder.path(), &["verify", "-x509_strict", "-CAfile", "ca.pem", "-attime", &at_text, "ca.pem"]);
+        let judged = openssl(
+            folder.path(),
+            &["verify", "-x509_strict", "-CAfile", "ca.pem", "-attime", &at_text, "ca.pem"],
+        );
         assert_eq!(judged.0, good, "{at}: {}", judged.1);
     }
 }
@@ -66,11 +82,19 @@ fn an_appliance_gets_seven_days_one_name_and_one_use() {
         let facts = CertificateFacts::issued_by(&leaf, &[authority.certificate_pem().to_owned()]).unwrap();
         assert_eq!(facts.spiffe, appliance_id());
         assert_eq!(facts.spki, csr_spki(&csr).unwrap(), "what is enrolled is what was asked for");
-        assert_eq!((facts.not_before, facts.not_after), (now().minus(SKEW), now().plus(CERTIFICATE_LIFETIME)));
+        assert_eq!(
+            (facts.not_before, facts.not_after),
+            (now().minus(SKEW), now().plus(CERTIFICATE_LIFETIME))
+        );
 
         let folder = lay_out(&authority, &leaf);
         let text = text(folder.path(), "leaf.pem");
-        let names: Vec<_> = text.lines().skip_while(|l| !l.contains("Subject Alternative Name: critical")).nth(1).into_iter().collect();
+        let names: Vec<_> = text
+            .lines()
+            .skip_while(|l| !l.contains("Subject Alternative Name: critical"))
+            .nth(1)
+            .into_iter()
+            .collect();
         assert_eq!(names[0].trim(), format!("URI:{}", appliance_id()), "the only name:\n{text}");
         for part in ["CA:FALSE", "TLS Web Client Authentication", "Digital Signature", "Subject: \n"] {
             assert!(text.contains(part), "lacks {part:?}:\n{text}");
@@ -96,9 +120,27 @@ fn what_a_request_asks_for_is_not_what_it_gets() {
     let (made, said) = openssl(
         folder.path(),
         &[
-            "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "key.pem", "-outform", "DER", "-out",
-            "csr.der", "-subj", "/O=evil/CN=root", "-addext", "basicConstraints=critical,CA:TRUE", "-addext",
-            "subjectAltName=DNS:control.msp.example,URI:spiffe://msp.example/other", "-addext", "extendedKeyUsage=serverAuth",
+            "req",
+            "-new",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            "key.pem",
+            "-outform",
+            "DER",
+            "-out",
+            "csr.der",
+            "-subj",
+            "/O=evil/CN=root",
+            "-addext",
+            "basicConstraints=critical,CA:TRUE",
+            "-addext",
+            "subjectAltName=DNS:control.msp.example,URI:spiffe://msp.example/other",
+            "-addext",
+            "extendedKeyUsage=serverAuth",
         ],
     );
     assert!(made, "{said}");
@@ -169,7 +211,10 @@ fn a_server_certificate_is_for_its_names_alone() {
 fn certificate_and_key_must_belong_together_and_hold() {
     let (one, other) = (authority(), authority());
     CertificateAuthority::load(one.certificate_pem(), &one.key_pem()).unwrap();
-    assert!(matches!(CertificateAuthority::load(one.certificate_pem(), &other.key_pem()), Err(CaError::Authority(_))));
+    assert!(matches!(
+        CertificateAuthority::load(one.certificate_pem(), &other.key_pem()),
+        Err(CaError::Authority(_))
+    ));
     let leaf = one.issue_server(&["a".to_owned()], now(), [7; 16]).unwrap();
     let leaf = pem("CERTIFICATE", &leaf.certificate);
     assert!(matches!(CertificateAuthority::load(&leaf, &one.key_pem()), Err(CaError::Authority(_))));

@@ -1,7 +1,11 @@
 //! Real TLS handshakes over loopback: who gets in as an appliance, and who does not.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
 #[path = "common/certificates.rs"]
 mod certificates;
+#[path = "common/keyring.rs"]
+mod keyring;
 #[path = "common/loopback.rs"]
 mod loopback;
 
@@ -9,7 +13,8 @@ use std::{sync::Arc, time::Duration};
 
 use certificates::{DAY, appliance_id, authority, now, openssl, request};
 use control_plane::{ca::CertificateAuthority, serve::listener::Limits};
-use loopback::{Client, Clock, Loopback, Shown, appliances, causes};
+use keyring::Clock;
+use loopback::{Client, Loopback, Shown, appliances, causes};
 use proto::time::Millis;
 use rcgen::{
     CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType, date_time_ymd,
@@ -49,7 +54,11 @@ fn issued(authority: &CertificateAuthority, at: Millis) -> Shown {
 /// A certificate that our authority's key signed, but with other content than it ever issues.
 fn signed(authority: &CertificateAuthority, change: impl FnOnce(&mut CertificateParams)) -> Shown {
     let key = KeyPair::generate().unwrap();
-    let issuer = Issuer::from_ca_cert_pem(authority.certificate_pem(), KeyPair::from_pem(&authority.key_pem()).unwrap()).unwrap();
+    let issuer = Issuer::from_ca_cert_pem(
+        authority.certificate_pem(),
+        KeyPair::from_pem(&authority.key_pem()).unwrap(),
+    )
+    .unwrap();
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.not_before = date_time_ymd(2026, 11, 20);
@@ -104,26 +113,27 @@ async fn one_from_the_future_is_refused() {
 async fn a_foreign_authority_does_not_count_however_it_is_called() {
     let world = World::new().await;
     let foreign = authority();
-    world.refuses(issued(&foreign, now()), "XX").await;
+    world.refuses(issued(&foreign, now()), "DecryptError").await;
     // Nor does its expired certificate: the grace is for ours.
-    world.refuses(issued(&foreign, now().minus(8 * DAY)), "XX").await;
+    world.refuses(issued(&foreign, now().minus(8 * DAY)), "DecryptError").await;
 }
 
 #[tokio::test]
 async fn names_must_be_exactly_one_appliance() {
     let world = World::new().await;
     let two = |p: &mut CertificateParams| p.subject_alt_names.push(uri("spiffe://msp.example/other"));
-    world.refuses(signed(&world.authority, two), "XX").await;
-    world.refuses(signed(&world.authority, |p| p.subject_alt_names.clear()), "XX").await;
+    world.refuses(signed(&world.authority, two), "CertificateUnknown").await;
+    world.refuses(signed(&world.authority, |p| p.subject_alt_names.clear()), "CertificateUnknown").await;
     let other = |p: &mut CertificateParams| p.subject_alt_names = vec![uri("https://msp.example/")];
-    world.refuses(signed(&world.authority, other), "XX").await;
+    world.refuses(signed(&world.authority, other), "CertificateUnknown").await;
 }
 
 #[tokio::test]
 async fn a_server_certificate_is_no_appliance() {
     let world = World::new().await;
-    let server = |p: &mut CertificateParams| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    world.refuses(signed(&world.authority, server), "XX").await;
+    let server =
+        |p: &mut CertificateParams| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    world.refuses(signed(&world.authority, server), "UnsupportedCertificate").await;
 }
 
 #[tokio::test]
@@ -154,7 +164,10 @@ async fn tls_1_2_is_not_spoken() {
     for (version, good) in [("-tls1_3", true), ("-tls1_2", false)] {
         let address = address.clone();
         let said = tokio::task::spawn_blocking(move || {
-            openssl(std::path::Path::new("/"), &["s_client", "-connect", &address, version, "-alpn", "h2", "-brief"])
+            openssl(
+                std::path::Path::new("/"),
+                &["s_client", "-connect", &address, version, "-alpn", "h2", "-brief"],
+            )
         });
         let (_, said) = said.await.unwrap();
         assert_eq!(said.contains("CONNECTION ESTABLISHED"), good, "{version}: {said}");

@@ -54,7 +54,8 @@ impl Contact {
             (Some(before), Some(after)) => before > after || after.since(before) >= SAY_AGAIN,
             (before, after) => before != after,
         };
-        (&self.problem, &self.quarantine) != (&next.problem, &next.quarantine) || stale(self.asked, next.asked)
+        (&self.problem, &self.quarantine) != (&next.problem, &next.quarantine)
+            || stale(self.asked, next.asked)
     }
 
     /// Writes the file.

@@ -100,7 +100,7 @@ impl AgentCore {
             hold_ms: u32::try_from(config.agent.hold.as_millis()).unwrap_or(HOLD_MAX_MS).min(HOLD_MAX_MS),
             logs,
             metrics: Metrics::new(metrics),
-            measured: Measured::new(config.watch.values(), config.agent.sample),
+            measured: Measured::new(config.watch.values()),
             turn: u64::from_be_bytes(draw(entropy.as_ref())),
             open: false,
             delivered: None,

@@ -168,13 +168,16 @@ pub fn certificate(folder: &Folder) -> Result<(Vec<u8>, CertificateFacts), Crede
         io::ErrorKind::NotFound => CredentialError::NotEnrolled { path: path.clone() },
         _ => CredentialError::Read { path: path.clone(), source },
     })?;
-    let facts =
-        CertificateFacts::read(&der).map_err(|source| CredentialError::Content { path, source })?;
+    let facts = CertificateFacts::read(&der).map_err(|source| CredentialError::Content { path, source })?;
     Ok((der, facts))
 }
 
 /// Puts a certificate for `key` in the place of the one before.
-pub fn keep_certificate(folder: &Folder, key: &TlsKey, der: &[u8]) -> Result<CertificateFacts, CredentialError> {
+pub fn keep_certificate(
+    folder: &Folder,
+    key: &TlsKey,
+    der: &[u8],
+) -> Result<CertificateFacts, CredentialError> {
     let path = folder.certificate();
     let facts = CertificateFacts::read(der)
         .map_err(|source| CredentialError::Content { path: path.clone(), source })?;
@@ -212,6 +215,10 @@ mod tests {
         assert!(certificate(&folder).unwrap_err().to_string().contains("certificate.der"));
         files::create_private(&folder.key(), b"no key").unwrap();
         assert!(matches!(TlsKey::load_or_make(&folder), Err(CredentialError::Key { .. })));
-        assert_eq!(fs::read(folder.key()).unwrap(), b"no key", "a broken key is not replaced behind your back");
+        assert_eq!(
+            fs::read(folder.key()).unwrap(),
+            b"no key",
+            "a broken key is not replaced behind your back"
+        );
     }
 }

@@ -29,7 +29,7 @@ use super::{
     link::LinkError,
 };
 use crate::{
-    config::{Config, User},
+    config::{Config, UnknownUser, User},
     files::{self, FileError},
     world::Executor,
 };
@@ -53,7 +53,9 @@ pub enum EnrollError {
     #[error("the executor must run, and take part")]
     Executor(#[from] AskError),
     /// The control plane.
-    #[error("the control plane gave no certificate; run this again, and if it says that the token was used, get a new ticket")]
+    #[error(
+        "the control plane gave no certificate; run this again, and if it says that the token was used, get a new ticket"
+    )]
     Link(#[from] LinkError),
     /// The charter is not signed by the pinned keys.
     #[error("the charter that came with the certificate is not believed; nothing was adopted")]
@@ -68,7 +70,9 @@ pub enum EnrollError {
         path: PathBuf,
     },
     /// This agent was enrolled before, its executor was not.
-    #[error("{certificate} names {appliance}, but the executor has no identity: it is a new incarnation; move {folder} away, and enrol with a new ticket")]
+    #[error(
+        "{certificate} names {appliance}, but the executor has no identity: it is a new incarnation; move {folder} away, and enrol with a new ticket"
+    )]
     NewIncarnation {
         /// The agent's certificate.
         certificate: PathBuf,
@@ -78,7 +82,9 @@ pub enum EnrollError {
         folder: PathBuf,
     },
     /// Agent and executor are not the same appliance.
-    #[error("the agent's certificate names {agent}, the executor is {executor}; enrol neither again before you know which is right")]
+    #[error(
+        "the agent's certificate names {agent}, the executor is {executor}; enrol neither again before you know which is right"
+    )]
     TwoIdentities {
         /// By the certificate.
         agent: String,
@@ -92,7 +98,7 @@ pub enum EnrollError {
         user: User,
         /// Why not.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: UnknownUser,
     },
     /// The files cannot be given to `agent.user`.
     #[error("cannot give {path} to the agent's user")]
@@ -142,7 +148,10 @@ pub fn enroll(
 }
 
 /// The certificate of an enrolment that was finished.
-fn known(folder: &Folder, executor: Option<&local::Identity>) -> Result<Option<CertificateFacts>, EnrollError> {
+fn known(
+    folder: &Folder,
+    executor: Option<&local::Identity>,
+) -> Result<Option<CertificateFacts>, EnrollError> {
     let certificate = match credentials::certificate(folder) {
         Err(CredentialError::NotEnrolled { .. }) => return Ok(None),
         other => other?.1,
@@ -168,9 +177,9 @@ fn known(folder: &Folder, executor: Option<&local::Identity>) -> Result<Option<C
 fn pending(folder: &Folder) -> Result<Option<pb::EnrollResponse>, EnrollError> {
     let path = folder.pending();
     match fs::read(&path) {
-        Ok(bytes) => pb::EnrollResponse::decode(bytes.as_slice())
-            .map(Some)
-            .map_err(|_| EnrollError::Pending { path }),
+        Ok(bytes) => {
+            pb::EnrollResponse::decode(bytes.as_slice()).map(Some).map_err(|_| EnrollError::Pending { path })
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(FileError { doing: "read", path, source }.into()),
     }
@@ -233,7 +242,7 @@ fn finish(
 /// When root enrols, the agent's files become the agent's.
 fn hand_over(folder: &Folder, user: Option<&User>) -> Result<(), EnrollError> {
     let Some(user) = user.filter(|_| Uid::effective().is_root()) else { return Ok(()) };
-    let (uid, gid) = user.resolve().map_err(|e| EnrollError::User { user: user.clone(), source: e.into() })?;
+    let (uid, gid) = user.resolve().map_err(|source| EnrollError::User { user: user.clone(), source })?;
     let give = |path: PathBuf| {
         nix::unistd::chown(&path, Some(uid), Some(gid))
             .map_err(|errno: Errno| EnrollError::HandOver { path, source: errno.into() })
@@ -247,6 +256,9 @@ fn hand_over(folder: &Folder, user: Option<&User>) -> Result<(), EnrollError> {
 
 /// Makes a file that holds nothing secret readable by the other of the two processes.
 fn publish(path: &std::path::Path) -> Result<(), FileError> {
-    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
-        .map_err(|source| FileError { doing: "open to others", path: path.to_owned(), source })
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).map_err(|source| FileError {
+        doing: "open to others",
+        path: path.to_owned(),
+        source,
+    })
 }

@@ -92,7 +92,9 @@ pub fn collect(executor: &mut dyn Executor, collect: local::Collect) -> Result<V
 pub fn measure(executor: &mut dyn Executor, watch: &WatchId) -> Result<Readings, AskError> {
     let call = Call::Measure(local::Measure { watch: watch.to_string() });
     ask(executor, "measure", call, |answer| match answer {
-        Answer::Measured(measured) => Some(measured.readings.into_iter().map(|r| (r.name, r.value)).collect()),
+        Answer::Measured(measured) => {
+            Some(measured.readings.into_iter().map(|r| (r.name, r.value)).collect())
+        }
         _ => None,
     })
 }

@@ -59,22 +59,37 @@ pub enum LinkError {
     },
 }
 
-/// A gRPC status, told as a sentence: its own `Display` is made for programmers.
+/// A gRPC status, told as a sentence: its own `Display` is made for programmers, and what our connector said lies
+/// three wrappers deep.
 #[derive(Debug)]
 pub struct Said(Box<tonic::Status>);
 
+impl Said {
+    fn by_connector(&self) -> Option<&TlsError> {
+        let mut cause = self.0.source();
+        while let Some(found) = cause {
+            if let Some(error) = found.downcast_ref() {
+                return Some(error);
+            }
+            cause = found.source();
+        }
+        None
+    }
+}
+
 impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.message() {
-            "" => write!(f, "{}", self.0.code()),
-            message => f.write_str(message),
+        match (self.by_connector(), self.0.message()) {
+            (Some(error), _) => error.fmt(f),
+            (None, "") => self.0.code().fmt(f),
+            (None, message) => f.write_str(message),
         }
     }
 }
 
 impl Error for Said {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
+        self.by_connector().map_or_else(|| self.0.source(), Error::source)
     }
 }
 
@@ -89,9 +104,15 @@ impl LinkError {
 /// What the agent's loop needs of a link.
 pub trait Link: Send {
     /// One exchange; the server may hold the answer back for as long as the request allows.
-    fn sync(&mut self, request: pb::SyncRequest) -> impl Future<Output = Result<pb::SyncResponse, LinkError>> + Send;
+    fn sync(
+        &mut self,
+        request: pb::SyncRequest,
+    ) -> impl Future<Output = Result<pb::SyncResponse, LinkError>> + Send;
     /// A new certificate for the same keys.
-    fn renew(&mut self, request: pb::RenewRequest) -> impl Future<Output = Result<pb::RenewResponse, LinkError>> + Send;
+    fn renew(
+        &mut self,
+        request: pb::RenewRequest,
+    ) -> impl Future<Output = Result<pb::RenewResponse, LinkError>> + Send;
     /// Uses the credentials on disk from the next call on.
     fn reconnect(&mut self);
 }
@@ -111,6 +132,9 @@ impl GrpcLink {
     pub fn new(address: &str, pins: Pins) -> Result<Self, LinkError> {
         let wrong = || LinkError::Address { address: address.to_owned() };
         let uri: Uri = address.parse().map_err(|_| wrong())?;
+        if uri.scheme_str() != Some("https") {
+            return Err(wrong());
+        }
         let host = uri.host().ok_or_else(wrong)?.trim_matches(['[', ']']).to_owned();
         let port = uri.port_u16().unwrap_or(443);
         let endpoint = Endpoint::from_shared(address.to_owned())

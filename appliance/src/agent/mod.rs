@@ -12,3 +12,18 @@ pub mod redact;
 pub mod renew;
 pub mod run;
 pub mod sources;
+
+/// An error and its causes, on one line. Some libraries repeat their cause in their own words; once is enough.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.ends_with(&said) {
+            text += ": ";
+            text += &said;
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -29,8 +29,8 @@ use tokio::{
 use super::{core::AgentCore, credentials::Folder, link::Link};
 use crate::world::{Executor, World};
 
-pub use exchange::backoff;
 use exchange::Shell;
+pub use exchange::backoff;
 
 /// How long the last exchange may take once we were told to stop.
 const LAST_WORDS: Duration = Duration::from_secs(5);

@@ -20,7 +20,7 @@ use proto::ids::WatchId;
 use serde::Deserialize;
 
 pub use self::{
-    user::User,
+    user::{UnknownUser, User},
     watch::{Backup, Directory, Log, Metric, MetricName, Repository, WatchEntry},
 };
 

@@ -72,6 +72,12 @@ impl ExecutorCore {
         Ok(local::Collected { items })
     }
 
+    /// Whether there is evidence from an index on; one that cannot be read is for [`Self::handle`] to report.
+    #[must_use]
+    pub fn has_evidence(&self, from: u64) -> bool {
+        self.store.view().has_evidence(from).unwrap_or(true)
+    }
+
     /// What to measure for a request, for whoever measures without holding the core.
     pub fn measurement(&self, watch: &str) -> Result<Measurement, ExecutorError> {
         let id: WatchId = watch.parse()?;

@@ -69,8 +69,7 @@ impl ExecutorCore {
 
     fn keep(&mut self, newer: Option<Newer>) -> Result<(), StoreError> {
         let Some(newer) = newer else { return Ok(()) };
-        let (kind, document) = newer.document();
-        self.store.write(|tx| tx.keep_document(kind, document))?;
+        self.store.write(|tx| tx.keep_document(newer.kind, &newer.document))?;
         self.trust.take(newer);
         Ok(())
     }

@@ -48,10 +48,9 @@ impl ExecutorCore {
         if !message.charter.is_empty() || self.trust.charter().is_none() {
             newer.extend(self.trust.offer_charter(&message.charter)?);
         }
-        let charter = match (newer.first(), self.trust.charter()) {
-            (Some(Newer::Charter(_, charter)), _) => Charter::clone(charter),
-            (_, Some(charter)) => charter.clone(),
-            _ => return Err(BadField::new("charter", "must be given").into()),
+        let offered = newer.first().and_then(|newer: &Newer| newer.charter.as_deref());
+        let Some(charter) = offered.or(self.trust.charter()).cloned() else {
+            return Err(BadField::new("charter", "must be given").into());
         };
         let adopted = self.believe(&message.certificate, &charter)?;
         if !message.catalogue.is_empty() {
@@ -69,8 +68,8 @@ impl ExecutorCore {
             predecessor: None,
         };
         self.store.write(|tx| {
-            for (kind, document) in newer.iter().map(Newer::document) {
-                tx.keep_document(kind, document)?;
+            for newer in &newer {
+                tx.keep_document(newer.kind, &newer.document)?;
             }
             tx.keep_identity(&adopted)?;
             match first {

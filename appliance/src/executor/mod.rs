@@ -23,6 +23,8 @@ pub mod keys;
 mod lifecycle;
 mod measure;
 mod orders;
+pub mod serve;
+pub mod steps;
 mod store;
 #[cfg(test)]
 mod testing;

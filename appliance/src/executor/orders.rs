@@ -116,7 +116,7 @@ impl ExecutorCore {
         // Guardrails are asked in order: behind the replay check the sequence is known to be the next.
         let spent = order.filter(|_| refusal.guardrail > Guardrail::Replay).map(|order| order.sequence);
         let active = self.time.active();
-        let since = active.saturating_sub(HOUR);
+        let since = active.checked_sub(HOUR);
         let sign = self.store.view().refusals_since(since)? < SIGNED_AN_HOUR && self.has_room(SHARE_OF_REFUSALS)?;
         let body = self.refusal_body(digest, order, &refusal);
         let sealer = self.sealer(identity);

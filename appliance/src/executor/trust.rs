@@ -25,22 +25,12 @@ pub(super) struct Trust {
     policy_in_force: Option<Policy>,
 }
 
-/// A document that is newer than the one kept, verified; keep it, then [`Trust::take`] it.
-pub(super) enum Newer {
-    Charter(Document, Box<Charter>),
-    Catalogue(Document, Catalogue),
-    Policy(Document, Policy),
-}
-
-impl Newer {
-    /// What to write down.
-    pub(super) fn document(&self) -> (DocumentKind, &Document) {
-        match self {
-            Self::Charter(document, _) => (DocumentKind::Charter, document),
-            Self::Catalogue(document, _) => (DocumentKind::Catalogue, document),
-            Self::Policy(document, _) => (DocumentKind::Policy, document),
-        }
-    }
+/// A document that is newer than the one kept, verified; write it down, then [`Trust::take`] it.
+pub(super) struct Newer {
+    pub(super) kind: DocumentKind,
+    pub(super) document: Document,
+    /// What it says, when it is a charter.
+    pub(super) charter: Option<Box<Charter>>,
 }
 
 fn nothing() -> Catalogue {
@@ -133,7 +123,7 @@ impl Trust {
         let charter = keys.open(envelope).map_err(|e| bad(kind, &e))?.into_value();
         let offered = document(charter.serial, envelope);
         let newer = charter::succession(seen(self.charter.as_ref().map(|(d, _)| d)), (offered.serial, offered.digest));
-        Ok(newer.map_err(|e| bad(kind, &e))?.then(|| Newer::Charter(offered, Box::new(charter))))
+        Ok(newer.map_err(|e| bad(kind, &e))?.then(|| Newer { kind, document: offered, charter: Some(Box::new(charter)) }))
     }
 
     /// Verifies a catalogue under `charter`. `None`: it is the one that is kept and in force.
@@ -145,7 +135,7 @@ impl Trust {
             .map_err(|e| bad(kind, &e))?;
         // Signed anew with other keys, it is in force again.
         let again = self.catalogue_in_force.version != catalogue.version;
-        Ok((newer || again).then_some(Newer::Catalogue(offered, catalogue)))
+        Ok((newer || again).then_some(Newer { kind, document: offered, charter: None }))
     }
 
     /// Verifies a policy for `tenant` under `charter`. `None`: it is the one that is kept and in force.
@@ -164,15 +154,17 @@ impl Trust {
         let newer = policy::succession(seen(self.policy.as_ref()), (offered.serial, offered.digest))
             .map_err(|e| bad(kind, &e))?;
         let again = self.policy_in_force.as_ref().is_none_or(|kept| kept.serial != policy.serial);
-        Ok((newer || again).then_some(Newer::Policy(offered, policy)))
+        Ok((newer || again).then_some(Newer { kind, document: offered, charter: None }))
     }
 
     /// Believes what is on disk by now.
     pub(super) fn take(&mut self, newer: Newer) {
-        match newer {
-            Newer::Charter(document, charter) => self.charter = Some((document, *charter)),
-            Newer::Catalogue(document, _) => self.catalogue = Some(document),
-            Newer::Policy(document, _) => self.policy = Some(document),
+        match (newer.kind, newer.charter) {
+            (DocumentKind::Charter, Some(charter)) => self.charter = Some((newer.document, *charter)),
+            // Only `offer_charter` makes one, and never without what it says.
+            (DocumentKind::Charter, None) => {}
+            (DocumentKind::Catalogue, _) => self.catalogue = Some(newer.document),
+            (DocumentKind::Policy, _) => self.policy = Some(newer.document),
         }
         self.judge();
     }

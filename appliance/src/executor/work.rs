@@ -59,6 +59,14 @@ pub(super) enum Outcome {
     Recovered { interrupted: Box<Interrupted>, after: Measured },
 }
 
+impl Done {
+    /// Whether nothing was done yet: the order can as well begin another time.
+    #[must_use]
+    pub fn is_before_the_start(&self) -> bool {
+        matches!(self.0, Outcome::Checked { .. })
+    }
+}
+
 /// What the steps came to.
 #[derive(Default)]
 pub(super) struct Performed {

@@ -70,7 +70,8 @@ impl Enrolled {
 
     /// Reads a file of the bundle.
     pub fn parse(bytes: &[u8]) -> Result<Self, BadField> {
-        let json: Json = serde_json::from_slice(bytes).map_err(|e| BadField::new("enrolment", e.to_string()))?;
+        let json: Json =
+            serde_json::from_slice(bytes).map_err(|e| BadField::new("enrolment", e.to_string()))?;
         let decode = |field: &str, text: &str| {
             STANDARD.decode(text).map_err(|_| BadField::new(field, "must be standard base64"))
         };
@@ -115,7 +116,10 @@ impl Papers {
     pub(super) fn confirm(&self, enrolment: &Enrolment, charter: &Charter) -> Result<(), BadField> {
         self.signed_under(charter)?;
         if enrolment.certificate != Digest::of(&self.certificate) {
-            return Err(BadField::new("certificate", "is not the one that the executor's first record names"));
+            return Err(BadField::new(
+                "certificate",
+                "is not the one that the executor's first record names",
+            ));
         }
         if enrolment.tls_spki != self.proof.tls_spki {
             return Err(BadField::new("tls_spki", "is not the one that the executor's first record names"));

@@ -11,7 +11,10 @@ use proto::{
     evidence::{self, Body},
     field::BadField,
     ids::ApplianceId,
-    log::{self, Head, MemoryTiles, SignedCheckpoint, TlogProof, VerifierKey, encode_hashes, leaf_hash, policy_text},
+    log::{
+        self, Head, MemoryTiles, SignedCheckpoint, TlogProof, VerifierKey, encode_hashes, leaf_hash,
+        policy_text,
+    },
     time::Millis,
 };
 
@@ -124,11 +127,17 @@ pub fn build(parts: &Parts) -> Result<Bundle, ExportError> {
     Ok(bundle)
 }
 
-/// Tiles and proofs of a log whose records are all at hand, for [`Parts`]; the server may take its stored ones instead.
-pub fn tree(
-    envelopes: &[LoggedEnvelope],
-    checkpoint: &SignedCheckpoint,
-) -> Result<(Vec<(String, Vec<u8>)>, Vec<TlogProof>), ExportError> {
+/// Tiles and proofs of a log, for [`Parts`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    /// By C2SP path without prefix.
+    pub tiles: Vec<(String, Vec<u8>)>,
+    /// One for each record.
+    pub proofs: Vec<TlogProof>,
+}
+
+/// The tree of a log whose records are all at hand; a server may take its stored tiles instead.
+pub fn tree(envelopes: &[LoggedEnvelope], checkpoint: &SignedCheckpoint) -> Result<Tree, ExportError> {
     let wrong = |problem: String| ExportError::Document { what: "log", problem };
     let size = checkpoint.checkpoint().size;
     let mut covered: Vec<&LoggedEnvelope> = envelopes.iter().filter(|entry| entry.index < size).collect();
@@ -137,15 +146,20 @@ pub fn tree(
     let mut store = MemoryTiles::default();
     let appended = log::append(&store, Head::EMPTY, &leaves).map_err(|error| wrong(error.to_string()))?;
     if appended.head != checkpoint.checkpoint().head() {
-        return Err(wrong(format!("the records give root {}, the checkpoint says otherwise", appended.head.root)));
+        return Err(wrong(format!(
+            "the records give root {}, the checkpoint says otherwise",
+            appended.head.root
+        )));
     }
-    let tiles = appended.writes.iter().map(|write| (write.tile.to_string(), encode_hashes(&write.hashes))).collect();
+    let tiles =
+        appended.writes.iter().map(|write| (write.tile.to_string(), encode_hashes(&write.hashes))).collect();
     store.write(appended.writes);
     let proof = |entry: &&LoggedEnvelope| {
-        let hashes = log::prove_inclusion(&store, entry.index, size).map_err(|error| wrong(error.to_string()))?;
+        let hashes =
+            log::prove_inclusion(&store, entry.index, size).map_err(|error| wrong(error.to_string()))?;
         Ok(TlogProof::new(entry.index, hashes, checkpoint))
     };
-    Ok((tiles, covered.iter().map(proof).collect::<Result<_, _>>()?))
+    Ok(Tree { tiles, proofs: covered.iter().map(proof).collect::<Result<_, _>>()? })
 }
 
 fn collect(parts: &Parts) -> Result<Bundle, ExportError> {

@@ -32,7 +32,10 @@ pub struct Folder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// A plain file, known by device and inode: whatever is opened later must be the same.
-    Plain { device: u64, inode: u64 },
+    Plain {
+        device: u64,
+        inode: u64,
+    },
     Other(&'static str),
 }
 
@@ -197,7 +200,8 @@ mod tests {
     #[test]
     fn what_was_written_is_read() {
         let scratch = tempfile::tempdir().unwrap();
-        let bundle = Bundle::new([("a".into(), b"1".to_vec()), ("log/tile/0/x001/000.p/3".into(), vec![7; 96])]);
+        let bundle =
+            Bundle::new([("a".into(), b"1".to_vec()), ("log/tile/0/x001/000.p/3".into(), vec![7; 96])]);
         let root = scratch.path().join("bundle");
         bundle.write(&root).unwrap();
         let folder = Folder::open(&root).unwrap();

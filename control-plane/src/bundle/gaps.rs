@@ -74,7 +74,13 @@ pub fn gaps(facts: &Facts, period: &Period) -> Vec<Gap> {
     for (incarnation, executor) in &facts.executors {
         if !chains.contains_key(incarnation) {
             let what = "It is enrolled, and no record of it is here.".into();
-            found.push(Gap { kind: GapKind::NothingYet, appliance: Some(executor.appliance), from: None, to: None, what });
+            found.push(Gap {
+                kind: GapKind::NothingYet,
+                appliance: Some(executor.appliance),
+                from: None,
+                to: None,
+                what,
+            });
         }
     }
     for lives in lives(&chains).values() {
@@ -86,7 +92,9 @@ pub fn gaps(facts: &Facts, period: &Period) -> Vec<Gap> {
 }
 
 /// The chains of each appliance, the one that came into the log first before the others.
-fn lives<'a, 'f>(chains: &'a BTreeMap<Incarnation, Vec<&'f Fact>>) -> BTreeMap<ApplianceId, Vec<&'a [&'f Fact]>> {
+fn lives<'a, 'f>(
+    chains: &'a BTreeMap<Incarnation, Vec<&'f Fact>>,
+) -> BTreeMap<ApplianceId, Vec<&'a [&'f Fact]>> {
     let mut lives: BTreeMap<ApplianceId, Vec<&[&Fact]>> = BTreeMap::new();
     for chain in chains.values() {
         if let Some(first) = chain.first() {
@@ -109,7 +117,10 @@ fn of_log(facts: &Facts) -> Vec<Gap> {
     let size = facts.log.as_ref().map_or(0, |log| log.size);
     let mut beyond = facts.records.iter().map(|fact| fact.index).filter(|index| *index >= size);
     if let (Some(first), true) = (beyond.next(), facts.log.is_some()) {
-        let what = format!("No checkpoint covers {} yet.", range("record", first, beyond.next_back().unwrap_or(first)));
+        let what = format!(
+            "No checkpoint covers {} yet.",
+            range("record", first, beyond.next_back().unwrap_or(first))
+        );
         gaps.push(gap(GapKind::NotCovered, what));
     }
     gaps
@@ -126,7 +137,13 @@ fn of_chain(chain: &[&Fact]) -> Vec<Gap> {
             link.incarnation,
             range("record", 0, link.index - 1)
         );
-        gaps.push(Gap { kind: GapKind::FirstMissing, appliance, from: None, to: Some(first.record.clock.at), what });
+        gaps.push(Gap {
+            kind: GapKind::FirstMissing,
+            appliance,
+            from: None,
+            to: Some(first.record.clock.at),
+            what,
+        });
     }
     for pair in chain.windows(2) {
         let (before, after) = (pair[0], pair[1]);
@@ -156,7 +173,8 @@ fn of_succession(chain: &[&Fact], earlier: &[&[&Fact]]) -> Option<Gap> {
             gap("Its executor was set up anew and does not know how the one before it ended.".into())
         };
     };
-    let found = earlier.iter().find_map(|chain| Some((*chain, chain.iter().position(|fact| fact.digest == cited)?)));
+    let found =
+        earlier.iter().find_map(|chain| Some((*chain, chain.iter().position(|fact| fact.digest == cited)?)));
     match found {
         None => gap(format!("Its executor follows record {cited}, which is not here.")),
         Some((chain, at)) if at + 1 < chain.len() => gap(format!(
@@ -170,12 +188,17 @@ fn of_succession(chain: &[&Fact], earlier: &[&[&Fact]]) -> Option<Gap> {
 
 fn of_references(facts: &Facts) -> Vec<Gap> {
     let of = |kind, record: u64, what: String| {
-        let fact = facts.records.binary_search_by_key(&record, |fact| fact.index).ok().map(|n| &facts.records[n].record);
+        let fact = facts
+            .records
+            .binary_search_by_key(&record, |fact| fact.index)
+            .ok()
+            .map(|n| &facts.records[n].record);
         let (appliance, at) = (fact.map(|r| r.identity.appliance), fact.map(|r| r.clock.at));
         Gap { kind, appliance, from: at, to: at, what }
     };
     let orders = facts.orders_missing.iter().map(|missing| {
-        let what = format!("Order {}, which record {} carried out, is not here.", missing.order, missing.record);
+        let what =
+            format!("Order {}, which record {} carried out, is not here.", missing.order, missing.record);
         of(GapKind::OrderMissing, missing.record, what)
     });
     let outputs = facts.outputs_missing.iter().map(|missing| {

@@ -87,6 +87,9 @@ pub struct FileLine {
 /// Why a manifest was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
+    /// There is none that can be read.
+    #[error("manifest.json cannot be read")]
+    Read(#[source] super::ReadError),
     /// Not the JSON it must be.
     #[error("is not a manifest")]
     Json(#[source] serde_json::Error),

@@ -45,7 +45,17 @@ pub struct Month {
 }
 
 const NAMES: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 
@@ -127,7 +137,8 @@ pub fn day(at: Millis) -> String {
 }
 
 fn written(at: Millis, format: &str) -> String {
-    Timestamp::from_millisecond(at.0).map_or_else(|_| at.to_string(), |time| time.strftime(format).to_string())
+    Timestamp::from_millisecond(at.0)
+        .map_or_else(|_| at.to_string(), |time| time.strftime(format).to_string())
 }
 
 #[cfg(test)]
@@ -143,7 +154,9 @@ mod tests {
         let month: Month = "2026-12".parse().unwrap();
         assert_eq!((month.begin(), month.end()), (at("2026-12-01T00:00:00Z"), at("2027-01-01T00:00:00Z")));
         assert_eq!((month.title().as_str(), month.to_string().as_str()), ("December 2026", "2026-12"));
-        for wrong in ["", "2026", "2026-13", "2026-00", "2026-1", "26-01", "2026-011", "+2026-01", "1999-12", "9999-12"] {
+        for wrong in [
+            "", "2026", "2026-13", "2026-00", "2026-1", "26-01", "2026-011", "+2026-01", "1999-12", "9999-12",
+        ] {
             assert!(wrong.parse::<Month>().is_err(), "{wrong}");
         }
     }
@@ -151,7 +164,8 @@ mod tests {
     #[test]
     fn a_month_that_is_not_over_ends_now() {
         let month: Month = "2026-11".parse().unwrap();
-        let (before, within, after) = (at("2026-10-02T00:00:00Z"), at("2026-11-02T00:00:00Z"), at("2027-01-01T00:00:00Z"));
+        let (before, within, after) =
+            (at("2026-10-02T00:00:00Z"), at("2026-11-02T00:00:00Z"), at("2027-01-01T00:00:00Z"));
         assert_eq!(month.until(before).length(), Duration::ZERO);
         assert_eq!(month.until(within).to, within);
         assert_eq!(month.until(after).to, month.end());

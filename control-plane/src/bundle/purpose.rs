@@ -37,16 +37,22 @@ impl<'f> Purposes<'f> {
         };
         match place {
             Place::Manifest => "what the bundle holds".into(),
-            Place::PacketMarkdown | Place::PacketPdf => "nothing by itself: it is made again from the evidence".into(),
+            Place::PacketMarkdown | Place::PacketPdf => {
+                "nothing by itself: it is made again from the evidence".into()
+            }
             Place::Evidence(index, _) => self.record(*index),
             Place::Proof(index) => format!("that record {index} is in the log"),
             Place::Attachment(digest) => behind("the output named by", self.outputs.get(digest)),
             Place::Order(digest) => behind("the order behind", self.orders.get(digest)),
             Place::Charter(serial) => format!("whose keys counted under charter {serial}"),
             Place::Catalogue(version) => format!("what the runbooks of catalogue {version} do and cite"),
-            Place::Appliance(appliance, _) => format!("the evidence key of {}", self.facts.name_of(*appliance)),
+            Place::Appliance(appliance, _) => {
+                format!("the evidence key of {}", self.facts.name_of(*appliance))
+            }
             Place::Checkpoint => "how many records the log had, and their root".into(),
-            Place::VerifierKey | Place::Policy => "nothing by itself: the log's key, for other verifiers".into(),
+            Place::VerifierKey | Place::Policy => {
+                "nothing by itself: the log's key, for other verifiers".into()
+            }
             Place::Tile(_) | Place::Entries(_) => "the log's tree, for other verifiers".into(),
         }
     }
@@ -72,10 +78,13 @@ fn line(fact: &Fact) -> (&'static str, String) {
         Body::Enrolment(_) => (title::APPLIANCES, "an executor was enrolled".into()),
         Body::Heartbeat(_) => (title::APPLIANCES, "a heartbeat".into()),
         Body::Execution(execution) => {
-            let targets: Vec<&str> = execution.order.parameters.values().map(|watch| watch.as_str()).collect();
+            let targets: Vec<&str> =
+                execution.order.parameters.values().map(|watch| watch.as_str()).collect();
             (title::ACTIVITY, format!("{} on {}", execution.order.runbook, targets.join(", ")))
         }
         Body::Refusal(refusal) => (title::REFUSALS, format!("refused by guardrail {}", refusal.guardrail)),
-        Body::Hold(hold) => (title::REFUSALS, if hold.held { "orders held" } else { "orders released" }.into()),
+        Body::Hold(hold) => {
+            (title::REFUSALS, if hold.held { "orders held" } else { "orders released" }.into())
+        }
     }
 }

@@ -21,7 +21,7 @@ use proto::{
 use serde_json::json;
 
 use super::{
-    Global, World,
+    Global, Misuse, World,
     connection::{ANSWER_MAX, NoServer, answer, connect},
     misuse,
     output::{Answer, facts},
@@ -93,10 +93,9 @@ impl Charter {
 
 /// Reads the file that verifiers get from outside.
 pub(super) fn read_trust(path: &Path) -> anyhow::Result<OrganizationKeys> {
-    let text = files::read(path, TRUST_MAX)
-        .context("verifying needs the organization's public keys; give their file with --trust")?;
-    OrganizationKeys::parse(&text)
-        .with_context(|| format!("{} is not a file of organization keys", path.display()))
+    let wrong = || Misuse(format!("--trust is {}, must be a file of organization keys", path.display()));
+    let text = files::read(path, TRUST_MAX).with_context(wrong)?;
+    OrganizationKeys::parse(&text).with_context(wrong)
 }
 
 fn trust_path(global: &Global, given: Option<PathBuf>) -> PathBuf {

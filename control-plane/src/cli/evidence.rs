@@ -13,7 +13,7 @@ use proto::{
 use serde_json::{Value, json};
 
 use super::{
-    Global, World,
+    Global, Misuse, World,
     charter::read_trust,
     connection::{ANSWER_MAX, answer, connect},
     output::{Answer, table, time, when},
@@ -88,8 +88,8 @@ impl Evidence {
 
 fn verify(trust: Option<&Path>, bundle: &Path, now: Millis) -> anyhow::Result<Answer> {
     let trust = trust.map(read_trust).transpose()?;
-    let folder =
-        Folder::open(bundle).with_context(|| format!("cannot read the bundle {}", bundle.display()))?;
+    let folder = Folder::open(bundle)
+        .with_context(|| Misuse(format!("BUNDLE is {}, must be the folder of a bundle", bundle.display())))?;
     let report = bundle::verify::verify(&folder, trust.as_ref(), now);
     Ok(Answer::new(report.to_string(), serde_json::to_value(&report)?).with_code(report.exit_code()))
 }

@@ -40,7 +40,7 @@ Exit codes: 0 done; 1 failed, or a fault was found; 2 wrong usage or settings; 3
 
 /// Orderly's control plane: events in, signed orders out, evidence kept.
 #[derive(Debug, Parser)]
-#[command(name = "control-plane", version, after_help = EXAMPLES, propagate_version = true)]
+#[command(name = "control-plane", version, after_help = EXAMPLES)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -121,7 +121,7 @@ pub struct World {
     pub random: fn(&mut [u8]),
 }
 
-/// Wrong usage that clap cannot see; says what would be right.
+/// Wrong usage that clap cannot see; says what would be right. Also as context of what was found wrong.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Misuse(String);
@@ -172,8 +172,9 @@ impl Noun {
 /// What to exit with after `error`: 2 when the fault is in what was typed or configured, else 1.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    let ours = |cause: &(dyn std::error::Error + 'static)| cause.is::<Misuse>() || cause.is::<ConfigError>();
-    if error.chain().any(ours) { 2 } else { 1 }
+    // The first also finds one that was added as context.
+    let misused = error.downcast_ref::<Misuse>().is_some();
+    if misused || error.chain().any(|cause| cause.is::<ConfigError>()) { 2 } else { 1 }
 }
 
 #[cfg(test)]

@@ -57,8 +57,11 @@ impl Core {
 
     fn take(&mut self, appliance: &ApplianceRow, batch: &Batch, now: Millis) -> Result<Option<Ack>, CoreError> {
         let state = self.store.stream(appliance.id, batch.stream)?;
-        let verdict = receipt(state, batch);
         let digest = Digest::of(&batch.records);
+        // What is known is acknowledged again, however late: a stalled connection may deliver a batch after its successors.
+        let known = StreamState { number: batch.number, digest };
+        let late = batch.number < state.number && self.store.has_batch(appliance.id, batch.stream, known)?;
+        let verdict = if late { Receipt::Again } else { receipt(state, batch) };
         if let Receipt::CommitAfterGap { missing } = verdict {
             let gap = Gap { cause: "batches-missing".into(), dropped: missing, first: now, last: now };
             self.store.add_gap(appliance.tenant, appliance.id, &gap, now)?;

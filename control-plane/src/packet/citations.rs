@@ -39,7 +39,10 @@ pub fn short(citation: &str) -> String {
 #[must_use]
 pub fn lookup(citation: &str) -> Option<(&'static str, Designation)> {
     let short = short(citation);
-    PARAGRAPHS.iter().find(|(paragraph, ..)| *paragraph == short).map(|(_, name, designation)| (*name, *designation))
+    PARAGRAPHS
+        .iter()
+        .find(|(paragraph, ..)| *paragraph == short)
+        .map(|(_, name, designation)| (*name, *designation))
 }
 
 #[rustfmt::skip]
@@ -121,8 +124,14 @@ mod tests {
 
     #[test]
     fn paragraphs_are_found_however_they_are_cited() {
-        for citation in ["164.308(a)(7)(ii)(A)", "45 CFR 164.308(a)(7)(ii)(A)", "45 CFR § 164.308(a)(7)(ii)(A)"] {
-            assert_eq!(lookup(citation), Some(("Contingency plan: data backup plan", Required)), "{citation}");
+        for citation in
+            ["164.308(a)(7)(ii)(A)", "45 CFR 164.308(a)(7)(ii)(A)", "45 CFR § 164.308(a)(7)(ii)(A)"]
+        {
+            assert_eq!(
+                lookup(citation),
+                Some(("Contingency plan: data backup plan", Required)),
+                "{citation}"
+            );
         }
         assert_eq!(lookup("164.999"), None);
     }

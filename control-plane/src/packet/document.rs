@@ -93,6 +93,8 @@ pub struct Table {
     pub mono: Vec<usize>,
     /// Columns of numbers, from 0.
     pub numbers: Vec<usize>,
+    /// Shares of the width; empty: by the length of the texts.
+    pub widths: Vec<u16>,
     /// Cells that carry a judgement.
     pub tones: Vec<(&'static str, Tone)>,
     /// Stands there when there are no rows.
@@ -103,6 +105,14 @@ impl Table {
     /// A table of plain text.
     #[must_use]
     pub fn new(columns: &[&'static str], rows: Vec<Vec<String>>, empty: &'static str) -> Self {
-        Self { columns: columns.to_vec(), rows, mono: vec![], numbers: vec![], tones: vec![], empty }
+        Self {
+            columns: columns.to_vec(),
+            rows,
+            mono: vec![],
+            numbers: vec![],
+            widths: vec![],
+            tones: vec![],
+            empty,
+        }
     }
 }

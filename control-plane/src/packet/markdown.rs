@@ -28,11 +28,16 @@ fn write_section(out: &mut String, number: usize, section: &Section) {
             Block::Facts(rows, mono) => facts(out, rows, *mono),
             Block::Note(title, text, _) => drop(writeln!(out, "> **{}** {}\n", escape(title), escape(text))),
             Block::Totals(items) => {
-                list(out, items.iter().map(|(number, label)| format!("**{}** {}", escape(number), escape(label))));
+                list(
+                    out,
+                    items.iter().map(|(number, label)| format!("**{}** {}", escape(number), escape(label))),
+                );
             }
             Block::Verdicts(verdicts) => list(
                 out,
-                verdicts.iter().map(|v| format!("{}: **{}.** {}", escape(&v.label), escape(&v.outcome), escape(&v.reason))),
+                verdicts.iter().map(|v| {
+                    format!("{}: **{}.** {}", escape(&v.label), escape(&v.outcome), escape(&v.reason))
+                }),
             ),
             Block::Records(table) => records(out, table),
         }
@@ -63,12 +68,16 @@ fn records(out: &mut String, table: &Table) {
         let _ = writeln!(out, "*{}*\n", escape(table.empty));
         return;
     }
-    let line = |cells: &mut dyn Iterator<Item = String>| format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
+    let line =
+        |cells: &mut dyn Iterator<Item = String>| format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
     out.push_str(&line(&mut table.columns.iter().map(|column| escape(column))));
     let rule = |n| if table.numbers.contains(&n) { "---:" } else { "---" }.to_owned();
     out.push_str(&line(&mut (0..table.columns.len()).map(rule)));
     for row in &table.rows {
-        let cell = |(n, value): (usize, &String)| if table.mono.contains(&n) { code(value) } else { escape(value) };
+        let cell = |(n, value): (usize, &String)| match table.mono.contains(&n) {
+            true => code(value),
+            false => value.split('\n').map(escape).collect::<Vec<_>>().join("<br>"),
+        };
         out.push_str(&line(&mut row.iter().enumerate().map(cell)));
     }
     out.push('\n');
@@ -121,7 +130,10 @@ mod tests {
         records(&mut out, &Table::new(&["A"], vec![], "Nothing."));
         assert_eq!(out, "*Nothing.*\n\n");
         let mut out = String::new();
-        records(&mut out, &Table { numbers: vec![1], ..Table::new(&["A", "B"], vec![vec!["x|".into(), "1".into()]], "") });
+        records(
+            &mut out,
+            &Table { numbers: vec![1], ..Table::new(&["A", "B"], vec![vec!["x|".into(), "1".into()]], "") },
+        );
         assert_eq!(out, "| A | B |\n| --- | ---: |\n| x\\| | 1 |\n\n");
     }
 }

@@ -133,7 +133,8 @@ impl<'f> Model<'f> {
         if period.from == period.to {
             return Err(PacketError::NotBegun { month, made_at: facts.said.made_at });
         }
-        let records: Vec<&Fact> = facts.records.iter().filter(|fact| period.contains(fact.record.clock.at)).collect();
+        let records: Vec<&Fact> =
+            facts.records.iter().filter(|fact| period.contains(fact.record.clock.at)).collect();
         let mut actions: Vec<Action> = records.iter().filter_map(|fact| action(facts, fact)).collect();
         actions.sort_by_key(|action| (action.at, action.record));
         let executions = records.iter().filter_map(|fact| match &fact.record.body {
@@ -142,7 +143,9 @@ impl<'f> Model<'f> {
         });
         Ok(Self {
             refused: records.iter().filter_map(|fact| refused(fact)).collect(),
-            refused_counted: heartbeats(&records).map(|(_, beat)| beat.refusals_not_signed).fold(0, u64::saturating_add),
+            refused_counted: heartbeats(&records)
+                .map(|(_, beat)| beat.refusals_not_signed)
+                .fold(0, u64::saturating_add),
             repositories: repositories(executions),
             citations: cited(&actions),
             watches: watches(facts, &period),
@@ -247,8 +250,12 @@ fn refused(fact: &Fact) -> Option<Refused> {
         hold,
     };
     match &fact.record.body {
-        Body::Refusal(refusal) => Some(of(format!("{} {}", refusal.guardrail, refusal.name), &refusal.reason, false)),
-        Body::Hold(hold) if hold.held => Some(of("held".into(), "A person at the box stopped all orders.", true)),
+        Body::Refusal(refusal) => {
+            Some(of(format!("{} {}", refusal.guardrail, refusal.name), &refusal.reason, false))
+        }
+        Body::Hold(hold) if hold.held => {
+            Some(of("held".into(), "A person at the box stopped all orders.", true))
+        }
         Body::Hold(_) => Some(of("released".into(), "A person at the box let orders run again.", true)),
         Body::Enrolment(_) | Body::Heartbeat(_) | Body::Execution(_) => None,
     }

@@ -71,9 +71,7 @@ pub enum PdfError {
 /// source that is not a document, [`PdfError::Export`] for a document that is not accessible.
 pub fn render(source: &str, document_time: i64, identifier: &str) -> Result<Vec<u8>, PdfError> {
     let desk = Desk::new(source, document_time)?;
-    let result = desk
-        .typeset()
-        .and_then(|document| desk.export(&document, identifier));
+    let result = desk.typeset().and_then(|document| desk.export(&document, identifier));
     // Typst memoizes in a process-wide cache; without this a server keeps every packet it printed.
     typst::comemo::evict(0);
     result
@@ -95,16 +93,10 @@ struct Desk {
 
 impl Desk {
     fn new(source: &str, document_time: i64) -> Result<Self, PdfError> {
-        let out_of_range = || PdfError::TimeOutOfRange {
-            unix_ms: document_time,
-        };
+        let out_of_range = || PdfError::TimeOutOfRange { unix_ms: document_time };
         let time = Timestamp::from_millisecond(document_time).map_err(|_| out_of_range())?;
         let created = calendar(time).ok_or_else(out_of_range)?;
-        Ok(Self {
-            source: Source::new(SHELF.main, source.to_owned()),
-            time,
-            created,
-        })
+        Ok(Self { source: Source::new(SHELF.main, source.to_owned()), time, created })
     }
 
     fn typeset(&self) -> Result<PagedDocument, PdfError> {
@@ -125,31 +117,19 @@ impl Desk {
             tagged: true,
             pretty: false,
         };
-        typst_pdf::pdf(document, &options)
-            .map_err(|problems| PdfError::Export(self.locate(&problems)))
+        typst_pdf::pdf(document, &options).map_err(|problems| PdfError::Export(self.locate(&problems)))
     }
 
     /// Typst's diagnostics with byte spans turned into lines, which is what a person can look up.
     fn locate(&self, diagnostics: &[SourceDiagnostic]) -> Problems {
         let line = |range: Option<std::ops::Range<usize>>| {
-            self.source
-                .lines()
-                .byte_to_line(range?.start)
-                .map(|index| index + 1)
+            self.source.lines().byte_to_line(range?.start).map(|index| index + 1)
         };
         let problem = |diagnostic: &SourceDiagnostic| Problem {
             line: line(self.range(diagnostic.span)),
-            called_from: diagnostic
-                .trace
-                .iter()
-                .filter_map(|call| line(self.range(call.span)))
-                .collect(),
+            called_from: diagnostic.trace.iter().filter_map(|call| line(self.range(call.span))).collect(),
             message: diagnostic.message.to_string(),
-            hints: diagnostic
-                .hints
-                .iter()
-                .map(|hint| hint.v.to_string())
-                .collect(),
+            hints: diagnostic.hints.iter().map(|hint| hint.v.to_string()).collect(),
         };
         Problems(diagnostics.iter().map(problem).collect())
     }
@@ -169,11 +149,7 @@ impl World for Desk {
     }
 
     fn source(&self, id: FileId) -> FileResult<Source> {
-        if id == SHELF.main {
-            Ok(self.source.clone())
-        } else {
-            Err(absent(id))
-        }
+        if id == SHELF.main { Ok(self.source.clone()) } else { Err(absent(id)) }
     }
 
     fn file(&self, id: FileId) -> FileResult<Bytes> {
@@ -277,9 +253,7 @@ mod tests {
     fn hostile_text_is_printed_as_text() {
         let source = format!("{TITLED}#text(\"{}\")", escape(HOSTILE));
         let document = typeset(&source).unwrap();
-        let want = HOSTILE
-            .replace('\0', "‹U+0000›")
-            .replace('\u{202E}', "‹U+202E›");
+        let want = HOSTILE.replace('\0', "‹U+0000›").replace('\u{202E}', "‹U+202E›");
         assert_eq!(squeezed(&printed(&document)[0]), squeezed(&want));
         assert_eq!(document.pages().len(), 1);
         render(&source, TIME, "a").unwrap();
@@ -305,25 +279,15 @@ mod tests {
 
     #[test]
     fn an_error_names_its_line() {
-        let [problem] = &compile_problems("one\ntwo\n#let x = (\n")[..] else {
-            panic!("one problem")
-        };
-        assert_eq!(
-            (problem.line, problem.message.as_str()),
-            (Some(3), "unclosed delimiter")
-        );
+        let [problem] = &compile_problems("one\ntwo\n#let x = (\n")[..] else { panic!("one problem") };
+        assert_eq!((problem.line, problem.message.as_str()), (Some(3), "unclosed delimiter"));
 
         let [problem] = &compile_problems("#let f(x) = {\n  1 + x\n}\n\n#f(\"a\")")[..] else {
             panic!("one problem")
         };
-        assert_eq!(
-            (problem.line, &problem.called_from[..]),
-            (Some(2), &[5][..])
-        );
+        assert_eq!((problem.line, &problem.called_from[..]), (Some(2), &[5][..]));
         let message = typeset("#f(\"a\")").unwrap_err().to_string();
-        assert!(
-            message.starts_with("document source does not compile: line 1: unknown variable: f")
-        );
+        assert!(message.starts_with("document source does not compile: line 1: unknown variable: f"));
     }
 
     #[test]
@@ -335,21 +299,14 @@ mod tests {
             "#include \"other.typ\"",
             "#import \"@preview/cetz:0.3.0\"",
         ] {
-            let [problem] = &compile_problems(code)[..] else {
-                panic!("{code}")
-            };
-            assert!(
-                problem.message.contains("not found"),
-                "{code}: {}",
-                problem.message
-            );
+            let [problem] = &compile_problems(code)[..] else { panic!("{code}") };
+            assert!(problem.message.contains("not found"), "{code}: {}", problem.message);
         }
     }
 
     #[test]
     fn today_is_the_day_of_the_document() {
-        let document =
-            typeset("#datetime.today(offset: 0).display() #datetime.today(offset: 1).display()");
+        let document = typeset("#datetime.today(offset: 0).display() #datetime.today(offset: 1).display()");
         assert_eq!(printed(&document.unwrap()), ["2026-12-01 2026-12-02"]);
     }
 
@@ -357,22 +314,15 @@ mod tests {
     fn a_time_without_a_date_is_refused() {
         for unix_ms in [i64::MIN, -62_167_219_200_001, i64::MAX] {
             let refused = render(TITLED, unix_ms, "a");
-            assert!(
-                matches!(refused, Err(PdfError::TimeOutOfRange { unix_ms: u }) if u == unix_ms)
-            );
+            assert!(matches!(refused, Err(PdfError::TimeOutOfRange { unix_ms: u }) if u == unix_ms));
         }
         render(TITLED, -62_167_219_200_000, "a").unwrap();
     }
 
     #[test]
     fn a_document_without_title_is_not_accessible() {
-        let Err(PdfError::Export(problems)) = render("text", TIME, "a") else {
-            panic!("refused")
-        };
-        assert!(
-            problems.to_string().contains("missing document title"),
-            "{problems}"
-        );
+        let Err(PdfError::Export(problems)) = render("text", TIME, "a") else { panic!("refused") };
+        assert!(problems.to_string().contains("missing document title"), "{problems}");
     }
 
     #[test]
@@ -402,16 +352,8 @@ mod tests {
         let pages = printed(&compiled.output.unwrap());
         assert!(pages.len() >= 5, "{}", pages.len());
         for (n, page) in pages.iter().enumerate() {
-            assert!(
-                page.contains(&format!("Page {} of {}", n + 1, pages.len())),
-                "{page}"
-            );
-            assert_eq!(
-                page.contains("Headword"),
-                n >= 2,
-                "table head on page {}",
-                n + 1
-            );
+            assert!(page.contains(&format!("Page {} of {}", n + 1, pages.len())), "{page}");
+            assert_eq!(page.contains("Headword"), n >= 2, "table head on page {}", n + 1);
         }
         assert!(pages[0].contains("Clinic") && pages[1].contains("Nothing here."));
         assert!(pages[2].contains(digest), "a digest in pieces reads whole");

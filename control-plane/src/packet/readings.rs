@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use proto::evidence::Readings;
 
-/// What changed, for people: `62.0 MB to 41.2 MB (limit 50.0 MB)`.
+/// What changed, for people: `size: 62.0 MB → 41.2 MB, limit: 50.0 MB`.
 #[must_use]
 pub(super) fn change(before: &Readings, after: &Readings) -> String {
     let mut parts = Vec::new();
     for (name, was) in before {
         let Some(is) = after.get(name).filter(|is| *is != was) else { continue };
-        parts.push(format!("{}{} to {}", label(name), value(name, *was), value(name, *is)));
+        parts.push(format!("{}: {} → {}", label(name), value(name, *was), value(name, *is)));
     }
     if let Some(limit) = after.get("limit_bytes").or_else(|| before.get("limit_bytes")) {
-        parts.push(format!("limit {}", bytes(*limit)));
+        parts.push(format!("limit: {}", bytes(*limit)));
     }
     parts.join(", ")
 }
@@ -21,10 +21,13 @@ pub(super) fn change(before: &Readings, after: &Readings) -> String {
 /// What steps counted: `files removed: 12`.
 #[must_use]
 pub(super) fn counts<'a>(counts: impl Iterator<Item = &'a Readings>) -> String {
-    let parts: Vec<String> = counts.flatten().map(|(name, n)| match unit(name) {
-        (_, Unit::Count) => format!("{}: {}", name.replace('_', " "), grouped(*n)),
-        (bare, _) => format!("{}: {}", bare.replace('_', " "), value(name, *n)),
-    }).collect();
+    let parts: Vec<String> = counts
+        .flatten()
+        .map(|(name, n)| match unit(name) {
+            (_, Unit::Count) => format!("{}: {}", name.replace('_', " "), grouped(*n)),
+            (bare, _) => format!("{}: {}", bare.replace('_', " "), value(name, *n)),
+        })
+        .collect();
     parts.join(", ")
 }
 
@@ -47,18 +50,17 @@ fn unit(name: &str) -> (&str, Unit) {
 
 fn label(name: &str) -> String {
     match name {
-        "bytes" => String::new(),
-        "age_seconds" => "newest backup ".to_owned(),
-        "restore_age_seconds" => "last proven restore ".to_owned(),
-        _ => format!("{} ", unit(name).0.replace('_', " ")),
+        "bytes" => "size".to_owned(),
+        "age_seconds" => "age of newest backup".to_owned(),
+        "restore_age_seconds" => "age of newest proven restore".to_owned(),
+        _ => unit(name).0.replace('_', " "),
     }
 }
 
 fn value(name: &str, n: i64) -> String {
     match (name, n) {
         ("age_seconds", -1) => "none that can be read".to_owned(),
-        ("restore_age_seconds", -1) => "never".to_owned(),
-        ("age_seconds" | "restore_age_seconds", n) => format!("{} ago", span(n)),
+        ("restore_age_seconds", -1) => "none".to_owned(),
         (_, -1) => "unreadable".to_owned(),
         (name, n) => match unit(name).1 {
             Unit::Bytes => bytes(n),
@@ -69,7 +71,8 @@ fn value(name: &str, n: i64) -> String {
 }
 
 fn bytes(n: i64) -> String {
-    const STEPS: [(i64, &str); 4] = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    const STEPS: [(i64, &str); 4] =
+        [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
     match STEPS.iter().find(|(size, _)| n >= *size) {
         // Tenths, rounded down: a limit never looks met when it is not.
         Some((size, unit)) => format!("{}.{} {unit}", n / size, n % size / (size / 10)),
@@ -120,12 +123,13 @@ mod tests {
         let limit = ("limit_bytes", 50_000_000);
         let before = readings(&[("bytes", 62_050_000), limit, ("files", 120)]);
         let after = readings(&[("bytes", 41_299_999), limit, ("files", 1_180)]);
-        assert_eq!(change(&before, &after), "62.0 MB to 41.2 MB, files 120 to 1,180, limit 50.0 MB");
+        assert_eq!(change(&before, &after), "size: 62.0 MB → 41.2 MB, files: 120 → 1,180, limit: 50.0 MB");
         let before = readings(&[("age_seconds", -1), ("max_age_seconds", 86_400)]);
         let after = readings(&[("age_seconds", 12), ("max_age_seconds", 86_400)]);
-        assert_eq!(change(&before, &after), "newest backup none that can be read to 12 s ago");
-        let (before, after) = (readings(&[("restore_age_seconds", -1)]), readings(&[("restore_age_seconds", 200_000)]));
-        assert_eq!(change(&before, &after), "last proven restore never to 2 days ago");
+        assert_eq!(change(&before, &after), "age of newest backup: none that can be read → 12 s");
+        let (before, after) =
+            (readings(&[("restore_age_seconds", -1)]), readings(&[("restore_age_seconds", 200_000)]));
+        assert_eq!(change(&before, &after), "age of newest proven restore: none → 2 days");
     }
 
     #[test]

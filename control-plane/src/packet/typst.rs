@@ -46,7 +46,9 @@ fn call(block: &Block) -> String {
         Block::Subsection(title) => format!("subsection({})", text(title)),
         Block::Paragraph(prose) => format!("paragraph({})", text(prose)),
         Block::Bullets(items) => format!("bullets({})", array(items.iter().map(|item| text(item)))),
-        Block::Facts(rows, mono) => format!("facts({}, values: {})", pairs(rows), text(if *mono { "mono" } else { "body" })),
+        Block::Facts(rows, mono) => {
+            format!("facts({}, values: {})", pairs(rows), text(if *mono { "mono" } else { "body" }))
+        }
         Block::Note(title, prose, tone) => {
             format!("note({}, title: {}, tone: {})", text(prose), text(title), text(name(*tone)))
         }
@@ -73,8 +75,12 @@ fn records(table: &Table) -> String {
     let tones: Vec<String> =
         table.tones.iter().map(|(cell, tone)| format!("{}: {}", text(cell), text(name(*tone)))).collect();
     let tones = if tones.is_empty() { "(:)".to_owned() } else { format!("({})", tones.join(", ")) };
+    let widths = match &table.widths[..] {
+        [] => "auto".to_owned(),
+        shares => array(shares.iter().map(|share| format!("{share}fr"))),
+    };
     format!(
-        "records(columns: {}, rows: {}, mono: {}, numbers: {}, tones: {tones}, empty: {})",
+        "records(columns: {}, rows: {}, mono: {}, numbers: {}, tones: {tones}, widths: {widths}, empty: {})",
         array(table.columns.iter().map(|column| text(column))),
         array(rows),
         numbers(&table.mono),

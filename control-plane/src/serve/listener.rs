@@ -283,7 +283,9 @@ where
             }
         }
     }
-    // Each has heard of the stop by itself, and ends within the drain time.
+    // Whoever comes now is refused at once, not left waiting in the kernel's queue.
+    drop(door);
+    // Each connection has heard of the stop by itself, and ends within the drain time.
     while connections.join_next().await.is_some() {}
 }
 

@@ -12,6 +12,9 @@ use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::{Store, StoreError, convert::{Col, col}};
 
+/// How many batches of a stream are remembered: more than are sent while a copy of one lies in some buffer.
+const BATCHES: u64 = 512;
+
 /// What an appliance may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApplianceState {
@@ -258,6 +261,21 @@ impl Store {
         Ok(found.unwrap_or_default())
     }
 
+    /// Whether that batch, one of the last few hundred, was committed with that digest.
+    pub fn has_batch(
+        &self,
+        appliance: ApplianceId,
+        stream: proto::ids::StreamId,
+        batch: StreamState,
+    ) -> Result<bool, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached(
+                "SELECT 1 FROM batch WHERE appliance = ?1 AND stream = ?2 AND number = ?3 AND digest = ?4",
+            )?
+            .exists(params![Col(appliance), Col(stream), Col(batch.number), Col(batch.digest)])?)
+    }
+
     /// Moves the end of a stream forward.
     pub fn put_stream(
         &self,
@@ -273,7 +291,16 @@ impl Store {
                  WHERE stream.number < excluded.number",
             )?
             .execute(params![Col(appliance), Col(stream), Col(state.number), Col(state.digest)])?;
-        if changed == 1 { Ok(()) } else { Err(StoreError::Conflict { what: "stream" }) }
+        if changed != 1 {
+            return Err(StoreError::Conflict { what: "stream" });
+        }
+        self.db
+            .prepare_cached("INSERT INTO batch VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![Col(appliance), Col(stream), Col(state.number), Col(state.digest)])?;
+        self.db
+            .prepare_cached("DELETE FROM batch WHERE appliance = ?1 AND stream = ?2 AND number <= ?3")?
+            .execute(params![Col(appliance), Col(stream), Col(state.number.saturating_sub(BATCHES))])?;
+        Ok(())
     }
 }
 

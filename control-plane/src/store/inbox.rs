@@ -1,7 +1,7 @@
 //! What appliances reported: events, and gaps in what they reported.
 
 use proto::{
-    ids::{ApplianceId, IncidentId, TenantId},
+    ids::{ApplianceId, EventId, IncidentId, TenantId},
     sync::{Event, Gap, Phase},
     time::Millis,
 };
@@ -50,6 +50,11 @@ impl Store {
                 .execute(params![Col(incident), event.phase != Phase::Cleared])?;
         }
         Ok(added == 1)
+    }
+
+    /// Whether this very event is here already.
+    pub fn has_event(&self, id: EventId) -> Result<bool, StoreError> {
+        Ok(self.db.prepare_cached("SELECT 1 FROM event WHERE id = ?1")?.exists([id.to_string()])?)
     }
 
     /// Events of one appliance, counted by ID: what the exactly-once promise is about.

@@ -164,7 +164,7 @@ impl Store {
     /// Incidents that neither ended nor moved since `before`.
     pub fn stalled_incidents(&self, before: Millis) -> Result<Vec<IncidentRow>, StoreError> {
         let mut statement = self.db.prepare_cached(
-            "SELECT * FROM incident WHERE state IN ('open', 'planned', 'ordered') AND opened_ms <= ?1",
+            "SELECT * FROM incident WHERE state IN ('open', 'planned', 'ordered') AND changed_ms <= ?1",
         )?;
         Ok(statement.query_map([Col(before)], incident)?.collect::<Result<_, _>>()?)
     }

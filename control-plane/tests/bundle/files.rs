@@ -35,7 +35,11 @@ fn refused_order() -> String {
 #[test]
 fn a_genuine_bundle_is_sound_complete_and_anchored() {
     let report = check(&TENANT, &*BUNDLE);
-    assert_eq!((report.integrity, report.completeness), (Integrity::Sound, Completeness::Complete), "{report}");
+    assert_eq!(
+        (report.integrity, report.completeness),
+        (Integrity::Sound, Completeness::Complete),
+        "{report}"
+    );
     assert_eq!(report.exit_code(), 0, "{report}");
     assert_eq!(BUNDLE.files().len(), 75);
     assert!(report.claims.iter().all(|claim| claim.count > 0), "{report}");
@@ -44,7 +48,11 @@ fn a_genuine_bundle_is_sound_complete_and_anchored() {
 #[test]
 fn without_keys_from_elsewhere_nothing_is_proven() {
     let report = verify(&*BUNDLE, None, TENANT.now);
-    assert_eq!((report.integrity, report.anchored, report.exit_code()), (Integrity::Sound, false, 3), "{report}");
+    assert_eq!(
+        (report.integrity, report.anchored, report.exit_code()),
+        (Integrity::Sound, false, 3),
+        "{report}"
+    );
     assert!(report.claims.iter().all(|claim| claim.status == Status::NotProven));
     assert!(report.to_string().contains("nobody vouches"), "{report}");
 }
@@ -83,7 +91,10 @@ fn a_flipped_byte_is_found_though_the_manifest_was_made_anew() {
             let report = check(&TENANT, &relisted(&with(&BUNDLE, path, changed.clone())));
             // In an envelope, what is not signed means nothing: a key's hint, for one.
             let meant = meaning(path, bytes);
-            assert!(report.exit_code() != 0 || (meant.is_some() && meant == meaning(path, &changed)), "{path} at {at}:\n{report}");
+            assert!(
+                report.exit_code() != 0 || (meant.is_some() && meant == meaning(path, &changed)),
+                "{path} at {at}:\n{report}"
+            );
         }
     }
 }
@@ -106,10 +117,8 @@ fn a_truncated_file_is_found() {
     for (path, bytes) in BUNDLE.files() {
         for length in [0, bytes.len() - 1] {
             let cut = with(&BUNDLE, path, bytes[..length].to_vec());
-            assert_eq!(check(&TENANT, &cut).exit_code(), 1, "{path} cut to {length}");
-            if path != "manifest.json" {
-                assert_ne!(check(&TENANT, &relisted(&cut)).exit_code(), 0, "{path} cut to {length}, relisted");
-            }
+            let cut = if path == "manifest.json" { cut } else { relisted(&cut) };
+            assert_ne!(check(&TENANT, &cut).exit_code(), 0, "{path} cut to {length}");
         }
     }
 }
@@ -120,17 +129,18 @@ fn swapped_files_are_found() {
     for pair in files.windows(2) {
         let ((a, in_a), (b, in_b)) = (pair[0], pair[1]);
         let swapped = with(&with(&BUNDLE, a, in_b.clone()), b, in_a.clone());
+        // Relisted where that can be: a manifest that lists the swap says less against it.
+        let manifest = a == "manifest.json" || b == "manifest.json";
+        let swapped = if manifest { swapped } else { relisted(&swapped) };
         assert_ne!(check(&TENANT, &swapped).exit_code(), 0, "{a} and {b}");
-        if a != "manifest.json" && b != "manifest.json" {
-            assert_ne!(check(&TENANT, &relisted(&swapped)).exit_code(), 0, "{a} and {b}, relisted");
-        }
     }
 }
 
 #[test]
 fn a_duplicate_has_no_place() {
     for (path, bytes) in BUNDLE.files() {
-        for copy in [format!("{path}.copy"), path.replacen('0', "1", 1), path.replacen("000000", "000009", 1)] {
+        for copy in [format!("{path}.copy"), path.replacen('0', "1", 1), path.replacen("000000", "000009", 1)]
+        {
             if BUNDLE.files().contains_key(&copy) {
                 continue;
             }
@@ -176,7 +186,8 @@ fn what_is_missing_is_named_when_the_manifest_hides_it() {
         ("log/checkpoint", "head is signed"),
         ("log/policy", "head is signed"),
     ] {
-        let path = BUNDLE.files().keys().find(|path| path.starts_with(place) && **path != refused_order()).unwrap();
+        let path =
+            BUNDLE.files().keys().find(|path| path.starts_with(place) && **path != refused_order()).unwrap();
         let report = check(&TENANT, &relisted(&without(&BUNDLE, path)));
         assert_eq!(status_of(&report, claim), Status::Missing, "{path}:\n{report}");
     }

@@ -1,5 +1,7 @@
 //! Bundles: a genuine one is sound, and whatever is done to it is found.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
 mod files;
 mod history;
 mod hostile;
@@ -59,5 +61,10 @@ fn fault_in(report: &Report, path: &str) -> String {
 
 #[track_caller]
 fn status_of(report: &Report, claim: &str) -> Status {
-    report.claims.iter().find(|c| c.claim.contains(claim)).unwrap_or_else(|| panic!("no claim {claim}")).status
+    report
+        .claims
+        .iter()
+        .find(|c| c.claim.contains(claim))
+        .unwrap_or_else(|| panic!("no claim {claim}"))
+        .status
 }

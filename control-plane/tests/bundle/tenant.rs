@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use control_plane::{
     bundle::{
         Bundle, Enrolled, Month,
-        export::{LoggedEnvelope, Parts, build, tree},
+        export::{LoggedEnvelope, Parts, Tree, build, tree},
         log_origin,
     },
     ca::CertificateAuthority,
@@ -14,17 +14,22 @@ use proto::{
     charter::{Charter, OrganizationKeys, Quorum},
     digest::Digest,
     evidence::{
-        Body, CheckpointSeen, Clock, ClockSource, Enrolment, Execution, Head, Heartbeat, Hold, Identity, OrderFacts, Readings,
-        Record, Refusal, Step, StepResult, Verdict, seal,
+        Body, CheckpointSeen, Clock, ClockSource, Enrolment, Execution, Head, Heartbeat, Hold, Identity,
+        OrderFacts, Readings, Record, Refusal, Step, StepResult, Verdict, seal,
     },
     identity::{KeyProof, KeyProtection, SpiffeId, csr_spki},
-    ids::{ApplianceId, IncidentId, Incarnation, OrderId, SiteId, TenantId, WatchId},
+    ids::{ApplianceId, Incarnation, IncidentId, OrderId, SiteId, TenantId, WatchId},
     keys::SecretKey,
     log::{self, Checkpoint, SignedCheckpoint, VerifierKey, leaf_hash, root_of},
     order::{Core, Issuance, Order, Plan},
     time::Millis,
 };
 use runbooks::Catalogue;
+
+#[path = "deeds.rs"]
+mod deeds;
+
+pub use deeds::{BACKED_UP, Deed, PRUNED, RESTORED};
 
 pub const ORGANIZATION: &str = "msp.example";
 pub const HOUR: Duration = Duration::from_secs(3600);
@@ -62,17 +67,6 @@ pub struct Tenant {
     pub charter: Charter,
 }
 
-/// What an execution is to come to.
-pub struct Deed<'a> {
-    pub runbook: &'a str,
-    pub target: &'a str,
-    pub before: &'a [(&'a str, i64)],
-    pub after: &'a [(&'a str, i64)],
-    pub counts: &'a [(&'a str, i64)],
-    pub verdict: Verdict,
-    pub output: Option<&'a [u8]>,
-}
-
 pub fn at(text: &str) -> Millis {
     text.parse().unwrap()
 }
@@ -101,7 +95,8 @@ impl Tenant {
             witnesses: vec![],
             approvers: vec![],
         };
-        let runbooks = runbooks::sources().iter().map(|(name, text)| runbooks::from_yaml(text, name).unwrap()).collect();
+        let runbooks =
+            runbooks::sources().iter().map(|(name, text)| runbooks::from_yaml(text, name).unwrap()).collect();
         let payload = Catalogue::build(1, now, now.plus(365 * 24 * HOUR), runbooks).unwrap();
         Self {
             seed,
@@ -164,7 +159,11 @@ impl Tenant {
     /// Enrols another executor for a box.
     pub fn enrol_as(&mut self, appliance: ApplianceId, p256: bool, predecessor: Option<Digest>) -> usize {
         let n = u8::try_from(self.boxes.len()).unwrap();
-        let key = if p256 { SecretKey::generate_p256() } else { SecretKey::ed25519([self.seed.wrapping_add(100 + n); 32]) };
+        let key = if p256 {
+            SecretKey::generate_p256()
+        } else {
+            SecretKey::ed25519([self.seed.wrapping_add(100 + n); 32])
+        };
         let incarnation = Incarnation([self.seed.wrapping_add(n); 16]);
         let tls = rcgen::KeyPair::generate().unwrap();
         let csr = rcgen::CertificateParams::default().serialize_request(&tls).unwrap();
@@ -216,7 +215,11 @@ impl Tenant {
             identity: Identity { organization: ORGANIZATION.into(), tenant, appliance: it.id },
             clock: Clock { at: now, source: ClockSource::Token, wall_offset_ms: 3, floor: now },
             checkpoint: it.seen,
-            key_protection: if matches!(it.key.public(), proto::keys::PublicKey::P256(_)) { KeyProtection::Tpm } else { KeyProtection::File },
+            key_protection: if matches!(it.key.public(), proto::keys::PublicKey::P256(_)) {
+                KeyProtection::Tpm
+            } else {
+                KeyProtection::File
+            },
             body,
         };
         let envelope = seal(&record, &it.key).unwrap();
@@ -238,7 +241,8 @@ impl Tenant {
     pub fn heartbeat(&mut self, n: usize) {
         if !self.evidence.is_empty() {
             let leaves: Vec<log::Hash> = self.evidence.iter().map(|e| leaf_hash(e)).collect();
-            self.boxes[n].seen = Some(CheckpointSeen { size: leaves.len() as u64, root: Digest(root_of(&leaves).0) });
+            self.boxes[n].seen =
+                Some(CheckpointSeen { size: leaves.len() as u64, root: Digest(root_of(&leaves).0) });
         }
         let beat = Heartbeat {
             charter_serial: 1,
@@ -307,7 +311,8 @@ impl Tenant {
 
     pub fn execution(&self, order: OrderFacts, deed: &Deed<'_>) -> Execution {
         let runbook = &self.entries.runbook(&order.runbook).unwrap().runbook;
-        let readings = |all: &[(&str, i64)]| all.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect::<Readings>();
+        let readings =
+            |all: &[(&str, i64)]| all.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect::<Readings>();
         let result = if deed.verdict == Verdict::Failed { StepResult::Failed } else { StepResult::Done };
         let step = |action: &str| Step {
             action: action.to_owned(),
@@ -360,15 +365,23 @@ impl Tenant {
 
     /// What the provider would export of the first `size` records.
     pub fn parts(&self, size: usize, packet: Option<Month>) -> Parts {
-        let entry = |(index, envelope): (usize, &Vec<u8>)| LoggedEnvelope { index: index as u64, envelope: envelope.clone() };
+        let entry = |(index, envelope): (usize, &Vec<u8>)| LoggedEnvelope {
+            index: index as u64,
+            envelope: envelope.clone(),
+        };
         let evidence: Vec<LoggedEnvelope> = self.evidence[..size].iter().enumerate().map(entry).collect();
         let checkpoint = self.checkpoint(size);
-        let (tiles, proofs) = tree(&evidence, &checkpoint).unwrap();
+        let Tree { tiles, proofs } = tree(&evidence, &checkpoint).unwrap();
         let names = ["Front desk", "Server closet", "Imaging"];
         let month: Month = "2026-11".parse().unwrap();
         Parts {
             clinic: "Northside Family Practice".into(),
-            appliance_names: self.boxes.iter().zip(names).map(|(it, name)| (it.id, name.to_owned())).collect(),
+            appliance_names: self
+                .boxes
+                .iter()
+                .zip(names)
+                .map(|(it, name)| (it.id, name.to_owned()))
+                .collect(),
             period: month.until(self.now),
             made_at: self.now,
             evidence,
@@ -390,43 +403,3 @@ impl Tenant {
         build(&self.parts(self.evidence.len(), None)).unwrap()
     }
 }
-
-pub const PRUNED: Deed<'_> = Deed {
-    runbook: "RB-DISK-002",
-    target: "uploads",
-    before: &[("bytes", 62_400_000), ("limit_bytes", 50_000_000), ("files", 1_310)],
-    after: &[("bytes", 44_100_000), ("limit_bytes", 50_000_000), ("files", 904)],
-    counts: &[("files_removed", 406)],
-    verdict: Verdict::Repaired,
-    output: None,
-};
-
-pub const BACKED_UP: Deed<'_> = Deed {
-    runbook: "RB-BACKUP-001",
-    target: "records",
-    before: &[("age_seconds", 190_000), ("max_age_seconds", 86_400)],
-    after: &[("age_seconds", 30), ("max_age_seconds", 86_400)],
-    counts: &[("files_new", 1_204)],
-    verdict: Verdict::Repaired,
-    output: Some(b"snapshot 1f2e3d4c saved\n"),
-};
-
-pub const RESTORED: Deed<'_> = Deed {
-    runbook: "RB-RESTORE-001",
-    target: "records",
-    before: &[("restore_age_seconds", -1), ("restore_every_seconds", 604_800)],
-    after: &[("restore_age_seconds", 20), ("restore_every_seconds", 604_800)],
-    counts: &[("files_compared", 25)],
-    verdict: Verdict::Repaired,
-    output: Some(b"25 files restored, all digests equal\n"),
-};
-
-pub const BROKEN: Deed<'_> = Deed {
-    runbook: "RB-BACKUP-001",
-    target: "records",
-    before: &[("age_seconds", -1), ("max_age_seconds", 86_400)],
-    after: &[("age_seconds", -1), ("max_age_seconds", 86_400)],
-    counts: &[],
-    verdict: Verdict::Failed,
-    output: None,
-};

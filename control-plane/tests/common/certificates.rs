@@ -31,7 +31,9 @@ pub fn request(key: &KeyPair) -> Vec<u8> {
 
 /// Runs openssl in `folder`; what it said, and whether it was content.
 pub fn openssl(folder: &Path, arguments: &[&str]) -> (bool, String) {
-    let output = Command::new("openssl").args(arguments).current_dir(folder).output().expect("openssl is installed");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let output =
+        Command::new("openssl").args(arguments).current_dir(folder).output().expect("openssl is installed");
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.success(), said)
 }

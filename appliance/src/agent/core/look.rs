@@ -46,9 +46,8 @@ impl AgentCore {
     /// Looks at every source, each by itself, so that one that fails hides no other.
     pub fn collect(&mut self, now: Millis) -> Collected {
         let mut collected = Collected::default();
-        // First, because what the executor did is the reason to measure again.
         collected.note(self.collect_evidence(now));
-        let (measured, problems) = self.measured.poll(self.executor.as_mut(), now);
+        let (measured, problems) = self.measured.poll(self.executor.as_mut());
         collected.problems.extend(problems.into_iter().map(AgentError::from));
         collected.note(self.take("readings", measured, now));
         let metrics = self.metrics.poll();
@@ -87,7 +86,6 @@ impl AgentCore {
             let source = evidence::SOURCE.to_owned();
             let intake = Intake { source, cursor: Some(place.write()), items, ..Intake::default() };
             self.outbox.commit(&intake, now)?;
-            self.measured.nudge();
         }
     }
 

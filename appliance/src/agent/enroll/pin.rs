@@ -22,16 +22,14 @@ use crate::{
 /// Why a ticket does not fit what is pinned.
 #[derive(Debug, thiserror::Error)]
 pub enum PinError {
-    /// The file is there and cannot be read.
-    #[error("cannot read {key} = {path}")]
+    /// The file is there and cannot be read, or others may write it.
+    #[error("cannot use {key}")]
     Read {
         /// Key of the configuration.
         key: &'static str,
-        /// The file.
-        path: PathBuf,
         /// Why.
         #[source]
-        source: io::Error,
+        source: FileError,
     },
     /// The file is there and is not what it should be.
     #[error("{key} = {path} is damaged; when you are sure that it was never right, remove it")]
@@ -45,7 +43,9 @@ pub enum PinError {
         source: BadField,
     },
     /// The ticket says something else.
-    #[error("{key} = {path} pins {pinned}, the ticket's {field} says {offered}; a box belongs to one organization: check that the ticket is meant for it, or remove the file if it was pinned by mistake")]
+    #[error(
+        "{key} = {path} pins {pinned}, the ticket's {field} says {offered}; a box belongs to one organization: check that the ticket is meant for it, or remove the file if it was pinned by mistake"
+    )]
     Differs {
         /// Key of the configuration.
         key: &'static str,
@@ -82,8 +82,11 @@ fn pin_keys(path: &Path, offered: &OrganizationKeys) -> Result<(), PinError> {
         text.push(b'\n');
         return write(KEY, path, &text);
     };
-    let pinned = OrganizationKeys::parse(&bytes)
-        .map_err(|source| PinError::Damaged { key: KEY, path: path.to_owned(), source })?;
+    let pinned = OrganizationKeys::parse(&bytes).map_err(|source| PinError::Damaged {
+        key: KEY,
+        path: path.to_owned(),
+        source,
+    })?;
     if pinned == *offered {
         return Ok(());
     }
@@ -109,8 +112,10 @@ fn pin_authority(path: &Path, offered: &str) -> Result<(), PinError> {
         return Ok(());
     }
     let name = |certificates: &[rustls::pki_types::CertificateDer<'_>]| {
-        let digests: Vec<String> =
-            certificates.iter().map(|der| proto::digest::Digest::of(der).to_string()[..16].to_owned()).collect();
+        let digests: Vec<String> = certificates
+            .iter()
+            .map(|der| proto::digest::Digest::of(der).to_string()[..16].to_owned())
+            .collect();
         format!("certificates with SHA-256 {}…", digests.join("…, "))
     };
     let (pinned, offered) = (name(&pinned), name(&offered));
@@ -118,10 +123,10 @@ fn pin_authority(path: &Path, offered: &str) -> Result<(), PinError> {
 }
 
 fn read(key: &'static str, path: &Path) -> Result<Option<Vec<u8>>, PinError> {
-    match fs::read(path) {
+    match files::read_pinned(path) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(PinError::Read { key, path: path.to_owned(), source }),
+        Err(e) if e.source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(PinError::Read { key, source }),
     }
 }
 

@@ -43,7 +43,9 @@ pub enum TlsError {
         seconds: u64,
     },
     /// Not the one we pinned, or it does not want our certificate.
-    #[error("no TLS connection to {host}; it must show a certificate for that name by the authority of trust.ca")]
+    #[error(
+        "no TLS connection to {host}; it must show a certificate for that name by the authority of trust.ca"
+    )]
     Handshake {
         /// Its name.
         host: String,
@@ -103,7 +105,8 @@ impl Pins {
     /// A TLS connection over `tcp` to `host`.
     pub async fn connect(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, TlsError> {
         let config = self.config()?;
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| TlsError::Name { host: host.to_owned() })?;
+        let name =
+            ServerName::try_from(host.to_owned()).map_err(|_| TlsError::Name { host: host.to_owned() })?;
         let stream = TlsConnector::from(Arc::new(config))
             .connect(name, tcp)
             .await
@@ -120,7 +123,7 @@ impl Pins {
             path: self.authority.clone(),
             source,
         };
-        let pem = std::fs::read(&self.authority).map_err(|e| unusable(e.into()))?;
+        let pem = files::read_pinned(&self.authority).map_err(|e| unusable(e.into()))?;
         for certificate in CertificateDer::pem_slice_iter(&pem) {
             roots.add(certificate.map_err(|e| unusable(e.into()))?).map_err(|e| unusable(e.into()))?;
         }

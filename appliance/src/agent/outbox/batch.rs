@@ -81,7 +81,10 @@ impl Outbox {
             )
             .map_err(sql("move the stream on"))?;
         if changed != 1 {
-            return Err(OutboxError::Damaged(format!("batch {} is not the next of its stream", batch.number)));
+            return Err(OutboxError::Damaged(format!(
+                "batch {} is not the next of its stream",
+                batch.number
+            )));
         }
         usage.telemetry = usage.telemetry.saturating_sub(telemetry);
         usage.evidence = usage.evidence.saturating_sub(evidence);

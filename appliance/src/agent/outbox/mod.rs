@@ -74,7 +74,9 @@ pub struct Intake {
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
     /// Cannot be opened, or is not a database.
-    #[error("cannot open the outbox {path}; when it cannot be repaired, move it away: evidence is kept by the executor, unsent telemetry is lost")]
+    #[error(
+        "cannot open the outbox {path}; when it cannot be repaired, move it away: evidence is kept by the executor, unsent telemetry is lost"
+    )]
     Open {
         /// Where.
         path: PathBuf,
@@ -83,7 +85,9 @@ pub enum OutboxError {
         cause: rusqlite::Error,
     },
     /// Written by a newer version of this program.
-    #[error("the outbox has schema {found}, this version knows up to {known}; install the version that wrote it, or a newer one")]
+    #[error(
+        "the outbox has schema {found}, this version knows up to {known}; install the version that wrote it, or a newer one"
+    )]
     Newer {
         /// What the file says.
         found: i64,
@@ -286,6 +290,12 @@ fn keep_detector(tx: &Transaction<'_>, key: &detect::Key, state: &detect::State)
          SET raised = excluded.raised, said_ms = excluded.said_ms, held_ms = excluded.held_ms
          WHERE (raised, said_ms, held_ms) IS NOT (excluded.raised, excluded.said_ms, excluded.held_ms)",
     )?
-    .execute(params![key.fault.as_str(), key.watch.as_str(), state.raised, state.said.0, state.held.0])?;
+    .execute(params![
+        key.fault.as_str(),
+        key.watch.as_str(),
+        state.raised,
+        state.said.0,
+        state.held.0
+    ])?;
     Ok(())
 }

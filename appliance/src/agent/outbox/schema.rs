@@ -36,7 +36,8 @@ mod tests {
     use super::*;
 
     fn shape(db: &Connection) -> Vec<(String, String)> {
-        let mut query = db.prepare("SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name").unwrap();
+        let mut query =
+            db.prepare("SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name").unwrap();
         query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
     }
 

@@ -5,9 +5,10 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use proto::{digest::Digest, local, pb, time::Millis};
 use tokio::time::timeout;
 
-use super::{RunError, Shared, threads::chain};
+use super::{RunError, Shared};
 use crate::{
     agent::{
+        chain,
         contact::Contact,
         core::{Absorbed, Asked},
         credentials::{self, CredentialError, Folder, TlsKey},
@@ -64,7 +65,10 @@ impl<L: Link> Shell<L> {
     }
 
     /// Talks until `stop`.
-    pub(super) async fn converse(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Result<(), RunError> {
+    pub(super) async fn converse(
+        &mut self,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(), RunError> {
         let mut fresh = self.shared.fresh.subscribe();
         loop {
             tokio::select! {
@@ -76,10 +80,11 @@ impl<L: Link> Shell<L> {
                 Err(problem) => self.failed(&problem),
                 Ok(asked) => {
                     let answer = tokio::select! {
+                        biased; // an answer that is here is taken, whatever else happened
+                        answer = self.link.sync(asked.request.clone()) => answer,
                         () = &mut stop => return Ok(()),
                         // Held open with nothing to say, while there is something: say it.
                         _ = fresh.changed(), if asked.request.batch.is_none() => continue,
-                        answer = self.link.sync(asked.request.clone()) => answer,
                     };
                     self.settle(asked, answer).await?
                 }
@@ -133,7 +138,10 @@ impl<L: Link> Shell<L> {
             tracing::warn!("part of an answer was not believed: {problem}");
         }
         if let Some(next) = absorbed.moved_back_to {
-            tracing::info!(evidence.next = next, "the control plane misses evidence; sending again from {next}");
+            tracing::info!(
+                evidence.next = next,
+                "the control plane misses evidence; sending again from {next}"
+            );
         }
         if self.failures > 0 || self.contact.answered.is_none() {
             tracing::info!("the control plane answers");
@@ -212,7 +220,9 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_a_minute_and_are_spread_from_nothing() {
-        for (failures, most) in [(1, 500), (2, 1000), (3, 2000), (7, 32_000), (8, 60_000), (1_000_000, 60_000)] {
+        for (failures, most) in
+            [(1, 500), (2, 1000), (3, 2000), (7, 32_000), (8, 60_000), (1_000_000, 60_000)]
+        {
             assert_eq!(backoff(failures, u32::MAX), Duration::from_millis(most), "{failures}");
             assert_eq!(backoff(failures, 0), Duration::ZERO);
             assert!(backoff(failures, u32::MAX / 2) < Duration::from_millis(most / 2 + 1));

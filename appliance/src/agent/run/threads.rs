@@ -15,7 +15,7 @@ use proto::local;
 
 use super::Shared;
 use crate::{
-    agent::{core::AgentError, executor},
+    agent::{chain, core::AgentError, executor},
     world::Executor,
 };
 
@@ -23,7 +23,11 @@ use crate::{
 const WAIT_MS: u32 = 20_000;
 
 /// Looks at everything, at once and then every `sample`, until the other end of `until` is gone.
-pub(super) fn sample(shared: Arc<Shared>, sample: Duration, until: Receiver<()>) -> io::Result<JoinHandle<()>> {
+pub(super) fn sample(
+    shared: Arc<Shared>,
+    sample: Duration,
+    until: Receiver<()>,
+) -> io::Result<JoinHandle<()>> {
     Builder::new().name("sampler".to_owned()).spawn(move || {
         let mut known = Vec::new();
         loop {
@@ -49,17 +53,6 @@ fn report(known: &mut Vec<String>, problems: &[AgentError]) {
         tracing::warn!("not everything could be looked at: {problem}");
     }
     *known = problems;
-}
-
-/// An error and its causes, on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// Waits for evidence, for as long as the process lives.

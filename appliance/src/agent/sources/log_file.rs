@@ -166,7 +166,8 @@ impl LogFile {
     }
 
     fn produced(&self, place: Option<&Place>, found: &Found) -> Produced {
-        let note = if found.missing { "there is no log yet".to_owned() } else { redact::line(&found.matches) };
+        let note =
+            if found.missing { "there is no log yet".to_owned() } else { redact::line(&found.matches) };
         let lines = i64::try_from(found.lines).unwrap_or(i64::MAX);
         Produced {
             observations: vec![self.observation(if found.missing { -1 } else { lines }, note)],

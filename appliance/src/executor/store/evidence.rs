@@ -61,8 +61,15 @@ impl View<'_> {
             }
             Ok(kept)
         };
-        // What nobody can have asked for is beyond every row.
-        if from > i64::MAX as u64 { Ok(Vec::new()) } else { read().map_err(sql("read evidence")) }
+        // Beyond every row there can be.
+        if i64::try_from(from).is_err() { Ok(Vec::new()) } else { read().map_err(sql("read evidence")) }
+    }
+
+    /// Whether a record is kept from an index on.
+    pub fn has_evidence(&self, from: u64) -> Result<bool, StoreError> {
+        let Ok(from) = i64::try_from(from) else { return Ok(false) };
+        let found = self.0.query_row("SELECT 1 FROM evidence WHERE idx >= ?1 LIMIT 1", [from], |_| Ok(()));
+        found.optional().map(|row| row.is_some()).map_err(sql("look for evidence"))
     }
 
     /// The envelope of a kept record.
@@ -73,10 +80,10 @@ impl View<'_> {
             .map_err(sql("find evidence"))
     }
 
-    /// Refusals signed since that active time.
-    pub fn refusals_since(&self, active: Duration) -> Result<u64, StoreError> {
+    /// Refusals signed after that active time; `None`: ever.
+    pub fn refusals_since(&self, active: Option<Duration>) -> Result<u64, StoreError> {
         self.0
-            .query_row("SELECT count(*) FROM refusal WHERE active > ?1", [millis(active)], |row| row.get::<_, i64>(0))
+            .query_row("SELECT count(*) FROM refusal WHERE active > ?1", [active.map_or(-1, millis)], |row| row.get::<_, i64>(0))
             .map(i64::cast_unsigned)
             .map_err(sql("count refusals"))
     }
@@ -107,10 +114,10 @@ impl Write<'_> {
             .map_err(sql("let go of proven evidence"))
     }
 
-    /// Counts a signed refusal, and forgets those from before `since`.
-    pub fn keep_refusal(&self, active: Duration, since: Duration) -> Result<(), StoreError> {
+    /// Counts a signed refusal, and forgets those up to `since`.
+    pub fn keep_refusal(&self, active: Duration, since: Option<Duration>) -> Result<(), StoreError> {
         let write = || {
-            self.0.0.execute("DELETE FROM refusal WHERE active <= ?1", [millis(since)])?;
+            self.0.0.execute("DELETE FROM refusal WHERE active <= ?1", [since.map_or(-1, millis)])?;
             self.0.0.execute("INSERT INTO refusal (active) VALUES (?1)", [millis(active)])
         };
         write().map(|_| ()).map_err(sql("count a signed refusal"))

@@ -66,7 +66,8 @@ pub fn watches(facts: &Facts, period: &Period) -> Vec<Watch> {
 
 /// The longest time at the end of a period that may be missing without being missed.
 pub(in crate::bundle) fn blind_end(facts: &Facts) -> Option<Duration> {
-    let last = |life: &Life| life.executors.last()?.last().map(|mark| mark.patience.unwrap_or(default_patience()));
+    let last =
+        |life: &Life| life.executors.last()?.last().map(|mark| mark.patience.unwrap_or(default_patience()));
     all(facts).iter().filter_map(last).max()
 }
 
@@ -118,7 +119,12 @@ fn of_life(life: &Life, period: &Period) -> Vec<Gap> {
                 gap(GapKind::Overlap, next.at, last.at, what.into());
             }
             Some(next) if next.at.since(last.at) > patience(*last, *next) => {
-                gap(GapKind::Silence, last.at, next.at, "It was silent until its executor was set up anew.".into());
+                gap(
+                    GapKind::Silence,
+                    last.at,
+                    next.at,
+                    "It was silent until its executor was set up anew.".into(),
+                );
             }
             Some(_) => {}
             None if period.to.since(last.at) > last.patience.unwrap_or(default_patience()) => {
@@ -139,7 +145,8 @@ fn watch(life: &Life, period: &Period) -> Option<Watch> {
         .filter(|gap| gap.kind == GapKind::Silence)
         .filter_map(|gap| Some(counted.overlap(gap.from?, gap.to?)?.length()))
         .collect();
-    let beats = life.executors.iter().flatten().filter(|mark| mark.up.is_some() && period.contains(mark.at)).count();
+    let beats =
+        life.executors.iter().flatten().filter(|mark| mark.up.is_some() && period.contains(mark.at)).count();
     Some(Watch {
         appliance: life.appliance,
         since,
@@ -162,7 +169,9 @@ fn default_patience() -> Duration {
 fn silence(a: Mark, b: Mark) -> String {
     let span = b.at.since(a.at);
     match b.up {
-        Some(up) if up < span => format!("It was off, or starting, until about {} UTC.", minute(b.at.minus(up))),
+        Some(up) if up < span => {
+            format!("It was off, or starting, until about {} UTC.", minute(b.at.minus(up)))
+        }
         _ if a.source != b.source => "It ran on; its clock was set in between.".into(),
         _ => "It ran on, but its executor sent no heartbeat.".into(),
     }

@@ -51,7 +51,10 @@ fn problems(fact: &Fact, before: Option<&Fact>, state: &mut State) -> Vec<String
     }
     if let Some(seen) = record.checkpoint {
         if seen.size < state.seen_size {
-            problems.push(format!("has seen {} records of the log, an earlier one {}", seen.size, state.seen_size));
+            problems.push(format!(
+                "has seen {} records of the log, an earlier one {}",
+                seen.size, state.seen_size
+            ));
         }
         state.seen_size = state.seen_size.max(seen.size);
     }
@@ -83,6 +86,7 @@ fn link_problem(record: &Record, before: Option<&Fact>) -> Option<String> {
         let other = before.index;
         return Some(format!("is number {} of its executor, as is record {other}: a fork", link.index));
     }
-    (before.record.chain.index + 1 == link.index && before.digest != link.previous)
-        .then(|| format!("does not follow record {}, which is number {} of its executor", before.index, link.index - 1))
+    (before.record.chain.index + 1 == link.index && before.digest != link.previous).then(|| {
+        format!("does not follow record {}, which is number {} of its executor", before.index, link.index - 1)
+    })
 }

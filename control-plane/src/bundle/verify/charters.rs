@@ -94,10 +94,14 @@ pub(super) fn cited(charters: &Charters, facts: &[Fact], findings: &mut Findings
 
 fn open(bytes: &[u8], trust: Option<&OrganizationKeys>) -> Result<Charter, String> {
     if let Some(trust) = trust {
-        return trust.open(bytes).map(|verified| verified.into_value()).map_err(|e| super::findings::chain(&e));
+        return trust
+            .open(bytes)
+            .map(|verified| verified.into_value())
+            .map_err(|e| super::findings::chain(&e));
     }
     let envelope = Envelope::parse(bytes).map_err(|e| e.to_string())?;
-    let charter: Charter = serde_json::from_slice(envelope.unverified_payload()).map_err(|e| e.to_string())?;
+    let charter: Charter =
+        serde_json::from_slice(envelope.unverified_payload()).map_err(|e| e.to_string())?;
     charter.check().map_err(|bad| bad.to_string())?;
     Ok(charter)
 }

@@ -40,7 +40,9 @@ pub(super) fn read(source: &dyn Source, findings: &mut Findings) -> Contents {
             Ok(Place::Order(digest)) => contents.orders.push(digest),
             Ok(Place::Charter(serial)) => contents.charters.push(serial),
             Ok(Place::Catalogue(version)) => contents.catalogues.push(version),
-            Ok(Place::Appliance(appliance, incarnation)) => contents.appliances.push((appliance, incarnation)),
+            Ok(Place::Appliance(appliance, incarnation)) => {
+                contents.appliances.push((appliance, incarnation))
+            }
             Ok(Place::Tile(tile)) => contents.tiles.push(tile),
             Ok(Place::Entries(entries)) => contents.entries.push(entries),
             Ok(

@@ -85,7 +85,11 @@ impl Findings {
     }
 
     /// The bytes at `place`. Not being there is `None`; not being readable is a fault too.
-    pub(super) fn read<'s>(&mut self, source: &'s dyn Source, place: &Place) -> Option<std::borrow::Cow<'s, [u8]>> {
+    pub(super) fn read<'s>(
+        &mut self,
+        source: &'s dyn Source,
+        place: &Place,
+    ) -> Option<std::borrow::Cow<'s, [u8]>> {
         let path = place.to_string();
         match source.read(&path) {
             Ok(bytes) => Some(bytes),
@@ -98,7 +102,14 @@ impl Findings {
     }
 
     pub(super) fn begin(&self, claim: &'static str, file: impl Into<String>) -> Tally {
-        Tally { claim, file: file.into(), faults_before: self.fault_count, proven: 0, missing: 0, reason: String::new() }
+        Tally {
+            claim,
+            file: file.into(),
+            faults_before: self.fault_count,
+            proven: 0,
+            missing: 0,
+            reason: String::new(),
+        }
     }
 
     /// Puts the claim into the report: faults since its begin outweigh what is missing, and that what was proven.
@@ -115,7 +126,12 @@ impl Findings {
     }
 
     /// A claim that could not be checked.
-    pub(super) fn unchecked(&mut self, claim: &'static str, file: impl Into<String>, reason: impl Into<String>) {
+    pub(super) fn unchecked(
+        &mut self,
+        claim: &'static str,
+        file: impl Into<String>,
+        reason: impl Into<String>,
+    ) {
         let (claim, file, reason) = (claim.to_owned(), file.into(), reason.into());
         self.claims.push(Claim { claim, status: Status::NotProven, count: 0, reason, file });
     }
@@ -152,9 +168,11 @@ pub(in crate::bundle) fn chain(error: &dyn Error) -> String {
 /// Text that came from a stranger, fit for a terminal: nothing in it moves a cursor, reorders or goes on for ever.
 fn plain(text: &str) -> String {
     let hostile = |c: char| {
-        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
     };
-    let mut out: String = text.chars().take(TEXT_MAX).map(|c| if hostile(c) { '\u{fffd}' } else { c }).collect();
+    let mut out: String =
+        text.chars().take(TEXT_MAX).map(|c| if hostile(c) { '\u{fffd}' } else { c }).collect();
     if text.chars().nth(TEXT_MAX).is_some() {
         out.push('…');
     }

@@ -26,7 +26,8 @@ impl LogHead {
 
 /// Reads key, checkpoint and policy; `None` when there is nothing to go by.
 pub(super) fn read(source: &dyn Source, charters: &Charters, findings: &mut Findings) -> Option<LogHead> {
-    let mut tally = findings.begin("The log's head is signed by the organization's log key", Place::Checkpoint.to_string());
+    let mut tally = findings
+        .begin("The log's head is signed by the organization's log key", Place::Checkpoint.to_string());
     let head = find(source, charters, findings, &mut tally);
     if let Some(head) = &head {
         tally.proven = 1;
@@ -66,7 +67,11 @@ fn find(
         return None;
     }
     let Some(tenant) = tenant_of(key.name(), &charter.organization) else {
-        findings.fault(&vkey_path, None, &format!("its name must be evidence.{}/<tenant>", charter.organization));
+        findings.fault(
+            &vkey_path,
+            None,
+            &format!("its name must be evidence.{}/<tenant>", charter.organization),
+        );
         return None;
     };
     let Some(note) = findings.read(source, &Place::Checkpoint) else {

@@ -55,9 +55,15 @@ fn files(source: &dyn Source, manifest: &Manifest, findings: &mut Findings) -> u
 }
 
 /// Whether the manifest says of the evidence what the evidence says.
-pub(super) fn compare(manifest: &Manifest, purposes: &Purposes<'_>, facts: &crate::bundle::Facts, findings: &mut Findings) {
+pub(super) fn compare(
+    manifest: &Manifest,
+    purposes: &Purposes<'_>,
+    facts: &crate::bundle::Facts,
+    findings: &mut Findings,
+) {
     let path = Place::Manifest.to_string();
-    let mut differs = |what: &str| findings.fault(&path, None, &format!("says another {what} than the files"));
+    let mut differs =
+        |what: &str| findings.fault(&path, None, &format!("says another {what} than the files"));
     if manifest.organization != facts.organization {
         differs("organization");
     }

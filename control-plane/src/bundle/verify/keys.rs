@@ -18,7 +18,8 @@ pub(super) fn read(
     head: Option<&LogHead>,
     findings: &mut Findings,
 ) -> Keys {
-    let mut tally = findings.begin("Each executor's certificate and evidence key vouch for each other", "appliances/");
+    let mut tally =
+        findings.begin("Each executor's certificate and evidence key vouch for each other", "appliances/");
     let keys = papers(source, contents, charters, head, findings);
     tally.proven = keys.len() as u64;
     if keys.is_empty() {
@@ -53,7 +54,8 @@ fn papers(
         });
         match papers {
             Ok(papers) if keys.contains_key(&incarnation) => {
-                let problem = format!("executor {incarnation} is said to be of {} too", papers.spiffe.appliance);
+                let problem =
+                    format!("executor {incarnation} is said to be of {} too", papers.spiffe.appliance);
                 findings.fault(&path, None, &problem);
             }
             Ok(papers) => {

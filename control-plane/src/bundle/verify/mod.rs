@@ -21,7 +21,9 @@ mod tree;
 use proto::{charter::OrganizationKeys, time::Millis};
 
 use self::{charters::Charters, contents::Contents, findings::Findings};
-use super::{Executor, Facts, LogFacts, ProviderSays, Source, gaps, purpose::Purposes};
+use super::{
+    Executor, Facts, LogFacts, Manifest, ManifestError, Place, ProviderSays, Source, gaps, purpose::Purposes,
+};
 
 pub(in crate::bundle) use findings::chain;
 pub use findings::{Claim, Fault, Status};
@@ -47,7 +49,13 @@ pub fn verify(source: &dyn Source, trust: Option<&OrganizationKeys>, now: Millis
     Report::new(&facts, findings, missing, files, charters.anchored, trust.is_some())
 }
 
-/// What a bundle's evidence says, by its own keys: what packets are made from.
+/// What a bundle says, by its own keys, for making its packet again. Whether any of it is true is for [`verify`].
+pub fn facts(source: &dyn Source) -> Result<Facts, ManifestError> {
+    let bytes = source.read(&Place::Manifest.to_string()).map_err(ManifestError::Read)?;
+    Ok(read(source, Manifest::parse(&bytes)?.provider_says))
+}
+
+/// The same with the provider's words given, before there is a manifest.
 pub(in crate::bundle) fn read(source: &dyn Source, said: ProviderSays) -> Facts {
     let mut findings = Findings::default();
     let contents = contents::read(source, &mut findings);
@@ -73,7 +81,8 @@ fn examine(
     let leaves = tree::check(source, contents, &records, head.as_ref(), findings);
     tree::seen(&records.facts, leaves.as_deref(), findings);
     let (catalogues, runbooks) = orders::catalogues(source, contents, charters, findings);
-    let (orders, orders_missing) = orders::check(source, contents, charters, &records.facts, &runbooks, findings);
+    let (orders, orders_missing) =
+        orders::check(source, contents, charters, &records.facts, &runbooks, findings);
     let outputs_missing = outputs::check(source, contents, &records.facts, &runbooks, findings);
     let executors = keys.iter().map(|(incarnation, papers)| {
         let (evidence_key, protection) = (papers.proof.evidence_key.clone(), papers.proof.protection);

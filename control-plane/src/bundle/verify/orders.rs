@@ -32,7 +32,11 @@ pub(super) fn catalogues(
         let opened = charters.newest_first().find_map(|charter| Catalogue::open(&bytes, charter).ok());
         let Some(catalogue) = opened else {
             if charters.newest().is_some() {
-                findings.fault(&path, None, "is not a catalogue that the release keys of a charter here signed");
+                findings.fault(
+                    &path,
+                    None,
+                    "is not a catalogue that the release keys of a charter here signed",
+                );
             }
             continue;
         };
@@ -96,7 +100,8 @@ fn open(bytes: &[u8], digest: Digest, charters: &Charters) -> Result<Option<Orde
     if !charter.holds_at(order.issued) {
         return Err(bad(format!("was signed after charter {} had ended", charter.serial)));
     }
-    approval::approvers(&order.approvals, &charter.approvers, order.core_digest).map_err(|error| bad(error.to_string()))?;
+    approval::approvers(&order.approvals, &charter.approvers, order.core_digest)
+        .map_err(|error| bad(error.to_string()))?;
     Ok(Some(order))
 }
 
@@ -110,7 +115,8 @@ pub(super) fn check(
     runbooks: &BTreeMap<Digest, RunbookFacts>,
     findings: &mut Findings,
 ) -> (BTreeMap<Digest, Order>, Vec<MissingOrder>) {
-    let mut tally = findings.begin("Everything done was ordered, by a signed order out of a signed catalogue", "orders/");
+    let mut tally =
+        findings.begin("Everything done was ordered, by a signed order out of a signed catalogue", "orders/");
     let orders = read(source, contents, charters, findings);
     let present: BTreeSet<Digest> = contents.orders.iter().copied().collect();
     let mut missing = Vec::new();
@@ -147,7 +153,10 @@ pub(super) fn check(
             match runbooks.get(&stated.runbook_digest) {
                 Some(runbook) => problems.extend(deviation(execution, runbook)),
                 None => {
-                    tally.missing(format!("the catalogue with runbook {} of record {} is not here", stated.runbook, fact.index));
+                    tally.missing(format!(
+                        "the catalogue with runbook {} of record {} is not here",
+                        stated.runbook, fact.index
+                    ));
                     holds = false;
                 }
             }
@@ -168,7 +177,8 @@ pub(super) fn check(
 fn difference(fact: &Fact, stated: &OrderFacts, order: &Order) -> Option<String> {
     let core = &order.core;
     let identity = &fact.record.identity;
-    let mut approvers: Vec<&str> = order.approvals.iter().map(|approval| approval.approver.as_str()).collect();
+    let mut approvers: Vec<&str> =
+        order.approvals.iter().map(|approval| approval.approver.as_str()).collect();
     let mut stated_approvers: Vec<&str> = stated.approvers.iter().map(String::as_str).collect();
     for names in [&mut approvers, &mut stated_approvers] {
         names.sort_unstable();
@@ -191,8 +201,9 @@ fn difference(fact: &Fact, stated: &OrderFacts, order: &Order) -> Option<String>
     ];
     // A refusal may be exactly about an order that was meant for somebody else.
     let refused = matches!(fact.record.body, Body::Refusal(_));
-    let about_whom = |name: &str| ["organization", "tenant", "appliance", "incarnation"].contains(&name);
-    let (name, _) = same.into_iter().find(|(name, same)| !same && !(refused && about_whom(name)))?;
+    let excused =
+        |name: &str| refused && ["organization", "tenant", "appliance", "incarnation"].contains(&name);
+    let (name, _) = same.into_iter().find(|(name, same)| !same && !excused(name))?;
     Some(format!("states another {name} than the signed order {}", core.id))
 }
 

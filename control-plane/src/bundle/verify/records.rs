@@ -22,7 +22,13 @@ pub(super) struct Records {
 }
 
 /// Reads all records.
-pub(super) fn read(source: &dyn Source, contents: &Contents, keys: &Keys, head: Option<&LogHead>, findings: &mut Findings) -> Records {
+pub(super) fn read(
+    source: &dyn Source,
+    contents: &Contents,
+    keys: &Keys,
+    head: Option<&LogHead>,
+    findings: &mut Findings,
+) -> Records {
     let mut tally = findings.begin("Every record is signed by its appliance's evidence key", "evidence/");
     let mut records = Records::default();
     for (&index, &digest) in &contents.evidence {

@@ -79,7 +79,11 @@ impl Report {
     ) -> Self {
         let mut claims = findings.claims;
         if !anchored {
-            let reason = if trusted { "no charter here holds under the keys you gave" } else { "nobody vouches for the keys in this bundle" };
+            let reason = if trusted {
+                "no charter here holds under the keys you gave"
+            } else {
+                "nobody vouches for the keys in this bundle"
+            };
             for claim in claims.iter_mut().filter(|claim| claim.status == Status::Proven) {
                 claim.status = Status::NotProven;
                 reason.clone_into(&mut claim.reason);
@@ -132,16 +136,19 @@ pub(super) fn future(facts: &Facts, now: Millis) -> Vec<Gap> {
     let limit = now.plus(CLOCK_SLACK);
     let gap = |what: String| Gap { kind: GapKind::Clock, appliance: None, from: Some(now), to: None, what };
     let later = facts.records.iter().filter(|fact| fact.record.clock.at > limit).count();
-    let records = (later > 0).then(|| gap(format!("{later} records are dated after now, {} UTC.", minute(now))));
+    let records =
+        (later > 0).then(|| gap(format!("{later} records are dated after now, {} UTC.", minute(now))));
     let period = facts.said.period;
     let ahead = period.to > limit;
-    let period = ahead.then(|| gap(format!("The period ends {} UTC, which has not come yet.", minute(period.to))));
+    let period =
+        ahead.then(|| gap(format!("The period ends {} UTC, which has not come yet.", minute(period.to))));
     records.into_iter().chain(period).collect()
 }
 
 fn not_checked(facts: &Facts) -> Vec<String> {
     let mut all = vec![
-        "What happened before an appliance's first record, and on machines that no appliance watches.".to_owned(),
+        "What happened before an appliance's first record, and on machines that no appliance watches."
+            .to_owned(),
     ];
     if let Some(blind) = blind_end(facts) {
         all.push(format!(
@@ -149,8 +156,15 @@ fn not_checked(facts: &Facts) -> Vec<String> {
             blind.as_secs().div_ceil(60)
         ));
     }
-    all.push("Times are the appliance's own clock; each record says whether a signed server time stood behind it.".into());
+    all.push(
+        "Times are the appliance's own clock; each record says whether a signed server time stood behind it."
+            .into(),
+    );
     all.push("Names of the clinic and its appliances are the provider's words.".into());
+    all.push(
+        "Whether the provider showed somebody else another log: no outside witness's signature is asked for."
+            .into(),
+    );
     for (incarnation, executor) in &facts.executors {
         all.push(format!(
             "That {} in the clinic holds the key {} (executor {incarnation}): compare with `appliance status` there.",
@@ -178,7 +192,11 @@ impl fmt::Display for Report {
             Completeness::Complete => "complete: nothing is missing".to_owned(),
             Completeness::Incomplete => format!("INCOMPLETE: {} found", count(self.gaps.len() as u64, "gap")),
         };
-        let anchor = if self.anchored { "yes: the keys you gave vouch for the charter" } else { "NO: nobody vouches for the keys in it" };
+        let anchor = if self.anchored {
+            "yes: the keys you gave vouch for the charter"
+        } else {
+            "NO: nobody vouches for the keys in it"
+        };
         writeln!(f, "integrity     {integrity}\ncompleteness  {completeness}\nanchored      {anchor}\n")?;
 
         for claim in &self.claims {
@@ -220,7 +238,11 @@ impl Report {
             writeln!(f, "\ngaps")?;
         }
         for gap in self.gaps.iter().take(SHOWN) {
-            let name = self.names.iter().find(|(id, _)| Some(*id) == gap.appliance).map_or("the log", |(_, name)| name);
+            let name = self
+                .names
+                .iter()
+                .find(|(id, _)| Some(*id) == gap.appliance)
+                .map_or("the log", |(_, name)| name);
             let span = match (gap.from, gap.to) {
                 (Some(from), Some(to)) if from != to => format!(", {} to {} UTC", minute(from), minute(to)),
                 (Some(at), _) | (None, Some(at)) => format!(", {} UTC", minute(at)),

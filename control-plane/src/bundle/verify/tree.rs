@@ -3,11 +3,21 @@
 //! The rule: an executor puts the newest checkpoint it has verified into every record it signs. So whoever rewrites the
 //! log afterwards, with all keys of the server in hand, contradicts the records that came later.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use proto::log::{Hash, Head, MemoryTiles, Tile, append, decode_hashes, encode_hashes, node_hash};
+use proto::{
+    ids::Incarnation,
+    log::{
+        EMPTY_ROOT, Hash, Head, MemoryTiles, Tile, append, decode_hashes, encode_hashes, leaf_hash, node_hash,
+    },
+};
 
-use super::{contents::Contents, findings::{Findings, Tally}, head::LogHead, records::Records};
+use super::{
+    contents::Contents,
+    findings::{Findings, Tally},
+    head::LogHead,
+    records::Records,
+};
 use crate::bundle::{Fact, Place, Source};
 
 /// Most entries of a log that is checked.
@@ -142,7 +152,7 @@ fn entries(source: &dyn Source, contents: &Contents, leaves: &[Hash], findings: 
         });
         let same = match (bundle.decode(&bytes), expected) {
             (Ok(entries), Some(leaves)) => {
-                entries.iter().map(|entry| proto::log::leaf_hash(entry)).eq(leaves.iter().copied())
+                entries.iter().map(|entry| leaf_hash(entry)).eq(leaves.iter().copied())
             }
             _ => false,
         };
@@ -156,12 +166,12 @@ fn entries(source: &dyn Source, contents: &Contents, leaves: &[Hash], findings: 
 pub(super) fn seen(facts: &[Fact], leaves: Option<&[Hash]>, findings: &mut Findings) {
     let mut tally = findings.begin("No record contradicts the log that its appliance saw", "evidence/");
     let mut claims: Vec<(u64, &Fact)> = Vec::new();
+    let mut contradictions = Contradictions::default();
     for fact in facts {
         let Some(seen) = &fact.record.checkpoint else { continue };
         if seen.size > fact.index {
-            let path = Place::Evidence(fact.index, fact.digest).to_string();
             let problem = format!("has seen a log of {} records, which would include itself", seen.size);
-            findings.fault(&path, Some(fact.index), &problem);
+            contradictions.add(fact, problem);
         } else {
             claims.push((seen.size, fact));
         }
@@ -171,6 +181,7 @@ pub(super) fn seen(facts: &[Fact], leaves: Option<&[Hash]>, findings: &mut Findi
         if !claims.is_empty() {
             tally.missing("the log's leaves are not all known");
         }
+        contradictions.report(findings);
         findings.end(tally);
         return;
     };
@@ -183,12 +194,34 @@ pub(super) fn seen(facts: &[Fact], leaves: Option<&[Hash]>, findings: &mut Findi
         if fact.record.checkpoint.is_some_and(|seen| seen.root.0 == root.0) {
             tally.proven += 1;
         } else {
-            let path = Place::Evidence(fact.index, fact.digest).to_string();
-            let problem = format!("has seen another log: its first {size} records had another root");
-            findings.fault(&path, Some(fact.index), &problem);
+            contradictions
+                .add(fact, format!("has seen another log: its first {size} records had another root"));
         }
     }
+    contradictions.report(findings);
     findings.end(tally);
+}
+
+/// Whoever has seen another log once sees another one from then on: the first time tells where it was changed.
+#[derive(Default)]
+struct Contradictions<'f>(BTreeMap<Incarnation, (&'f Fact, String, u64)>);
+
+impl<'f> Contradictions<'f> {
+    fn add(&mut self, fact: &'f Fact, problem: String) {
+        let first = self.0.entry(fact.record.chain.incarnation).or_insert((fact, problem, 0));
+        first.2 += 1;
+    }
+
+    fn report(self, findings: &mut Findings) {
+        for (fact, problem, records) in self.0.into_values() {
+            let further = match records {
+                1 => String::new(),
+                n => format!("; {} more of its executor contradict the log too", n - 1),
+            };
+            let path = Place::Evidence(fact.index, fact.digest).to_string();
+            findings.fault(&path, Some(fact.index), &format!("{problem}{further}"));
+        }
+    }
 }
 
 /// Roots of growing beginnings of one list of leaves, each leaf hashed once.
@@ -211,13 +244,13 @@ impl Prefix {
             self.size += 1;
         }
         let hashes = self.complete.iter().rev().map(|(_, hash)| *hash);
-        Some(hashes.reduce(|right, left| node_hash(left, right)).unwrap_or(proto::log::EMPTY_ROOT))
+        Some(hashes.reduce(|right, left| node_hash(left, right)).unwrap_or(EMPTY_ROOT))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proto::log::{leaf_hash, root_of};
+    use proto::log::root_of;
 
     use super::*;
 

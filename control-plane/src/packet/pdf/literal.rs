@@ -44,10 +44,7 @@ fn is_printable(c: char) -> bool {
         return !hidden;
     }
     let book = SHELF.fonts.book();
-    let mut faces = book
-        .select_family(BODY_FAMILY)
-        .filter_map(|face| book.info(face))
-        .peekable();
+    let mut faces = book.select_family(BODY_FAMILY).filter_map(|face| book.info(face)).peekable();
     faces.peek().is_some() && faces.all(|face| face.coverage.contains(u32::from(c)))
 }
 
@@ -66,9 +63,8 @@ mod tests {
         assert!(!all.contains(['\u{7F}', '\u{200B}', '\u{202E}', '\u{E000}', '診']));
         for face in ["Libertinus Serif", "DejaVu Sans Mono"] {
             let text = escape(&all);
-            let source = format!(
-                "#set document(title: \"T\")\n#set text(font: \"{face}\")\n#text(\"{text}\")"
-            );
+            let source =
+                format!("#set document(title: \"T\")\n#set text(font: \"{face}\")\n#text(\"{text}\")");
             render(&source, 0, "a").unwrap();
         }
     }

@@ -1,5 +1,8 @@
 //! What was done: orders carried out, orders refused, backups and restores.
 
+use std::collections::BTreeMap;
+
+use super::named;
 use crate::{
     bundle::minute,
     packet::{
@@ -27,13 +30,12 @@ pub(super) fn done(model: &Model<'_>) -> Vec<Block> {
             model.facts.name_of(action.appliance),
             what(action),
             action.result.to_owned(),
-            action.hipaa.join(", "),
+            action.hipaa.join("\n"),
             grouped(action.record),
         ]
     });
     let columns = ["When (UTC)", "Appliance", "What was done", "Result", "45 CFR", "Record"];
     let empty = "No order was carried out in this period.";
-    let what_table = Table { numbers: vec![5], tones: TONES.to_vec(), ..Table::new(&columns, rows.collect(), empty) };
     let mut blocks = vec![
         Block::Paragraph(
             "Each line is one order that an appliance accepted and carried out. The result is what it measured \
@@ -41,31 +43,60 @@ pub(super) fn done(model: &Model<'_>) -> Vec<Block> {
              “evidence” that proves the line."
                 .into(),
         ),
-        Block::Records(what_table),
+        Block::Records(Table {
+            numbers: vec![5],
+            widths: vec![20, 15, 45, 17, 23, 9],
+            tones: TONES.to_vec(),
+            ..Table::new(&columns, rows.collect(), empty)
+        }),
     ];
     if !model.actions.is_empty() {
-        let rows = model.actions.iter().map(|action| {
-            let approved = if action.approvers.is_empty() { "not needed".into() } else { action.approvers.join(", ") };
-            vec![grouped(action.record), action.runbook.clone(), action.planner.clone(), approved, action.reason.clone(), duration(action.took)]
-        });
-        let columns = ["Record", "Runbook", "Chosen by", "Approved by", "Because", "Took"];
         blocks.push(Block::Subsection("Who decided".into()));
-        blocks.push(Block::Records(Table { numbers: vec![0], ..Table::new(&columns, rows.collect(), "") }));
+        blocks.push(Block::Records(decided(model)));
     }
     blocks
 }
 
 fn what(action: &Action) -> String {
-    let about = if action.target.is_empty() { String::new() } else { format!(" on {}", action.target) };
-    let change = if action.change.is_empty() { String::new() } else { format!(". {}", action.change) };
-    format!("{}{about}{change}", action.title)
+    let about = if action.target.is_empty() { String::new() } else { format!(": {}", action.target) };
+    let took = format!("took {}", duration(action.took));
+    let parts: Vec<&str> =
+        [action.change.as_str(), &took].into_iter().filter(|part| !part.is_empty()).collect();
+    format!("{}{about}\n{}", action.title, parts.join("; "))
+}
+
+/// Who chose the runbook and why, and who approved; alike decisions in one line.
+fn decided(model: &Model<'_>) -> Table {
+    let mut alike: BTreeMap<[String; 4], Vec<u64>> = BTreeMap::new();
+    for action in &model.actions {
+        let approved =
+            if action.approvers.is_empty() { "not needed".into() } else { action.approvers.join(", ") };
+        let decision = [action.runbook.clone(), action.planner.clone(), action.reason.clone(), approved];
+        alike.entry(decision).or_default().push(action.record);
+    }
+    let rows = alike.into_iter().map(|(decision, records)| {
+        let count = grouped(records.len());
+        decision.into_iter().chain([count, named(&records)]).collect()
+    });
+    let columns = ["Runbook", "Chosen by", "Because", "Approved by", "Times", "Records"];
+    Table {
+        numbers: vec![4],
+        widths: vec![20, 14, 34, 16, 8, 30],
+        ..Table::new(&columns, rows.collect(), "")
+    }
 }
 
 /// Orders that did not run.
 pub(super) fn refused(model: &Model<'_>) -> Vec<Block> {
     let rows = model.refused.iter().map(|refused| {
         let name = model.facts.name_of(refused.appliance);
-        vec![minute(refused.at), name, refused.guardrail.clone(), refused.reason.clone(), grouped(refused.record)]
+        vec![
+            minute(refused.at),
+            name,
+            refused.guardrail.clone(),
+            refused.reason.clone(),
+            grouped(refused.record),
+        ]
     });
     let columns = ["When (UTC)", "Appliance", "By", "Why", "Record"];
     let table = Table::new(&columns, rows.collect(), "No order was refused or held.");
@@ -98,16 +129,25 @@ pub(super) fn backups(model: &Model<'_>) -> Vec<Block> {
             model.facts.name_of(repository.appliance),
             repository.id.clone(),
             grouped(repository.backups),
-            repository.last_backup.map_or_else(never, |(at, record)| format!("{} (record {record})", minute(at))),
-            grouped(repository.restores),
             repository
-                .last_restore
-                .map_or_else(never, |(at, record, took)| format!("{}, {} (record {record})", minute(at), duration(took))),
+                .last_backup
+                .map_or_else(never, |(at, record)| format!("{}\nrecord {record}", minute(at))),
+            grouped(repository.restores),
+            repository.last_restore.map_or_else(never, |(at, record, took)| {
+                format!("{}\nrecord {record}, {}", minute(at), duration(took))
+            }),
             grouped(repository.failures),
         ]
     });
-    let columns =
-        ["Appliance", "Repository", "Backups", "Newest backup (UTC)", "Restores", "Newest proven restore (UTC)", "Failed"];
+    let columns = [
+        "Appliance",
+        "Repository",
+        "Backups",
+        "Newest backup (UTC)",
+        "Restores",
+        "Newest proven restore (UTC)",
+        "Failed",
+    ];
     let empty = "No order was about a backup in this period.";
     vec![
         Block::Paragraph(
@@ -116,6 +156,10 @@ pub(super) fn backups(model: &Model<'_>) -> Vec<Block> {
              their age and not listed here."
                 .into(),
         ),
-        Block::Records(Table { numbers: vec![2, 4, 6], ..Table::new(&columns, rows.collect(), empty) }),
+        Block::Records(Table {
+            numbers: vec![2, 4, 6],
+            widths: vec![17, 14, 11, 26, 11, 26, 9],
+            ..Table::new(&columns, rows.collect(), empty)
+        }),
     ]
 }

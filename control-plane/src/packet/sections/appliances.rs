@@ -50,14 +50,17 @@ fn watched(model: &Model<'_>) -> Table {
             format!("{}.{}%", thousandths / 10, thousandths % 10),
         ]
     });
-    let columns = ["Appliance", "Watched from (UTC)", "Heartbeats", "Silent in all", "Longest silence", "Watched"];
+    let columns =
+        ["Appliance", "Watched from (UTC)", "Heartbeats", "Silent in all", "Longest silence", "Watched"];
     let empty = "No appliance wrote a record in this period.";
     Table { numbers: vec![2, 3, 4, 5], ..Table::new(&columns, rows.collect(), empty) }
 }
 
 fn gaps(model: &Model<'_>) -> Table {
     let time = |at: Option<proto::time::Millis>| at.map_or_else(|| "–".to_owned(), minute);
-    let name = |gap: &Gap| gap.appliance.map_or_else(|| "the log".to_owned(), |id: ApplianceId| model.facts.name_of(id));
+    let name = |gap: &Gap| {
+        gap.appliance.map_or_else(|| "the log".to_owned(), |id: ApplianceId| model.facts.name_of(id))
+    };
     let rows = model.gaps.iter().map(|gap| vec![name(gap), time(gap.from), time(gap.to), gap.what.clone()]);
     let columns = ["Appliance", "From (UTC)", "To (UTC)", "What is missing, and why"];
     Table::new(&columns, rows.collect(), "Nothing is missing.")
@@ -67,10 +70,17 @@ fn watching(model: &Model<'_>) -> Table {
     let rows = model.newest.iter().map(|(appliance, beat)| {
         let watch: Vec<String> = beat.watch.iter().map(|(id, kind)| format!("{id} ({kind})")).collect();
         let watch = if watch.is_empty() { "only itself".to_owned() } else { watch.join(", ") };
-        let versions = format!("program {}, catalogue {}, policy {}", beat.version, beat.catalogue_version, beat.policy_serial);
+        let versions = format!(
+            "program {}, catalogue {}, policy {}",
+            beat.version, beat.catalogue_version, beat.policy_serial
+        );
         vec![model.facts.name_of(*appliance), watch, versions]
     });
-    Table::new(&["Appliance", "Watches", "Versions"], rows.collect(), "No heartbeat came in or before this period.")
+    Table::new(
+        &["Appliance", "Watches", "Versions"],
+        rows.collect(),
+        "No heartbeat came in or before this period.",
+    )
 }
 
 fn keys(model: &Model<'_>) -> Table {

@@ -4,28 +4,27 @@ use super::{
     super::{
         citations::lookup,
         document::{Block, Table, Tone},
-        model::{Citation, Model},
+        model::Model,
         readings::grouped,
     },
-    row, title,
+    named, row, title,
 };
 use crate::bundle::minute;
-
-/// Records that one line names.
-const NAMED: usize = 12;
 
 /// Paragraphs of the Security Rule that the month's actions support.
 pub(super) fn citations(model: &Model<'_>) -> Vec<Block> {
     let rows = model.citations.iter().map(|citation| {
         let (name, designation) = lookup(&citation.paragraph)
-            .map_or(("–".to_owned(), "–".to_owned()), |(name, designation)| (name.to_owned(), designation.to_string()));
+            .map_or(("–".to_owned(), "–".to_owned()), |(name, designation)| {
+                (name.to_owned(), designation.to_string())
+            });
         vec![
             citation.paragraph.clone(),
             name,
             designation,
             grouped(citation.actions),
             grouped(citation.good),
-            records(citation),
+            named(&citation.records),
         ]
     });
     let columns = ["45 CFR", "Paragraph", "Designation", "Actions", "Successful", "Records"];
@@ -36,16 +35,12 @@ pub(super) fn citations(model: &Model<'_>) -> Vec<Block> {
              the clinic complies with it is for people to judge."
                 .into(),
         ),
-        Block::Records(Table { numbers: vec![3, 4], ..Table::new(&columns, rows.collect(), empty) }),
+        Block::Records(Table {
+            numbers: vec![3, 4],
+            widths: vec![23, 34, 15, 10, 13, 28],
+            ..Table::new(&columns, rows.collect(), empty)
+        }),
     ]
-}
-
-fn records(citation: &Citation) -> String {
-    let mut named: Vec<String> = citation.records.iter().take(NAMED).map(u64::to_string).collect();
-    if citation.records.len() > NAMED {
-        named.push(format!("{} more", citation.records.len() - NAMED));
-    }
-    named.join(", ")
 }
 
 /// What nobody should read into the packet.
@@ -75,7 +70,10 @@ pub(super) fn review(model: &Model<'_>) -> Vec<Block> {
              I have reviewed this packet for {}.",
             model.month.title()
         )),
-        Block::Facts(["Name", "Role", "Date", "Signature"].map(|label| row(label, "\u{a0}".into())).to_vec(), false),
+        Block::Facts(
+            ["Name", "Role", "Date", "Signature"].map(|label| row(label, "\u{a0}\n\u{a0}".into())).to_vec(),
+            false,
+        ),
     ]
 }
 
@@ -122,9 +120,9 @@ pub(super) fn verify(model: &Model<'_>) -> Vec<Block> {
 
 /// Every record of the period but heartbeats, by its digest.
 pub(super) fn index(model: &Model<'_>) -> Vec<Block> {
-    let rows = model
-        .index()
-        .map(|(record, at, kind, digest)| vec![grouped(record), minute(at), kind.to_owned(), digest.to_string()]);
+    let rows = model.index().map(|(record, at, kind, digest)| {
+        vec![grouped(record), minute(at), kind.to_owned(), digest.to_string()]
+    });
     let columns = ["Record", "When (UTC)", "Kind", "SHA-256"];
     let table = Table::new(&columns, rows.collect(), "Only heartbeats were recorded in this period.");
     let beats: u64 = model.watches.iter().map(|watch| watch.heartbeats).sum();

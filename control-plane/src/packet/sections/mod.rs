@@ -53,9 +53,10 @@ pub(super) fn document(model: &Model<'_>) -> Document {
         reference: format!("Packet {} of tenant {tenant}", model.month),
         issuer: facts.organization.clone(),
         cover: cover(model, tenant),
-        notice: "Every statement in this packet stands on signed records that the appliances in the clinic wrote \
+        notice:
+            "Every statement in this packet stands on signed records that the appliances in the clinic wrote \
                  themselves. Nobody has to be trusted for it: the last pages say how to check them."
-            .into(),
+                .into(),
         sections: vec![
             section(title::SUMMARY, summary::blocks(model)),
             // The owner's page ends here.
@@ -87,7 +88,10 @@ fn cover(model: &Model<'_>, tenant: String) -> Vec<(String, String)> {
         row("Tenant", tenant),
     ];
     let versions: Vec<String> = facts.catalogues.iter().map(u64::to_string).collect();
-    rows.push(row("Runbook catalogue", if versions.is_empty() { "none".into() } else { format!("version {}", versions.join(", ")) }));
+    rows.push(row(
+        "Runbook catalogue",
+        if versions.is_empty() { "none".into() } else { format!("version {}", versions.join(", ")) },
+    ));
     if let Some(log) = &facts.log {
         rows.push(row("Evidence log", format!("{}, {} records", log.origin, grouped(log.size))));
     }
@@ -112,4 +116,14 @@ fn row(label: &str, value: String) -> (String, String) {
 /// `1 backup`, `1,204 backups`.
 fn count(n: usize, what: &str) -> String {
     format!("{} {what}{}", grouped(n), if n == 1 { "" } else { "s" })
+}
+
+/// Record numbers in one cell: the first dozen, and how many more.
+fn named(records: &[u64]) -> String {
+    const NAMED: usize = 12;
+    let mut named: Vec<String> = records.iter().take(NAMED).map(u64::to_string).collect();
+    if records.len() > NAMED {
+        named.push(format!("{} more", records.len() - NAMED));
+    }
+    named.join(", ")
 }

@@ -16,10 +16,17 @@ pub(super) fn in_short(model: &Model<'_>) -> String {
     let done = match (actions, good) {
         (0, _) => "Nothing had to be done".to_owned(),
         (n, good) if n == good => format!("{}, all successful", count(n, "action")),
-        (n, good) => format!("{}, {} successful, {} not", count(n, "action"), grouped(good), grouped(n - good)),
+        (n, good) => {
+            format!("{}, {} successful, {} not", count(n, "action"), grouped(good), grouped(n - good))
+        }
     };
-    let changed = if model.facts.faults == 0 { "nothing was changed afterwards" } else { "the evidence contradicts itself" };
-    let missing = if model.gaps.is_empty() { "nothing is missing".to_owned() } else { count(model.gaps.len(), "gap") };
+    let changed = if model.facts.faults == 0 {
+        "nothing was changed afterwards"
+    } else {
+        "the evidence contradicts itself"
+    };
+    let missing =
+        if model.gaps.is_empty() { "nothing is missing".to_owned() } else { count(model.gaps.len(), "gap") };
     format!("{done}; {changed}; {missing}.")
 }
 
@@ -43,7 +50,11 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
     ];
     let wants = wanting(model);
     if wants.is_empty() {
-        blocks.push(Block::Note("Nothing.".into(), "No action failed, and no evidence is missing.".into(), Tone::Good));
+        blocks.push(Block::Note(
+            "Nothing.".into(),
+            "No action failed, and no evidence is missing.".into(),
+            Tone::Good,
+        ));
     } else {
         blocks.push(Block::Bullets(wants));
     }
@@ -54,7 +65,10 @@ fn integrity(model: &Model<'_>) -> Judgement {
     let label = "Integrity".to_owned();
     if model.facts.faults > 0 {
         let n = usize::try_from(model.facts.faults).unwrap_or(usize::MAX);
-        let reason = format!("{} in the evidence. Do not rely on this packet before they are explained.", count(n, "contradiction"));
+        let reason = format!(
+            "{} in the evidence. Do not rely on this packet before they are explained.",
+            count(n, "contradiction")
+        );
         return Judgement { label, outcome: "Fault".into(), tone: Tone::Bad, reason };
     }
     let reason = format!(
@@ -96,7 +110,8 @@ fn done(model: &Model<'_>) -> Vec<String> {
         *good += usize::from(action.good);
     }
     for (title, (all, good)) in kinds {
-        let success = if all == good { "successful".to_owned() } else { format!("{good} of them successful") };
+        let success =
+            if all == good { "successful".to_owned() } else { format!("{good} of them successful") };
         lines.push(format!("{title}: {}, {success}.", count(all, "time")));
     }
     for repository in &model.repositories {
@@ -112,7 +127,10 @@ fn done(model: &Model<'_>) -> Vec<String> {
     }
     let refused = model.refused.iter().filter(|refused| !refused.hold).count();
     if refused > 0 {
-        lines.push(format!("{} did not pass the appliance's own checks; nothing came of them.", count(refused, "order")));
+        lines.push(format!(
+            "{} did not pass the appliance's own checks; nothing came of them.",
+            count(refused, "order")
+        ));
     }
     if lines.is_empty() {
         lines.push("Nothing had to be done: no fault was found that calls for a procedure.".into());
@@ -136,13 +154,22 @@ fn wanting(model: &Model<'_>) -> Vec<String> {
     }
     for (appliance, beat) in &model.newest {
         if beat.hold.is_some() {
-            lines.push(format!("{} holds all orders; somebody at the box asked for that.", model.facts.name_of(*appliance)));
+            lines.push(format!(
+                "{} holds all orders; somebody at the box asked for that.",
+                model.facts.name_of(*appliance)
+            ));
         }
         let backups = beat.watch.iter().filter(|(_, kind)| *kind == "backup");
         for (id, _) in backups {
-            let proven = model.repositories.iter().any(|r| r.appliance == *appliance && r.id == id.as_str() && r.restores > 0);
+            let proven = model
+                .repositories
+                .iter()
+                .any(|r| r.appliance == *appliance && r.id == id.as_str() && r.restores > 0);
             if !proven {
-                lines.push(format!("No restore from “{id}” at {} was proven this month.", model.facts.name_of(*appliance)));
+                lines.push(format!(
+                    "No restore from “{id}” at {} was proven this month.",
+                    model.facts.name_of(*appliance)
+                ));
             }
         }
     }

@@ -50,6 +50,12 @@ CREATE TABLE stream (
   PRIMARY KEY (appliance, stream)
 ) WITHOUT ROWID;
 
+-- The last batches of each stream, so that a copy that was long under way is known for what it is.
+CREATE TABLE batch (
+  appliance TEXT NOT NULL REFERENCES appliance, stream BLOB NOT NULL, number INTEGER NOT NULL, digest BLOB NOT NULL,
+  PRIMARY KEY (appliance, stream, number)
+) WITHOUT ROWID;
+
 CREATE TABLE event (
   id TEXT PRIMARY KEY, tenant TEXT NOT NULL, appliance TEXT NOT NULL, incident TEXT,
   kind TEXT NOT NULL, watch TEXT NOT NULL, phase TEXT NOT NULL, at_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL,

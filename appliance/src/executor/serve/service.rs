@@ -1,0 +1,365 @@
+//! Threads around a core: callers are answered while a step runs, and whoever waits for evidence is woken at once.
+//!
+//! ```text
+//!  listener ─ thread per caller ─┐            ┌─ worker: next, perform (without the lock), conclude
+//!                                └─> Mutex <──┘
+//!                                    Condvar: something changed
+//! ```
+
+use std::{
+    io::{self, Write as _},
+    os::{
+        fd::AsFd as _,
+        unix::net::{UnixListener, UnixStream},
+    },
+    path::PathBuf,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread::{Builder, JoinHandle},
+    time::Duration,
+};
+
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::SigSet,
+    unistd::Uid,
+};
+use proto::local::{self, request::Call, response::Answer};
+
+use super::{
+    super::{
+        ExecutorCore, Next, chain_of,
+        steps::Stop,
+        work::{Done, Work},
+    },
+    ServeError, begin,
+};
+use crate::ipc;
+
+/// The most callers at once.
+const CALLERS_MAX: usize = 16;
+/// The longest that a caller may wait for evidence.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long the worker waits after something that it could not do.
+const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
+
+/// A running executor.
+pub struct Service {
+    shared: Arc<Shared>,
+    worker: JoinHandle<()>,
+    worker_ended: Receiver<()>,
+    events: (Sender<Event>, Receiver<Event>),
+    wake_listener: UnixStream,
+    stop: Stop,
+}
+
+enum Event {
+    Signal,
+    BrokeDown,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    callers: AtomicUsize,
+    trust: PathBuf,
+}
+
+struct State {
+    core: Result<Box<ExecutorCore>, String>,
+    is_ending: bool,
+}
+
+/// Somebody panicked while holding the state.
+struct Poisoned;
+
+impl Shared {
+    fn lock(&self) -> Result<MutexGuard<'_, State>, Poisoned> {
+        self.state.lock().map_err(|_| Poisoned)
+    }
+}
+
+/// Whether the executor still answers: for the watchdog.
+#[derive(Clone)]
+pub(super) struct Heart(Arc<Shared>);
+
+impl Heart {
+    pub(super) fn beats(&self) -> bool {
+        self.0.lock().is_ok()
+    }
+}
+
+impl Service {
+    /// Starts the threads. `core`: what could be opened, or why not. `allowed`: who may call. `trust`: the file with the
+    /// organization's keys, should they not be pinned yet.
+    pub fn start(
+        core: Result<ExecutorCore, String>,
+        listener: UnixListener,
+        allowed: Vec<Uid>,
+        trust: PathBuf,
+        stop: Stop,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State { core: core.map(Box::new), is_ending: false }),
+            changed: Condvar::new(),
+            callers: AtomicUsize::new(0),
+            trust,
+        });
+        let events = channel();
+        let (wake_listener, woken) = UnixStream::pair()?;
+        let (ended, worker_ended) = channel();
+        let worker = {
+            let (shared, events) = (shared.clone(), events.0.clone());
+            let watch = Watch { events, ended };
+            Builder::new().name("worker".into()).spawn(move || work(&shared, watch))?
+        };
+        {
+            let (shared, events) = (shared.clone(), events.0.clone());
+            let listen = move || accept(&shared, &listener, &woken, &allowed, &events);
+            Builder::new().name("listener".into()).spawn(listen)?;
+        }
+        Ok(Self { shared, worker, worker_ended, events, wake_listener, stop })
+    }
+
+    pub(super) fn heart(&self) -> Heart {
+        Heart(self.shared.clone())
+    }
+
+    /// Waits for one of `signals`, or until a thread breaks down.
+    pub(super) fn wait(&self, signals: SigSet) -> Result<(), ServeError> {
+        let events = self.events.0.clone();
+        let listen = move || {
+            if signals.wait().is_ok() {
+                // Whoever waited may be gone, then there is nothing to end.
+                let _ = events.send(Event::Signal);
+            }
+        };
+        Builder::new().name("signals".into()).spawn(listen).map_err(ServeError::Begin)?;
+        match self.events.1.recv() {
+            Ok(Event::Signal) => Ok(()),
+            Ok(Event::BrokeDown) | Err(_) => Err(ServeError::BrokeDown),
+        }
+    }
+
+    /// Ends: nothing new is begun; what runs may end by itself within `grace`, else it is stopped, which is evidence.
+    pub fn drain(self, grace: Duration) -> Result<(), ServeError> {
+        if let Ok(mut state) = self.shared.lock() {
+            state.is_ending = true;
+        }
+        self.shared.changed.notify_all();
+        let _ = (&self.wake_listener).write(b"e");
+        if self.worker_ended.recv_timeout(grace) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("the running step is stopped; its evidence will say so");
+            self.stop.stop();
+        }
+        self.worker.join().map_err(|_| ServeError::BrokeDown)
+    }
+}
+
+/// Tells when the worker ends, and whether by a panic.
+struct Watch {
+    events: Sender<Event>,
+    ended: Sender<()>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.ended.send(());
+        if std::thread::panicking() {
+            let _ = self.events.send(Event::BrokeDown);
+        }
+    }
+}
+
+/// The worker's loop. It ends when the executor does, or when another thread panicked.
+fn work(shared: &Shared, watch: Watch) {
+    let result = work_on(shared);
+    if result.is_err() {
+        let _ = watch.events.send(Event::BrokeDown);
+    }
+}
+
+fn work_on(shared: &Shared) -> Result<(), Poisoned> {
+    loop {
+        let mut state = shared.lock()?;
+        if state.is_ending {
+            return Ok(());
+        }
+        let Ok(core) = &mut state.core else {
+            drop(wait(shared, state, WAIT_MAX)?);
+            continue;
+        };
+        match core.next() {
+            Ok(Next::Idle(span)) => drop(wait(shared, state, span)?),
+            Ok(Next::Progress) => shared.changed.notify_all(),
+            Ok(Next::Work(work)) => {
+                drop(state);
+                do_all(shared, work)?;
+                shared.changed.notify_all();
+            }
+            Err(error) => {
+                tracing::error!("{}", chain_of(&error));
+                drop(wait(shared, state, AFTER_A_FAILURE)?);
+            }
+        }
+    }
+}
+
+/// Does a piece of work and what follows from it, holding the core only in between.
+fn do_all(shared: &Shared, mut work: Work) -> Result<(), Poisoned> {
+    loop {
+        let done: Done = work.perform();
+        let mut state = shared.lock()?;
+        if state.is_ending && done.is_before_the_start() {
+            // Begins when the executor does.
+            return Ok(());
+        }
+        let Ok(core) = &mut state.core else { return Ok(()) };
+        match core.conclude(done) {
+            Ok(Some(more)) => work = more,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                tracing::error!("{}", chain_of(&error));
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn wait<'a>(shared: &'a Shared, state: MutexGuard<'a, State>, span: Duration) -> Result<MutexGuard<'a, State>, Poisoned> {
+    shared.changed.wait_timeout(state, span).map(|(state, _)| state).map_err(|_| Poisoned)
+}
+
+/// The listener's loop: a thread for each caller.
+fn accept(
+    shared: &Arc<Shared>,
+    listener: &UnixListener,
+    woken: &UnixStream,
+    allowed: &[Uid],
+    events: &Sender<Event>,
+) {
+    loop {
+        let mut fds = [
+            PollFd::new(listener.as_fd(), PollFlags::POLLIN),
+            PollFd::new(woken.as_fd(), PollFlags::POLLIN),
+        ];
+        if poll(&mut fds, PollTimeout::NONE).is_err() {
+            continue;
+        }
+        if fds[1].revents().is_some_and(|events| !events.is_empty()) {
+            return;
+        }
+        let stream = match ipc::accept(listener, allowed) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!("a caller was not let in: {}", chain_of(&error));
+                continue;
+            }
+        };
+        if shared.callers.fetch_add(1, Ordering::SeqCst) >= CALLERS_MAX {
+            shared.callers.fetch_sub(1, Ordering::SeqCst);
+            tracing::warn!("a caller was not let in: {CALLERS_MAX} are there already");
+            continue;
+        }
+        let (caller, events) = (shared.clone(), events.clone());
+        let serve = move || {
+            if attend(&caller, stream).is_err() {
+                let _ = events.send(Event::BrokeDown);
+            }
+            caller.callers.fetch_sub(1, Ordering::SeqCst);
+        };
+        if let Err(error) = Builder::new().name("caller".into()).spawn(serve) {
+            shared.callers.fetch_sub(1, Ordering::SeqCst);
+            tracing::warn!("a caller was not let in: {error}");
+        }
+    }
+}
+
+/// Answers one caller until it hangs up or says something that is no request.
+fn attend(shared: &Shared, mut stream: UnixStream) -> Result<(), Poisoned> {
+    loop {
+        // Between two requests a caller may be silent for as long as it likes, within one it may not.
+        let mut fds = [PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut fds, PollTimeout::NONE).is_err() {
+            continue;
+        }
+        let request = match ipc::receive(&mut stream) {
+            Ok(Some(request)) => request,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                tracing::warn!("a caller is sent away: {}", chain_of(&error));
+                return Ok(());
+            }
+        };
+        let response = respond(shared, request)?;
+        if ipc::send(&mut stream, &response).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+fn respond(shared: &Shared, request: local::Request) -> Result<local::Response, Poisoned> {
+    let mut state = shared.lock()?;
+    if state.is_ending {
+        return Ok(failure("executor", "is ending; try again"));
+    }
+    let core = match &mut state.core {
+        Ok(core) => core,
+        Err(problem) => return Ok(failure("executor", problem)),
+    };
+    match &request.call {
+        Some(Call::Collect(collect)) => {
+            let from = collect.from;
+            let patience = Duration::from_millis(collect.wait_ms.into()).min(WAIT_MAX);
+            let nothing = |state: &mut State| {
+                !state.is_ending && state.core.as_ref().is_ok_and(|core| !core.has_evidence(from))
+            };
+            let waited = shared.changed.wait_timeout_while(state, patience, nothing);
+            let (mut state, _) = waited.map_err(|_| Poisoned)?;
+            match &mut state.core {
+                Ok(core) => Ok(core.handle(request)),
+                Err(problem) => Ok(failure("executor", problem)),
+            }
+        }
+        Some(Call::Measure(measure)) => {
+            let measurement = match core.measurement(&measure.watch) {
+                Ok(measurement) => measurement,
+                Err(_) => return Ok(core.handle(request)),
+            };
+            drop(state);
+            let taken = measurement.take();
+            if let Ok(core) = &mut shared.lock()?.core {
+                core.remember(&taken);
+            }
+            Ok(local::Response { answer: Some(Answer::Measured(taken.answer())) })
+        }
+        Some(Call::Adopt(_)) if !core.is_pinned() => {
+            // Enrolment wrote the pins after this executor began.
+            if let Err(problem) = pin(core, shared) {
+                return Ok(failure("trust", &problem));
+            }
+            Ok(answered(shared, core, request))
+        }
+        _ => Ok(answered(shared, core, request)),
+    }
+}
+
+fn answered(shared: &Shared, core: &mut ExecutorCore, request: local::Request) -> local::Response {
+    let response = core.handle(request);
+    shared.changed.notify_all();
+    response
+}
+
+fn pin(core: &mut ExecutorCore, shared: &Shared) -> Result<(), String> {
+    let missing = || format!("{} is not there; enrolment writes it", shared.trust.display());
+    let keys = begin::trust(&shared.trust).map_err(|e| chain_of(&e))?.ok_or_else(missing)?;
+    core.pin(keys).map_err(|e| chain_of(&e))
+}
+
+fn failure(field: &str, problem: &str) -> local::Response {
+    let failure = local::Failure { field: field.to_owned(), problem: problem.to_owned() };
+    local::Response { answer: Some(Answer::Failure(failure)) }
+}

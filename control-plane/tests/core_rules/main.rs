@@ -1,0 +1,9 @@
+//! The control plane's decisions, one by one and against whoever means ill: the real core, without sockets.
+//!
+//! One program, so that it is linked once; a file per subject.
+
+mod appliance;
+mod enrolment;
+mod incidents;
+mod sync;
+mod world;

@@ -1,0 +1,108 @@
+//! What agents and executors committed, written down beside it by triggers of the database itself: in the same
+//! transaction, so neither more nor less, and without the programs knowing.
+
+use proto::{digest::Digest, ids::EventId, log::Hash, pb, sync::Record};
+use prost::Message as _;
+use rusqlite::Connection;
+
+/// On an outbox: every event that was ever taken.
+pub(super) fn install_agent(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(
+        "CREATE TABLE seen_event (number INTEGER PRIMARY KEY, bytes BLOB);
+         CREATE TRIGGER see_event AFTER INSERT ON record WHEN new.rank < 2
+         BEGIN INSERT INTO seen_event (bytes) VALUES (new.bytes); END",
+    )
+}
+
+/// On an executor's database: every record of evidence that was ever appended, every one that was let go, every
+/// checkpoint that was kept, every alarm.
+pub(super) fn install_executor(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(
+        "CREATE TABLE seen_kept (number INTEGER PRIMARY KEY, idx INTEGER, digest BLOB);
+         CREATE TRIGGER see_kept AFTER INSERT ON evidence
+         BEGIN INSERT INTO seen_kept (idx, digest) VALUES (new.idx, new.digest); END;
+         CREATE TABLE seen_gone (number INTEGER PRIMARY KEY, digest BLOB);
+         CREATE TRIGGER see_gone AFTER DELETE ON evidence
+         BEGIN INSERT INTO seen_gone (digest) VALUES (old.digest); END;
+         CREATE TABLE seen_checkpoint (number INTEGER PRIMARY KEY, size INTEGER, root BLOB);
+         CREATE TRIGGER see_checkpoint AFTER INSERT ON checkpoint
+         BEGIN INSERT INTO seen_checkpoint (size, root) VALUES (new.size, new.root); END;
+         CREATE TRIGGER see_next_checkpoint AFTER UPDATE ON checkpoint
+         BEGIN INSERT INTO seen_checkpoint (size, root) VALUES (new.size, new.root); END",
+    )
+}
+
+/// IDs of all events that an agent ever committed.
+pub(super) fn events(db: &Connection) -> anyhow::Result<Vec<EventId>> {
+    let mut query = db.prepare_cached("SELECT bytes FROM seen_event ORDER BY number")?;
+    let mut ids = Vec::new();
+    for bytes in query.query_map([], |row| row.get::<_, Vec<u8>>(0))? {
+        match Record::try_from(pb::Record::decode(&bytes?[..])?)? {
+            Record::Event(event) => ids.push(event.id),
+            other => anyhow::bail!("telemetry that is no event: {other:?}"),
+        }
+    }
+    Ok(ids)
+}
+
+/// Evidence appended after line `after`: line, index, digest.
+pub(super) fn kept(db: &Connection, after: i64) -> rusqlite::Result<Vec<(i64, u64, Digest)>> {
+    db.prepare_cached("SELECT number, idx, digest FROM seen_kept WHERE number > ?1 ORDER BY number")?
+        .query_map([after], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned(), Digest(row.get(2)?))))?
+        .collect()
+}
+
+/// Evidence let go after line `after`.
+pub(super) fn gone(db: &Connection, after: i64) -> rusqlite::Result<Vec<(i64, Digest)>> {
+    db.prepare_cached("SELECT number, digest FROM seen_gone WHERE number > ?1 ORDER BY number")?
+        .query_map([after], |row| Ok((row.get(0)?, Digest(row.get(1)?))))?
+        .collect()
+}
+
+/// Checkpoints kept after line `after`: line, size, root.
+pub(super) fn checkpoints(db: &Connection, after: i64) -> rusqlite::Result<Vec<(i64, u64, Hash)>> {
+    db.prepare_cached("SELECT number, size, root FROM seen_checkpoint WHERE number > ?1 ORDER BY number")?
+        .query_map([after], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned(), Hash(row.get(2)?))))?
+        .collect()
+}
+
+/// Whether an executor believes that the log was forked, or not shown to continue.
+pub(super) fn alarm(db: &Connection) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT count(*) > 0 FROM alarm")?.query_row([], |row| row.get(0))
+}
+
+/// IDs of the orders that are written down as started and not over.
+pub(super) fn started(db: &Connection) -> rusqlite::Result<Vec<String>> {
+    db.prepare_cached("SELECT order_id FROM journal WHERE state = 'started'")?
+        .query_map([], |row| row.get(0))?
+        .collect()
+}
+
+/// Orders of the journal that are not over.
+pub(super) fn unfinished(db: &Connection) -> rusqlite::Result<u64> {
+    let query = "SELECT count(*) FROM journal WHERE state IN ('accepted', 'started')";
+    db.prepare_cached(query)?.query_row([], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
+}
+
+/// Bytes of evidence that an executor keeps.
+pub(super) fn evidence_bytes(db: &Connection) -> rusqlite::Result<u64> {
+    db.prepare_cached("SELECT coalesce(sum(length(envelope)), 0) FROM evidence")?
+        .query_row([], |row| row.get::<_, i64>(0))
+        .map(i64::cast_unsigned)
+}
+
+/// Bytes in an outbox: waiting, and on their way.
+pub(super) fn outbox_bytes(db: &Connection) -> rusqlite::Result<(u64, u64)> {
+    let sum = |query: &str| {
+        db.prepare_cached(query)?.query_row([], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
+    };
+    Ok((
+        sum("SELECT coalesce(sum(length(bytes)), 0) FROM record")?,
+        sum("SELECT coalesce(sum(length(records)), 0) FROM frozen")?,
+    ))
+}
+
+/// Whether an executor believes that the log was forked, for certain.
+pub(super) fn fork_alarm(db: &Connection) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT count(*) > 0 FROM alarm WHERE fork = 1")?.query_row([], |row| row.get(0))
+}

@@ -1,0 +1,126 @@
+//! What must be true, whatever happened: checked from outside, on what is committed, after every event that could have
+//! changed it, and once more when everything has healed.
+//!
+//! | after every event | when all has healed |
+//! | --- | --- |
+//! | an order's steps run once, after "started" is on disk, on its own box, before its end | every incident has ended, every order too |
+//! | an executor lets go only of evidence that is in the log | every event is at the control plane once, or counted in a gap |
+//! | every checkpoint that an executor keeps is a head of the one log | every chain is there, whole, and everything in it is in the log |
+//! | a chain and a log only grow | who stepped says so, once; who was escalated was told of |
+//! | outboxes, evidence and queues stay within bounds | checkpoints in the vault are heads of the one log |
+
+mod end;
+mod log;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context as _, bail, ensure};
+use proto::{digest::Digest, ids::TenantId};
+
+use super::{
+    ledger,
+    machine::{EVIDENCE_MAX, Machine, OUTBOX},
+    server::Server,
+};
+use log::Log;
+
+/// How far two drifting clocks may lie apart when one says that an order has ended.
+const DRIFT: Duration = Duration::from_secs(2);
+/// What one batch may hold beyond the bounds of an outbox: one record, and the gap before it.
+const ONE_MORE: u64 = 4_000;
+
+/// What was seen so far.
+pub(super) struct Oracle {
+    executors: Vec<Seen>,
+    logs: BTreeMap<TenantId, Log>,
+    /// Steps that really ran, by order.
+    ran: BTreeMap<String, (usize, Vec<String>)>,
+}
+
+/// What was seen of one executor.
+#[derive(Default)]
+struct Seen {
+    /// Its whole chain.
+    chain: Vec<Digest>,
+    kept: i64,
+    gone: i64,
+    checkpoints: i64,
+}
+
+impl Oracle {
+    pub(super) fn new(machines: &[Machine]) -> Self {
+        let clinics = machines.iter().filter_map(|machine| machine.identity);
+        Self {
+            executors: machines.iter().map(|_| Seen::default()).collect(),
+            logs: clinics.map(|(tenant, _)| (tenant, Log::default())).collect(),
+            ran: BTreeMap::new(),
+        }
+    }
+
+    /// Steps ran on a machine. Gives the order they belong to.
+    pub(super) fn ran(&mut self, server: &Server, machine: &Machine, steps: &[String]) -> anyhow::Result<String> {
+        let number = machine.number;
+        let started = ledger::started(machine.database.eye())?;
+        let [order] = &started[..] else {
+            bail!("box {number}: {} ran while {} orders are started on its disk", steps.join(", "), started.len());
+        };
+        let known = server.eye.order(order.parse()?)?;
+        let row = known.with_context(|| format!("box {number}: order {order} was never signed, and ran"))?;
+        let own = machine.identity.is_some_and(|(_, appliance)| appliance == row.appliance);
+        ensure!(own, "order {order} is for appliance {}, and ran on box {number}", row.appliance);
+        let now = server.now();
+        ensure!(now < row.expires.plus(DRIFT), "box {number}: order {order} ended {}, and ran {now}", row.expires);
+        ensure!(row.issued < now.plus(DRIFT), "box {number}: order {order} begins {}, and ran {now}", row.issued);
+        if let Some((_, before)) = self.ran.insert(order.clone(), (number, steps.to_vec())) {
+            bail!("order {order} ran twice: {before:?}, then {steps:?} on box {number}");
+        }
+        for (at, step) in steps.iter().enumerate() {
+            ensure!(!steps[..at].contains(step), "order {order}: step {step} ran twice");
+        }
+        Ok(order.clone())
+    }
+
+    /// An executor did something. Says whether there is new evidence.
+    pub(super) fn after_executor(&mut self, machine: &Machine) -> anyhow::Result<bool> {
+        let (number, db) = (machine.number, machine.database.eye());
+        let (tenant, _) = machine.identity.context("every box is enrolled")?;
+        let log = self.logs.get(&tenant).context("every clinic has a log")?;
+        let seen = &mut self.executors[number];
+        let before = seen.chain.len();
+        for (line, index, digest) in ledger::kept(db, seen.kept)? {
+            let next = seen.chain.len() as u64;
+            ensure!(index == next, "box {number}: evidence {index} was appended where {next} is next");
+            seen.chain.push(digest);
+            seen.kept = line;
+        }
+        for (line, digest) in ledger::gone(db, seen.gone)? {
+            ensure!(log.has(digest), "box {number}: evidence {digest} was let go and is not in the log");
+            seen.gone = line;
+        }
+        for (line, size, root) in ledger::checkpoints(db, seen.checkpoints)? {
+            let known = log.root(size);
+            ensure!(known == Some(root), "box {number}: checkpoint {size} {root} was kept, the log's is {known:?}");
+            seen.checkpoints = line;
+        }
+        ensure!(!ledger::fork_alarm(db)?, "box {number}: the executor believes that the log was forked");
+        let bytes = ledger::evidence_bytes(db)?;
+        ensure!(bytes <= EVIDENCE_MAX, "box {number}: the executor holds {bytes} bytes of evidence");
+        Ok(seen.chain.len() > before)
+    }
+
+    /// An agent did something.
+    pub(super) fn after_agent(&mut self, machine: &Machine) -> anyhow::Result<()> {
+        let (waiting, frozen) = ledger::outbox_bytes(machine.outbox.eye())?;
+        let most = OUTBOX.telemetry + OUTBOX.evidence + ONE_MORE;
+        ensure!(waiting + frozen <= most, "box {}: the outbox holds {waiting} and {frozen} bytes", machine.number);
+        Ok(())
+    }
+
+    /// The control plane did something.
+    pub(super) fn after_server(&mut self, server: &Server) -> anyhow::Result<()> {
+        for (tenant, log) in &mut self.logs {
+            log.follow(&server.eye, *tenant)?;
+        }
+        Ok(())
+    }
+}

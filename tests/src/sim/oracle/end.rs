@@ -1,0 +1,186 @@
+//! When everything has healed: whether it has, and what must be true then.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, ensure};
+use control_plane::{
+    core::incident::State,
+    store::{ApplianceState, OrderState},
+    vault::Vault as _,
+};
+use proto::{
+    evidence::{self, Body, Verdict},
+    ids::ApplianceId,
+    log::{SignedCheckpoint, VerifierKey},
+};
+use rusqlite::params;
+
+use super::Oracle;
+use crate::sim::{ledger, machine::Machine, organization, server::Server};
+
+const ALL: u32 = u32::MAX;
+
+impl Oracle {
+    /// What has not healed yet.
+    pub(in crate::sim) fn unsettled(&self, server: &Server, machines: &[Machine]) -> anyhow::Result<Option<String>> {
+        let mut what = Vec::new();
+        for row in server.eye.incidents(None, None, ALL)?.iter().filter(|row| !row.state.has_ended()) {
+            what.push(format!("incident {} of {} is {}: {}", row.id, row.watch, row.state.name(), row.reason));
+        }
+        for row in server.eye.orders(None, ALL)?.iter().filter(|row| row.state == OrderState::Issued) {
+            what.push(format!("order {} is out", row.id));
+        }
+        for machine in machines {
+            let (waiting, frozen) = ledger::outbox_bytes(machine.outbox.eye())?;
+            if waiting + frozen > 0 {
+                what.push(format!("box {}: {waiting} and {frozen} bytes in its outbox", machine.number));
+            }
+            let bytes = ledger::evidence_bytes(machine.database.eye())?;
+            let orders = ledger::unfinished(machine.database.eye())?;
+            if bytes + orders > 0 {
+                what.push(format!("box {}: {bytes} bytes of evidence, {orders} orders", machine.number));
+            }
+            if ledger::alarm(machine.database.eye())? {
+                what.push(format!("box {}: an alarm", machine.number));
+            }
+            what.extend(unheard_fault(server, machine)?);
+        }
+        Ok((!what.is_empty()).then(|| what.join("; ")))
+    }
+
+    /// Everything that must be true once all has healed. Gives a line that says how it stands, for the trace.
+    pub(in crate::sim) fn at_the_end(&mut self, server: &Server, machines: &[Machine]) -> anyhow::Result<String> {
+        self.after_server(server)?;
+        for machine in machines {
+            self.after_executor(machine)?;
+            self.chain_is_whole(server, machine)?;
+            events_arrived(server, machine)?;
+        }
+        incidents_count_right(server)?;
+        self.who_stepped_says_so(server)?;
+        self.checkpoints_are_heads(server)?;
+        let logs: Vec<String> = self.logs.values().map(|log| format!("{:?}", log.head())).collect();
+        Ok(format!("{} orders ran; logs: {}", self.ran.len(), logs.join(", ")))
+    }
+
+    fn chain_is_whole(&self, server: &Server, machine: &Machine) -> anyhow::Result<()> {
+        let (tenant, appliance) = machine.identity.context("every box is enrolled")?;
+        let number = machine.number;
+        let row = server.eye.appliance(appliance)?.context("the box is enrolled")?;
+        ensure!(row.state == ApplianceState::Active, "box {number} is {}: {}", row.state.name(), row.state_reason);
+        let chain = &self.executors[number].chain;
+        let head = server.eye.incarnation(row.incarnation)?.context("the incarnation is enrolled")?.chain;
+        ensure!(head.next == chain.len() as u64, "box {number}: {} of {} records arrived", head.next, chain.len());
+        for (index, digest) in (0..).zip(chain) {
+            let kept = server.eye.evidence_at(row.incarnation, index)?;
+            ensure!(kept == [*digest], "box {number}: evidence {index} is {digest}, kept are {kept:?}");
+            ensure!(self.logs[&tenant].has(*digest), "box {number}: evidence {index} is not in its clinic's log");
+        }
+        Ok(())
+    }
+
+    /// Executions in the log and steps that ran are the same, one for one.
+    fn who_stepped_says_so(&self, server: &Server) -> anyhow::Result<()> {
+        let mut told: BTreeMap<String, u32> = BTreeMap::new();
+        for tenant in self.logs.keys() {
+            for row in server.eye.evidence(*tenant, 0, ALL)? {
+                let key = server.eye.incarnation(row.incarnation)?.context("the incarnation is enrolled")?.evidence_key;
+                let Body::Execution(execution) = evidence::open(&row.envelope, &key)?.into_value().body else { continue };
+                let id = execution.order.id.to_string();
+                let interrupted = matches!(execution.verdict, Verdict::Interrupted | Verdict::InterruptedRepaired);
+                let ran = self.ran.contains_key(&id);
+                ensure!(ran || interrupted, "evidence says that order {id} was {:?}; no step of it ran", execution.verdict);
+                *told.entry(id).or_default() += 1;
+            }
+        }
+        for (id, times) in &told {
+            ensure!(*times == 1, "order {id} has {times} executions in evidence");
+        }
+        for id in self.ran.keys() {
+            ensure!(told.contains_key(id), "order {id} ran, and no evidence says so");
+            let row = server.eye.order(id.parse()?)?.context("it was signed")?;
+            ensure!(row.state == OrderState::Executed, "order {id} ran, and counts as {}", row.state.name());
+        }
+        Ok(())
+    }
+
+    fn checkpoints_are_heads(&self, server: &Server) -> anyhow::Result<()> {
+        for (tenant, log) in &self.logs {
+            let origin = server.eye.log_head(*tenant)?.origin;
+            let keys = [VerifierKey::new(&origin, &organization::log_key().public())?];
+            let vault = server.storage.kept();
+            let folder = format!("{tenant}/checkpoints");
+            for key in vault.list(&folder)? {
+                let note = vault.get(&key)?.context("what is listed is there")?;
+                let head = SignedCheckpoint::open(&note, &keys)?.checkpoint().head();
+                let known = log.root(head.size);
+                ensure!(known == Some(head.root), "{key} is of root {}, the log's is {known:?}", head.root);
+            }
+            let entries = vault.list(&format!("{tenant}/entries"))?.len() as u64;
+            let size = log.head().size;
+            ensure!(entries == size, "the vault of {tenant} has {entries} entries, the log {size}");
+        }
+        Ok(())
+    }
+}
+
+/// A fault that is there, and nobody works on it or was told of it.
+fn unheard_fault(server: &Server, machine: &Machine) -> anyhow::Result<Vec<String>> {
+    let (_, appliance) = machine.identity.context("every box is enrolled")?;
+    let mut unheard = Vec::new();
+    for (watch, fault) in machine.faults() {
+        let newest = server.eye.newest_incident(appliance, fault.as_str(), &watch)?;
+        match newest.map(|row| row.state) {
+            Some(State::Escalated | State::Open | State::Planned | State::Ordered) => {}
+            other => unheard.push(format!("box {}: {fault} on {watch}, incident {other:?}", machine.number)),
+        }
+    }
+    Ok(unheard)
+}
+
+/// Every event that the agent committed is here, once; what is not is counted in its gaps, exactly.
+fn events_arrived(server: &Server, machine: &Machine) -> anyhow::Result<()> {
+    let (_, appliance) = machine.identity.context("every box is enrolled")?;
+    let number = machine.number;
+    let all = ledger::events(machine.outbox.eye())?;
+    let committed: BTreeSet<String> = all.iter().map(ToString::to_string).collect();
+    ensure!(committed.len() == all.len(), "box {number}: two events have one ID");
+    let db = server.disk.eye();
+    let arrived: BTreeSet<String> = db
+        .prepare("SELECT id FROM event WHERE appliance = ?1")?
+        .query_map([appliance.to_string()], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let invented: Vec<_> = arrived.difference(&committed).collect();
+    ensure!(invented.is_empty(), "box {number}: events that it never took: {invented:?}");
+    let missing = (committed.len() - arrived.len()) as u64;
+    let dropped = gaps(db, appliance)?;
+    ensure!(missing == dropped, "box {number}: {missing} events are missing, {dropped} are counted as dropped");
+    Ok(())
+}
+
+/// Events counted as dropped. There may be no other gap.
+fn gaps(db: &rusqlite::Connection, appliance: ApplianceId) -> anyhow::Result<u64> {
+    let mut query = db.prepare("SELECT cause, amount FROM gap WHERE appliance = ?1")?;
+    let rows = query.query_map([appliance.to_string()], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
+    let mut dropped = 0;
+    for row in rows {
+        let (cause, amount): (String, i64) = row?;
+        ensure!(cause == "buffer-full", "a gap of {amount}: {cause}");
+        dropped += amount.cast_unsigned();
+    }
+    Ok(dropped)
+}
+
+/// No event was counted twice, and whoever had to be told was told.
+fn incidents_count_right(server: &Server) -> anyhow::Result<()> {
+    let db = server.disk.eye();
+    for row in server.eye.incidents(None, None, ALL)? {
+        let count = |query: &str| db.query_row(query, params![row.id.to_string()], |row| row.get::<_, i64>(0));
+        let events = count("SELECT count(*) FROM event WHERE incident = ?1")?.cast_unsigned();
+        ensure!(events == row.events, "incident {} counts {} events, has {events}", row.id, row.events);
+        let told = count("SELECT count(*) FROM notification WHERE incident = ?1 AND state = 'sent'")?;
+        let escalated = row.state == State::Escalated;
+        ensure!(!escalated || told == 1, "of incident {} people were told {told} times", row.id);
+    }
+    Ok(())
+}
