@@ -47,7 +47,8 @@ pub fn private_folder(path: &Path) -> Result<(), FileError> {
             if found.permissions().mode() & 0o077 == 0 {
                 return Ok(());
             }
-            fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed("close to others the folder", path))
+            fs::set_permissions(path, Permissions::from_mode(0o700))
+                .map_err(failed("close to others the folder", path))
         }
         Err(source) => Err(failed("create folder", path)(source)),
     }
@@ -106,7 +107,9 @@ pub fn read_pinned(path: &Path) -> Result<Vec<u8>, FileError> {
     let status = file.metadata().map_err(failed("look at", path))?;
     let (mode, owner) = (status.permissions().mode() & 0o777, status.uid());
     if mode & 0o022 != 0 || (owner != 0 && owner != Uid::effective().as_raw()) {
-        let problem = format!("others may write it (owner {owner}, mode {mode:o}); must belong to root or to this user, mode 644");
+        let problem = format!(
+            "others may write it (owner {owner}, mode {mode:o}); must belong to root or to this user, mode 644"
+        );
         return Err(failed("trust", path)(io::Error::new(io::ErrorKind::PermissionDenied, problem)));
     }
     let mut content = Vec::new();

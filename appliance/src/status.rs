@@ -1,6 +1,7 @@
 //! What `appliance status` shows: agent, executor and link, looked at from beside, without a port and without a change.
 //!
-//! What cannot be looked at is a problem and hides nothing else. As JSON, fields are only ever added.
+//! What cannot be looked at is a problem and hides nothing else. As JSON, fields are only ever added. A fault of the
+//! watch list and a control plane out of reach are what this program is made for: they are said, and are no failure.
 
 mod text;
 
@@ -20,7 +21,7 @@ use crate::{
         core::VERSION,
         credentials::{self, Folder},
         executor,
-        outbox::{self, Summary},
+        outbox::{self, Raised, Summary},
     },
     world::{Clock, Executor},
 };
@@ -42,8 +43,12 @@ pub struct Status {
     pub link: Option<Contact>,
     /// What waits to be sent.
     pub outbox: Option<Summary>,
-    /// What is not as it should be, as sentences; empty: all is well.
+    /// What is wrong with entries of the watch list, as the agent last saw it.
+    pub faults: Vec<Raised>,
+    /// What is wrong with this program, as sentences; empty: all is well.
     pub problems: Vec<String>,
+    /// Whether everything could be looked at; problems may have been found all the same.
+    pub complete: bool,
 }
 
 /// The clocks of the box.
@@ -142,10 +147,22 @@ pub fn gather(folder: &Path, executor: &mut dyn Executor, clock: &dyn Clock) -> 
     let certificate = keep(credentials::certificate(&folder), &mut problems)
         .map(|(_, facts)| CertificateStatus::new(&facts, now));
     let link = keep(Contact::read(&folder.contact()), &mut problems).flatten();
-    let outbox = keep(outbox::inspect(&folder.outbox()), &mut problems).flatten();
+    let mut outbox = keep(outbox::inspect(&folder.outbox()), &mut problems).flatten();
     let clock = ClockStatus { wall: now, up_seconds: clock.boot().as_secs() };
-    let mut status =
-        Status { format: 1, version: VERSION, clock, executor, certificate, link, outbox, problems };
+    let faults = outbox.as_mut().map(|outbox| std::mem::take(&mut outbox.faults)).unwrap_or_default();
+    let complete = problems.is_empty();
+    let mut status = Status {
+        format: 1,
+        version: VERSION,
+        clock,
+        executor,
+        certificate,
+        link,
+        outbox,
+        faults,
+        problems,
+        complete,
+    };
     let more = status.judge();
     status.problems.extend(more);
     status

@@ -110,6 +110,7 @@ fn start(folder: tempfile::TempDir, evidence: Evidence) -> Running {
     let parts = Parts {
         core: AgentCore::new(&config, outbox, Box::new(evidence.clone()), world.entropy.clone()),
         link: Played(send),
+        measurer: Box::new(evidence.clone()),
         waiter: Box::new(evidence.clone()),
         world,
         folder: files,

@@ -13,7 +13,7 @@ fn appliance(config: &Path, arguments: &[&str]) -> Output {
         .arg("--config")
         .arg(config)
         .args(arguments)
-        .env_remove("ORDERLY_LOG")
+        .env_remove("RUST_LOG")
         .output()
         .unwrap()
 }

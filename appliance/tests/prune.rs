@@ -1,5 +1,7 @@
 //! `files.prune` on real files: the oldest go, nothing outside is touched, however the tree is rigged.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
 use std::{
     ffi::OsStr,
     fs::{self, File, FileTimes},
@@ -10,8 +12,8 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -56,7 +58,14 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("watched")).unwrap();
         fs::create_dir(folder.path().join("outside")).unwrap();
-        let scene = Self { folder, stop: Stop::default(), hours_later: 2, limit, keep_seconds: 3600, watched: "watched" };
+        let scene = Self {
+            folder,
+            stop: Stop::default(),
+            hours_later: 2,
+            limit,
+            keep_seconds: 3600,
+            watched: "watched",
+        };
         for name in ["a", "b", "precious"] {
             scene.file(&format!("outside/{name}"), 1000, 900_000);
         }
@@ -78,7 +87,9 @@ impl Scene {
     fn entry(&self) -> WatchEntry {
         let text = format!(
             "control_plane.address = \"https://127.0.0.1:1\"\n[[watch.directory]]\nid = \"it\"\npath = {:?}\nlimit_bytes = {}\nkeep_newer_than_seconds = {}\n",
-            self.path(self.watched), self.limit, self.keep_seconds
+            self.path(self.watched),
+            self.limit,
+            self.keep_seconds
         );
         let config = Config::parse(&text, Path::new("appliance.toml")).unwrap();
         config.watch.into_values().next().unwrap()
@@ -89,7 +100,10 @@ impl Scene {
         let facts = HostFacts { now: clock.wall(), restore_proven: None };
         let world = World { clock, entropy: Arc::new(SystemEntropy) };
         let state = self.path("state");
-        (SystemHost::new(world, Programs::default(), state.clone(), state.join("hold"), self.stop.clone()), facts)
+        (
+            SystemHost::new(world, Programs::default(), state.clone(), state.join("hold"), self.stop.clone()),
+            facts,
+        )
     }
 
     fn prune_within(&self, within: Duration) -> StepOutcome {
@@ -145,14 +159,19 @@ fn counts(outcome: &StepOutcome) -> (StepResult, i64, i64) {
 #[test]
 fn the_oldest_go_first_and_no_more_than_needed() {
     let scene = Scene::new(250);
-    for (name, age) in [("new", 10), ("deep/er/older", 500), ("middle", 300), ("oldest", 90_000), ("deep/old", 400)] {
+    for (name, age) in
+        [("new", 10), ("deep/er/older", 500), ("middle", 300), ("oldest", 90_000), ("deep/old", 400)]
+    {
         scene.file(&format!("watched/{name}"), 100, age);
     }
     assert_eq!(scene.measure()["bytes"], 500);
     let outcome = scene.prune();
     assert_eq!(counts(&outcome), (StepResult::Done, 3, 300));
     assert_eq!(scene.left(), ["middle", "new"]);
-    assert_eq!((scene.measure()["bytes"], scene.measure()["files"], scene.measure()["limit_bytes"]), (200, 2, 250));
+    assert_eq!(
+        (scene.measure()["bytes"], scene.measure()["files"], scene.measure()["limit_bytes"]),
+        (200, 2, 250)
+    );
     assert_eq!(counts(&scene.prune()), (StepResult::Done, 0, 0));
 }
 
@@ -169,7 +188,10 @@ fn what_is_new_stays_even_over_the_limit() {
     // From the future: somebody's clock was wrong, and nobody knows how old it is.
     scene.file("watched/future", 100, 0);
     let ahead = SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000);
-    File::open(scene.path("watched/future")).unwrap().set_times(FileTimes::new().set_modified(ahead)).unwrap();
+    File::open(scene.path("watched/future"))
+        .unwrap()
+        .set_times(FileTimes::new().set_modified(ahead))
+        .unwrap();
     assert_eq!(counts(&scene.prune()), (StepResult::Done, 0, 0));
 }
 
@@ -273,46 +295,69 @@ fn a_deadline_and_a_stop_end_it_early() {
     assert_eq!(scene.left(), ["a"]);
 }
 
+/// The attacker's moment: whenever the executor looks at its clock, between listing a folder and using it.
 #[test]
-fn a_folder_swapped_for_a_symlink_again_and_again() {
-    let scene = Scene::new(1);
-    let (folder, aside, outside) = (scene.path("watched/folder"), scene.path("aside"), scene.path("outside"));
-    fs::create_dir(&folder).unwrap();
-    let is_over = AtomicBool::new(false);
-    let mut removed = 0;
-    std::thread::scope(|scope| {
-        let swaps = scope.spawn(|| {
-            let mut swaps = 0_u32;
-            while !is_over.load(Ordering::SeqCst) {
-                fs::rename(&folder, &aside).unwrap();
-                symlink(&outside, &folder).unwrap();
-                fs::remove_file(&folder).unwrap();
-                fs::rename(&aside, &folder).unwrap();
-                swaps += 1;
-            }
-            swaps
-        });
-        for round in 0..400 {
-            // The same names as outside, where following the symlink would find them.
-            for name in ["a", "b", "precious"] {
-                for place in [&folder, &aside] {
-                    // Never through the symlink: only into what is a folder right now.
-                    if fs::symlink_metadata(place).is_ok_and(|status| status.is_dir()) {
-                        let made = scene.path(&format!("{round}-{name}"));
-                        fs::write(&made, b"xx").unwrap();
-                        let _ = nix::fcntl::open(place, nix::fcntl::OFlag::O_DIRECTORY | nix::fcntl::OFlag::O_NOFOLLOW, Mode::empty())
-                            .map(|place| nix::fcntl::renameat(nix::fcntl::AT_FDCWD, &made, &place, name));
-                        let _ = fs::remove_file(&made);
-                    }
-                }
-            }
-            let outcome = scene.prune();
-            assert_eq!(outcome.result, StepResult::Done);
-            removed += outcome.counts["files_removed"];
+fn a_folder_swapped_for_a_symlink_at_any_moment() {
+    let mut swapped_while_pruning = 0;
+    for moment in 0.. {
+        let scene = Scene::new(1);
+        fs::create_dir(scene.path("watched/folder")).unwrap();
+        // The same files, by other names: so even their inodes are those that were looked at.
+        for name in ["a", "b", "precious"] {
+            fs::hard_link(scene.path("outside").join(name), scene.path("watched/folder").join(name)).unwrap();
         }
-        is_over.store(true, Ordering::SeqCst);
-        assert!(swaps.join().unwrap() > 100, "the swapping did not keep up");
-    });
-    scene.outside_is_whole();
-    assert!(removed > 0, "nothing was ever pruned, so nothing was tried");
+        scene.file("watched/z", 10, 1);
+        let (folder, outside, aside) =
+            (scene.path("watched/folder"), scene.path("outside"), scene.path("aside"));
+        let target = if moment % 2 == 0 { outside } else { "../outside".into() };
+        let done = Arc::new(AtomicBool::new(false));
+        let swapped = done.clone();
+        let clock = Hooked::new(moment / 2, move || {
+            fs::rename(&folder, &aside).unwrap();
+            symlink(&target, &folder).unwrap();
+            swapped.store(true, Ordering::SeqCst);
+        });
+        let facts = HostFacts { now: clock.wall(), restore_proven: None };
+        let world = World { clock: Arc::new(clock), entropy: Arc::new(SystemEntropy) };
+        let host = SystemHost::new(
+            world,
+            Programs::default(),
+            scene.path("state"),
+            scene.path("hold"),
+            Stop::default(),
+        );
+        let step = Step::FilesPrune { target: "it".into() };
+        let outcome = host.perform(&step, &scene.entry(), &facts, Duration::from_secs(60));
+        assert_eq!(outcome.result, StepResult::Done, "{moment}");
+        scene.outside_is_whole();
+        if !done.load(Ordering::SeqCst) {
+            break;
+        }
+        swapped_while_pruning += 1;
+    }
+    assert!(swapped_while_pruning > 8, "{swapped_while_pruning} moments");
+}
+
+/// A clock that does something when it is looked at for the n-th time.
+struct Hooked {
+    left: AtomicU32,
+    hook: Mutex<Box<dyn FnMut() + Send>>,
+}
+
+impl Hooked {
+    fn new(after: u32, hook: impl FnMut() + Send + 'static) -> Self {
+        Self { left: AtomicU32::new(after), hook: Mutex::new(Box::new(hook)) }
+    }
+}
+
+impl Clock for Hooked {
+    fn wall(&self) -> Millis {
+        Later(2).wall()
+    }
+    fn boot(&self) -> Duration {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 0 {
+            (self.hook.lock().unwrap())();
+        }
+        SystemClock.boot()
+    }
 }

@@ -61,6 +61,8 @@ struct ClientData {
     kind: String,
     challenge: String,
     origin: String,
+    #[serde(rename = "crossOrigin", default)]
+    cross_origin: bool,
 }
 
 const USER_PRESENT: u8 = 0x01;
@@ -91,6 +93,10 @@ fn check(approval: &Approval, known: &[Approver], core: Digest) -> Result<(), Ap
     }
     if data.origin != approver.origin {
         return Err(client("must come from the approver's own origin"));
+    }
+    // Section 7.2, step 10: nobody approves from inside somebody else's page.
+    if data.cross_origin {
+        return Err(client("must not come from a frame of another origin"));
     }
     let authenticator =
         |problem: &str| ApprovalError::AuthenticatorData { approver: name.clone(), problem: problem.to_owned() };

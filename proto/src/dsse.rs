@@ -16,6 +16,9 @@ use crate::keys::{PublicKey, SecretKey};
 /// The largest envelope that is looked at, in bytes of JSON.
 pub const ENVELOPE_MAX: usize = 4 << 20;
 
+/// The most signatures that are looked at: each costs a verification per trusted key.
+pub const SIGNATURES_MAX: usize = 64;
+
 /// Why an envelope was not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
@@ -133,6 +136,10 @@ impl Envelope {
             return Err(EnvelopeError::TooLarge(bytes.len()));
         }
         let json: Json = serde_json::from_slice(bytes).map_err(malformed)?;
+        if json.signatures.len() > SIGNATURES_MAX {
+            let have = json.signatures.len();
+            return Err(EnvelopeError::Malformed(format!("must have at most {SIGNATURES_MAX} signatures, has {have}")));
+        }
         let signatures = json.signatures.iter().map(|s| unbase64(&s.sig)).collect::<Result<_, _>>()?;
         Ok(Self { payload: unbase64(&json.payload)?, payload_type: json.payload_type, signatures })
     }
@@ -168,6 +175,17 @@ impl Envelope {
     pub fn unverified_payload(&self) -> &[u8] {
         &self.payload
     }
+}
+
+/// Whether `envelope` is byte for byte what [`seal`] makes of its payload with `key` alone. One payload can be written in
+/// many envelopes that all verify; where the envelope's digest is its name, only this one counts.
+#[must_use]
+pub fn is_exact(envelope: &[u8], key: &PublicKey) -> bool {
+    let Ok(Envelope { payload_type, payload, signatures }) = Envelope::parse(envelope) else { return false };
+    let [signature] = &signatures[..] else { return false };
+    let sole = JsonSignature { keyid: key.hint(), sig: STANDARD.encode(signature) };
+    let json = Json { payload: STANDARD.encode(payload), payload_type, signatures: vec![sole] };
+    key.is_sole_form(signature) && serde_json::to_vec(&json).is_ok_and(|bytes| bytes == envelope)
 }
 
 /// Parses and verifies in one go.
@@ -238,6 +256,34 @@ mod tests {
         assert!(open(&sealed, TYPE, &[keys()[1].public()], 1).is_err());
         let changed = String::from_utf8(sealed).unwrap().replace(&STANDARD.encode(b"x"), &STANDARD.encode(b"y"));
         assert!(open(changed.as_bytes(), TYPE, &trusted, 1).is_err());
+    }
+
+    #[test]
+    fn signatures_without_end_are_not_looked_at() {
+        let key = &keys()[0];
+        let all = vec![key; SIGNATURES_MAX + 1];
+        assert!(Envelope::parse(&seal(TYPE, b"x", &all[1..])).is_ok());
+        assert!(matches!(Envelope::parse(&seal(TYPE, b"x", &all)), Err(EnvelopeError::Malformed(_))));
+    }
+
+    #[test]
+    fn of_all_ways_to_write_an_envelope_one_is_exact() {
+        let (key, other) = (&keys()[0], &keys()[1]);
+        let sealed = seal(TYPE, &[0xfb, 0xff, 0xfe], &[key]);
+        assert!(is_exact(&sealed, &key.public()));
+        assert!(!is_exact(&sealed, &other.public()), "another key's hint");
+        let text = String::from_utf8(sealed.clone()).unwrap();
+        for rewritten in [
+            format!("{text} "),
+            text.replacen('{', "{\"more\":1,", 1),
+            text.replace("+//+", "-__-"),
+            text.replace(&key.public().hint(), ""),
+            String::from_utf8(countersign(&sealed, other).unwrap()).unwrap(),
+        ] {
+            assert_ne!(rewritten, text);
+            assert!(open(rewritten.as_bytes(), TYPE, [&key.public()], 1).is_ok(), "{rewritten}");
+            assert!(!is_exact(rewritten.as_bytes(), &key.public()), "{rewritten}");
+        }
     }
 
     #[test]

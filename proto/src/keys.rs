@@ -2,6 +2,8 @@
 //!
 //! A secret key never prints and is never serialised here except by the one function that writes its file.
 
+mod low_s;
+
 use std::{fmt, str::FromStr};
 
 use aws_lc_rs::{
@@ -37,6 +39,16 @@ impl PublicKey {
             }
         }
         .map_err(|_| BadSignature)
+    }
+
+    /// Whether nobody without the key could have made these bytes out of another signature by it.
+    #[must_use]
+    pub fn is_sole_form(&self, signature: &[u8]) -> bool {
+        match self {
+            // s is below the order, or it does not verify (RFC 8032 section 5.1.7).
+            Self::Ed25519(_) => true,
+            Self::P256(_) => low_s::low_s(signature).as_deref() == Some(signature),
+        }
     }
 
     /// A hint for finding the key, never a reason to trust it (DSSE 1.0.2: keyid is unauthenticated).
@@ -124,7 +136,8 @@ impl SecretKey {
         match &self.0 {
             Kind::Ed25519 { pair, .. } => pair.sign(message).as_ref().to_vec(),
             Kind::P256 { pair, .. } => {
-                pair.sign(&SystemRandom::new(), message).expect("signing needs only random bytes").as_ref().to_vec()
+                let made = pair.sign(&SystemRandom::new(), message).expect("signing needs only random bytes");
+                low_s::low_s(made.as_ref()).expect("what was just signed is a signature")
             }
         }
     }
@@ -202,6 +215,17 @@ mod tests {
                 if other.public() != key.public() {
                     assert_eq!(other.public().verify(b"order", &signature), Err(BadSignature));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_signed_has_its_one_form() {
+        for key in both() {
+            for n in 0..50_u8 {
+                let signature = key.sign(&[n]);
+                assert!(key.public().is_sole_form(&signature), "{n}");
+                assert_eq!(key.public().verify(&[n], &signature), Ok(()));
             }
         }
     }

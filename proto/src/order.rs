@@ -24,6 +24,10 @@ pub const SEQUENCE_WINDOW: u64 = 1 << 20;
 /// The most bytes an order's payload may have.
 pub const ORDER_MAX: usize = 32 * 1024;
 
+/// The most parameters and approvals, and the most bytes of text: evidence repeats them, and must find room for them.
+const LIST_MAX: usize = 16;
+const TEXT_MAX: usize = 1000;
+
 /// What is to be done and to whom: what approvers sign.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Core {
@@ -166,6 +170,7 @@ impl Core {
 
     fn decode(bytes: &[u8]) -> Result<Self, BadField> {
         let m = pb::OrderCore::decode(bytes).map_err(|e| BadField::new("core", e.to_string()))?;
+        at_most("parameters", m.parameters.len())?;
         let mut parameters = BTreeMap::new();
         for p in m.parameters {
             let name = text("parameters.name", &p.name, 40)?;
@@ -188,6 +193,17 @@ impl Core {
             approve_until: (m.approve_until_ms != 0).then_some(Millis(m.approve_until_ms)),
         })
     }
+}
+
+fn at_most(field: &str, have: usize) -> Result<(), BadField> {
+    if have > LIST_MAX {
+        return Err(BadField::new(field, format!("must be at most {LIST_MAX}, are {have}")));
+    }
+    Ok(())
+}
+
+fn optional(field: &str, value: &str, max: usize) -> Result<String, BadField> {
+    if value.is_empty() { Ok(String::new()) } else { text(field, value, max) }
 }
 
 impl Order {
@@ -253,6 +269,7 @@ impl Order {
             return Err(BadField::new("order", format!("must be at most {ORDER_MAX} bytes, has {}", bytes.len())));
         }
         let m = pb::Order::decode(bytes).map_err(|e| BadField::new("order", e.to_string()))?;
+        at_most("approvals", m.approvals.len())?;
         let plan = m.plan.ok_or_else(|| BadField::new("plan", "must be present"))?;
         let prompt_digest = match plan.prompt_digest.as_slice() {
             [] => None,
@@ -270,9 +287,9 @@ impl Order {
             expires: Millis(m.expires_ms),
             plan: Plan {
                 planner: text("plan.planner", &plan.planner, 40)?,
-                model: plan.model,
+                model: optional("plan.model", &plan.model, 100)?,
                 prompt_digest,
-                reason: plan.reason,
+                reason: optional("plan.reason", &plan.reason, TEXT_MAX)?,
             },
             approvals: m
                 .approvals

@@ -115,6 +115,14 @@ pub enum TimeError {
     /// Answers a question that this executor did not ask, or asked too long ago.
     #[error("time token answers no open question; ask again with the newest nonce")]
     UnknownNonce,
+    /// When the charter that vouches for the key does not hold any more: a stolen key must not set the floor for ever.
+    #[error("time token says {at}, but the charter whose key signed it ends on {not_after}; a newer charter is needed")]
+    BeyondCharter {
+        /// What it says.
+        at: Millis,
+        /// End of the charter.
+        not_after: Millis,
+    },
     /// Before the floor: a server clock that runs backwards, or an old build with a stolen key.
     #[error("time token says {at}, before the floor {floor}")]
     BelowFloor {
@@ -182,6 +190,9 @@ impl TrustedTime {
         }
         if token.nonce != question.nonce || boot.saturating_sub(question.asked) > ANSWER_WITHIN {
             return Err(TimeError::UnknownNonce);
+        }
+        if !charter.holds_at(token.at) {
+            return Err(TimeError::BeyondCharter { at: token.at, not_after: charter.not_after });
         }
         if token.at < self.floor {
             return Err(TimeError::BelowFloor { at: token.at, floor: self.floor });

@@ -1,5 +1,6 @@
 //! What sees everything: rigs of real processes, the simulation, the demo, the benches.
 
+pub mod bench;
 pub mod clock;
 pub mod demo;
 pub mod rig;

@@ -1,6 +1,7 @@
 //! The simulation over many seeds; one of them again with `SEED=n`, its whole trace with `TRACE=1`.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -36,7 +37,7 @@ fn whatever_goes_wrong_nothing_is_lost_or_done_twice() {
         None => (1, number("SEEDS").unwrap_or(SEEDS)),
     };
     let next = AtomicU64::new(first);
-    let (failed, events) = (Mutex::new(Vec::new()), AtomicU64::new(0));
+    let (failed, counts) = (Mutex::new(Vec::new()), Mutex::new(BTreeMap::new()));
     let workers = thread::available_parallelism().map_or(1, |n| n.get());
     thread::scope(|scope| {
         for _ in 0..workers {
@@ -47,7 +48,9 @@ fn whatever_goes_wrong_nothing_is_lost_or_done_twice() {
                         return;
                     }
                     let report = sim::run(seed);
-                    events.fetch_add(report.events, Relaxed);
+                    for (what, times) in &report.counts {
+                        *counts.lock().unwrap().entry(what.clone()).or_insert(0) += times;
+                    }
                     if report.wrong.is_some() {
                         failed.lock().unwrap().push(report);
                     }
@@ -57,7 +60,10 @@ fn whatever_goes_wrong_nothing_is_lost_or_done_twice() {
     });
     let mut failed = failed.into_inner().unwrap();
     failed.sort_by_key(|report| report.seed);
-    println!("{} seeds, {} events, {} failed", last + 1 - first, events.into_inner(), failed.len());
+    println!("{} seeds, {} failed", last + 1 - first, failed.len());
+    for (what, times) in counts.into_inner().unwrap() {
+        println!("{times:8} {what}");
+    }
     if let Some(report) = failed.first() {
         let seeds: Vec<u64> = failed.iter().map(|report| report.seed).collect();
         panic!("{}failed seeds: {seeds:?}", tell(report));

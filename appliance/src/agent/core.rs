@@ -142,6 +142,12 @@ impl AgentCore {
         &self.outbox
     }
 
+    /// What the executor measures for it, to be measured beside.
+    #[must_use]
+    pub fn measured(&self) -> &Measured {
+        &self.measured
+    }
+
     /// The executor, to ask for what a renewal needs.
     pub fn executor(&mut self) -> &mut dyn Executor {
         self.executor.as_mut()

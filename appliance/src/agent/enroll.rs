@@ -166,11 +166,18 @@ fn known(
     if agent != executor {
         return Err(EnrollError::TwoIdentities { agent, executor });
     }
-    match fs::remove_file(folder.pending()) {
+    forget(folder)?;
+    Ok(Some(certificate))
+}
+
+/// The answer is of no use any more; it may be gone already.
+fn forget(folder: &Folder) -> Result<(), FileError> {
+    let path = folder.pending();
+    match fs::remove_file(&path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(FileError { doing: "remove", path: folder.pending(), source }.into())
+            Err(FileError { doing: "remove", path, source })
         }
-        _ => Ok(Some(certificate)),
+        _ => files::sync_parent(&path),
     }
 }
 
@@ -233,9 +240,7 @@ fn finish(
     let adopt = local::Adopt { charter, certificate: certificate.clone(), catalogue, policy };
     executor::adopt(executor, adopt)?;
     let facts = credentials::keep_certificate(folder, key, &certificate)?;
-    let path = folder.pending();
-    fs::remove_file(&path).map_err(|source| FileError { doing: "remove", path: path.clone(), source })?;
-    files::sync_parent(&path)?;
+    forget(folder)?;
     Ok(facts)
 }
 

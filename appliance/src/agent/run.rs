@@ -41,7 +41,9 @@ pub struct Parts<L> {
     pub core: AgentCore,
     /// The network.
     pub link: L,
-    /// A second way to the executor, to wait for evidence on.
+    /// A second way to the executor, to measure on: a reading may take seconds.
+    pub measurer: Box<dyn Executor>,
+    /// A third, to wait for evidence on.
     pub waiter: Box<dyn Executor>,
     /// Clock and randomness.
     pub world: World,
@@ -101,7 +103,8 @@ pub async fn run<L: Link>(parts: Parts<L>, stop: impl Future<Output = ()>) -> Re
         world: parts.world,
     });
     let (quit, until) = mpsc::channel();
-    let sampler = threads::sample(shared.clone(), parts.sample, until).map_err(RunError::Thread)?;
+    let sampler =
+        threads::sample(shared.clone(), parts.measurer, parts.sample, until).map_err(RunError::Thread)?;
     // Never joined: it may be waiting for the executor, and holds nothing that a crash could harm.
     threads::await_evidence(shared.clone(), parts.waiter, parts.sample).map_err(RunError::Thread)?;
     notify(&[NotifyState::Ready]);

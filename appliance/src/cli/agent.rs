@@ -37,9 +37,8 @@ fn agent(config: &Config, world: World) -> anyhow::Result<()> {
     let _alone = files::lock(&folder.lock())?;
     let limits = Limits::new(config.agent.outbox_max_mb << 20, config.agent.evidence_reserve_mb << 20);
     let outbox = Outbox::open(&folder.outbox(), limits, StreamId(draw(world.entropy.as_ref())))?;
-    let socket = &config.paths.socket;
-    let executor = Box::new(Reconnecting::new(socket.clone()));
-    let core = AgentCore::new(config, outbox, executor, world.entropy.clone());
+    let executor = || Box::new(Reconnecting::new(config.paths.socket.clone()));
+    let core = AgentCore::new(config, outbox, executor(), world.entropy.clone());
     let pins = Pins {
         authority: config.trust.ca.clone(),
         identity: Identity::Folder(folder.clone()),
@@ -61,8 +60,8 @@ fn agent(config: &Config, world: World) -> anyhow::Result<()> {
         // The channel starts its worker when it is made, so it is made inside the runtime.
         let link = GrpcLink::new(&config.control_plane.address, pins)?;
         tracing::info!(appliance.id = %certificate.spiffe.appliance, "agent of {} begins", certificate.spiffe);
-        let waiter = Box::new(Reconnecting::new(socket.clone()));
-        let parts = Parts { core, link, waiter, world, folder, sample: config.agent.sample };
+        let (measurer, waiter, sample) = (executor(), executor(), config.agent.sample);
+        let parts = Parts { core, link, measurer, waiter, world, folder, sample };
         run::run(parts, stop).await.map_err(anyhow::Error::from)
     });
     // What still blocks holds nothing that a crash could harm.

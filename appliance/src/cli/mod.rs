@@ -54,7 +54,7 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         token_file: PathBuf,
     },
-    /// Say how this box stands: exit code 0 when all is well, 1 when something is not
+    /// Say how this box stands; exit code 1 when something could not be looked at
     #[command(after_help = "Examples:\n  appliance status\n  appliance status --json | jq .outbox.oldest")]
     Status {
         /// As JSON, whose fields are only ever added to
@@ -71,7 +71,7 @@ const EXAMPLES: &str = "Examples:
   appliance enroll --token-file ticket.json
   appliance status --json
 
-Set ORDERLY_LOG=debug to hear more; NO_COLOR=1 for none.";
+RUST_LOG=debug says more; NO_COLOR=1 takes the colour away.";
 
 /// The whole program.
 #[must_use]
@@ -108,7 +108,7 @@ fn colour(terminal: bool) -> bool {
 }
 
 fn listen() {
-    let filter = EnvFilter::try_from_env("ORDERLY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)

@@ -20,5 +20,5 @@ pub(super) fn run(config: &Config, world: &World, json: bool) -> Result<ExitCode
     } else {
         print!("{status}");
     }
-    Ok(ExitCode::from(u8::from(!status.problems.is_empty())))
+    Ok(ExitCode::from(u8::from(!status.complete)))
 }

@@ -46,8 +46,11 @@ fn own_paths(config: &Config) -> [(&'static str, &PathBuf); 5] {
 }
 
 fn address(address: &str) -> Checked {
-    let wrong = || bad("control_plane.address", format!("{address:?}"), "must be https://host:port and nothing after it");
-    let (host, port) = address.strip_prefix("https://").and_then(|rest| rest.rsplit_once(':')).ok_or_else(wrong)?;
+    let wrong = || {
+        bad("control_plane.address", format!("{address:?}"), "must be https://host:port and nothing after it")
+    };
+    let (host, port) =
+        address.strip_prefix("https://").and_then(|rest| rest.rsplit_once(':')).ok_or_else(wrong)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
     let port_is_good = port.parse::<u16>().is_ok_and(|port| port != 0);
     if host.is_empty() || !host.chars().all(plain) || !port_is_good { Err(wrong()) } else { Ok(()) }
@@ -60,7 +63,11 @@ fn absolute(key: &str, path: &Path) -> Checked {
     if path.is_absolute() && plain && same && path.parent().is_some() {
         return Ok(());
     }
-    Err(bad(key, format!("{path:?}"), "must be an absolute path below /, without ., .., doubled or trailing slashes"))
+    Err(bad(
+        key,
+        format!("{path:?}"),
+        "must be an absolute path below /, without ., .., doubled or trailing slashes",
+    ))
 }
 
 fn sizes(config: &Config) -> Checked {
@@ -82,7 +89,11 @@ fn sizes(config: &Config) -> Checked {
         return Err(bad("agent.hold_seconds", agent.hold.as_secs_f64(), "must be at most 60"));
     }
     if config.limits.orders_per_hour == 0 {
-        return Err(bad("limits.orders_per_hour", 0, "must be at least 1; to stop all orders, create the file paths.hold"));
+        return Err(bad(
+            "limits.orders_per_hour",
+            0,
+            "must be at least 1; to stop all orders, create the file paths.hold",
+        ));
     }
     Ok(())
 }
@@ -115,7 +126,8 @@ fn directory(entry: &Directory, config: &Config) -> Checked {
     match kept.into_iter().find(|(_, path)| path.starts_with(&entry.path) || entry.path.starts_with(path)) {
         None => Ok(()),
         Some((other, path)) => {
-            let allowed = format!("old files are removed from it, so it must lie apart from {other} = {path:?}");
+            let allowed =
+                format!("old files are removed from it, so it must lie apart from {other} = {path:?}");
             Err(bad(key("path"), format!("{:?}", entry.path), allowed))
         }
     }
@@ -133,18 +145,24 @@ fn backup(entry: &Backup) -> Checked {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b":_.@\\-".contains(&b);
         let name = unit.strip_suffix(".service").unwrap_or_default();
         if name.is_empty() || name.starts_with('-') || unit.len() > 255 || !unit.bytes().all(plain) {
-            return Err(bad(key("unit"), format!("{unit:?}"), "must be the name of a systemd unit that ends in .service"));
+            return Err(bad(
+                key("unit"),
+                format!("{unit:?}"),
+                "must be the name of a systemd unit that ends in .service",
+            ));
         }
     }
     match (&entry.repository, &entry.unit) {
         (Repository::Local(path), _) => absolute(&key("repository"), path)?,
         (Repository::Remote(location), None) => {
-            let allowed = "must be an absolute path, or have a unit that makes the backup: the executor has no network";
+            let allowed =
+                "must be an absolute path, or have a unit that makes the backup: the executor has no network";
             return Err(bad(key("repository"), format!("{location:?}"), allowed));
         }
         (Repository::Remote(location), Some(_)) => {
             if let Some(every) = entry.restore_every {
-                let allowed = format!("must not be given: the executor cannot reach {location} to restore from it");
+                let allowed =
+                    format!("must not be given: the executor cannot reach {location} to restore from it");
                 return Err(bad(key("restore_every_seconds"), every.as_secs_f64(), allowed));
             }
             return Ok(());

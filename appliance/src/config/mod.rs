@@ -136,7 +136,10 @@ pub struct Limits {
 
 impl Default for Trust {
     fn default() -> Self {
-        Self { organization_keys: "/etc/orderly/organization.keys.json".into(), ca: "/etc/orderly/ca.pem".into() }
+        Self {
+            organization_keys: "/etc/orderly/organization.keys.json".into(),
+            ca: "/etc/orderly/ca.pem".into(),
+        }
     }
 }
 

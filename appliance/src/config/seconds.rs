@@ -11,7 +11,9 @@ const ALLOWED: &str = "must be a number of seconds, more than 0 and at most 3162
 /// Reads seconds.
 pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let seconds = f64::deserialize(deserializer)?;
-    span(seconds).filter(|span| !span.is_zero()).ok_or_else(|| D::Error::custom(format!("{seconds}: {ALLOWED}")))
+    span(seconds)
+        .filter(|span| !span.is_zero())
+        .ok_or_else(|| D::Error::custom(format!("{seconds}: {ALLOWED}")))
 }
 
 /// Reads seconds, of which there may be none.

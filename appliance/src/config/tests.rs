@@ -67,7 +67,8 @@ fn everything_there_is_to_say() {
     assert_eq!(config.agent.sample, Duration::from_millis(250));
     assert_eq!(config.executor.agent_user, Some(User::Number(990)));
     assert_eq!(config.executor.evidence_key, KeyKind::P256);
-    let kinds: Vec<String> = config.watch.values().map(|entry| format!("{} {}", entry.id(), entry.kind())).collect();
+    let kinds: Vec<String> =
+        config.watch.values().map(|entry| format!("{} {}", entry.id(), entry.kind())).collect();
     assert_eq!(kinds, ["app log", "memory metric", "offsite backup", "records backup", "uploads directory"]);
 }
 
@@ -81,7 +82,11 @@ fn an_address_is_enough() {
 #[test]
 fn every_complaint_names_key_value_and_what_is_allowed() {
     for (from, to, named) in [
-        ("https://127.0.0.1:8443", "http://127.0.0.1:8443", &["control_plane.address", "http://127", "https://host:port"][..]),
+        (
+            "https://127.0.0.1:8443",
+            "http://127.0.0.1:8443",
+            &["control_plane.address", "http://127", "https://host:port"][..],
+        ),
         ("127.0.0.1:8443", "127.0.0.1", &["control_plane.address", "https://host:port"]),
         ("state = \"/var/lib/orderly\"", "state = \"orderly\"", &["paths.state", "\"orderly\"", "absolute"]),
         ("\"/srv/uploads\"", "\"/srv/../etc\"", &["watch.directory.uploads.path", "/srv/../etc", ".."]),
@@ -89,25 +94,49 @@ fn every_complaint_names_key_value_and_what_is_allowed() {
         ("\"/srv/uploads\"", "\"/\"", &["watch.directory.uploads.path", "below /"]),
         ("\"/srv/uploads\"", "\"/var/lib\"", &["watch.directory.uploads.path", "/var/lib", "paths.state"]),
         ("\"/srv/uploads\"", "\"/var/lib/orderly/agent\"", &["watch.directory.uploads.path", "paths.state"]),
-        ("\"/srv/uploads\"", "\"/srv/backup/data\"", &["watch.directory.uploads.path", "watch.backup.records.repository"]),
+        (
+            "\"/srv/uploads\"",
+            "\"/srv/backup/data\"",
+            &["watch.directory.uploads.path", "watch.backup.records.repository"],
+        ),
         ("50_000_000", "0", &["watch.directory.uploads.limit_bytes", "0", "must be 1 to"]),
         ("50_000_000", "-1", &["limit_bytes = -1", "u64"]),
-        ("keep_newer_than_seconds = 0", "keep_newer_than_seconds = -1", &["keep_newer_than_seconds", "-1", "more than 0"]),
+        (
+            "keep_newer_than_seconds = 0",
+            "keep_newer_than_seconds = -1",
+            &["keep_newer_than_seconds", "-1", "more than 0"],
+        ),
         ("sample_seconds = 0.25", "sample_seconds = 0", &["sample_seconds = 0", "more than 0"]),
         ("sample_seconds = 0.25", "sample_seconds = \"1\"", &["sample_seconds = \"1\"", "expected f64"]),
         ("hold_seconds = 30", "hold_seconds = 61", &["agent.hold_seconds", "61", "at most 60"]),
-        ("evidence_reserve_mb = 16", "evidence_reserve_mb = 64", &["agent.evidence_reserve_mb", "64", "less than"]),
+        (
+            "evidence_reserve_mb = 16",
+            "evidence_reserve_mb = 64",
+            &["agent.evidence_reserve_mb", "64", "less than"],
+        ),
         ("evidence_max_mb = 64", "evidence_max_mb = 0", &["executor.evidence_max_mb", "0", "must be 1 to"]),
         ("orders_per_hour = 20", "orders_per_hour = 0", &["limits.orders_per_hour", "at least 1"]),
         ("\"p256\"", "\"rsa\"", &["evidence_key = \"rsa\"", "ed25519"]),
         ("agent_user = 990", "agent_user = 1.5", &["agent_user = 1.5", "name or number"]),
-        ("\"/srv/backup\"", "\"backup\"", &["watch.backup.records.repository", "\"backup\"", "absolute path"]),
-        ("password_file = \"/etc/orderly/restic.password\"\n", "", &["watch.backup.records.password_file", "must be given"]),
+        (
+            "\"/srv/backup\"",
+            "\"backup\"",
+            &["watch.backup.records.repository", "\"backup\"", "absolute path"],
+        ),
+        (
+            "password_file = \"/etc/orderly/restic.password\"\n",
+            "",
+            &["watch.backup.records.password_file", "must be given"],
+        ),
         ("[\"/srv/records\"]", "[]", &["watch.backup.records.sources", "at least one"]),
         ("[\"/srv/records\"]", "[\"records\"]", &["watch.backup.records.sources[0]", "absolute"]),
         ("restic-records.service", "-x; reboot", &["watch.backup.offsite.unit", ".service"]),
         ("unit = \"restic-records.service\"", "", &["watch.backup.offsite.repository", "rest:https", "unit"]),
-        ("unit = \"restic", "restore_every_seconds = 1\nunit = \"restic", &["watch.backup.offsite.restore_every_seconds"]),
+        (
+            "unit = \"restic",
+            "restore_every_seconds = 1\nunit = \"restic",
+            &["watch.backup.offsite.restore_every_seconds"],
+        ),
         ("[\"ERROR\"]", "[\"\"]", &["watch.log.app.raise", "at least one substring"]),
         ("above = 95", "above = 101", &["watch.metric.memory.above", "101", "0 to 100"]),
         ("memory-used-percent", "luck", &["metric = \"luck\"", "memory-used-percent"]),
@@ -128,10 +157,16 @@ fn every_complaint_names_key_value_and_what_is_allowed() {
 
 #[test]
 fn two_watched_directories_lie_apart() {
-    let nested = FULL.to_owned() + "[[watch.directory]]\nid = \"inner\"\npath = \"/srv/uploads/inner\"\nlimit_bytes = 1\n";
+    let nested = FULL.to_owned()
+        + "[[watch.directory]]\nid = \"inner\"\npath = \"/srv/uploads/inner\"\nlimit_bytes = 1\n";
     let complaint = complaint(&nested);
-    assert!(complaint.contains("watch.directory.inner.path") && complaint.contains("watch.directory.uploads.path"), "{complaint}");
-    let beside = FULL.to_owned() + "[[watch.directory]]\nid = \"beside\"\npath = \"/srv/uploads-2\"\nlimit_bytes = 1\n";
+    assert!(
+        complaint.contains("watch.directory.inner.path")
+            && complaint.contains("watch.directory.uploads.path"),
+        "{complaint}"
+    );
+    let beside = FULL.to_owned()
+        + "[[watch.directory]]\nid = \"beside\"\npath = \"/srv/uploads-2\"\nlimit_bytes = 1\n";
     assert!(parse(&beside).is_ok());
 }
 

@@ -34,7 +34,11 @@ pub struct Directory {
     /// The most bytes that its regular files may have together.
     pub limit_bytes: u64,
     /// Files younger than this are never removed, whatever the limit says.
-    #[serde(rename = "keep_newer_than_seconds", default = "an_hour", deserialize_with = "seconds::read_or_zero")]
+    #[serde(
+        rename = "keep_newer_than_seconds",
+        default = "an_hour",
+        deserialize_with = "seconds::read_or_zero"
+    )]
     pub keep_newer_than: Duration,
 }
 
@@ -169,7 +173,9 @@ struct Lists {
 }
 
 /// Reads the four lists into one, in which every ID stands once.
-pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<WatchId, WatchEntry>, D::Error> {
+pub(super) fn list<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<WatchId, WatchEntry>, D::Error> {
     let lists = Lists::deserialize(deserializer)?;
     let all = (lists.directory.into_iter().map(WatchEntry::Directory))
         .chain(lists.backup.into_iter().map(WatchEntry::Backup))

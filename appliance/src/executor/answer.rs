@@ -94,7 +94,9 @@ pub(super) fn answer(result: Result<Answer, ExecutorError>) -> local::Response {
 /// The request changed nothing, and why.
 fn failure(error: &ExecutorError) -> local::Failure {
     match error {
-        ExecutorError::Refused(bad) => local::Failure { field: bad.field.clone(), problem: bad.problem.clone() },
+        ExecutorError::Refused(bad) => {
+            local::Failure { field: bad.field.clone(), problem: bad.problem.clone() }
+        }
         ExecutorError::Store(_) | ExecutorError::Evidence(_) => {
             tracing::error!("a request was not done: {}", chain_of(error));
             local::Failure { field: "executor".into(), problem: chain_of(error) }

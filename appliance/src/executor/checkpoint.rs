@@ -11,7 +11,9 @@ use proto::{
     field::BadField,
     ids::TenantId,
     local,
-    log::{self, Checkpoint, CheckpointError, Hash, SignedCheckpoint, VerifierKey, leaf_hash, verify_inclusion},
+    log::{
+        self, Checkpoint, CheckpointError, Hash, SignedCheckpoint, VerifierKey, leaf_hash, verify_inclusion,
+    },
 };
 
 use super::{
@@ -53,7 +55,8 @@ impl Earlier {
     /// Whether `proof` shows that `offered` continues one of them; only a few times in a row, so that nobody keeps a fork
     /// out of sight by that.
     fn explains(&mut self, offered: &Checkpoint, proof: &[Hash]) -> bool {
-        let late = self.late < LATE_MAX && self.kept.iter().any(|kept| offered.verify_continues(kept, proof).is_ok());
+        let late = self.late < LATE_MAX
+            && self.kept.iter().any(|kept| offered.verify_continues(kept, proof).is_ok());
         self.late += u32::from(late);
         late
     }
@@ -109,13 +112,14 @@ fn proven(
     }
     for (at, inclusion) in inclusions.iter().take(INCLUSIONS_MAX).enumerate() {
         let within = |bad: BadField| bad.within(&format!("inclusions[{at}]")).to_string();
-        let (digest, hashes) = match (Digest::from_field("sha256", &inclusion.sha256), hashes(&inclusion.hashes)) {
-            (Ok(digest), Ok(hashes)) => (digest, hashes),
-            (Err(bad), _) | (_, Err(bad)) => {
-                problems.push(within(bad));
-                continue;
-            }
-        };
+        let (digest, hashes) =
+            match (Digest::from_field("sha256", &inclusion.sha256), hashes(&inclusion.hashes)) {
+                (Ok(digest), Ok(hashes)) => (digest, hashes),
+                (Err(bad), _) | (_, Err(bad)) => {
+                    problems.push(within(bad));
+                    continue;
+                }
+            };
         // A record that is not here was let go before: proven again, nothing to do.
         let Some(envelope) = core.store.view().evidence_by_digest(digest)? else { continue };
         match verify_inclusion(leaf_hash(&envelope), inclusion.index, head.size, &hashes, head.root) {
@@ -150,11 +154,19 @@ impl ExecutorCore {
             Standing::Same | Standing::Continues => {}
             Standing::Older => {
                 let kept = kept.map_or(0, |kept| kept.size);
-                return Err(BadField::new("checkpoint", format!("of size {size} is older than the one kept, of size {kept}")).into());
+                return Err(BadField::new(
+                    "checkpoint",
+                    format!("of size {size} is older than the one kept, of size {kept}"),
+                )
+                .into());
             }
             Standing::Fork => {
                 self.raise_alarm(&offered, true)?;
-                return Err(BadField::new("checkpoint", format!("of size {size} contradicts the one kept: a fork")).into());
+                return Err(BadField::new(
+                    "checkpoint",
+                    format!("of size {size} contradicts the one kept: a fork"),
+                )
+                .into());
             }
             Standing::Unproven(refused) => {
                 if !self.earlier.explains(offered.checkpoint(), &proof) {

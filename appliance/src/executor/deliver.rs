@@ -6,11 +6,7 @@
 
 use proto::{field::BadField, local, time::TimeError};
 
-use super::{
-    ExecutorCore, ExecutorError, chain_of,
-    store::StoreError,
-    trust::Newer,
-};
+use super::{ExecutorCore, ExecutorError, chain_of, store::StoreError, trust::Newer};
 
 /// The most orders of one delivery.
 const ORDERS_MAX: usize = 64;
@@ -18,7 +14,11 @@ const ORDERS_MAX: usize = 64;
 impl ExecutorCore {
     pub(super) fn deliver(&mut self, message: &local::Deliver) -> Result<local::Delivered, ExecutorError> {
         if self.identity.is_none() {
-            return Err(BadField::new("identity", "this executor is not enrolled; adopt comes before deliver").into());
+            return Err(BadField::new(
+                "identity",
+                "this executor is not enrolled; adopt comes before deliver",
+            )
+            .into());
         }
         let mut problems = Problems::default();
         if !message.charter.is_empty() {

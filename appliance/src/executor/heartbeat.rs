@@ -16,7 +16,11 @@ impl ExecutorCore {
         if self.identity.is_none() {
             return Ok(None);
         }
-        let every = if self.has_beaten { self.settings.heartbeat } else { self.settings.heartbeat.min(AT_ONCE_AFTER) };
+        let every = if self.has_beaten {
+            self.settings.heartbeat
+        } else {
+            self.settings.heartbeat.min(AT_ONCE_AFTER)
+        };
         let last = self.store.view().state()?.and_then(|state| state.heartbeat);
         Ok(Some(last.map_or(Duration::ZERO, |last| (last + every).saturating_sub(self.time.active()))))
     }

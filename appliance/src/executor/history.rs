@@ -35,7 +35,11 @@ fn count(hour: &[Past], of_key: &[Past], key: &(RunbookId, String), active: Dura
         // An executor knows only its own.
         tenant_hour: all,
         failures_in_a_row: u32::try_from(failures).unwrap_or(u32::MAX),
-        since_last_failure: ended().next().filter(|_| failures > 0).and_then(|(past, _)| past.ended).map(since),
+        since_last_failure: ended()
+            .next()
+            .filter(|_| failures > 0)
+            .and_then(|(past, _)| past.ended)
+            .map(since),
     }
 }
 
@@ -83,7 +87,10 @@ mod tests {
     #[test]
     fn a_success_closes_the_row_of_failures() {
         let key = ("RB-DISK-002".parse().unwrap(), "directory=a".to_owned());
-        let of_key = [past("directory=a", 2, Some(Verdict::InterruptedRepaired)), past("directory=a", 1, Some(Verdict::Failed))];
+        let of_key = [
+            past("directory=a", 2, Some(Verdict::InterruptedRepaired)),
+            past("directory=a", 1, Some(Verdict::Failed)),
+        ];
         let history = count(&of_key, &of_key, &key, Duration::from_secs(9));
         assert_eq!((history.failures_in_a_row, history.since_last_failure), (0, None));
     }

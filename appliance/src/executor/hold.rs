@@ -31,7 +31,8 @@ impl ExecutorCore {
         }
         Ok(self.store.view().alarm()?.map(|alarm| {
             let kept = if alarm.fork { "contradicts" } else { "was not shown to continue" };
-            let sentence = format!("a signed checkpoint of size {} {kept} the one this box has verified", alarm.size);
+            let sentence =
+                format!("a signed checkpoint of size {} {kept} the one this box has verified", alarm.size);
             Why::new(if alarm.fork { "log-fork" } else { "log-unproven" }, sentence)
         }))
     }
@@ -42,7 +43,10 @@ impl ExecutorCore {
             return Ok(Some(why));
         }
         if self.unfinished.is_some() {
-            return Ok(Some(Why::new("evidence-unwritten", "the evidence of the last order could not be written yet")));
+            return Ok(Some(Why::new(
+                "evidence-unwritten",
+                "the evidence of the last order could not be written yet",
+            )));
         }
         let view = self.store.view();
         let needed = ROOM_FOR_THE_REST + ROOM_PER_ORDER * (view.pending()? + 1);

@@ -21,7 +21,10 @@ use super::{
 
 impl ExecutorCore {
     /// The statement that TLS key, evidence key and incarnation belong together.
-    pub(super) fn prove_keys(&mut self, message: &local::ProveKeys) -> Result<local::KeyProof, ExecutorError> {
+    pub(super) fn prove_keys(
+        &mut self,
+        message: &local::ProveKeys,
+    ) -> Result<local::KeyProof, ExecutorError> {
         let tls_spki = Digest::from_field("tls_spki", &message.tls_spki)?;
         let challenge = Digest::from_field("challenge", &message.challenge)?;
         let pinned = self.store.view().state()?.and_then(|state| state.tls_spki);
@@ -89,13 +92,19 @@ impl ExecutorCore {
         let facts = CertificateFacts::issued_by(certificate, &charter.certificate_authorities)?;
         let name = facts.spiffe;
         if name.trust_domain != charter.organization {
-            return Err(bad(format!("is of trust domain {}; the charter is {}'s", name.trust_domain, charter.organization)));
+            return Err(bad(format!(
+                "is of trust domain {}; the charter is {}'s",
+                name.trust_domain, charter.organization
+            )));
         }
         let state = self.store.view().state()?.ok_or(StoreError::Conflict("there is no incarnation"))?;
         if state.tls_spki != Some(facts.spki) {
-            return Err(bad("is for a TLS key that this executor has not vouched for; prove the keys first".to_owned()));
+            return Err(bad(
+                "is for a TLS key that this executor has not vouched for; prove the keys first".to_owned()
+            ));
         }
-        let identity = Identity { organization: name.trust_domain, tenant: name.tenant, appliance: name.appliance };
+        let identity =
+            Identity { organization: name.trust_domain, tenant: name.tenant, appliance: name.appliance };
         match &self.identity {
             Some(known) if *known != identity => Err(bad(format!(
                 "is for appliance {} of tenant {}; this executor is {} of {} and stays it; another needs a new incarnation",

@@ -34,7 +34,12 @@ pub enum KeyError {
 }
 
 /// Reads the key; makes it when this box has `no_incarnation` yet.
-pub fn open(path: &Path, kind: KeyKind, entropy: &dyn Entropy, no_incarnation: bool) -> Result<SecretKey, KeyError> {
+pub fn open(
+    path: &Path,
+    kind: KeyKind,
+    entropy: &dyn Entropy,
+    no_incarnation: bool,
+) -> Result<SecretKey, KeyError> {
     if fs::symlink_metadata(path).is_err() {
         if !no_incarnation {
             return Err(KeyError::Lost(path.display().to_string()));
@@ -46,7 +51,8 @@ pub fn open(path: &Path, kind: KeyKind, entropy: &dyn Entropy, no_incarnation: b
         files::create_private(path, key.to_file().as_bytes())?;
     }
     let text = files::read_secret(path)?;
-    SecretKey::from_file(&text).map_err(|source| KeyError::Content { path: path.display().to_string(), source })
+    SecretKey::from_file(&text)
+        .map_err(|source| KeyError::Content { path: path.display().to_string(), source })
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub(super) struct Finish {
 impl ExecutorCore {
     /// Finds the next thing to do: evidence that could not be written, an order that a power cut broke off, the next
     /// order, a heartbeat, a change of the hold.
-    pub fn next(&mut self) -> Result<Next, ExecutorError> {
+    pub fn next_work(&mut self) -> Result<Next, ExecutorError> {
         if let Some(finish) = self.unfinished.take() {
             self.finish(finish)?;
             return Ok(Next::Progress);
@@ -139,7 +139,9 @@ impl ExecutorCore {
             Outcome::Ran { running, performed, after, took } => {
                 self.end_run(&running, performed, &after, took).map(|()| None)
             }
-            Outcome::Recovered { interrupted, after } => self.end_recovered(&interrupted, &after).map(|()| None),
+            Outcome::Recovered { interrupted, after } => {
+                self.end_recovered(&interrupted, &after).map(|()| None)
+            }
         }
     }
 
@@ -191,7 +193,14 @@ impl ExecutorCore {
         let execution = Execution {
             order: self.facts_of(running.waiting.digest, running.confirmed.order())?,
             hipaa: runbook.hipaa.clone(),
-            guardrails: running.confirmed.passed().iter().copied().map(Guardrail::name).map(str::to_owned).collect(),
+            guardrails: running
+                .confirmed
+                .passed()
+                .iter()
+                .copied()
+                .map(Guardrail::name)
+                .map(str::to_owned)
+                .collect(),
             before: flat(&running.before),
             steps: performed.steps,
             after: flat(after),
@@ -239,13 +248,25 @@ impl ExecutorCore {
         })
     }
 
-    fn end_refused(&mut self, waiting: &Waiting, order: &Order, refusal: &Refusal) -> Result<(), ExecutorError> {
+    fn end_refused(
+        &mut self,
+        waiting: &Waiting,
+        order: &Order,
+        refusal: &Refusal,
+    ) -> Result<(), ExecutorError> {
         let body = self.refusal_body(waiting.digest, Some(order), refusal);
-        self.finish(Finish { sequence: waiting.sequence, body, verdict: None, outputs: Vec::new(), restores: Vec::new() })
+        self.finish(Finish {
+            sequence: waiting.sequence,
+            body,
+            verdict: None,
+            outputs: Vec::new(),
+            restores: Vec::new(),
+        })
     }
 
     fn facts_of(&self, digest: Digest, order: &Order) -> Result<OrderFacts, BadField> {
-        self.order_facts(digest, order).ok_or_else(|| BadField::new("order.parameters", "are more than a runbook declares"))
+        self.order_facts(digest, order)
+            .ok_or_else(|| BadField::new("order.parameters", "are more than a runbook declares"))
     }
 
     /// Evidence and journal in one commit. What cannot be written stays in memory and is tried again; until then no
@@ -253,7 +274,11 @@ impl ExecutorCore {
     fn finish(&mut self, finish: Finish) -> Result<(), ExecutorError> {
         let written = self.write_end(&finish);
         if let Err(error) = &written {
-            tracing::error!(order.sequence = finish.sequence, "evidence could not be written yet: {}", chain_of(error));
+            tracing::error!(
+                order.sequence = finish.sequence,
+                "evidence could not be written yet: {}",
+                chain_of(error)
+            );
             self.unfinished = Some(finish);
             return written;
         }
@@ -263,7 +288,10 @@ impl ExecutorCore {
     }
 
     fn write_end(&mut self, finish: &Finish) -> Result<(), ExecutorError> {
-        let identity = self.identity.clone().ok_or_else(|| BadField::new("identity", "this executor is not enrolled"))?;
+        let identity = self
+            .identity
+            .clone()
+            .ok_or_else(|| BadField::new("identity", "this executor is not enrolled"))?;
         let sealer = self.sealer(identity);
         let active = sealer.times().active;
         self.store.write(|tx: &Write<'_>| {

@@ -3,11 +3,7 @@
 //! The rule: whatever an order is decided on is measured now. The agent's frequent questions may be answered from the
 //! last reading, for two hundred times as long as it took, so that watching never costs more than half a percent.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use proto::{evidence::Readings, field::BadField, ids::WatchId, local};
 use runbooks::WatchKind;
@@ -93,12 +89,20 @@ impl ExecutorCore {
         match target.entry.kind() {
             WatchKind::Directory | WatchKind::Backup => {}
             kind @ (WatchKind::Log | WatchKind::Metric) => {
-                return Err(BadField::new("watch", format!("{id} is a {kind}; the agent reads that itself")).into());
+                return Err(
+                    BadField::new("watch", format!("{id} is a {kind}; the agent reads that itself")).into()
+                );
             }
         }
         let boot = self.time.boot();
         let recent = self.recent.taken.get(id).filter(|taken| boot < taken.at + taken.took * REUSE).cloned();
-        Ok(Measurement { id: id.clone(), host: self.host.clone(), clock: self.world.clock.clone(), target, recent })
+        Ok(Measurement {
+            id: id.clone(),
+            host: self.host.clone(),
+            clock: self.world.clock.clone(),
+            target,
+            recent,
+        })
     }
 
     /// Remembers a reading for the next question, unless something was done meanwhile.

@@ -51,14 +51,14 @@ use crate::{
     world::{Host, World, draw},
 };
 
+use self::{checkpoint::Earlier, lifecycle::Finish, measure::Recent, store::Store, time::Time, trust::Trust};
 pub use self::{
     checkpoint::log_origin,
+    lifecycle::Next,
     measure::Measurement,
     store::StoreError,
-    lifecycle::Next,
     work::{Done, Work},
 };
-use self::{checkpoint::Earlier, measure::Recent, store::Store, time::Time, trust::Trust, lifecycle::Finish};
 
 /// How often everything durable about time is written when nothing else is.
 const KEEP_TIME_EVERY: Duration = Duration::from_secs(300);
@@ -112,15 +112,19 @@ pub enum OpenError {
     #[error("executor.db cannot be used; no order runs")]
     Store(#[from] StoreError),
     /// Another key than the incarnation's.
-    #[error("evidence key {given} is not this incarnation's, {kept}; put that one back, or move executor.db away and enrol anew")]
+    #[error(
+        "evidence key {given} is not this incarnation's, {kept}; put that one back, or move executor.db away and enrol anew"
+    )]
     OtherKey {
         /// Key in the file.
-        given: PublicKey,
+        given: Box<PublicKey>,
         /// Key that the incarnation began with.
-        kept: PublicKey,
+        kept: Box<PublicKey>,
     },
     /// Pinned keys and kept charter do not belong together.
-    #[error("the kept charter is not signed by the pinned organization keys; put the right ones back, or enrol anew")]
+    #[error(
+        "the kept charter is not signed by the pinned organization keys; put the right ones back, or enrol anew"
+    )]
     Trust(#[source] CharterError),
 }
 
@@ -179,7 +183,7 @@ impl ExecutorCore {
             }
         };
         if state.evidence_key != given {
-            return Err(OpenError::OtherKey { given, kept: state.evidence_key });
+            return Err(OpenError::OtherKey { given: Box::new(given), kept: Box::new(state.evidence_key) });
         }
         let identity = store.view().identity()?.map(|adopted| adopted.identity);
         let trust = Trust::resume(trust, &store.view())?.map_err(OpenError::Trust)?;
@@ -228,7 +232,7 @@ impl ExecutorCore {
 
     /// Does the next piece of pending work, all of it; `false`: there is none.
     pub fn step(&mut self) -> Result<bool, ExecutorError> {
-        match self.next()? {
+        match self.next_work()? {
             Next::Idle(_) => Ok(false),
             Next::Progress => Ok(true),
             Next::Work(mut work) => {

@@ -59,11 +59,19 @@ impl ExecutorCore {
         }
     }
 
-    fn accept(&mut self, envelope: &[u8], digest: Digest, order: &Order, seen: u64) -> Result<local::Outcome, ExecutorError> {
+    fn accept(
+        &mut self,
+        envelope: &[u8],
+        digest: Digest,
+        order: &Order,
+        seen: u64,
+    ) -> Result<local::Outcome, ExecutorError> {
         let (times, key) = (self.time.durable(), history_key(&order.core));
         let waiting = Waiting { sequence: order.sequence, digest, envelope: envelope.to_vec() };
         self.store.write(|tx| {
-            tx.raise_order_high(seen, order.sequence)?;
+            tx.raise_order_high(seen, order.sequence)
+        })?;
+        self.store.write(|tx| {
             tx.accept(&waiting, &order.core.id.to_string(), &key, times.active)?;
             tx.keep_times(&times)
         })?;
@@ -109,7 +117,12 @@ impl ExecutorCore {
     }
 
     /// Makes a refusal evidence, or counts it when there were too many.
-    fn refuse(&mut self, digest: Digest, order: Option<&Order>, refusal: Refusal) -> Result<local::Outcome, ExecutorError> {
+    fn refuse(
+        &mut self,
+        digest: Digest,
+        order: Option<&Order>,
+        refusal: Refusal,
+    ) -> Result<local::Outcome, ExecutorError> {
         let outcome = local::Outcome { accepted: false, refusal: refusal.to_string() };
         let Some(identity) = self.identity.clone() else { return Ok(outcome) };
         let state = self.state()?;
@@ -117,7 +130,8 @@ impl ExecutorCore {
         let spent = order.filter(|_| refusal.guardrail > Guardrail::Replay).map(|order| order.sequence);
         let active = self.time.active();
         let since = active.checked_sub(HOUR);
-        let sign = self.store.view().refusals_since(since)? < SIGNED_AN_HOUR && self.has_room(SHARE_OF_REFUSALS)?;
+        let sign =
+            self.store.view().refusals_since(since)? < SIGNED_AN_HOUR && self.has_room(SHARE_OF_REFUSALS)?;
         let body = self.refusal_body(digest, order, &refusal);
         let sealer = self.sealer(identity);
         self.store.write(|tx| {
@@ -154,7 +168,8 @@ impl ExecutorCore {
         }
         let known = self.trust.charter().map(|charter| charter.approvers.as_slice()).unwrap_or_default();
         // Of approvals that were not checked, only names that the charter knows.
-        let mut approvers: Vec<String> = order.approvals.iter().map(|approval| approval.approver.clone()).collect();
+        let mut approvers: Vec<String> =
+            order.approvals.iter().map(|approval| approval.approver.clone()).collect();
         approvers.retain(|name| known.iter().any(|approver| approver.name == *name));
         approvers.sort();
         approvers.dedup();

@@ -100,7 +100,12 @@ impl Time {
     }
 
     /// Takes a token in answer to one of the open questions.
-    pub(super) fn accept(&mut self, token: &[u8], charter: &Charter, incarnation: Incarnation) -> Result<(), TimeError> {
+    pub(super) fn accept(
+        &mut self,
+        token: &[u8],
+        charter: &Charter,
+        incarnation: Incarnation,
+    ) -> Result<(), TimeError> {
         // Which question it answers is read before it is believed; `accept` believes only what is signed.
         let parsed = Envelope::parse(token).map_err(TimeError::Signature)?;
         let claimed: TimeToken = serde_json::from_slice(parsed.unverified_payload())

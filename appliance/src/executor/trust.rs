@@ -58,7 +58,10 @@ fn bad(kind: DocumentKind, error: &dyn std::error::Error) -> BadField {
 
 impl Trust {
     /// Goes on from what is kept. A charter that the pinned keys did not sign is an error: one of the two was changed.
-    pub(super) fn resume(keys: Option<OrganizationKeys>, view: &View<'_>) -> Result<Result<Self, CharterError>, StoreError> {
+    pub(super) fn resume(
+        keys: Option<OrganizationKeys>,
+        view: &View<'_>,
+    ) -> Result<Result<Self, CharterError>, StoreError> {
         let mut trust = Self {
             charter: None,
             catalogue: view.document(DocumentKind::Catalogue)?,
@@ -67,16 +70,20 @@ impl Trust {
             policy_in_force: None,
             keys: None,
         };
-        if let Some(keys) = keys {
-            if let Err(refused) = trust.pin(keys, view)? {
-                return Ok(Err(refused));
-            }
+        if let Some(keys) = keys
+            && let Err(refused) = trust.pin(keys, view)?
+        {
+            return Ok(Err(refused));
         }
         Ok(Ok(trust))
     }
 
     /// Pins the organization keys, and believes the kept charter under them.
-    pub(super) fn pin(&mut self, keys: OrganizationKeys, view: &View<'_>) -> Result<Result<(), CharterError>, StoreError> {
+    pub(super) fn pin(
+        &mut self,
+        keys: OrganizationKeys,
+        view: &View<'_>,
+    ) -> Result<Result<(), CharterError>, StoreError> {
         if let Some(kept) = view.document(DocumentKind::Charter)? {
             match keys.open(&kept.envelope) {
                 Ok(charter) => self.charter = Some((kept, charter.into_value())),
@@ -118,16 +125,30 @@ impl Trust {
     pub(super) fn offer_charter(&self, envelope: &[u8]) -> Result<Option<Newer>, BadField> {
         let kind = DocumentKind::Charter;
         let keys = self.keys.as_ref().ok_or_else(|| {
-            BadField::new(kind.name(), "cannot be believed: no organization keys are pinned; see trust.organization_keys")
+            BadField::new(
+                kind.name(),
+                "cannot be believed: no organization keys are pinned; see trust.organization_keys",
+            )
         })?;
         let charter = keys.open(envelope).map_err(|e| bad(kind, &e))?.into_value();
         let offered = document(charter.serial, envelope);
-        let newer = charter::succession(seen(self.charter.as_ref().map(|(d, _)| d)), (offered.serial, offered.digest));
-        Ok(newer.map_err(|e| bad(kind, &e))?.then(|| Newer { kind, document: offered, charter: Some(Box::new(charter)) }))
+        let newer = charter::succession(
+            seen(self.charter.as_ref().map(|(d, _)| d)),
+            (offered.serial, offered.digest),
+        );
+        Ok(newer.map_err(|e| bad(kind, &e))?.then(|| Newer {
+            kind,
+            document: offered,
+            charter: Some(Box::new(charter)),
+        }))
     }
 
     /// Verifies a catalogue under `charter`. `None`: it is the one that is kept and in force.
-    pub(super) fn offer_catalogue(&self, envelope: &[u8], charter: &Charter) -> Result<Option<Newer>, BadField> {
+    pub(super) fn offer_catalogue(
+        &self,
+        envelope: &[u8],
+        charter: &Charter,
+    ) -> Result<Option<Newer>, BadField> {
         let kind = DocumentKind::Catalogue;
         let catalogue = Catalogue::open(envelope, charter).map_err(|e| bad(kind, &e))?.into_value();
         let offered = document(catalogue.version, envelope);
@@ -148,7 +169,10 @@ impl Trust {
         let kind = DocumentKind::Policy;
         let policy = Policy::open(envelope, charter).map_err(|e| bad(kind, &e))?.into_value();
         if let Some(other) = policy.tenant.filter(|other| *other != tenant) {
-            return Err(BadField::new(kind.name(), format!("is for tenant {other}; this box belongs to {tenant}")));
+            return Err(BadField::new(
+                kind.name(),
+                format!("is for tenant {other}; this box belongs to {tenant}"),
+            ));
         }
         let offered = document(policy.serial, envelope);
         let newer = policy::succession(seen(self.policy.as_ref()), (offered.serial, offered.digest))

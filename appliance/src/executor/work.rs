@@ -81,25 +81,30 @@ impl Work {
     pub fn perform(mut self) -> Done {
         let began = self.clock.boot();
         Done(match self.task {
-            Task::Check(waiting) => {
-                Outcome::Checked { waiting, readings: measure(&*self.host, &*self.clock, &self.targets, began) }
-            }
+            Task::Check(waiting) => Outcome::Checked {
+                waiting,
+                readings: measure(&*self.host, &*self.clock, &self.targets, began),
+            },
             Task::Run(running) => {
                 let runbook = running.confirmed.runbook();
                 let performed = perform(runbook, &mut self.targets, &*self.host, &*self.clock);
                 let after = measure(&*self.host, &*self.clock, &self.targets, began);
                 Outcome::Ran { performed, after, took: self.clock.boot().saturating_sub(began), running }
             }
-            Task::Recover(interrupted) => {
-                Outcome::Recovered { interrupted, after: measure(&*self.host, &*self.clock, &self.targets, began) }
-            }
+            Task::Recover(interrupted) => Outcome::Recovered {
+                interrupted,
+                after: measure(&*self.host, &*self.clock, &self.targets, began),
+            },
         })
     }
 }
 
 /// The facts, by now: time goes on while steps run.
 fn facts_by_now(facts: &HostFacts, passed: Duration) -> HostFacts {
-    HostFacts { now: facts.now.plus(passed), restore_proven: facts.restore_proven.map(|since| since + passed) }
+    HostFacts {
+        now: facts.now.plus(passed),
+        restore_proven: facts.restore_proven.map(|since| since + passed),
+    }
 }
 
 fn measure(host: &dyn Host, clock: &dyn Clock, targets: &Targets, began: Duration) -> Measured {
@@ -124,7 +129,13 @@ fn perform(runbook: &Runbook, targets: &mut Targets, host: &dyn Host, clock: &dy
         let took_ms = u64::try_from(passed().saturating_sub(at).as_millis()).unwrap_or(u64::MAX);
         let output = (!outcome.output.is_empty()).then(|| Digest::of(&outcome.output));
         let action = step.action().to_owned();
-        performed.steps.push(Step { action, result: outcome.result, took_ms, counts: outcome.counts, output });
+        performed.steps.push(Step {
+            action,
+            result: outcome.result,
+            took_ms,
+            counts: outcome.counts,
+            output,
+        });
         if output.is_some() {
             performed.outputs.push(outcome.output);
         }
@@ -161,7 +172,9 @@ pub(super) fn flat(measured: &Measured) -> Readings {
     let named = |parameter: &str, name: &str| format!("{parameter}.{name}");
     measured
         .iter()
-        .flat_map(|(parameter, readings)| readings.iter().map(move |(name, value)| (named(parameter, name), *value)))
+        .flat_map(|(parameter, readings)| {
+            readings.iter().map(move |(name, value)| (named(parameter, name), *value))
+        })
         .collect()
 }
 

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    agent::outbox::{Intake, Item, Limits, Outbox},
+    agent::{
+        detect,
+        outbox::{Intake, Item, Limits, Outbox},
+    },
     ipc::IpcError,
 };
 
@@ -73,15 +76,19 @@ fn a_person_sees_all_of_it_and_a_program_by_stable_names() {
     let folder = Folder::at(dir.path());
     let mut outbox =
         Outbox::open(&folder.outbox(), Limits::new(1 << 20, 1 << 19), proto::ids::StreamId([1; 16])).unwrap();
+    let key = detect::Key { fault: runbooks::Fault::BackupStale, watch: "records".parse().unwrap() };
     let items = vec![Item::Evidence { envelope: vec![1; 100], attachments: vec![] }];
     let earlier = Millis(Noon.wall().0 - 90_000);
-    outbox.commit(&Intake { source: "test".to_owned(), items, ..Intake::default() }, earlier).unwrap();
+    let raised = detect::State { raised: true, said: earlier, held: earlier };
+    let intake = Intake { source: "test".to_owned(), items, detectors: vec![(key, raised)], cursor: None };
+    outbox.commit(&intake, earlier).unwrap();
     Contact::answered(earlier, "").write(&folder.contact()).unwrap();
     let held = local::Description { hold: "file".to_owned(), ..description() };
     let mut status = gather(dir.path(), &mut Answers(Some(held)), &Noon);
     assert_eq!(status.problems.len(), 2, "no certificate, and held: {:?}", status.problems);
     status.problems.clear();
     let shown = status.to_string();
+    assert!(!shown.contains("all is well") && !shown.contains("PROBLEM"), "{shown}");
     for part in [
         "a of tenant t (msp.example)",
         "5 made, 2 waiting for proof, newest checkpoint of 3 entries",
@@ -90,7 +97,7 @@ fn a_person_sees_all_of_it_and_a_program_by_stable_names() {
         "answered 90 s ago",
         "0 events and 1 evidence waiting",
         "oldest 90 s old",
-        "all is well",
+        "backup.stale on records, said 90 s ago",
     ] {
         assert!(shown.contains(part), "{part} in:\n{shown}");
     }
@@ -107,6 +114,8 @@ fn a_person_sees_all_of_it_and_a_program_by_stable_names() {
         ("/link/answered", "2026-11-22T11:58:30.000Z".into()),
         ("/clock/up_seconds", 7200.into()),
         ("/certificate", serde_json::Value::Null),
+        ("/faults/0/watch", "records".into()),
+        ("/complete", false.into()),
     ] {
         assert_eq!(json.pointer(pointer), Some(&value), "{pointer}");
     }

@@ -22,10 +22,13 @@ impl fmt::Display for Status {
         line(f, "outbox", &self.outbox.as_ref().map_or_else(|| "none yet".to_owned(), |o| waiting(o, now)))?;
         line(f, "clock", &format!("{now}, up {}", span(Duration::from_secs(self.clock.up_seconds))))?;
         line(f, "version", self.version)?;
-        if self.problems.is_empty() {
+        for raised in &self.faults {
+            let since = span(now.since(raised.said));
+            line(f, "fault", &format!("{} on {}, said {since} ago", raised.fault, raised.watch))?;
+        }
+        if self.problems.is_empty() && self.faults.is_empty() {
             return line(f, "all is well", "");
         }
-        writeln!(f)?;
         self.problems.iter().try_for_each(|problem| line(f, "PROBLEM", problem))
     }
 }

@@ -66,7 +66,11 @@ fn session(office: &mut Office, core: &mut ExecutorCore) -> Session<()> {
     }
     let d = describe(core)?;
     let token = office.token(&d.incarnation, &d.nonce);
-    let told = local::Deliver { time_token: token, catalogue: office.catalogue_bytes(2), ..local::Deliver::default() };
+    let told = local::Deliver {
+        time_token: token,
+        catalogue: office.catalogue_bytes(2),
+        ..local::Deliver::default()
+    };
     assert!(deliver(core, told)?.problems.is_empty());
     for (n, runbook, watch) in ORDERS {
         if describe(core)?.order_high < u64::from(n) {
@@ -121,25 +125,37 @@ fn check(office: &Office, appliance: &Appliance, point: &str) {
     let next = describe(&mut appliance.open()).map_or(0, |d| d.evidence_next);
     assert_eq!(records.len() as u64, next, "{point}: evidence was lost");
     assert_eq!(records.iter().filter(|record| record.body.kind() == "enrolment").count(), 1, "{point}");
-    for (action, watch) in [("files.prune", "uploads"), ("restic.backup", "records"), ("files.prune", "scans")] {
+    for (action, watch) in
+        [("files.prune", "uploads"), ("restic.backup", "records"), ("files.prune", "scans")]
+    {
         assert!(appliance.machine.count(action, watch) <= 1, "{point}: {action} on {watch} happened twice");
     }
     let incarnation = records[0].chain.incarnation.to_vec();
     for (n, runbook, watch) in ORDERS {
         let payload = office.issue(office.core(n, &incarnation, runbook, watch), n.into()).encode();
-        let ends: Vec<&Body> =
-            records.iter().map(|record| &record.body).filter(|body| body.order_digest() == Some(Digest::of(&payload))).collect();
+        let ends: Vec<&Body> = records
+            .iter()
+            .map(|record| &record.body)
+            .filter(|body| body.order_digest() == Some(Digest::of(&payload)))
+            .collect();
         assert_eq!(ends.len(), 1, "{point}: order {n} has {} ends", ends.len());
         match ends[0] {
             Body::Execution(execution) => {
                 assert_ne!(n, 3, "{point}");
                 // What broke off is never called done.
                 let done = execution.verdict == Verdict::Repaired;
-                assert!(!done || appliance.machine.count(&execution.steps[0].action, watch) == 1, "{point}: order {n}");
+                assert!(
+                    !done || appliance.machine.count(&execution.steps[0].action, watch) == 1,
+                    "{point}: order {n}"
+                );
             }
             Body::Refusal(refusal) => {
                 let expected: &[&str] = if n == 3 { &["parameters"] } else { &["precondition"] };
-                assert!(expected.contains(&refusal.name.as_str()), "{point}: order {n} refused by {}", refusal.name);
+                assert!(
+                    expected.contains(&refusal.name.as_str()),
+                    "{point}: order {n} refused by {}",
+                    refusal.name
+                );
                 assert!(n >= 3, "{point}: order {n} was refused");
             }
             other => panic!("{point}: {other:?}"),
@@ -220,9 +236,10 @@ fn a_full_disk_delays_evidence_and_loses_none() {
         }
         drop(core);
         check(&office, &appliance, &format!("full from commit {full_from}"));
-        let interrupted = office.records().iter().any(|record| {
-            matches!(&record.body, Body::Execution(e) if e.verdict != Verdict::Repaired)
-        });
+        let interrupted = office
+            .records()
+            .iter()
+            .any(|record| matches!(&record.body, Body::Execution(e) if e.verdict != Verdict::Repaired));
         assert!(!interrupted, "nothing was interrupted: the process lived on");
         assert_eq!(appliance.clock.wall(), office.now);
     }

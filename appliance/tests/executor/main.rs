@@ -1,5 +1,7 @@
 //! The executor as a whole: its life, what a malicious agent can do to it, and power cuts at every point.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
 mod attacks;
 mod crash_points;
 mod program;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use crate::support::{ask, at, box_world::Appliance, collect, deliver, describe, office::Office, try_ask};
 use appliance::{executor::ExecutorCore, world::Clock as _};
 use proto::{
     evidence::{Body, ClockSource, StepResult, Verdict},
     local::{self, request::Call, response::Answer},
 };
-use crate::support::{ask, at, box_world::Appliance, collect, deliver, describe, office::Office, try_ask};
 
 fn enrolled() -> (Office, Appliance, ExecutorCore) {
     let office = Office::new(at("2026-11-22T12:00:00Z"));
@@ -30,7 +30,14 @@ fn tell_time(office: &Office, core: &mut ExecutorCore) {
     assert!(delivered.problems.is_empty(), "{:?}", delivered.problems);
 }
 
-fn order(office: &Office, core: &mut ExecutorCore, n: u8, sequence: u64, runbook: &str, watch: &str) -> local::Outcome {
+fn order(
+    office: &Office,
+    core: &mut ExecutorCore,
+    n: u8,
+    sequence: u64,
+    runbook: &str,
+    watch: &str,
+) -> local::Outcome {
     let incarnation = describe(core).incarnation;
     let orders = vec![office.order(n, sequence, &incarnation, runbook, watch)];
     deliver(core, local::Deliver { orders, ..local::Deliver::default() }).outcomes.remove(0)
@@ -46,7 +53,10 @@ fn bodies(office: &mut Office, core: &mut ExecutorCore) -> Vec<Body> {
 }
 
 fn refusal_of(bodies: Vec<Body>) -> proto::evidence::Refusal {
-    bodies.into_iter().find_map(|body| if let Body::Refusal(refusal) = body { Some(refusal) } else { None }).unwrap()
+    bodies
+        .into_iter()
+        .find_map(|body| if let Body::Refusal(refusal) = body { Some(refusal) } else { None })
+        .unwrap()
 }
 
 /// Sends all evidence to the log and brings the proofs back.
@@ -138,7 +148,9 @@ fn a_proven_restore_is_remembered_across_restarts() {
     appliance.clock.pass(Duration::from_secs(5));
     let mut core = appliance.open();
     appliance.clock.pass(Duration::from_secs(5));
-    let Answer::Measured(measured) = ask(&mut core, Call::Measure(local::Measure { watch: "records".into() })) else {
+    let Answer::Measured(measured) =
+        ask(&mut core, Call::Measure(local::Measure { watch: "records".into() }))
+    else {
         panic!()
     };
     let age = measured.readings.iter().find(|reading| reading.name == "restore_age_seconds").unwrap().value;
@@ -260,7 +272,8 @@ fn a_renewed_certificate_is_taken_and_another_name_is_not() {
     ask(&mut core, Call::Adopt(renewed));
     assert_eq!(describe(&mut core).evidence_next, 1, "no second enrolment");
     let other = "0190a0c0-0000-7000-8000-0000000000ff".parse().unwrap();
-    let other = local::Adopt { certificate: office.certificate_for(other, &office.tls), ..local::Adopt::default() };
+    let other =
+        local::Adopt { certificate: office.certificate_for(other, &office.tls), ..local::Adopt::default() };
     let refused = try_ask(&mut core, Call::Adopt(other)).unwrap_err();
     assert!(refused.problem.contains("stays it"), "{}", refused.problem);
 }

@@ -24,7 +24,7 @@ pub const GENERATOR: &str = concat!("orderly control-plane ", env!("CARGO_PKG_VE
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`FORMAT`].
+    /// What this layout is called: `orderly-bundle-v1`.
     pub format: String,
     /// Trust domain.
     pub organization: String,

@@ -21,7 +21,6 @@ use super::{
 };
 use crate::{
     files::{self, Access},
-    init::THRESHOLD,
 };
 
 #[derive(Debug, Subcommand)]
@@ -111,7 +110,7 @@ fn hand_over(ticket: EnrolmentTicket, out: Option<PathBuf>) -> anyhow::Result<An
 fn ticket_file(ticket: EnrolmentTicket) -> Result<Value, BadField> {
     let keys =
         ticket.organization_keys.iter().map(|key| key.parse::<PublicKey>()).collect::<Result<_, _>>()?;
-    let trust = OrganizationKeys { organization: ticket.organization, threshold: THRESHOLD, keys };
+    let trust = OrganizationKeys { organization: ticket.organization, threshold: ticket.organization_threshold as usize, keys };
     Ok(json!({
         "token": ticket.token,
         "expires": time(ticket.expires_ms),

@@ -34,7 +34,7 @@ pub struct Token {
 impl Core {
     /// Adds a clinic with an empty log and the default policy.
     pub fn create_tenant(&mut self, name: &str, now: Millis) -> Result<TenantRow, CoreError> {
-        let name = text("name", name, 100)?;
+        let name = plain_name(name)?;
         let id = TenantId::new(now, self.random());
         let policy = Policy::for_tenant(1, id).seal(&self.keys.order);
         let added = self.store.add_tenant(&NewTenant {
@@ -71,7 +71,7 @@ impl Core {
     /// Adds a site.
     pub fn create_site(&mut self, tenant: &str, name: &str, now: Millis) -> Result<SiteRow, CoreError> {
         let tenant = self.tenant(tenant)?;
-        let name = text("name", name, 100)?;
+        let name = plain_name(name)?;
         let site = SiteRow { id: SiteId::new(now, self.random()), tenant: tenant.id, name, created: now };
         if !self.store.add_site(&site)? {
             return Err(CoreError::Exists(format!("{} has a site {:?} already", tenant.name, site.name)));
@@ -117,7 +117,7 @@ impl Core {
     }
 
     /// Revokes an appliance, for good.
-    pub fn revoke_appliance(&mut self, id: &str, reason: &str) -> Result<ApplianceRow, CoreError> {
+    pub fn revoke_appliance(&mut self, id: &str, reason: &str, now: Millis) -> Result<ApplianceRow, CoreError> {
         let id = ApplianceId::from_field("id", id)?;
         let reason = text("reason", reason, 200)?;
         let missing = || CoreError::NotFound(format!("there is no appliance {id}"));
@@ -125,7 +125,10 @@ impl Core {
             let row = self.store.appliance(id)?.ok_or_else(missing)?;
             return Err(CoreError::Precondition(format!("appliance {id} is revoked already: {}", row.state_reason)));
         }
-        self.store.appliance(id)?.ok_or_else(missing)
+        let row = self.store.appliance(id)?.ok_or_else(missing)?;
+        self.keep_revocation(row.tenant, id, now)?;
+        self.wake.insert(id);
+        Ok(row)
     }
 
     /// How far the chain of an appliance's incarnation is kept.
@@ -185,8 +188,9 @@ impl Core {
         }
         Catalogue::open(&self.catalogue.envelope, &offered)?;
         self.store.put_document(Document::Charter, offered.serial, envelope, now)?;
+        self.wake_everyone()?;
         self.charter = InForce { document: offered, envelope: envelope.to_vec() };
-        self.wake_everyone()
+        Ok(())
     }
 
     /// The catalogue in force.
@@ -203,8 +207,9 @@ impl Core {
             return Ok(());
         }
         self.store.put_document(Document::Catalogue, offered.version, envelope, now)?;
+        self.wake_everyone()?;
         self.catalogue = InForce { document: offered, envelope: envelope.to_vec() };
-        self.wake_everyone()
+        Ok(())
     }
 
     /// Makes an API token.
@@ -253,6 +258,14 @@ impl Core {
     fn secret(&mut self) -> String {
         URL_SAFE_NO_PAD.encode(self.random::<32>())
     }
+}
+
+/// A name that people type where an ID would do as well: it must not be one, or it could mean somebody else.
+fn plain_name(name: &str) -> Result<String, BadField> {
+    if name.parse::<TenantId>().is_ok() {
+        return Err(BadField::new("name", "must not look like an ID"));
+    }
+    text("name", name, 100)
 }
 
 fn limit(most: u32) -> u32 {

@@ -21,7 +21,7 @@ impl Core {
         let token = self.store.enrolment_token(hash)?.ok_or_else(|| CoreError::Denied(BAD_TOKEN.into()))?;
         let spki = csr_spki(&request.csr)?;
         let proof = KeyProof::open_self_signed(&request.key_proof)
-            .map_err(|e| proto::field::BadField::new("key_proof", e.to_string()))?
+            .map_err(|_| proto::field::BadField::new("key_proof", "must be a key proof signed by the key it names"))?
             .into_value();
         if proof.challenge != hash || proof.tls_spki != spki {
             return Err(proto::field::BadField::new("key_proof", "must answer this token and name the key of csr").into());
@@ -40,7 +40,7 @@ impl Core {
             SpiffeId { trust_domain: self.settings.organization.clone(), tenant: token.tenant, appliance: id };
         let certificate = self.ports.issuer.issue(&request.csr, &spiffe, now)?;
         self.store.use_enrolment_token(hash, id)?;
-        self.store.add_appliance(&NewAppliance {
+        let new = NewAppliance {
             id,
             tenant: token.tenant,
             site: token.site,
@@ -51,7 +51,9 @@ impl Core {
             protection: &proof.protection.to_string(),
             key_proof: &request.key_proof,
             enrolled: now,
-        })?;
+        };
+        self.keep_enrolment(&new, hash)?;
+        self.store.add_appliance(&new)?;
         self.welcome(token.tenant, certificate)
     }
 
@@ -63,7 +65,12 @@ impl Core {
     ) -> Result<pb::EnrollResponse, CoreError> {
         let denied = || CoreError::Denied(BAD_TOKEN.into());
         let known = self.store.appliance(id)?.ok_or_else(denied)?;
-        if known.tls_spki != spki || known.incarnation != proof.incarnation || known.state == ApplianceState::Revoked {
+        let executor = self.store.incarnation(proof.incarnation)?.ok_or_else(denied)?;
+        if known.tls_spki != spki
+            || known.incarnation != proof.incarnation
+            || executor.evidence_key != proof.evidence_key
+            || known.state == ApplianceState::Revoked
+        {
             return Err(denied());
         }
         self.welcome(known.tenant, known.certificate)
@@ -101,7 +108,8 @@ impl Core {
         let proof = KeyProof::open(&request.key_proof, &incarnation.evidence_key)
             .map_err(|_| denied("renewal must be co-signed by the enrolled evidence key"))?
             .into_value();
-        if proof.challenge != Digest::of(&request.csr)
+        let asked = Digest::of(&request.csr);
+        if proof.challenge != asked
             || proof.tls_spki != appliance.tls_spki
             || proof.incarnation != appliance.incarnation
         {
@@ -112,8 +120,15 @@ impl Core {
             tenant: appliance.tenant,
             appliance: appliance.id,
         };
+        // The executor co-signs each renewal: what it signed once (and somebody recorded) does not renew for ever.
+        if let Some(certificate) = self.store.renewal(appliance.id, asked)? {
+            if now >= CertificateFacts::read(&certificate)?.not_after {
+                return Err(denied("this request was answered long ago; sign the csr anew"));
+            }
+            return Ok(pb::RenewResponse { certificate });
+        }
         let certificate = self.ports.issuer.issue(&request.csr, &spiffe, now)?;
-        self.store.put_certificate(appliance.id, &certificate)?;
+        self.store.put_certificate(appliance.id, asked, &certificate)?;
         Ok(pb::RenewResponse { certificate })
     }
 }

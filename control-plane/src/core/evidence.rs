@@ -25,27 +25,54 @@ pub enum Intake {
     Rejected(String),
 }
 
+/// Where a piece of evidence comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// From a box, just now.
+    Appliance,
+    /// Read back from the vault; `restored` when this database comes from a backup.
+    Vault {
+        /// Whether what is read back was published once.
+        restored: bool,
+    },
+}
+
+/// A batch's evidence on its way into a log.
+#[derive(Default)]
+pub(super) struct Entries {
+    begin: Option<u64>,
+    kept: Vec<Vec<u8>>,
+}
+
 impl Core {
-    /// Takes a batch's evidence into the tenant's log.
-    pub(super) fn take_batch(&mut self, tenant: TenantId, envelopes: &[Vec<u8>], now: Millis) -> Result<Vec<Intake>, CoreError> {
-        if envelopes.is_empty() {
-            return Ok(Vec::new());
+    /// Takes one more envelope of a batch; [`Core::append_entries`] must follow.
+    pub(super) fn take_into(
+        &mut self,
+        entries: &mut Entries,
+        tenant: TenantId,
+        envelope: Vec<u8>,
+        now: Millis,
+    ) -> Result<Intake, CoreError> {
+        let begin = match entries.begin {
+            Some(begin) => begin,
+            None => self.open_log(tenant, now)?.head.size,
+        };
+        entries.begin = Some(begin);
+        let index = begin + entries.kept.len() as u64;
+        let intake = self.take_evidence(tenant, &envelope, index, Origin::Appliance, now)?;
+        if intake == Intake::Kept {
+            entries.kept.push(envelope);
         }
-        let mut index = self.open_log(tenant, now)?.head.size;
-        let mut kept: Vec<&[u8]> = Vec::new();
-        let mut intakes = Vec::new();
-        for envelope in envelopes {
-            let intake = self.take_evidence(tenant, envelope, index, now)?;
-            if intake == Intake::Kept {
-                kept.push(envelope);
-                index += 1;
-            }
-            intakes.push(intake);
+        Ok(intake)
+    }
+
+    /// Appends a batch's evidence to the tenant's log.
+    pub(super) fn append_entries(&mut self, tenant: TenantId, entries: &Entries) -> Result<(), CoreError> {
+        if entries.kept.is_empty() {
+            return Ok(());
         }
-        if !kept.is_empty() {
-            self.append_to_log(tenant, &kept)?;
-        }
-        Ok(intakes)
+        let kept: Vec<&[u8]> = entries.kept.iter().map(Vec::as_slice).collect();
+        self.append_to_log(tenant, &kept)
     }
 
     /// Verifies one envelope, stores it under `index`, and acts on what it says. The caller appends it to the log.
@@ -54,6 +81,7 @@ impl Core {
         tenant: TenantId,
         envelope: &[u8],
         index: u64,
+        origin: Origin,
         now: Millis,
     ) -> Result<Intake, CoreError> {
         let sha256 = Digest::of(envelope);
@@ -76,9 +104,19 @@ impl Core {
         {
             return rejected("it names another organization, tenant or appliance than its key was enrolled for");
         }
+        let revoked = |row: crate::store::ApplianceRow| row.state == ApplianceState::Revoked;
+        if origin == Origin::Appliance && self.store.appliance(signer.appliance)?.is_some_and(revoked) {
+            return rejected("its appliance is revoked");
+        }
+        if i64::try_from(record.chain.index).is_err() {
+            return rejected("no chain gets that long");
+        }
         self.place_in_chain(&signer, &record, sha256, now)?;
-        let until = self.retain_until(now);
-        self.ports.vault.put(&entry_key(tenant, index), envelope, until)?;
+        self.keep_outputs(tenant, &record.body, origin, now)?;
+        if origin == Origin::Appliance {
+            let until = self.retain_until(now);
+            self.ports.vault.put(&entry_key(tenant, index), envelope, until)?;
+        }
         self.store.add_evidence(&NewEvidence {
             tenant,
             log_index: index,
@@ -92,8 +130,28 @@ impl Core {
             received: now,
             envelope,
         })?;
-        self.act_on(&signer, &record, now)?;
+        self.act_on(&signer, &record, origin, now)?;
         Ok(Intake::Kept)
+    }
+
+    /// Bulk that a record names goes where the record goes, and comes back from there with it.
+    fn keep_outputs(&self, tenant: TenantId, body: &Body, origin: Origin, now: Millis) -> Result<(), CoreError> {
+        let Body::Execution(execution) = body else { return Ok(()) };
+        for output in execution.steps.iter().filter_map(|step| step.output) {
+            let key = format!("{tenant}/attachments/{output}");
+            match (self.store.attachment(tenant, output)?, origin) {
+                (Some(content), Origin::Appliance) => {
+                    self.ports.vault.put(&key, &content, self.retain_until(now))?;
+                }
+                (None, Origin::Vault { .. }) => {
+                    if let Some(content) = self.ports.vault.get(&key)? {
+                        self.store.add_attachment(tenant, output, &content)?;
+                    }
+                }
+                (Some(_), Origin::Vault { .. }) | (None, Origin::Appliance) => {}
+            }
+        }
+        Ok(())
     }
 
     fn place_in_chain(
@@ -118,8 +176,7 @@ impl Core {
                 Ok(self.store.add_gap(signer.tenant, signer.appliance, &gap, now)?)
             }
             Arrival::Fork => {
-                let why = format!("two histories of evidence at index {} of one incarnation", record.chain.index);
-                self.quarantine(signer.appliance, &why)
+                self.quarantine(signer.appliance, &forked(record.chain.index))
             }
         }
     }
@@ -127,25 +184,55 @@ impl Core {
     /// Moves a chain's end over records that came before their turn.
     fn advance_chain(&mut self, signer: &IncarnationRow, mut head: Head) -> Result<(), CoreError> {
         while let [next] = self.store.evidence_at(signer.incarnation, head.next)?[..] {
+            let envelope = self.store.envelope(next)?.unwrap_or_default();
+            if !evidence::peek(&envelope).is_ok_and(|record| record.chain.previous == head.digest) {
+                self.quarantine(signer.appliance, &forked(head.next))?;
+                break;
+            }
             head = head.after(next);
         }
         Ok(self.store.put_chain(signer.incarnation, head)?)
     }
 
-    fn act_on(&mut self, signer: &IncarnationRow, record: &Record, now: Millis) -> Result<(), CoreError> {
+    fn act_on(
+        &mut self,
+        signer: &IncarnationRow,
+        record: &Record,
+        origin: Origin,
+        now: Millis,
+    ) -> Result<(), CoreError> {
         match &record.body {
+            // Of an incarnation that is not in force any more: what it is now, another says.
+            Body::Heartbeat(_) | Body::Hold(_) if !self.is_in_force(signer)? => Ok(()),
             Body::Heartbeat(beat) => {
-                let current = self.store.appliance(signer.appliance)?;
-                if current.is_some_and(|a| a.incarnation == signer.incarnation && a.heartbeat_at <= record.clock.at) {
-                    self.store.put_heartbeat(signer.appliance, self.generation, record.clock.at, beat)?;
+                // By its place in the chain: a box whose clock was once ahead must not be stuck with that heartbeat.
+                if !self.store.has_later(signer.incarnation, record.chain.index, record.body.kind())? {
+                    // One from before a restore says nothing about what came after it.
+                    let generation = match origin {
+                        Origin::Vault { restored: true } => 0,
+                        Origin::Vault { restored: false } | Origin::Appliance => self.generation,
+                    };
+                    self.store.put_heartbeat(signer.appliance, generation, record.clock.at, beat)?;
                     self.wake.insert(signer.appliance);
                 }
                 Ok(())
             }
             Body::Execution(execution) => self.order_was_executed(signer, execution, now),
             Body::Refusal(refusal) => self.order_was_refused(signer, refusal, now),
-            Body::Enrolment(_) | Body::Hold(_) => Ok(()),
+            Body::Hold(hold) => {
+                let later = |kind| self.store.has_later(signer.incarnation, record.chain.index, kind);
+                if !later("hold")? && !later("heartbeat")? {
+                    self.store.put_hold(signer.appliance, hold.held.then_some(hold.by.as_str()))?;
+                    self.wake.insert(signer.appliance);
+                }
+                Ok(())
+            }
+            Body::Enrolment(_) => Ok(()),
         }
+    }
+
+    fn is_in_force(&self, signer: &IncarnationRow) -> Result<bool, CoreError> {
+        Ok(self.store.appliance(signer.appliance)?.is_some_and(|row| row.incarnation == signer.incarnation))
     }
 
     /// Withholds an appliance's orders; its evidence keeps coming.
@@ -155,6 +242,10 @@ impl Core {
         }
         Ok(())
     }
+}
+
+fn forked(index: u64) -> String {
+    format!("two histories of evidence at index {index} of one incarnation")
 }
 
 fn summary(body: &Body) -> String {

@@ -9,7 +9,7 @@ use proto::{
     time::{Millis, TimeToken},
 };
 
-use super::{Core, CoreError, Intake};
+use super::{Core, CoreError, Intake, evidence::Entries};
 use crate::store::{ApplianceRow, ApplianceState};
 
 /// What there is to say.
@@ -36,6 +36,7 @@ impl Core {
             None => None,
         };
         self.store.saw_appliance(appliance.id, now, &exchange.version, exchange.order_high)?;
+        self.doubt(&appliance, exchange)?;
         let appliance = self.admitted(spki)?;
         self.compose(&appliance, exchange, ack, now)
     }
@@ -53,6 +54,20 @@ impl Core {
             ApplianceState::Revoked => Err(denied("this appliance is revoked")),
             ApplianceState::Active | ApplianceState::Quarantined => Ok(row),
         }
+    }
+
+    /// A box that was given orders which this database does not know: it is older than they are, or somebody else signs.
+    /// Until the executor has said where it stands, it gets none; what an agent says is reason enough to wait.
+    fn doubt(&self, appliance: &ApplianceRow, exchange: &Exchange) -> Result<(), CoreError> {
+        let known = self.store.appliance(appliance.id)?.map_or(0, |row| {
+            row.issued_high.max(row.heartbeat.map_or(0, |beat| beat.order_high))
+        });
+        if exchange.order_high > known {
+            tracing::warn!(appliance = %appliance.id, order_high = exchange.order_high, known,
+                "appliance {} knows orders that this database does not", appliance.id);
+            self.store.await_heartbeat(appliance.id)?;
+        }
+        Ok(())
     }
 
     fn take(&mut self, appliance: &ApplianceRow, batch: &Batch, now: Millis) -> Result<Option<Ack>, CoreError> {
@@ -85,28 +100,26 @@ impl Core {
     }
 
     fn take_records(&mut self, appliance: &ApplianceRow, records: Vec<Record>, now: Millis) -> Result<(), CoreError> {
-        let mut envelopes = Vec::new();
+        // In the order in which they were kept: a fault that came back after its repair must not be taken for the old one.
+        let mut entries = Entries::default();
         for record in records {
             match record {
                 Record::Event(event) => self.take_event(appliance, &event, now)?,
-                Record::Evidence(envelope) => envelopes.push(envelope),
+                Record::Evidence(envelope) => {
+                    if let Intake::Rejected(why) = self.take_into(&mut entries, appliance.tenant, envelope, now)? {
+                        let gap = Gap { cause: "evidence-refused".into(), dropped: 1, first: now, last: now };
+                        self.store.add_gap(appliance.tenant, appliance.id, &gap, now)?;
+                        self.quarantine(appliance.id, &format!("it sent evidence that was refused: {why}"))?;
+                    }
+                }
+                // Into write-once storage only when a record names it.
                 Record::Attachment(content) => {
-                    let sha256 = Digest::of(&content);
-                    let until = self.retain_until(now);
-                    self.ports.vault.put(&format!("{}/attachments/{sha256}", appliance.tenant), &content, until)?;
-                    self.store.add_attachment(appliance.tenant, sha256, &content)?;
+                    self.store.add_attachment(appliance.tenant, Digest::of(&content), &content)?;
                 }
                 Record::Gap(gap) => self.store.add_gap(appliance.tenant, appliance.id, &gap, now)?,
             }
         }
-        for intake in self.take_batch(appliance.tenant, &envelopes, now)? {
-            if let Intake::Rejected(why) = intake {
-                let gap = Gap { cause: "evidence-refused".into(), dropped: 1, first: now, last: now };
-                self.store.add_gap(appliance.tenant, appliance.id, &gap, now)?;
-                self.quarantine(appliance.id, &format!("it sent evidence that was refused: {why}"))?;
-            }
-        }
-        Ok(())
+        self.append_entries(appliance.tenant, &entries)
     }
 
     fn compose(
@@ -140,8 +153,10 @@ impl Core {
             && response.charter.is_empty()
             && response.catalogue.is_empty()
             && response.policy.is_empty();
-        response.time_token =
-            TimeToken { incarnation: exchange.incarnation, nonce: exchange.nonce, at: now }.seal(&self.keys.order);
+        if exchange.incarnation == appliance.incarnation {
+            let token = TimeToken { incarnation: appliance.incarnation, nonce: exchange.nonce, at: now };
+            response.time_token = token.seal(&self.keys.order);
+        }
         Ok(Answer { appliance: appliance.id, response, idle })
     }
 
@@ -174,6 +189,9 @@ impl Core {
     ) -> Result<(), CoreError> {
         let tenant = appliance.tenant;
         let log = self.store.log_head(tenant)?;
+        if self.halt_reason(tenant, &log).is_some() {
+            return Ok(());
+        }
         let (Some(checkpoint), size) = (log.checkpoint, log.head.size) else { return Ok(()) };
         // A caller that has seen a larger log than this one: a backup was restored. It must not be told a smaller past.
         if exchange.checkpoint_size > size {

@@ -14,6 +14,9 @@ use crate::store::{ApplianceRow, IncidentChange, IncidentRow, NewIncident};
 impl Core {
     /// Takes an event: into the incident of its fault, or a new one. One fault is one incident, however often it is seen.
     pub(super) fn take_event(&mut self, appliance: &ApplianceRow, event: &Event, now: Millis) -> Result<(), CoreError> {
+        if self.store.has_event(event.id)? {
+            return Ok(());
+        }
         let newest = self.store.newest_incident(appliance.id, &event.kind, &event.watch)?;
         let absorbs = newest.filter(|row| {
             // A person who was told of a fault is not told again while it has not gone away in between.
@@ -34,9 +37,7 @@ impl Core {
                 now,
             })?;
         }
-        if !self.store.add_event(appliance.tenant, appliance.id, id, event, now)? {
-            return Ok(());
-        }
+        self.store.add_event(appliance.tenant, appliance.id, id, event, now)?;
         let Some(id) = id else { return Ok(()) };
         let row = self.store.incident(id)?.ok_or_else(|| CoreError::NotFound("incident is gone".into()))?;
         if absorbs.is_none() {

@@ -6,12 +6,12 @@
 
 use proto::{
     ids::TenantId,
-    log::{Checkpoint, SignedCheckpoint, VerifierKey, append, leaf_hash},
+    log::{Appended, Checkpoint, Head, append, leaf_hash, root},
     time::Millis,
 };
 
-use super::{Core, CoreError, Intake};
-use crate::store::LogHead;
+use super::{Core, CoreError, Intake, evidence::Origin};
+use crate::{store::LogHead, vault::VaultError};
 
 /// Where an entry lies in the vault.
 pub(crate) fn entry_key(tenant: TenantId, index: u64) -> String {
@@ -26,13 +26,23 @@ pub(crate) fn checkpoint_key(tenant: TenantId, size: u64) -> String {
 impl Core {
     /// Appends envelopes to a tenant's log and signs the head. They lie in the vault already.
     pub(super) fn append_to_log(&mut self, tenant: TenantId, envelopes: &[&[u8]]) -> Result<(), CoreError> {
+        let appended = self.appended(tenant, envelopes)?;
+        self.advance(tenant, &appended)
+    }
+
+    /// What appending leads to; nothing is written.
+    fn appended(&self, tenant: TenantId, envelopes: &[&[u8]]) -> Result<Appended, CoreError> {
         let log = self.store.log_head(tenant)?;
-        let broken = |problem: String| CoreError::Log { tenant: tenant.to_string(), problem };
         let leaves: Vec<_> = envelopes.iter().map(|envelope| leaf_hash(envelope)).collect();
-        let appended = append(&self.store.tiles(tenant), log.head, &leaves).map_err(|e| broken(super::error::chain(&e)))?;
+        append(&self.store.tiles(tenant), log.head, &leaves).map_err(|e| broken(tenant, super::error::chain(&e)))
+    }
+
+    fn advance(&mut self, tenant: TenantId, appended: &Appended) -> Result<(), CoreError> {
+        let log = self.store.log_head(tenant)?;
         // Signed here, but it leaves only after the transaction is durable; see the module `core`.
-        let checkpoint =
-            Checkpoint::new(&log.origin, appended.head).sign(&self.keys.log).map_err(|e| broken(e.to_string()))?;
+        let checkpoint = Checkpoint::new(&log.origin, appended.head)
+            .sign(&self.keys.log)
+            .map_err(|e| broken(tenant, e.to_string()))?;
         self.store.advance_log(
             tenant,
             log.head.size,
@@ -48,73 +58,119 @@ impl Core {
     pub(super) fn open_log(&mut self, tenant: TenantId, now: Millis) -> Result<LogHead, CoreError> {
         self.recover_log(tenant, now)?;
         let log = self.store.log_head(tenant)?;
-        match &log.halted {
-            Some(problem) => Err(CoreError::Log { tenant: tenant.to_string(), problem: problem.clone() }),
+        match self.halt_reason(tenant, &log) {
+            Some(problem) => Err(broken(tenant, problem.to_owned())),
             None => Ok(log),
         }
+    }
+
+    /// Why nothing more is appended or signed, when that is so.
+    pub(super) fn halt_reason<'a>(&'a self, tenant: TenantId, log: &'a LogHead) -> Option<&'a str> {
+        log.halted.as_deref().or_else(|| self.halts.get(&tenant).map(String::as_str))
     }
 
     /// Reads back what the vault has and the database has not.
     fn recover_log(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
         let start = self.store.log_head(tenant)?;
-        if start.halted.is_some() {
+        let more = self.ports.vault.get(&entry_key(tenant, start.head.size))?.is_some();
+        if !more || self.halt_reason(tenant, &start).is_some() {
             return Ok(());
         }
+        // Looked up before the entries, as it was put there after them.
+        let published = self.newest_published(tenant)?;
+        let restored = published > start.head.size;
+        if restored {
+            self.raise_generation();
+        }
+        self.restore_papers(tenant)?;
         let mut index = start.head.size;
         while let Some(envelope) = self.ports.vault.get(&entry_key(tenant, index))? {
             tracing::warn!(%tenant, index, "log entry {index} is read back from the vault");
-            match self.take_evidence(tenant, &envelope, index, now)? {
-                Intake::Kept => self.append_to_log(tenant, &[&envelope])?,
-                other => return self.halt(tenant, &format!("vault entry {index} cannot be read back: {other:?}")),
+            let appended = self.appended(tenant, &[&envelope])?;
+            if !self.vault_agrees(tenant, &start.origin, appended.head)? {
+                self.halt(tenant, format!("checkpoint {} in the vault is not of the entries there", appended.head.size));
+                return Ok(());
+            }
+            match self.take_evidence(tenant, &envelope, index, Origin::Vault { restored }, now)? {
+                Intake::Kept => self.advance(tenant, &appended)?,
+                other => {
+                    self.halt(tenant, format!("vault entry {index} cannot be read back: {other:?}"));
+                    return Ok(());
+                }
             }
             index += 1;
-            self.check_against_vault(tenant)?;
+        }
+        if published > index {
+            self.halt(tenant, format!("the vault has a checkpoint of {published} entries, but only {index} of them"));
         }
         Ok(())
     }
 
-    /// A checkpoint that was published before must be this tree's.
-    fn check_against_vault(&mut self, tenant: TenantId) -> Result<(), CoreError> {
-        let log = self.store.log_head(tenant)?;
-        let Some(published) = self.ports.vault.get(&checkpoint_key(tenant, log.head.size))? else { return Ok(()) };
-        self.raise_generation()?;
-        let keys: Vec<VerifierKey> =
-            self.charter.document.log_keys.iter().filter_map(|key| VerifierKey::new(&log.origin, key).ok()).collect();
-        let agrees = SignedCheckpoint::open(&published, &keys).is_ok_and(|signed| signed.checkpoint().root == log.head.root);
-        if agrees {
-            return Ok(());
-        }
-        self.halt(tenant, &format!("checkpoint {} in the vault is not the root of the entries there", log.head.size))
+    /// A checkpoint that was published before must be this tree's; which of the log keys signed it does not matter.
+    fn vault_agrees(&self, tenant: TenantId, origin: &str, head: Head) -> Result<bool, CoreError> {
+        let Some(published) = self.ports.vault.get(&checkpoint_key(tenant, head.size))? else { return Ok(true) };
+        let text = std::str::from_utf8(&published).ok().and_then(|note| note.split_once("\n\n"));
+        let read = text.and_then(|(text, _)| Checkpoint::parse(&format!("{text}\n")).ok());
+        Ok(read.is_some_and(|checkpoint| checkpoint.origin == origin && checkpoint.head() == head))
+    }
+
+    /// Size of the newest checkpoint in the vault; 0: none.
+    fn newest_published(&self, tenant: TenantId) -> Result<u64, CoreError> {
+        let keys = self.ports.vault.list(&format!("{tenant}/checkpoints"))?;
+        Ok(keys.last().and_then(|key| key.rsplit('/').next()?.parse().ok()).unwrap_or(0))
     }
 
     /// A published checkpoint that this database had forgotten: it is older than what left it. No order is issued until
     /// an executor's heartbeat says where it stands (DESIGN.md section 5, Restore).
-    fn raise_generation(&mut self) -> Result<(), CoreError> {
+    fn raise_generation(&mut self) {
+        // Stored with the next commit, so that a command that is undone does not undo it.
         self.generation += 1;
-        self.store.put_number("generation", self.generation)?;
-        Ok(())
+        tracing::warn!(generation = self.generation, "this database is older than what was published from it");
     }
 
-    fn halt(&mut self, tenant: TenantId, reason: &str) -> Result<(), CoreError> {
+    fn halt(&mut self, tenant: TenantId, reason: String) {
         tracing::error!(%tenant, reason, "the log of tenant {tenant} is halted");
-        Ok(self.store.halt_log(tenant, reason)?)
+        self.halts.insert(tenant, reason);
     }
 
-    /// After a start: every tenant's log is brought up to what the vault has.
+    /// After a start: every tenant's log is brought up to what the vault has, and compared with the newest that it knows.
     pub(super) fn recover_logs(&mut self, now: Millis) -> Result<(), CoreError> {
         for tenant in self.store.tenants()? {
+            self.restore_papers(tenant.id)?;
             self.recover_log(tenant.id, now)?;
+            self.compare_newest(tenant.id)?;
         }
         self.grown.extend(self.store.unpublished()?);
         Ok(())
     }
 
+    fn compare_newest(&mut self, tenant: TenantId) -> Result<(), CoreError> {
+        let log = self.store.log_head(tenant)?;
+        let size = self.newest_published(tenant)?;
+        if size == 0 || self.halt_reason(tenant, &log).is_some() {
+            return Ok(());
+        }
+        if size > log.head.size {
+            self.halt(tenant, format!("the vault has a checkpoint of {size} entries, but only {} of them", log.head.size));
+            return Ok(());
+        }
+        let here = root(&self.store.tiles(tenant), size).map_err(|e| broken(tenant, super::error::chain(&e)))?;
+        if !self.vault_agrees(tenant, &log.origin, Head { size, root: here })? {
+            self.halt(tenant, format!("checkpoint {size} in the vault is not of this log"));
+        }
+        Ok(())
+    }
+
     /// Puts the newest checkpoints into the vault. What fails here is tried again with the next commit.
     pub(super) fn publish(&mut self, now: Millis) -> Result<(), CoreError> {
-        let grown = std::mem::take(&mut self.grown);
-        for tenant in &grown {
-            if let Err(error) = self.publish_one(*tenant, now) {
-                self.grown.extend(grown.iter().copied());
+        let mut grown = std::mem::take(&mut self.grown);
+        while let Some(tenant) = grown.pop_first() {
+            if let Err(error) = self.publish_one(tenant, now) {
+                // A halted log is never published: it must not keep the others from it.
+                if !self.halts.contains_key(&tenant) {
+                    grown.insert(tenant);
+                }
+                self.grown.append(&mut grown);
                 return Err(error);
             }
         }
@@ -123,12 +179,20 @@ impl Core {
 
     fn publish_one(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
         let log = self.store.log_head(tenant)?;
-        if log.published >= log.head.size {
+        if log.published >= log.head.size || self.halt_reason(tenant, &log).is_some() {
             return Ok(());
         }
-        let Some(note) = log.checkpoint else { return Ok(()) };
+        let Some(note) = &log.checkpoint else { return Ok(()) };
         let until = self.retain_until(now);
-        self.ports.vault.put(&checkpoint_key(tenant, log.head.size), &note, until)?;
+        match self.ports.vault.put(&checkpoint_key(tenant, log.head.size), note, until) {
+            // The same head, signed by another log key of ours, is as good.
+            Err(VaultError::Changed { .. }) if self.vault_agrees(tenant, &log.origin, log.head)? => {}
+            Err(changed @ VaultError::Changed { .. }) => {
+                self.halt(tenant, format!("checkpoint {} in the vault is not of this log", log.head.size));
+                return Err(changed.into());
+            }
+            put => put?,
+        }
         Ok(self.store.put_published(tenant, log.head.size)?)
     }
 
@@ -136,4 +200,8 @@ impl Core {
     pub(super) fn retain_until(&self, now: Millis) -> Millis {
         now.plus(self.settings.retention)
     }
+}
+
+fn broken(tenant: TenantId, problem: String) -> CoreError {
+    CoreError::Log { tenant: tenant.to_string(), problem }
 }

@@ -1,7 +1,7 @@
 //! The control plane's decisions and what they write: synchronous, with clock, randomness and storage as arguments.
 //!
 //! A command is a plain method that takes `now`; the writer thread (or a simulation) brackets commands in a transaction
-//! and calls [`Core::publish`] after it is durable, before any answer leaves. So no answer speaks of something that a
+//! and publishes the new checkpoints after it is durable, before any answer leaves. So no answer speaks of something that a
 //! power cut could still undo.
 
 pub mod admin;
@@ -14,11 +14,15 @@ pub mod incident;
 mod incidents;
 mod log;
 mod orders;
+mod papers;
 pub mod planner;
 pub mod ports;
 mod watchdog;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use proto::{
     charter::{Charter, OrganizationKeys},
@@ -80,6 +84,8 @@ pub struct Core {
     pub(crate) generation: u64,
     /// Tenants whose log grew in this transaction.
     pub(crate) grown: BTreeSet<TenantId>,
+    /// Logs that must not be continued, and why, until that is stored.
+    pub(crate) halts: BTreeMap<TenantId, String>,
     /// Appliances that something waits for; whoever holds their call open should answer it.
     pub(crate) wake: BTreeSet<ApplianceId>,
     pub(crate) woke_until: Millis,
@@ -95,11 +101,7 @@ impl Core {
         trust: OrganizationKeys,
         now: Millis,
     ) -> Result<Self, CoreError> {
-        let missing = |what: &str| CoreError::Precondition(format!("there is no {what} yet; run `control-plane init`"));
-        let envelope = store.newest_document(Document::Charter)?.ok_or_else(|| missing("charter"))?;
-        let charter = InForce { document: trust.open(&envelope)?.into_value(), envelope };
-        let envelope = store.newest_document(Document::Catalogue)?.ok_or_else(|| missing("catalogue"))?;
-        let catalogue = InForce { document: Catalogue::open(&envelope, &charter.document)?.into_value(), envelope };
+        let (charter, catalogue) = documents(&store, &trust)?;
         for (field, listed, key) in [
             ("order_keys", &charter.document.order_keys, keys.order.public()),
             ("log_keys", &charter.document.log_keys, keys.log.public()),
@@ -118,6 +120,7 @@ impl Core {
             charter,
             catalogue,
             grown: BTreeSet::new(),
+            halts: BTreeMap::new(),
             wake: BTreeSet::new(),
             woke_until: now,
         };
@@ -155,11 +158,29 @@ impl Core {
 
     /// Makes a group of commands durable, then puts its checkpoints where they cannot be lost. Only then may answers leave.
     pub fn commit(&mut self, now: Millis) -> Result<(), CoreError> {
-        if let Err(error) = self.store.commit() {
+        if let Err(error) = self.keep_findings().and_then(|()| self.store.commit()) {
             let _ = self.store.rollback();
+            self.reread()?;
             return Err(error.into());
         }
         self.publish(now)
+    }
+
+    /// What was found out about this database itself outlives the command that found it and was undone.
+    fn keep_findings(&self) -> Result<(), StoreError> {
+        for (tenant, reason) in &self.halts {
+            self.store.halt_log(*tenant, reason)?;
+        }
+        if self.store.number("generation")? != self.generation {
+            self.store.put_number("generation", self.generation)?;
+        }
+        Ok(())
+    }
+
+    /// After a transaction was undone: in force is what the database says.
+    fn reread(&mut self) -> Result<(), CoreError> {
+        (self.charter, self.catalogue) = documents(&self.store, &self.trust)?;
+        Ok(())
     }
 
     /// Appliances to wake since the last call.
@@ -178,6 +199,15 @@ impl Core {
         self.ports.entropy.fill(&mut bytes);
         bytes
     }
+}
+
+fn documents(store: &Store, trust: &OrganizationKeys) -> Result<(InForce<Charter>, InForce<Catalogue>), CoreError> {
+    let missing = |what: &str| CoreError::Precondition(format!("there is no {what} yet; run `control-plane init`"));
+    let envelope = store.newest_document(Document::Charter)?.ok_or_else(|| missing("charter"))?;
+    let charter = InForce { document: trust.open(&envelope)?.into_value(), envelope };
+    let envelope = store.newest_document(Document::Catalogue)?.ok_or_else(|| missing("catalogue"))?;
+    let catalogue = InForce { document: Catalogue::open(&envelope, &charter.document)?.into_value(), envelope };
+    Ok((charter, catalogue))
 }
 
 /// Keeps a charter or catalogue that was verified elsewhere: what `init` hands over.

@@ -46,7 +46,8 @@ impl Core {
             generation: self.generation,
             heartbeat_generation: appliance.heartbeat_generation,
             seen_charter: beat.charter_serial,
-            seen_high: beat.order_high.max(appliance.taken_high),
+            // Not what the agent says: it could use up the numbers for good.
+            seen_high: beat.order_high,
             issued_high: appliance.issued_high,
         };
         match issue_gate(&state, self.charter.document.serial) {
@@ -90,7 +91,9 @@ impl Core {
             Ok(()) => self.sign_and_keep(&order, row, now),
             Err(refusal) => {
                 let reason = refusal.to_string();
-                if is_for_now(refusal.guardrail) {
+                if refusal.guardrail == Guardrail::Precondition {
+                    self.move_incident(row, Input::GoneBefore, "the agent reports that the fault is gone", now)
+                } else if is_for_now(refusal.guardrail) {
                     let change = IncidentChange { retry: Some(now.plus(HELD_BACK)), ..Default::default() };
                     self.change(row, Input::HeldBack, &reason, change, now)
                 } else {
@@ -198,7 +201,9 @@ impl Core {
     ) -> Result<(), CoreError> {
         let Some(order) = self.own_order(signer, execution.order.id, execution.order.digest)? else { return Ok(()) };
         let word = verdict_word(execution.verdict);
-        self.store.end_order(order.id, OrderState::Executed, word, now)?;
+        if !self.store.end_order(order.id, OrderState::Executed, word, now)? {
+            return Ok(());
+        }
         let Some(row) = self.store.incident(order.incident)? else { return Ok(()) };
         let reason = format!("{} on {}: {word}", order.runbook, order.target);
         let input = if execution.verdict.is_good() { Input::Repaired } else { Input::NotRepaired };
@@ -217,6 +222,10 @@ impl Core {
         let replayed = refusal.guardrail == Guardrail::Replay.number();
         // A second delivery of an order that was taken says nothing about the first.
         if replayed || !self.store.end_order(order.id, OrderState::Refused, &refusal.name, now)? {
+            return Ok(());
+        }
+        // It came late, and another took its place.
+        if self.store.order_out(order.incident)?.is_some() {
             return Ok(());
         }
         let Some(row) = self.store.incident(order.incident)? else { return Ok(()) };

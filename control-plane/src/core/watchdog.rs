@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use proto::time::Millis;
 
-use super::{Core, CoreError, incident::Input};
-use crate::store::NotificationRow;
+use super::{
+    Core, CoreError,
+    incident::{Input, State},
+};
+use crate::store::{IncidentRow, NotificationRow, OrderRow};
 
 /// How long after its end an order may still be heard of before it counts as lost.
 const LATE: Duration = Duration::from_secs(60);
@@ -19,9 +22,14 @@ impl Core {
     /// One round of the watchdog. Idempotent.
     pub fn watch(&mut self, now: Millis) -> Result<(), CoreError> {
         for order in self.store.orders_run_out(now.minus(LATE))? {
-            self.order_ran_out(&order, now)?;
+            if now >= self.heard_until(&order)? {
+                self.order_ran_out(&order, now)?;
+            }
         }
         for row in self.store.stalled_incidents(now.minus(self.settings.stall_after))? {
+            if self.is_under_way(&row, now)? {
+                continue;
+            }
             let minutes = self.settings.stall_after.as_secs() / 60;
             let why = if row.reason.is_empty() { "nothing was done" } else { &row.reason };
             self.move_incident(&row, Input::Stalled, &format!("not done within {minutes} minutes: {why}"), now)?;
@@ -29,6 +37,20 @@ impl Core {
         self.wake.extend(self.store.appliances_to_wake(self.woke_until, now)?);
         self.woke_until = now;
         Ok(())
+    }
+
+    /// Until when an order may still be heard of. Its lifetime is for its beginning: one that was taken has its
+    /// runbook's time as well.
+    fn heard_until(&self, order: &OrderRow) -> Result<Millis, CoreError> {
+        let taken = self.store.appliance(order.appliance)?.is_some_and(|a| a.taken_high >= order.sequence);
+        let entry = self.catalogue.document.runbook(&order.runbook).filter(|_| taken);
+        let running = entry.map_or(Duration::ZERO, |entry| entry.runbook.timeout());
+        Ok(order.expires.plus(LATE).plus(running))
+    }
+
+    fn is_under_way(&self, row: &IncidentRow, now: Millis) -> Result<bool, CoreError> {
+        let Some(order) = self.store.order_out(row.id)? else { return Ok(false) };
+        Ok(row.state == State::Ordered && now < self.heard_until(&order)?)
     }
 
     /// What people are to be told now.

@@ -85,6 +85,7 @@ impl appliances_server::Appliances for Operators {
                 ca_pem: about.ca_pem.clone(),
                 organization: about.trust.organization.clone(),
                 organization_keys: about.trust.keys.iter().map(ToString::to_string).collect(),
+                organization_threshold: u32::try_from(about.trust.threshold).unwrap_or(u32::MAX),
             })
         })
         .await
@@ -102,8 +103,8 @@ impl appliances_server::Appliances for Operators {
 
     async fn revoke(&self, request: Request<RevokeAppliance>) -> Answer<pb::Appliance> {
         let asked = request.into_inner();
-        self.ask(move |core, _| {
-            let row = core.revoke_appliance(&asked.id, &asked.reason)?;
+        self.ask(move |core, now| {
+            let row = core.revoke_appliance(&asked.id, &asked.reason, now)?;
             let chain = core.chain_next(&row)?;
             Ok(views::appliance(row, chain))
         })

@@ -12,12 +12,13 @@ use proto::{
         packets_server::PacketsServer, sites_server::SitesServer, tenants_server::TenantsServer,
     },
 };
+use runbooks::Catalogue;
 use tokio::{net::TcpListener, sync::watch, time};
 use tonic::service::Routes;
 
 use super::{
     gate::{Gate, Rule},
-    http::{Front, Health},
+    http::{Front, Health, HealthCheck},
     link::Appliances,
     listener::{self, Limits, Stop},
     operators::{About, Operators},
@@ -28,10 +29,10 @@ use crate::{
     ca::CertificateAuthority,
     clock,
     config::Config,
-    core::{Core, Keys, Settings, ports::{CertificateIssuer, Ports, SystemEntropy}},
+    core::{self, Core, Keys, Settings, ports::{CertificateIssuer, Ports, SystemEntropy}},
     directory::Directory,
     files,
-    store::Store,
+    store::{Document, Store},
     vault::DirectoryVault,
 };
 
@@ -41,6 +42,7 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// Longest bundle or batch that is taken or given in one message.
 const MESSAGE_MAX: usize = 16 << 20;
 const KEY_FILE_MAX: u64 = 64 * 1024;
+const DOCUMENT_MAX: u64 = 4 << 20;
 
 /// The sockets, bound before anything else happens: an address in use is said at once.
 pub struct Doors {
@@ -82,20 +84,30 @@ pub fn open_core(directory: &Directory, config: &Config, authority: Arc<Certific
         notify: config.escalation.webhook.is_some(),
     };
     let store = Store::open(&directory.database())?;
-    seed(&store, directory)?;
+    seed(&store, &trust, directory)?;
     let core = Core::open(store, ports, keys, settings, trust.clone(), clock::now())?;
     Ok((core, trust))
 }
 
-/// The first charter and catalogue come from the files that `init` signed.
-fn seed(store: &Store, directory: &Directory) -> Result<()> {
-    use crate::{core, store::Document};
+/// Charter and catalogue lie in files too: `init` signs the first, `charter renew` leaves a newer one there when no
+/// server runs. What is newer than the database's is taken; it has to verify like any other.
+fn seed(store: &Store, trust: &OrganizationKeys, directory: &Directory) -> Result<()> {
     let now = clock::now();
-    if store.newest_document(Document::Charter)?.is_none() {
-        core::seed(store, Document::Charter, 1, &files::read(&directory.charter(), 1 << 20)?, now)?;
+    let (path, newest) = (directory.charter(), store.newest_document(Document::Charter)?);
+    let envelope = files::read(&path, DOCUMENT_MAX)?;
+    let offered = trust.open(&envelope).with_context(|| format!("charter {}", path.display()))?.into_value();
+    let known = newest.map(|kept| trust.open(&kept)).transpose()?.map(proto::dsse::Verified::into_value);
+    if known.as_ref().is_none_or(|known| known.serial < offered.serial) {
+        core::seed(store, Document::Charter, offered.serial, &envelope, now)?;
     }
-    if store.newest_document(Document::Catalogue)?.is_none() {
-        core::seed(store, Document::Catalogue, 1, &files::read(&directory.catalogue(), 4 << 20)?, now)?;
+    let charter = known.filter(|known| known.serial > offered.serial).unwrap_or(offered);
+
+    let (path, newest) = (directory.catalogue(), store.newest_document(Document::Catalogue)?);
+    let envelope = files::read(&path, DOCUMENT_MAX)?;
+    let offered = Catalogue::open(&envelope, &charter).with_context(|| format!("catalogue {}", path.display()))?;
+    let known = newest.map(|kept| Catalogue::open(&kept, &charter)).transpose()?;
+    if known.is_none_or(|known| known.value().version < offered.value().version) {
+        core::seed(store, Document::Catalogue, offered.value().version, &envelope, now)?;
     }
     Ok(())
 }
@@ -113,7 +125,7 @@ impl CertificateIssuer for Issuer {
         clock::random(&mut serial);
         self.0
             .issue_appliance(csr, id, now, serial)
-            .map_err(|error| proto::field::BadField::new("csr", crate::core::chain(&error)))
+            .map_err(|error| proto::field::BadField::new("csr", core::chain(&error)))
     }
 }
 
@@ -148,13 +160,13 @@ pub async fn run(directory: &Directory, config: Config, doors: Doors, stop: impl
     let appliances_tls = tls::appliances(&authorities, identity.clone(), now.clone())?;
     let people_tls = tls::people(identity, now)?;
 
-    let operators = operator_routes(Operators { writer: writer.clone(), about });
+    let operators = operator_routes(Operators { writer: writer.clone(), about: about.clone() });
     let admin = listener::bind_admin(&directory.admin_socket())?;
     let rule = Rule::Appliances { reader: Arc::new(Mutex::new(Store::open_reader(&database)?)), clock: clock::now };
     let appliances = Gate::new(rule, Front::programs(appliance_routes(&writer, &stopped)));
     let people = Gate::new(
         Rule::People { writer: writer.clone() },
-        Front::people(operators.clone(), Arc::new(|| Health::Well)),
+        Front::people(operators.clone(), health(about.clone())),
     );
     let anonymous = Limits { anonymous: Some(Duration::from_secs(30)), ..Limits::default() };
     let mut tasks = tokio::task::JoinSet::new();
@@ -181,6 +193,22 @@ pub async fn run(directory: &Directory, config: Config, doors: Doors, stop: impl
     drop(writer);
     tokio::task::spawn_blocking(move || thread.join()).await?.map_err(|_| anyhow::anyhow!("the writer broke"))?;
     Ok(())
+}
+
+/// Well is: the database can be read, and the charter in it has not ended.
+fn health(about: Arc<About>) -> HealthCheck {
+    Arc::new(move || {
+        let unwell = |what: &str| Health::Unwell(what.to_owned());
+        let Ok(store) = (about.reader)() else { return unwell("the database cannot be opened") };
+        let Ok(Some(envelope)) = store.newest_document(Document::Charter) else {
+            return unwell("the database cannot be read");
+        };
+        match about.trust.open(&envelope) {
+            Ok(charter) if charter.value().holds_at((about.clock)()) => Health::Well,
+            Ok(_) => unwell("the charter has ended: no order is signed; run `control-plane charter renew`"),
+            Err(_) => unwell("the charter in the database is not signed by this organization"),
+        }
+    })
 }
 
 fn ready(root: &Path) {

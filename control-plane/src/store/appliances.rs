@@ -195,8 +195,20 @@ impl Store {
         Ok(changed == 1)
     }
 
-    /// Keeps a renewed certificate.
-    pub fn put_certificate(&self, id: ApplianceId, certificate: &[u8]) -> Result<(), StoreError> {
+    /// The certificate that answered this request of that appliance before.
+    pub fn renewal(&self, id: ApplianceId, csr: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached("SELECT certificate FROM renewal WHERE csr = ?2 AND appliance = ?1")?
+            .query_row(params![Col(id), Col(csr)], |row| row.get(0))
+            .optional()?)
+    }
+
+    /// Keeps a renewed certificate, and which request it answers.
+    pub fn put_certificate(&self, id: ApplianceId, csr: Digest, certificate: &[u8]) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached("INSERT INTO renewal VALUES (?1, ?2, ?3)")?
+            .execute(params![Col(csr), Col(id), certificate])?;
         self.db
             .prepare_cached("UPDATE appliance SET certificate = ?2 WHERE id = ?1")?
             .execute(params![Col(id), certificate])?;
@@ -211,6 +223,22 @@ impl Store {
                 "UPDATE appliance SET heartbeat_generation = ?2, heartbeat_ms = ?3, heartbeat = ?4 WHERE id = ?1",
             )?
             .execute(params![Col(id), Col(generation), Col(at), text])?;
+        Ok(())
+    }
+
+    /// Waits for a heartbeat as after a restore.
+    pub fn await_heartbeat(&self, id: ApplianceId) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached("UPDATE appliance SET heartbeat_generation = 0 WHERE id = ?1")?
+            .execute([Col(id)])?;
+        Ok(())
+    }
+
+    /// Keeps why orders are held at the box, as its newest record says.
+    pub fn put_hold(&self, id: ApplianceId, hold: Option<&str>) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached("UPDATE appliance SET heartbeat = json_set(heartbeat, '$.hold', ?2) WHERE id = ?1")?
+            .execute(params![Col(id), hold])?;
         Ok(())
     }
 

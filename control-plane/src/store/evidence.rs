@@ -174,6 +174,23 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Whether a record of that kind stands further along in a chain.
+    pub fn has_later(&self, incarnation: Incarnation, chain_index: u64, kind: &str) -> Result<bool, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached("SELECT 1 FROM evidence WHERE incarnation = ?1 AND chain_index > ?2 AND kind = ?3")?
+            .exists(params![Col(incarnation), Col(chain_index), kind])?)
+    }
+
+    /// A record's exact envelope.
+    pub fn envelope(&self, sha256: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached("SELECT envelope FROM evidence WHERE sha256 = ?1")?
+            .query_row([Col(sha256)], |row| row.get(0))
+            .optional()?)
+    }
+
     /// Log index of a record of this tenant.
     pub fn evidence_index(&self, tenant: TenantId, sha256: Digest) -> Result<Option<u64>, StoreError> {
         Ok(self
@@ -197,6 +214,15 @@ impl Store {
             .prepare_cached("INSERT INTO attachment VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
             .execute(params![Col(tenant), Col(sha256), content])?;
         Ok(())
+    }
+
+    /// Bulk that a record names.
+    pub fn attachment(&self, tenant: TenantId, sha256: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached("SELECT content FROM attachment WHERE tenant = ?1 AND sha256 = ?2")?
+            .query_row(params![Col(tenant), Col(sha256)], |row| row.get(0))
+            .optional()?)
     }
 
     /// All bulk of a tenant.

@@ -1,7 +1,7 @@
 //! All SQL of the control plane: one SQLite database, verbs of the domain, no decisions.
 //!
 //! A caller brackets its verbs in [`Store::begin`] and [`Store::commit`]; what a command wrote before it failed is
-//! undone by [`Store::attempt`]. Migrations are an append-only list.
+//! undone by [`Store::undo_to_mark`]. Migrations are an append-only list.
 
 mod appliances;
 mod convert;

@@ -157,6 +157,17 @@ impl Store {
         Ok(statement.query_map([Col(before)], order)?.collect::<Result<_, _>>()?)
     }
 
+    /// The newest order of an incident of which nothing was heard yet.
+    pub fn order_out(&self, incident: IncidentId) -> Result<Option<OrderRow>, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached(
+                r#"SELECT * FROM "order" WHERE incident = ?1 AND state = 'issued' ORDER BY sequence DESC LIMIT 1"#,
+            )?
+            .query_row([Col(incident)], order)
+            .optional()?)
+    }
+
     /// Ends an order. One that ran out may still turn out to have been carried out or refused.
     pub fn end_order(&self, id: OrderId, state: OrderState, outcome: &str, now: Millis) -> Result<bool, StoreError> {
         let changed = self
@@ -177,11 +188,13 @@ impl Store {
         Ok(statement.query_map(params![Col(appliance), Col(since)], order)?.collect::<Result<_, _>>()?)
     }
 
-    /// How many orders a clinic was given since `since`.
+    /// How many orders a clinic was given since `since`, without those that are known not to have run.
     pub fn count_orders_since(&self, tenant: TenantId, since: Millis) -> Result<u32, StoreError> {
         Ok(self
             .db
-            .prepare_cached(r#"SELECT count(*) FROM "order" WHERE tenant = ?1 AND issued_ms > ?2"#)?
+            .prepare_cached(
+                r#"SELECT count(*) FROM "order" WHERE tenant = ?1 AND issued_ms > ?2 AND state IN ('issued', 'executed')"#,
+            )?
             .query_row(params![Col(tenant), Col(since)], |row| row.get(0))?)
     }
 

@@ -10,7 +10,7 @@ use control_plane::bundle::{
 use proto::{
     charter::Charter,
     digest::Digest,
-    evidence::{Body, Head, Verdict},
+    evidence::{Body, Enrolment, Head, Verdict},
     keys::SecretKey,
 };
 
@@ -45,6 +45,9 @@ fn a_record_taken_out_of_the_log_is_missed() {
         assert_eq!(report.exit_code(), 1, "{index}:\n{report}");
         assert!(is_contradicted(&report), "{index}:\n{report}");
     }
+    // Every later record stands one place too early for what it has seen.
+    let (_, report) = rewritten(|evidence| drop(evidence.remove(2)));
+    assert!(fault_in(&report, "evidence/").contains("include itself"), "{report}");
     // The newest: no appliance has seen it in the log. Its own heartbeat is missed.
     let (_, report) = rewritten(|evidence| evidence.truncate(23));
     assert_eq!(
@@ -129,22 +132,30 @@ fn papers_must_agree_with_the_charter_and_with_the_first_record() {
     let problem = papers(&|tenant| tenant.boxes[0].enrolled.key_proof.clone_from(&key_proof));
     assert!(problem.contains("another incarnation"), "{problem}");
 
-    // The first record names another certificate than the one shown, though both are genuine.
-    let mut renewed = Tenant::new(1, at("2026-11-03T06:00:00Z"));
-    renewed.enrol(false);
-    let Body::Enrolment(mut enrolment) = proto::evidence::peek(&renewed.evidence[0]).unwrap().body else {
-        panic!()
-    };
-    enrolment.certificate = Digest::of(b"another");
-    renewed.evidence.clear();
-    let it = renewed.boxes[0].id;
-    renewed.boxes.clear();
-    renewed.enrol_as(it, false, None);
-    renewed.evidence.clear();
-    renewed.forget(0);
-    renewed.log(0, Body::Enrolment(enrolment));
-    let report = check(&renewed, &renewed.bundle());
-    assert!(fault_in(&report, "appliances/").contains("first record names"), "{report}");
+    // The first record names another certificate or TLS key than the one shown, though all are genuine.
+    for (change, problem) in [
+        ((|e| e.certificate = Digest::of(b"another")) as fn(&mut Enrolment), "certificate is not the one"),
+        (|e| e.tls_spki = Digest::of(b"another"), "tls_spki is not the one"),
+    ] {
+        let mut tenant = Tenant::new(1, at("2026-11-03T06:00:00Z"));
+        tenant.enrol(false);
+        let Body::Enrolment(mut enrolment) = proto::evidence::peek(&tenant.evidence.remove(0)).unwrap().body
+        else {
+            panic!("an enrolment is first")
+        };
+        change(&mut enrolment);
+        tenant.forget(0);
+        tenant.log(0, Body::Enrolment(enrolment));
+        let report = check(&tenant, &tenant.bundle());
+        assert!(fault_in(&report, "appliances/").contains(problem), "{report}");
+    }
+
+    // A certificate that says all the right things, by a CA that no charter names.
+    let mut tenant = Tenant::new(1, at("2026-11-03T06:00:00Z"));
+    tenant.authority = stranger.authority;
+    tenant.enrol(false);
+    let report = check(&tenant, &tenant.bundle());
+    assert!(fault_in(&report, "appliances/").contains("certificate authority"), "{report}");
 }
 
 #[test]

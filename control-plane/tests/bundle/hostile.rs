@@ -50,6 +50,15 @@ fn a_checkpoint_over_more_than_there_is() {
 }
 
 #[test]
+fn a_checkpoint_over_something_else() {
+    let head = Head { size: 30, root: Hash([7; 32]) };
+    let note = Checkpoint::new(&log_origin(ORGANIZATION, TENANT.tenant), head).sign(&TENANT.log_key).unwrap();
+    let report = check(&TENANT, &relisted(&with(&BUNDLE, "log/checkpoint", note.note().into())));
+    assert!(fault_in(&report, "log/checkpoint").contains("the records give"), "{report}");
+    assert_eq!(status_of(&report, "root follows"), Status::NotProven, "{report}");
+}
+
+#[test]
 fn an_executor_that_says_the_most_it_can() {
     let mut tenant = Tenant::genuine(1);
     let beat = Heartbeat {

@@ -102,7 +102,8 @@ fn after_a_revocation_the_token_answers_no_more() {
     let request = appliance.enrol_request(&token);
     let answer = world.enroll(&request).unwrap();
     appliance.adopt(&world.safe.trust, &answer);
-    world.core.run(world.now, |core| core.revoke_appliance(&appliance.id().to_string(), "stolen")).unwrap();
+    let (id, now) = (appliance.id().to_string(), world.now);
+    world.core.run(now, |core| core.revoke_appliance(&id, "stolen", now)).unwrap();
     denied(world.enroll(&request));
 }
 
@@ -194,7 +195,8 @@ fn an_expired_certificate_renews_for_thirty_days() {
 fn a_revoked_appliance_never_renews() {
     let mut world = World::new();
     let appliance = world.enrolled();
-    world.core.run(world.now, |core| core.revoke_appliance(&appliance.id().to_string(), "stolen")).unwrap();
+    let (id, now) = (appliance.id().to_string(), world.now);
+    world.core.run(now, |core| core.revoke_appliance(&id, "stolen", now)).unwrap();
     assert!(denied(world.renew(&appliance.certificate, &appliance.renew_request())).contains("revoked"));
 }
 

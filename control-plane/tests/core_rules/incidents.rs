@@ -88,6 +88,7 @@ fn a_fault_that_goes_by_itself_is_withdrawn_before_an_order_and_explained_after_
     say(&mut world, &mut appliance, Phase::Cleared);
     assert_eq!(states(&world), "withdrawn");
 
+    world.wait(SECOND);
     let mut appliance = world.appliance();
     raise(&mut world, &mut appliance);
     say(&mut world, &mut appliance, Phase::Cleared);

@@ -4,6 +4,8 @@
 
 mod appliance;
 mod enrolment;
+mod evidence;
 mod incidents;
+mod orders;
 mod sync;
 mod world;

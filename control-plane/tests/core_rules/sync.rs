@@ -159,7 +159,7 @@ fn the_revoked_and_the_unknown_are_denied_every_call() {
     assert!(denied(world.exchange(&stranger, &asked)).contains("not enrolled"));
 
     let (id, now) = (appliance.id().to_string(), world.now);
-    world.core.run(now, |core| core.revoke_appliance(&id, "stolen")).unwrap();
+    world.core.run(now, |core| core.revoke_appliance(&id, "stolen", now)).unwrap();
     let beat = appliance.heartbeat(now);
     let batch = appliance.freeze(vec![beat]);
     let asked = appliance.ask(Some(batch));
@@ -167,7 +167,7 @@ fn the_revoked_and_the_unknown_are_denied_every_call() {
     let spki = appliance.spki();
     assert!(denied(world.core.run(now, |core| core.answer(spki, &asked, now))).contains("revoked"));
     assert_eq!(world.count("SELECT count(*) FROM evidence"), 2);
-    let again = world.core.run(now, |core| core.revoke_appliance(&id, "again"));
+    let again = world.core.run(now, |core| core.revoke_appliance(&id, "again", now));
     assert!(matches!(again, Err(CoreError::Precondition(_))));
 }
 

@@ -340,6 +340,12 @@ impl World {
         }
     }
 
+    /// Keys of the vault that lie in a folder of that name, of any tenant.
+    pub fn vault_keys(&self, folder: &str) -> Vec<String> {
+        let keys = self.vault.list("").unwrap();
+        keys.into_iter().filter(|key| key.split('/').nth(1) == Some(folder)).collect()
+    }
+
     /// The one number that this SQL gives.
     pub fn count(&self, sql: &str) -> i64 {
         self.db.db.query_row(sql, [], |row| row.get(0)).unwrap()

@@ -85,14 +85,21 @@ pub fn seal(record: &Record, evidence_key: &SecretKey) -> Result<Vec<u8>, Eviden
     Ok(envelope)
 }
 
-/// Opens a record signed by `evidence_key` and nobody else.
+/// Opens a record signed by `evidence_key` and nobody else, in the one envelope that its executor wrote: whoever carries
+/// it must not be able to make two records, a fork, out of one.
 pub fn open(envelope: &[u8], evidence_key: &PublicKey) -> Result<Verified<Record>, EvidenceError> {
     if envelope.len() > EVIDENCE_MAX {
         return Err(EvidenceError::TooLarge(envelope.len()));
     }
+    let exact = dsse::is_exact(envelope, evidence_key);
     dsse::open(envelope, STATEMENT_PAYLOAD_TYPE, [evidence_key], 1)
         .map_err(EvidenceError::Signature)?
-        .parse(|bytes| read(&bytes))
+        .parse(|bytes| {
+            if !exact {
+                return Err(EvidenceError::Malformed("must be the envelope as it was sealed, byte for byte".into()));
+            }
+            read(&bytes)
+        })
 }
 
 /// Reads a record that nobody has vouched for: to learn whose key to check it with, never to act on.

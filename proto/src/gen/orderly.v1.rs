@@ -1089,6 +1089,8 @@ pub struct EnrolmentTicket {
     pub organization: ::prost::alloc::string::String,
     #[prost(string, repeated, tag = "6")]
     pub organization_keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint32, tag = "7")]
+    pub organization_threshold: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Appliance {

@@ -22,6 +22,9 @@ pub const UNPROVEN_MAX: usize = 64;
 /// The longest an answer may be held back, in milliseconds.
 pub const HOLD_MAX_MS: u32 = 60_000;
 
+/// The highest number of a batch or an order, and the most that a count can be: what SQLite keeps.
+pub const NUMBER_MAX: u64 = i64::MAX as u64;
+
 /// A batch as it travels: frozen when first sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -150,7 +153,11 @@ pub fn issue_gate(state: &IssueState, charter_serial: u64) -> IssueGate {
     } else if state.seen_charter > charter_serial {
         IssueGate::CharterBehind { seen: state.seen_charter }
     } else {
-        IssueGate::Open { next: state.seen_high.max(state.issued_high) + 1 }
+        match state.seen_high.max(state.issued_high).checked_add(1) {
+            Some(next) if next <= NUMBER_MAX => IssueGate::Open { next },
+            // An executor that says it has seen all numbers there are must first say otherwise.
+            _ => IssueGate::AwaitHeartbeat,
+        }
     }
 }
 
@@ -181,9 +188,17 @@ pub struct Exchange {
     pub version: String,
 }
 
+fn number(field: &str, value: u64) -> Result<u64, BadField> {
+    if value > NUMBER_MAX {
+        return Err(BadField::new(field, format!("must be at most {NUMBER_MAX}, is {value}")));
+    }
+    Ok(value)
+}
+
 impl TryFrom<pb::SyncRequest> for Exchange {
     type Error = BadField;
     fn try_from(m: pb::SyncRequest) -> Result<Self, BadField> {
+        number("order_high", m.order_high)?;
         if m.unproven.len() > UNPROVEN_MAX {
             return Err(BadField::new("unproven", format!("must be at most {UNPROVEN_MAX}, are {}", m.unproven.len())));
         }
@@ -212,6 +227,7 @@ impl TryFrom<pb::Batch> for Batch {
         if m.number == 0 {
             return Err(BadField::new("number", "must be at least 1"));
         }
+        number("number", m.number)?;
         Ok(Self {
             stream: StreamId::from_field("stream", &m.stream)?,
             number: m.number,
@@ -294,6 +310,9 @@ mod tests {
             ("heard after, executor ahead of the backup", state(2, 3, 12, 9), IssueGate::Open { next: 13 }),
             ("heard after, orders on their way", state(2, 3, 9, 12), IssueGate::Open { next: 13 }),
             ("charter lost in the restore", state(2, 4, 9, 9), IssueGate::CharterBehind { seen: 4 }),
+            ("the last number", state(2, 3, NUMBER_MAX - 1, 9), IssueGate::Open { next: NUMBER_MAX }),
+            ("no number left", state(2, 3, NUMBER_MAX, 9), IssueGate::AwaitHeartbeat),
+            ("numbers that there are not", state(2, 3, u64::MAX, 9), IssueGate::AwaitHeartbeat),
         ] {
             assert_eq!(issue_gate(&state, 3), expected, "{case}");
         }

@@ -2,7 +2,7 @@
 
 use prost::Message as _;
 
-use super::BATCH_RECORDS_MAX;
+use super::{BATCH_RECORDS_MAX, number};
 use crate::{
     digest::Digest,
     field::{BadField, text},
@@ -83,7 +83,7 @@ impl TryFrom<pb::Record> for Record {
             }
             pb::record::Kind::Gap(g) => Ok(Self::Gap(Gap {
                 cause: text("gap.cause", &g.cause, 40)?,
-                dropped: g.dropped,
+                dropped: number("gap.dropped", g.dropped)?,
                 first: Millis(g.first_ms),
                 last: Millis(g.last_ms),
             })),
@@ -110,6 +110,13 @@ impl From<Record> for pb::Record {
     }
 }
 
+/// A fault's name as catalogues write it. Closed to anything else: it is shown to people and to planners as it came.
+fn kind(name: &str) -> Result<String, BadField> {
+    let name = text("kind", name, 80)?;
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-".contains(&b);
+    if name.bytes().all(plain) { Ok(name) } else { Err(BadField::new("kind", "must be lower-case letters, digits, dots and hyphens")) }
+}
+
 impl TryFrom<pb::Event> for Event {
     type Error = BadField;
     fn try_from(m: pb::Event) -> Result<Self, BadField> {
@@ -128,7 +135,7 @@ impl TryFrom<pb::Event> for Event {
         }
         Ok(Self {
             id: EventId::from_field("id", &m.id)?,
-            kind: text("kind", &m.kind, 80)?,
+            kind: kind(&m.kind)?,
             watch: m.watch.parse()?,
             phase,
             at: Millis(m.at_ms),

@@ -34,8 +34,8 @@ fn run(options: &Options) -> Result<()> {
          {program} --dir {dir} appliance list\n  \
          {program} --dir {dir} incident list\n  \
          {program} --dir {dir} evidence list --tenant {tenant:?}\n\n\
-         Break something and watch it heal (the limit is {limit} bytes; files must be over an hour old):\n  \
-         head -c 6000000 /dev/zero > {uploads}/scan.bin && touch -d '2 days ago' {uploads}/scan.bin\n\n\
+         Break something and watch it heal (the limit is {limit} bytes):\n  \
+         for n in 1 2 3; do head -c 2000000 /dev/zero > {uploads}/scan-$n.bin; done\n\n\
          Ctrl-C ends it.",
         tenant = tests::demo::TENANT,
         limit = tests::demo::LIMIT_BYTES,

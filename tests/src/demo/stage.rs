@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -131,16 +131,13 @@ fn address(ticket: &Path) -> Result<String> {
     Ok(ticket["address"].as_str().context("a ticket has an address")?.to_owned())
 }
 
-/// Puts files of `bytes` in all into a directory at once, older than any that is kept for its youth.
+/// Puts files of `bytes` in all into a directory at once.
 pub fn fill(directory: &Path, bytes: u64) -> Result<()> {
     let aside = directory.with_extension("filling");
     fs::create_dir_all(&aside)?;
-    #[expect(clippy::disallowed_methods, reason = "files on a real disk have real dates")]
-    let old = SystemTime::now() - Duration::from_secs(3 * 24 * 3600);
     for number in 0..bytes / 250_000 {
         let path = aside.join(format!("scan-{number:03}.bin"));
         fs::write(&path, vec![b'x'; 250_000])?;
-        fs::File::options().write(true).open(&path)?.set_modified(old + Duration::from_secs(number))?;
     }
     // Moved in one go: a repair that runs while files still arrive would rightly be called ineffective.
     for entry in fs::read_dir(&aside)? {

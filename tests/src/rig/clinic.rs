@@ -31,6 +31,8 @@ pub enum Watch<'a> {
     Directory(&'a Path, u64),
     /// A repository, and whether restores from it are to be proven.
     Backup(&'a Repository, bool),
+    /// A log file, and what a line must hold to be a match.
+    Log(&'a Path, &'a [&'a str]),
 }
 
 /// An appliance.
@@ -59,13 +61,17 @@ impl Clinic {
 
     /// Starts the executor and waits for its socket.
     pub fn start_executor(&mut self) -> Result<()> {
-        let mut executor =
-            Process::start("executor", self.command(&["executor"]), &self.dir.join("executor.log"), None)?;
+        self.spawn_executor()?;
         wait::until("the executor answers", LIMIT, || {
-            executor.check()?;
+            self.check()?;
             Ok(appliance::ipc::Connection::open(&self.socket()).is_ok().then_some(()))
-        })?;
-        self.executor = Some(executor);
+        })
+    }
+
+    /// Starts the executor and waits for nothing.
+    pub fn spawn_executor(&mut self) -> Result<()> {
+        let log = self.dir.join("executor.log");
+        self.executor = Some(Process::start("executor", self.command(&["executor"]), &log, None)?);
         Ok(())
     }
 
@@ -106,6 +112,17 @@ impl Clinic {
         self.agent.as_mut().map_or(Ok(()), Process::check)
     }
 
+    /// The agent's process ID.
+    pub fn agent_id(&self) -> Result<u32> {
+        Ok(self.agent.as_ref().context("the agent is not running")?.id())
+    }
+
+    /// The log that one of both writes: `agent` or `executor`.
+    pub fn log(&self, program: &str) -> Result<String> {
+        let path = self.dir.join(program).with_extension("log");
+        fs::read_to_string(&path).with_context(|| format!("log {}", path.display()))
+    }
+
     /// What `appliance status` says.
     pub fn status(&self) -> Result<Value> {
         let output = run(&mut self.command(&["status", "--json"]), &[0])?;
@@ -135,7 +152,9 @@ impl Clinic {
         Ok(run(&mut command, &[0, 1])?.status.success())
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// A command line of this box.
+    #[must_use]
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--config").arg(self.dir.join("config.toml")).args(args);
         command.env("RUST_LOG", "info");
@@ -180,7 +199,7 @@ fn config(dir: &Path, address: &str, heartbeat: u32, agent: Option<u32>, watch: 
             Watch::Directory(path, limit) => {
                 let _ = write!(
                     text,
-                    "\n[[watch.directory]]\nid = \"{id}\"\npath = {}\nlimit_bytes = {limit}\nkeep_newer_than_seconds = 3600\n",
+                    "\n[[watch.directory]]\nid = \"{id}\"\npath = {}\nlimit_bytes = {limit}\nkeep_newer_than_seconds = 0\n",
                     quoted(path)
                 );
             }
@@ -195,6 +214,11 @@ fn config(dir: &Path, address: &str, heartbeat: u32, agent: Option<u32>, watch: 
                 if *restores {
                     text.push_str("restore_every_seconds = 604800\n");
                 }
+            }
+            Watch::Log(path, raise) => {
+                let raise: Vec<String> = raise.iter().map(|text| format!("{text:?}")).collect();
+                let (path, raise) = (quoted(path), raise.join(", "));
+                let _ = write!(text, "\n[[watch.log]]\nid = \"{id}\"\npath = {path}\nraise = [{raise}]\n");
             }
         }
     }

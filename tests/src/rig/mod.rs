@@ -4,6 +4,7 @@
 
 pub mod attack;
 pub mod clinic;
+pub mod practice;
 pub mod process;
 pub mod provider;
 pub mod receiver;
@@ -11,6 +12,7 @@ pub mod restic;
 pub mod wait;
 
 pub use clinic::{Clinic, Watch};
+pub use practice::Practice;
 pub use process::{Process, binary};
 pub use provider::Provider;
 pub use receiver::Receiver;

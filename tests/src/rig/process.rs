@@ -49,6 +49,12 @@ impl Process {
         Ok(Self { child, name: name.to_owned(), log: log.to_owned() })
     }
 
+    /// Its process ID.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it at once, as a power cut would.
     pub fn kill(mut self) -> Result<()> {
         self.child.kill()?;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
 use super::{
@@ -44,14 +45,18 @@ impl Provider {
 
     /// Starts the server and waits until it answers.
     pub fn start(&mut self) -> Result<()> {
+        self.spawn()?;
+        wait::until("the control plane answers", LIMIT, || {
+            self.check()?;
+            Ok(self.command(&["tenant", "list"]).output()?.status.success().then_some(()))
+        })
+    }
+
+    /// Starts the server and waits for nothing.
+    pub fn spawn(&mut self) -> Result<()> {
         let mut command = Command::new(&self.program);
         command.arg("serve").arg("--dir").arg(&self.dir).env("RUST_LOG", "info");
-        let mut server = Process::start("control plane", command, &self.dir.join("server.log"), None)?;
-        wait::until("the control plane answers", LIMIT, || {
-            server.check()?;
-            Ok(self.command(&["tenant", "list"]).output()?.status.success().then_some(()))
-        })?;
-        self.server = Some(server);
+        self.server = Some(Process::start("control plane", command, &self.dir.join("server.log"), None)?);
         Ok(())
     }
 
@@ -68,6 +73,15 @@ impl Provider {
     /// Fails when the server has ended by itself.
     pub fn check(&mut self) -> Result<()> {
         self.server.as_mut().map_or(Ok(()), Process::check)
+    }
+
+    /// The server's database, to be looked at only.
+    pub fn database(&self) -> Result<Connection> {
+        let path = self.dir.join("control-plane.db");
+        let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .with_context(|| format!("database {}", path.display()))?;
+        db.busy_timeout(LIMIT)?;
+        Ok(db)
     }
 
     /// A command line of this installation.

@@ -20,8 +20,8 @@ pub fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Result<Opt
     }
 }
 
-/// Between two questions to another process there is nothing here to wait on.
-fn pause(time: Duration) {
+/// Lets time pass: between two questions to another process there is nothing here to wait on.
+pub fn pause(time: Duration) {
     let (_kept, never) = mpsc::channel::<()>();
     let _ = never.recv_timeout(time);
 }

@@ -13,7 +13,9 @@ use anyhow::Context as _;
 use appliance::{
     agent::{
         core::{AgentCore, Asked},
+        executor::AskError,
         outbox::{Limits, Outbox},
+        sources::Produced,
     },
     config::Config,
     executor::{Done, ExecutorCore, Settings, Setup},
@@ -70,14 +72,14 @@ id = "records"
 repository = "/srv/backup/records"
 password_file = "/etc/orderly/records"
 sources = ["/srv/records"]
-max_age_seconds = 5400
-restore_every_seconds = 14400
+max_age_seconds = 3000
+restore_every_seconds = 2400
 [[watch.backup]]
 id = "images"
 repository = "/srv/backup/images"
 password_file = "/etc/orderly/images"
 sources = ["/srv/images"]
-max_age_seconds = 7200
+max_age_seconds = 4000
 "#;
 
 /// A running agent.
@@ -89,7 +91,12 @@ pub(super) struct Agent {
     /// The request that is waited for, and whether it carries a batch.
     pub(super) waits_for: Option<(u64, bool)>,
     pub(super) failures: u32,
+    /// What was measured, on its way to the core.
+    pub(super) readings: Option<Readings>,
 }
+
+/// What the agent's measuring thread brings.
+pub(super) type Readings = (Produced, Vec<AskError>);
 
 /// A running executor: shared with the agent's way to it.
 #[derive(Clone, Default)]
@@ -190,7 +197,7 @@ impl Machine {
         if let Some(outbox) = survivor(opened, &life).context("the outbox does not open")? {
             let wire = Wire { slot: self.executor.clone(), life: life.clone() };
             let core = AgentCore::new(&self.config, outbox, Box::new(wire), self.entropy.clone());
-            self.agent = Some(Agent { core, life, calls: BTreeMap::new(), waits_for: None, failures: 0 });
+            self.agent = Some(Agent { core, life, calls: BTreeMap::new(), waits_for: None, failures: 0, readings: None });
         }
         Ok(())
     }

@@ -29,7 +29,10 @@ mod trace;
 mod vault;
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use proto::digest::Digest;
 
@@ -46,6 +49,8 @@ pub struct Report {
     pub events: u64,
     /// How many lines the trace has.
     pub lines: u64,
+    /// How often what happened: kills, verdicts, refusals, ends of incidents.
+    pub counts: BTreeMap<String, u64>,
     /// The end of the trace.
     pub tail: Vec<String>,
     /// What must not be, and was.
@@ -59,7 +64,8 @@ pub fn run(seed: u64) -> Report {
         Ok(world) => world,
         Err(error) => {
             let wrong = Some(format!("the world does not begin: {error:#}"));
-            return Report { seed, digest: Digest::ZERO, events: 0, lines: 0, tail: Vec::new(), wrong };
+            let (digest, counts) = (Digest::ZERO, BTreeMap::new());
+            return Report { seed, digest, events: 0, lines: 0, counts, tail: Vec::new(), wrong };
         }
     };
     let ran = catch_unwind(AssertUnwindSafe(|| world.run()));
@@ -69,7 +75,7 @@ pub fn run(seed: u64) -> Report {
         Err(panic) => Some(format!("panicked: {}", words(&*panic))),
     };
     let (digest, events, lines) = (world.trace.digest(), world.events, world.trace.lines());
-    Report { seed, digest, events, lines, tail: world.trace.into_tail(), wrong }
+    Report { seed, digest, events, lines, counts: world.counts, tail: world.trace.into_tail(), wrong }
 }
 
 fn words(panic: &(dyn std::any::Any + Send)) -> &str {

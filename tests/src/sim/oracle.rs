@@ -35,6 +35,8 @@ pub(super) struct Oracle {
     logs: BTreeMap<TenantId, Log>,
     /// Steps that really ran, by order.
     ran: BTreeMap<String, (usize, Vec<String>)>,
+    /// Of the control plane's database, as SQLite counts its commits.
+    version: i64,
 }
 
 /// What was seen of one executor.
@@ -54,6 +56,7 @@ impl Oracle {
             executors: machines.iter().map(|_| Seen::default()).collect(),
             logs: clinics.map(|(tenant, _)| (tenant, Log::default())).collect(),
             ran: BTreeMap::new(),
+            version: 0,
         }
     }
 
@@ -118,6 +121,10 @@ impl Oracle {
 
     /// The control plane did something.
     pub(super) fn after_server(&mut self, server: &Server) -> anyhow::Result<()> {
+        let version = server.disk.eye().pragma_query_value(None, "data_version", |row| row.get(0))?;
+        if std::mem::replace(&mut self.version, version) == version {
+            return Ok(());
+        }
         for (tenant, log) in &mut self.logs {
             log.follow(&server.eye, *tenant)?;
         }

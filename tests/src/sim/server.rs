@@ -28,9 +28,9 @@ use super::{
 };
 
 /// How long an order lives.
-const ORDER_LIFETIME: Duration = Duration::from_secs(300);
+const ORDER_LIFETIME: Duration = Duration::from_secs(240);
 /// How long an incident may stand still.
-const STALL_AFTER: Duration = Duration::from_secs(1200);
+const STALL_AFTER: Duration = Duration::from_secs(900);
 
 /// A request that arrived, with whom to answer.
 #[derive(Clone)]

@@ -10,7 +10,8 @@ use proto::{
 use super::{AgentCore, AgentError, incarnation};
 use crate::{
     agent::{
-        detect, executor,
+        detect,
+        executor::{self, AskError},
         outbox::Intake,
         sources::{
             Observation, Produced,
@@ -45,9 +46,16 @@ impl Collected {
 impl AgentCore {
     /// Looks at every source, each by itself, so that one that fails hides no other.
     pub fn collect(&mut self, now: Millis) -> Collected {
+        let readings = self.measured.poll(self.executor.as_mut());
+        self.collect_measured(readings, now)
+    }
+
+    /// The same with readings that were taken beside: opening a repository takes seconds, in which an answer of the
+    /// control plane should not have to wait for this core.
+    pub fn collect_measured(&mut self, readings: (Produced, Vec<AskError>), now: Millis) -> Collected {
         let mut collected = Collected::default();
         collected.note(self.collect_evidence(now));
-        let (measured, problems) = self.measured.poll(self.executor.as_mut());
+        let (measured, problems) = readings;
         collected.problems.extend(problems.into_iter().map(AgentError::from));
         collected.note(self.take("readings", measured, now));
         let metrics = self.metrics.poll();

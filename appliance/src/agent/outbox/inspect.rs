@@ -26,6 +26,20 @@ pub struct Summary {
     pub oldest: Option<Millis>,
     /// Records dropped since the last batch was frozen.
     pub dropped: u64,
+    /// Faults that were raised and not cleared.
+    #[serde(skip)]
+    pub faults: Vec<Raised>,
+}
+
+/// A fault that was raised and not cleared.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Raised {
+    /// What is wrong: `directory.over-limit`.
+    pub fault: String,
+    /// With which entry of the watch list.
+    pub watch: String,
+    /// When it was last said.
+    pub said: Millis,
 }
 
 /// Reads the outbox at `path`; `None`: there is none yet.
@@ -65,6 +79,12 @@ fn summary(db: &Connection) -> rusqlite::Result<Option<Summary>> {
         .optional()?;
     let dropped =
         tx.query_row("SELECT dropped FROM gap", [], |row| whole(row, 0)).optional()?.unwrap_or_default();
+    let faults = tx
+        .prepare("SELECT fault, watch, said_ms FROM detector WHERE raised ORDER BY watch, fault")?
+        .query_map([], |row| {
+            Ok(Raised { fault: row.get(0)?, watch: row.get(1)?, said: Millis(row.get(2)?) })
+        })?
+        .collect::<Result<_, _>>()?;
     Ok(Some(Summary {
         stream,
         acknowledged,
@@ -74,5 +94,6 @@ fn summary(db: &Connection) -> rusqlite::Result<Option<Summary>> {
         bytes: waiting + frozen.map_or(0, |(_, bytes, _)| bytes),
         oldest: frozen.map(|(.., oldest)| oldest).into_iter().chain(oldest).min().map(Millis),
         dropped,
+        faults,
     }))
 }

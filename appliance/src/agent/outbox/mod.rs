@@ -15,7 +15,11 @@ mod inspect;
 mod room;
 mod schema;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use prost::Message as _;
 use proto::{
@@ -28,7 +32,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
 use super::detect;
 
-pub use inspect::{Summary, inspect};
+pub use inspect::{Raised, Summary, inspect};
 pub use room::Limits;
 use room::Usage;
 
@@ -141,6 +145,8 @@ impl Outbox {
     /// Opens or creates the file at `path`. `fresh` are random bytes: the identity of the stream if it is created now.
     pub fn open(path: &Path, limits: Limits, fresh: StreamId) -> Result<Self, OutboxError> {
         let at = |cause| OutboxError::Open { path: path.to_owned(), cause };
+        // Ours alone from the beginning; SQLite gives its other files the same mode. What goes wrong, it will say.
+        let _ = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
         let db = Connection::open(path).map_err(at)?;
         // Any first read finds out whether this is a database at all.
         db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(at)?;

@@ -25,14 +25,17 @@ const WAIT_MS: u32 = 20_000;
 /// Looks at everything, at once and then every `sample`, until the other end of `until` is gone.
 pub(super) fn sample(
     shared: Arc<Shared>,
+    mut measurer: Box<dyn Executor>,
     sample: Duration,
     until: Receiver<()>,
 ) -> io::Result<JoinHandle<()>> {
     Builder::new().name("sampler".to_owned()).spawn(move || {
+        let measured = shared.core().measured().clone();
         let mut known = Vec::new();
         loop {
+            let readings = measured.poll(measurer.as_mut());
             let now = shared.world.clock.wall();
-            let collected = shared.core().collect(now);
+            let collected = shared.core().collect_measured(readings, now);
             let boot = shared.world.clock.boot().as_millis();
             shared.sampled.store(u64::try_from(boot).unwrap_or(u64::MAX), Ordering::Relaxed);
             if collected.records > 0 {

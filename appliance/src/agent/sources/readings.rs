@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The source, for every entry that the executor measures.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Measured {
     watched: Vec<(WatchId, WatchKind)>,
 }

@@ -95,7 +95,9 @@ pub(super) fn trust(path: &Path) -> Result<Option<OrganizationKeys>, BeginError>
         return Ok(None);
     }
     let text = files::read_pinned(path)?;
-    OrganizationKeys::parse(&text).map(Some).map_err(|source| BeginError::Trust { path: path.to_owned(), source })
+    OrganizationKeys::parse(&text)
+        .map(Some)
+        .map_err(|source| BeginError::Trust { path: path.to_owned(), source })
 }
 
 fn build() -> Millis {
@@ -121,7 +123,8 @@ pub(super) fn listener(path: &Path, agent: Uid) -> io::Result<Listener> {
         return Ok(Listener { socket, is_ours: false });
     }
     if handed_over > 0 {
-        let problem = "systemd hands over a socket, but not as standard input; the unit needs StandardInput=socket";
+        let problem =
+            "systemd hands over a socket, but not as standard input; the unit needs StandardInput=socket";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
     }
     Ok(Listener { socket: bind(path, agent)?, is_ours: true })

@@ -72,10 +72,12 @@ pub fn run(config: &Config, world: World) -> Result<(), ServeError> {
     if let Err(problem) = &core {
         tracing::error!("no order runs: {problem}");
     }
-    let status = core.as_ref().map_or_else(|problem| format!("no order runs: {problem}"), |_| "ready".to_owned());
+    let status =
+        core.as_ref().map_or_else(|problem| format!("no order runs: {problem}"), |_| "ready".to_owned());
     let listener = begin::listener(&config.paths.socket, agent).map_err(ServeError::Socket)?;
     let trust = config.trust.organization_keys.clone();
-    let service = Service::start(core, listener.socket, vec![agent, me], trust, stop).map_err(ServeError::Begin)?;
+    let service =
+        Service::start(core, listener.socket, vec![agent, me], trust, stop).map_err(ServeError::Begin)?;
     let notifier = notify::begin(&status, service.heart()).map_err(ServeError::Begin)?;
     tracing::info!("executor listens at {}", config.paths.socket.display());
     let ended = service.wait(signals);

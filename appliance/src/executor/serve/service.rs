@@ -155,7 +155,10 @@ impl Service {
             tracing::warn!("the running step is stopped; its evidence will say so");
             self.stop.stop();
         }
-        self.worker.join().map_err(|_| ServeError::BrokeDown)
+        self.worker.join().map_err(|_| ServeError::BrokeDown)?;
+        // Closed here, so that the database is one whole file; threads of callers may outlive us.
+        self.shared.lock().map_err(|_| ServeError::BrokeDown)?.core = Err("has ended".to_owned());
+        Ok(())
     }
 }
 
@@ -192,7 +195,7 @@ fn work_on(shared: &Shared) -> Result<(), Poisoned> {
             drop(wait(shared, state, WAIT_MAX)?);
             continue;
         };
-        match core.next() {
+        match core.next_work() {
             Ok(Next::Idle(span)) => drop(wait(shared, state, span)?),
             Ok(Next::Progress) => shared.changed.notify_all(),
             Ok(Next::Work(work)) => {
@@ -229,7 +232,11 @@ fn do_all(shared: &Shared, mut work: Work) -> Result<(), Poisoned> {
     }
 }
 
-fn wait<'a>(shared: &'a Shared, state: MutexGuard<'a, State>, span: Duration) -> Result<MutexGuard<'a, State>, Poisoned> {
+fn wait<'a>(
+    shared: &'a Shared,
+    state: MutexGuard<'a, State>,
+    span: Duration,
+) -> Result<MutexGuard<'a, State>, Poisoned> {
     shared.changed.wait_timeout(state, span).map(|(state, _)| state).map_err(|_| Poisoned)
 }
 
@@ -242,10 +249,8 @@ fn accept(
     events: &Sender<Event>,
 ) {
     loop {
-        let mut fds = [
-            PollFd::new(listener.as_fd(), PollFlags::POLLIN),
-            PollFd::new(woken.as_fd(), PollFlags::POLLIN),
-        ];
+        let mut fds =
+            [PollFd::new(listener.as_fd(), PollFlags::POLLIN), PollFd::new(woken.as_fd(), PollFlags::POLLIN)];
         if poll(&mut fds, PollTimeout::NONE).is_err() {
             continue;
         }

@@ -14,13 +14,7 @@ mod stop;
 mod unit;
 mod walk;
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::PathBuf,
-    sync::Mutex,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, io, path::PathBuf, sync::Mutex, time::Duration};
 
 use proto::{
     evidence::{Readings, StepResult},
@@ -105,7 +99,8 @@ impl SystemHost {
         let Some(restic) = self.restic(backup) else { return failed(-1) };
         let scratch = self.state.join("scratch");
         let entropy = &*self.world.entropy;
-        restore::TestRestore { restic, sources: &backup.sources, scratch: &scratch, entropy, now: facts.now }.run(limit)
+        restore::TestRestore { restic, sources: &backup.sources, scratch: &scratch, entropy, now: facts.now }
+            .run(limit)
     }
 }
 
@@ -120,7 +115,7 @@ impl Host for SystemHost {
 
     fn measure(&self, entry: &WatchEntry, facts: &HostFacts) -> Readings {
         match entry {
-            WatchEntry::Directory(directory) => prune::measure(directory),
+            WatchEntry::Directory(directory) => prune::measure(directory, &self.limit(repository::PATIENCE)),
             WatchEntry::Backup(backup) => {
                 let mut readings = Readings::new();
                 let limit = self.limit(repository::PATIENCE);
@@ -156,7 +151,9 @@ impl Host for SystemHost {
                 let now: Millis = facts.now.min(self.world.clock.wall());
                 prune::prune(directory, now, &limit)
             }
-            (Step::ResticBackup { .. }, WatchEntry::Backup(backup)) => self.perform_backup(backup, facts, &limit),
+            (Step::ResticBackup { .. }, WatchEntry::Backup(backup)) => {
+                self.perform_backup(backup, facts, &limit)
+            }
             (Step::ResticTestRestore { .. }, WatchEntry::Backup(backup)) => {
                 self.perform_test_restore(backup, facts, &limit)
             }

@@ -22,7 +22,10 @@ use proto::{
     time::Millis,
 };
 
-use super::{Limit, beneath, walk};
+use super::{
+    Limit, beneath,
+    walk::{self, Broken},
+};
 use crate::{config::Directory, world::StepOutcome};
 
 /// The most files that one look remembers: bounds memory, not work.
@@ -46,23 +49,25 @@ struct Survey {
 }
 
 /// `bytes`, `limit_bytes` and `files`.
-pub(super) fn measure(directory: &Directory) -> Readings {
+pub(super) fn measure(directory: &Directory, limit: &Limit<'_>) -> Readings {
     let (mut bytes, mut files) = (0_u64, 0_i64);
-    let looked = beneath::root(&directory.path).and_then(|root| {
-        walk::walk(&root, &mut |_, _, status| {
+    let looked = beneath::root(&directory.path).map_err(Broken::from).and_then(|root| {
+        walk::walk(&root, limit, &mut |_, _, status| {
             bytes = bytes.saturating_add(size(status));
             files += 1;
         })
     });
-    let limit = i64::try_from(directory.limit_bytes).unwrap_or(i64::MAX);
     let (bytes, files) = match looked {
         Ok(()) => (i64::try_from(bytes).unwrap_or(i64::MAX), files),
-        Err(errno) => {
-            tracing::warn!(watch.id = %directory.id, "watched directory {} cannot be read: {errno}", directory.id);
+        Err(why) => {
+            tracing::warn!(watch.id = %directory.id, "watched directory {} cannot be read: {why:?}", directory.id);
             (-1, -1)
         }
     };
-    [("bytes", bytes), ("limit_bytes", limit), ("files", files)].map(|(name, value)| (name.to_owned(), value)).into()
+    let most = i64::try_from(directory.limit_bytes).unwrap_or(i64::MAX);
+    [("bytes", bytes), ("limit_bytes", most), ("files", files)]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
 }
 
 /// Removes files until the directory is within its limit, or nothing more may go.
@@ -72,18 +77,27 @@ pub(super) fn prune(directory: &Directory, now: Millis, limit: &Limit<'_>) -> St
         files += 1;
         bytes = bytes.saturating_add(i64::try_from(size).unwrap_or(i64::MAX));
     });
-    let result = result.unwrap_or_else(|errno| {
-        tracing::warn!(watch.id = %directory.id, "watched directory {} cannot be pruned: {errno}", directory.id);
-        StepResult::Failed
-    });
+    let result = match result {
+        Ok(()) => StepResult::Done,
+        Err(Broken::Over(result)) => result,
+        Err(Broken::Unreadable(errno)) => {
+            tracing::warn!(watch.id = %directory.id, "watched directory {} cannot be pruned: {errno}", directory.id);
+            StepResult::Failed
+        }
+    };
     let counts = [("files_removed".to_owned(), files), ("bytes_removed".to_owned(), bytes)].into();
     StepOutcome { result, counts, output: Vec::new() }
 }
 
-fn go(directory: &Directory, now: Millis, limit: &Limit<'_>, removed: &mut dyn FnMut(u64)) -> Result<StepResult, Errno> {
+fn go(
+    directory: &Directory,
+    now: Millis,
+    limit: &Limit<'_>,
+    removed: &mut dyn FnMut(u64),
+) -> Result<(), Broken> {
     let root = beneath::root(&directory.path)?;
     loop {
-        let survey = survey(&root, now, directory.keep_newer_than)?;
+        let survey = survey(&root, now, directory.keep_newer_than, limit)?;
         let mut over = survey.bytes.saturating_sub(directory.limit_bytes);
         let mut progress = false;
         for candidate in &survey.oldest {
@@ -91,7 +105,7 @@ fn go(directory: &Directory, now: Millis, limit: &Limit<'_>, removed: &mut dyn F
                 break;
             }
             if let Some(result) = limit.over() {
-                return Ok(result);
+                return Err(Broken::Over(result));
             }
             match remove(&root, candidate)? {
                 Removal::Removed => {
@@ -106,15 +120,20 @@ fn go(directory: &Directory, now: Millis, limit: &Limit<'_>, removed: &mut dyn F
         }
         // Looked at again: others write there meanwhile, and one look remembers only so many.
         if !progress {
-            return Ok(StepResult::Done);
+            return Ok(());
         }
     }
 }
 
-fn survey(root: &OwnedFd, now: Millis, keep_newer_than: Duration) -> Result<Survey, Errno> {
+fn survey(
+    root: &OwnedFd,
+    now: Millis,
+    keep_newer_than: Duration,
+    limit: &Limit<'_>,
+) -> Result<Survey, Broken> {
     let mut bytes = 0_u64;
     let mut oldest = BinaryHeap::new();
-    walk::walk(root, &mut |folder, name, status| {
+    walk::walk(root, limit, &mut |folder, name, status| {
         bytes = bytes.saturating_add(size(status));
         if may_go(status, now, keep_newer_than) {
             oldest.push(candidate(folder, name, status));

@@ -54,7 +54,9 @@ fn newest_of(times: &[Millis], now: Millis) -> Option<Millis> {
 fn look(repository: &Path) -> io::Result<Digest> {
     let mut seen = Vec::new();
     let config = fs::metadata(repository.join("config"))?;
-    seen.extend_from_slice(format!("{} {} {}\n", config.ino(), config.size(), config.mtime_nsec()).as_bytes());
+    seen.extend_from_slice(
+        format!("{} {} {}\n", config.ino(), config.size(), config.mtime_nsec()).as_bytes(),
+    );
     for folder in ["keys", "snapshots"] {
         let mut names = fs::read_dir(repository.join(folder))?
             .map(|entry| entry.map(|entry| entry.file_name().as_bytes().to_vec()))

@@ -70,7 +70,12 @@ impl Restic<'_> {
     }
 
     /// Runs `arguments`, handing on every line.
-    pub(super) fn run(&self, arguments: &[&str], limit: &Limit<'_>, line: &mut dyn FnMut(&[u8])) -> io::Result<Ended> {
+    pub(super) fn run(
+        &self,
+        arguments: &[&str],
+        limit: &Limit<'_>,
+        line: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<Ended> {
         let mut command = self.command();
         command.args(arguments);
         spawn::run(command, limit, line)

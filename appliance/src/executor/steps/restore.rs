@@ -87,11 +87,18 @@ impl TestRestore<'_> {
         StepOutcome { result, counts, output }
     }
 
-    fn restore(&self, limit: &Limit<'_>, compared: &mut Compared, output: &mut Vec<u8>) -> io::Result<StepResult> {
+    fn restore(
+        &self,
+        limit: &Limit<'_>,
+        compared: &mut Compared,
+        output: &mut Vec<u8>,
+    ) -> io::Result<StepResult> {
         let not_done = || limit.over().unwrap_or(StepResult::Failed);
         let Some(newest) = self.restic.newest(self.now, limit) else { return Ok(not_done()) };
         let mut sample = Sample::new(self.sources, self.entropy);
-        let listed = self.restic.run(&["ls", "--json", "--no-lock", &newest.id], limit, &mut |line| sample.offer(line))?;
+        let listed = self
+            .restic
+            .run(&["ls", "--json", "--no-lock", &newest.id], limit, &mut |line| sample.offer(line))?;
         let sample = sample.into_nodes();
         if !listed.is_good() || sample.is_empty() {
             *output = listed.output;

@@ -78,7 +78,12 @@ pub(super) fn command(program: &Path) -> Command {
 pub(super) fn run(mut command: Command, limit: &Limit<'_>, line: &mut dyn FnMut(&[u8])) -> io::Result<Ended> {
     let (wake, waker) = UnixStream::pair()?;
     let stop_waker = waker.try_clone()?;
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()?;
     let mut running = Group { child };
     let pid = running.pid();
     limit.stop.watch(stop_waker);
@@ -137,13 +142,18 @@ struct Streams {
 
 impl Streams {
     /// Reads until both streams end, or the program or its time does. Gives why it must be killed.
-    fn read_all(&mut self, wake: &UnixStream, limit: &Limit<'_>, line: &mut dyn FnMut(&[u8])) -> io::Result<Option<StepResult>> {
+    fn read_all(
+        &mut self,
+        wake: &UnixStream,
+        limit: &Limit<'_>,
+        line: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<Option<StepResult>> {
         let mut has_ended = None;
         loop {
-            if has_ended.is_none() {
-                if let Some(result) = limit.over() {
-                    return Ok(Some(result));
-                }
+            if has_ended.is_none()
+                && let Some(result) = limit.over()
+            {
+                return Ok(Some(result));
             }
             let left = match has_ended {
                 None => limit.left(),
@@ -154,7 +164,11 @@ impl Streams {
                 return Ok(None);
             }
             let ready = {
-                let fds = [self.out.as_ref().map(|p| p.as_fd()), self.err.as_ref().map(|p| p.as_fd()), Some(wake.as_fd())];
+                let fds = [
+                    self.out.as_ref().map(|p| p.as_fd()),
+                    self.err.as_ref().map(|p| p.as_fd()),
+                    Some(wake.as_fd()),
+                ];
                 wait(fds, left)?
             };
             if ready[0] && !self.take(true, line)? {
@@ -219,9 +233,11 @@ impl Streams {
 
 /// Waits until one of them can be read, or has ended.
 fn wait(fds: [Option<BorrowedFd<'_>>; 3], left: Duration) -> io::Result<[bool; 3]> {
-    let mut asked: Vec<PollFd<'_>> = fds.iter().flatten().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+    let mut asked: Vec<PollFd<'_>> =
+        fds.iter().flatten().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
     // Rounded up, so that the last millisecond is not spun through.
-    let timeout = PollTimeout::try_from(left.saturating_add(Duration::from_millis(1))).unwrap_or(PollTimeout::MAX);
+    let timeout =
+        PollTimeout::try_from(left.saturating_add(Duration::from_millis(1))).unwrap_or(PollTimeout::MAX);
     match poll(&mut asked, timeout) {
         Err(Errno::EINTR) => return Ok([false; 3]),
         other => other?,
@@ -240,7 +256,8 @@ mod tests {
         sh.args(["-c", script]);
         let limit = Limit { clock: &SystemClock, stop, ends: SystemClock.boot() + within };
         let mut lines = Vec::new();
-        let ended = run(sh, &limit, &mut |line| lines.push(String::from_utf8_lossy(line).into_owned())).unwrap();
+        let ended =
+            run(sh, &limit, &mut |line| lines.push(String::from_utf8_lossy(line).into_owned())).unwrap();
         (ended, lines)
     }
 
@@ -262,7 +279,9 @@ mod tests {
         drop(secret);
         let mut left: Vec<&str> = lines.iter().map(String::as_str).collect();
         left.retain(|line| {
-            !["PATH=", "LANG=", "TZ=", "PWD=", "OLDPWD=", "_=", "SHLVL=", "pipe:", "/dev/null"].iter().any(|known| line.starts_with(known))
+            !["PATH=", "LANG=", "TZ=", "PWD=", "OLDPWD=", "_=", "SHLVL=", "pipe:", "/dev/null"]
+                .iter()
+                .any(|known| line.starts_with(known))
         });
         assert_eq!(left, ["SigBlk:\t0000000000000000"], "{lines:?}");
     }
@@ -297,13 +316,15 @@ mod tests {
             let stopper = stop.clone();
             let mut sh = command(Path::new("/bin/sh"));
             sh.args(["-c", "echo begun; sleep 600"]);
-            scope.spawn(move || {
-                let limit = Limit { clock: &SystemClock, stop: &stopper, ends: SystemClock.boot() + LONG };
-                let ended = run(sh, &limit, &mut |_| stopper.stop()).unwrap();
-                (ended, ())
-            })
-            .join()
-            .unwrap()
+            scope
+                .spawn(move || {
+                    let limit =
+                        Limit { clock: &SystemClock, stop: &stopper, ends: SystemClock.boot() + LONG };
+                    let ended = run(sh, &limit, &mut |_| stopper.stop()).unwrap();
+                    (ended, ())
+                })
+                .join()
+                .unwrap()
         });
         assert_eq!(ended.result(), StepResult::Interrupted);
         assert_eq!(shell("echo never", LONG, &stop).0.result(), StepResult::Interrupted);

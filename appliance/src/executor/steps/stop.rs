@@ -56,6 +56,10 @@ impl PeerIsThere for UnixStream {
         use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
         let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLOUT)];
         let polled = poll(&mut fds, PollTimeout::ZERO);
-        polled.is_ok() && !fds[0].revents().unwrap_or(PollFlags::empty()).intersects(PollFlags::POLLHUP | PollFlags::POLLERR)
+        polled.is_ok()
+            && !fds[0]
+                .revents()
+                .unwrap_or(PollFlags::empty())
+                .intersects(PollFlags::POLLHUP | PollFlags::POLLERR)
     }
 }

@@ -31,9 +31,12 @@ pub(super) fn succeeded(systemctl: &Path, unit: &str, limit: &Limit<'_>) -> Opti
     let properties = "--property=Result,ExecMainStatus,ExecMainExitTimestamp";
     command.args(["show", properties, "--timestamp=unix", "--", unit]);
     let mut lines = Vec::new();
-    let ended = spawn::run(command, limit, &mut |line| lines.push(String::from_utf8_lossy(line).into_owned())).ok()?;
+    let ended =
+        spawn::run(command, limit, &mut |line| lines.push(String::from_utf8_lossy(line).into_owned()))
+            .ok()?;
     let value = |key: &str| lines.iter().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-    let is_good = ended.is_good() && value("Result") == Some("success") && value("ExecMainStatus") == Some("0");
+    let is_good =
+        ended.is_good() && value("Result") == Some("success") && value("ExecMainStatus") == Some("0");
     let seconds: i64 = value("ExecMainExitTimestamp")?.strip_prefix('@')?.parse().ok()?;
     (is_good && seconds > 0).then(|| Millis(seconds.saturating_mul(1000)))
 }

@@ -18,22 +18,42 @@ use nix::{
     fcntl::AtFlags,
     sys::stat::{FileStat, fstatat},
 };
+use proto::evidence::StepResult;
 
-use super::beneath;
+use super::{Limit, beneath};
+
+/// Why a walk did not come to its end.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// Something cannot be read.
+    Unreadable(Errno),
+    /// It is over its time, or stopped.
+    Over(StepResult),
+}
+
+impl From<Errno> for Broken {
+    fn from(errno: Errno) -> Self {
+        Self::Unreadable(errno)
+    }
+}
 
 /// Calls `visit` with folder (relative to `root`), name and status of every regular file beneath `root`.
 ///
 /// Each folder is opened anew from `root`, so one descriptor is held at a time however deep the tree is.
 pub(super) fn walk(
     root: &OwnedFd,
+    limit: &Limit<'_>,
     visit: &mut dyn FnMut(&Path, &CStr, &FileStat),
-) -> Result<(), Errno> {
+) -> Result<(), Broken> {
     let mut pending = vec![PathBuf::new()];
     while let Some(folder) = pending.pop() {
+        if let Some(result) = limit.over() {
+            return Err(Broken::Over(result));
+        }
         let opened = match beneath::folder(root, &folder) {
             Ok(opened) => opened,
             Err(errno) if beneath::is_not_ours(errno) && !folder.as_os_str().is_empty() => continue,
-            Err(errno) => return Err(errno),
+            Err(errno) => return Err(errno.into()),
         };
         let mut entries = Dir::from_fd(opened)?;
         let mut found = Vec::new();
@@ -53,7 +73,7 @@ pub(super) fn walk(
             let status = match status(entries.as_fd(), &name) {
                 Ok(status) => status,
                 Err(Errno::ENOENT) => continue,
-                Err(errno) => return Err(errno),
+                Err(errno) => return Err(errno.into()),
             };
             if beneath::is_regular(status.st_mode) {
                 visit(&folder, &name, &status);

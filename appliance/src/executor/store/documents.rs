@@ -74,13 +74,17 @@ impl View<'_> {
     /// The newest document of a kind.
     pub fn document(&self, kind: DocumentKind) -> Result<Option<Document>, StoreError> {
         self.0
-            .query_row("SELECT serial, digest, envelope FROM document WHERE kind = ?1", [kind.name()], |row| {
-                Ok(Document {
-                    serial: row.get::<_, i64>(0)?.cast_unsigned(),
-                    digest: Digest(row.get(1)?),
-                    envelope: row.get(2)?,
-                })
-            })
+            .query_row(
+                "SELECT serial, digest, envelope FROM document WHERE kind = ?1",
+                [kind.name()],
+                |row| {
+                    Ok(Document {
+                        serial: row.get::<_, i64>(0)?.cast_unsigned(),
+                        digest: Digest(row.get(1)?),
+                        envelope: row.get(2)?,
+                    })
+                },
+            )
             .optional()
             .map_err(sql("read a document"))
     }
@@ -108,7 +112,8 @@ impl View<'_> {
     pub fn checkpoint(&self) -> Result<Option<KeptCheckpoint>, StoreError> {
         self.0
             .query_row("SELECT size, root, note FROM checkpoint", [], |row| {
-                let head = log::Head { size: row.get::<_, i64>(0)?.cast_unsigned(), root: log::Hash(row.get(1)?) };
+                let head =
+                    log::Head { size: row.get::<_, i64>(0)?.cast_unsigned(), root: log::Hash(row.get(1)?) };
                 Ok(KeptCheckpoint { head, note: row.get(2)? })
             })
             .optional()
@@ -119,7 +124,11 @@ impl View<'_> {
     pub fn alarm(&self) -> Result<Option<Alarm>, StoreError> {
         self.0
             .query_row("SELECT fork, size, note FROM alarm", [], |row| {
-                Ok(Alarm { fork: row.get(0)?, size: row.get::<_, i64>(1)?.cast_unsigned(), note: row.get(2)? })
+                Ok(Alarm {
+                    fork: row.get(0)?,
+                    size: row.get::<_, i64>(1)?.cast_unsigned(),
+                    note: row.get(2)?,
+                })
             })
             .optional()
             .map_err(sql("read the alarm"))
@@ -170,7 +179,11 @@ impl Write<'_> {
                 },
             )
             .map_err(sql("keep the identity"))?;
-        if changed == 1 { Ok(()) } else { Err(StoreError::Conflict("this executor is another appliance already")) }
+        if changed == 1 {
+            Ok(())
+        } else {
+            Err(StoreError::Conflict("this executor is another appliance already"))
+        }
     }
 
     /// Keeps a checkpoint that continues the one kept before.

@@ -83,7 +83,9 @@ impl View<'_> {
     /// Refusals signed after that active time; `None`: ever.
     pub fn refusals_since(&self, active: Option<Duration>) -> Result<u64, StoreError> {
         self.0
-            .query_row("SELECT count(*) FROM refusal WHERE active > ?1", [active.map_or(-1, millis)], |row| row.get::<_, i64>(0))
+            .query_row("SELECT count(*) FROM refusal WHERE active > ?1", [active.map_or(-1, millis)], |row| {
+                row.get::<_, i64>(0)
+            })
             .map(i64::cast_unsigned)
             .map_err(sql("count refusals"))
     }

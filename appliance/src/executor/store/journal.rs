@@ -142,41 +142,57 @@ impl View<'_> {
     /// Orders that are not over.
     pub fn pending(&self) -> Result<u64, StoreError> {
         let query = "SELECT count(*) FROM journal WHERE state IN ('accepted', 'started')";
-        self.0.query_row(query, [], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned).map_err(sql("count orders"))
+        self.0
+            .query_row(query, [], |row| row.get::<_, i64>(0))
+            .map(i64::cast_unsigned)
+            .map_err(sql("count orders"))
     }
 
     /// Whether an order with exactly this payload is waiting or running.
     pub fn is_pending(&self, digest: Digest) -> Result<bool, StoreError> {
         let query = "SELECT 1 FROM journal WHERE digest = ?1 AND state IN ('accepted', 'started')";
-        self.0.query_row(query, [digest.0], |_| Ok(())).optional().map(|row| row.is_some()).map_err(sql("find an order"))
+        self.0
+            .query_row(query, [digest.0], |_| Ok(()))
+            .optional()
+            .map(|row| row.is_some())
+            .map_err(sql("find an order"))
     }
 
     /// What was known when an order started.
     pub fn beginning(&self, sequence: u64) -> Result<Beginning, StoreError> {
         let text: Option<String> = self
             .0
-            .query_row("SELECT beginning FROM journal WHERE sequence = ?1", [bits(sequence)], |row| row.get(0))
+            .query_row("SELECT beginning FROM journal WHERE sequence = ?1", [bits(sequence)], |row| {
+                row.get(0)
+            })
             .map_err(sql("read how an order began"))?;
         parse("journal.beginning", text.as_deref().unwrap_or_default())
     }
 
     /// The newest orders, newest first.
     pub fn journal(&self, most: u32) -> Result<Vec<JournalEntry>, StoreError> {
-        let read = || -> rusqlite::Result<Vec<(String, String, String, Option<String>)>> {
-            self.0
-                .prepare_cached("SELECT order_id, runbook, state, verdict FROM journal ORDER BY sequence DESC LIMIT ?1")?
-                .query_map([most], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
-                .collect()
-        };
-        let rows = read().map_err(sql("read the journal"))?;
-        rows.into_iter()
-            .map(|(order, runbook, state, text)| {
-                Ok(JournalEntry { order, runbook, state: JournalState::read(&state)?, verdict: verdict(text)? })
-            })
-            .collect()
+        let query = "SELECT order_id, runbook, state, verdict FROM journal ORDER BY sequence DESC LIMIT ?1";
+        let mut query = self.0.prepare_cached(query).map_err(sql("read the journal"))?;
+        let mut rows = query.query([most]).map_err(sql("read the journal"))?;
+        let mut entries = Vec::new();
+        while let Some(row) = rows.next().map_err(sql("read the journal"))? {
+            let text = |at: usize| row.get::<_, String>(at).map_err(sql("read the journal"));
+            entries.push(JournalEntry {
+                order: text(0)?,
+                runbook: text(1)?,
+                state: JournalState::read(&text(2)?)?,
+                verdict: verdict(row.get(3).map_err(sql("read the journal"))?)?,
+            });
+        }
+        Ok(entries)
     }
 
-    fn past(&self, doing: &'static str, query: &str, values: &[(&str, &dyn rusqlite::ToSql)]) -> Result<Vec<Past>, StoreError> {
+    fn past(
+        &self,
+        doing: &'static str,
+        query: &str,
+        values: &[(&str, &dyn rusqlite::ToSql)],
+    ) -> Result<Vec<Past>, StoreError> {
         let read = || -> rusqlite::Result<Vec<(Past, Option<String>)>> {
             self.0
                 .prepare_cached(query)?
@@ -251,7 +267,8 @@ impl Write<'_> {
         values: &[(&str, &dyn rusqlite::ToSql)],
     ) -> Result<(), StoreError> {
         let (number, from, to) = (bits(sequence), from.name(), to.name());
-        let mut all: Vec<(&str, &dyn rusqlite::ToSql)> = vec![(":sequence", &number), (":from", &from), (":to", &to)];
+        let mut all: Vec<(&str, &dyn rusqlite::ToSql)> =
+            vec![(":sequence", &number), (":from", &from), (":to", &to)];
         all.extend_from_slice(values);
         match self.0.0.execute(query, all.as_slice()).map_err(sql("move an order on"))? {
             1 => Ok(()),
@@ -313,13 +330,20 @@ impl Write<'_> {
     /// cooldown and budget stand.
     fn forget(&self) -> Result<(), StoreError> {
         let forget = |state: &str, keep: i64| {
-            let newest = format!("SELECT sequence FROM journal WHERE state = '{state}' ORDER BY sequence DESC LIMIT 1 OFFSET {keep}");
-            self.0.0.execute(&format!("DELETE FROM journal WHERE state = '{state}' AND sequence <= ({newest})"), [])
+            let newest = format!(
+                "SELECT sequence FROM journal WHERE state = '{state}' ORDER BY sequence DESC LIMIT 1 OFFSET {keep}"
+            );
+            self.0.0.execute(
+                &format!("DELETE FROM journal WHERE state = '{state}' AND sequence <= ({newest})"),
+                [],
+            )
         };
         let outputs = format!("SELECT DISTINCT sequence FROM output ORDER BY sequence DESC LIMIT {OUTPUTS}");
         forget("finished", EXECUTIONS)
             .and_then(|_| forget("refused", REFUSALS))
-            .and_then(|_| self.0.0.execute(&format!("DELETE FROM output WHERE sequence NOT IN ({outputs})"), []))
+            .and_then(|_| {
+                self.0.0.execute(&format!("DELETE FROM output WHERE sequence NOT IN ({outputs})"), [])
+            })
             .map(|_| ())
             .map_err(sql("forget old orders"))
     }

@@ -82,8 +82,9 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "WAL").map_err(sql("choose the write-ahead log"))?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(sql("choose durable commits"))?;
         connection.pragma_update(None, "trusted_schema", "OFF").map_err(sql("distrust the schema"))?;
-        let verdict: String =
-            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sql("check the pages"))?;
+        let verdict: String = connection
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+            .map_err(sql("check the pages"))?;
         if verdict != "ok" {
             return Err(StoreError::Damaged(verdict));
         }
@@ -151,9 +152,8 @@ mod tests {
     use super::*;
 
     fn schema(connection: &Connection) -> Vec<(String, String)> {
-        let mut query = connection
-            .prepare("SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name")
-            .unwrap();
+        let mut query =
+            connection.prepare("SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name").unwrap();
         query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
     }
 
@@ -196,14 +196,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(Connection::open(dir.path().join("executor.db")).unwrap()).unwrap();
         let full: i64 = store.connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
-        let wal: String = store.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        let wal: String =
+            store.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
         assert_eq!((full, wal.as_str()), (2, "wal"));
         let failed: Result<(), StoreError> = store.write(|tx| {
             tx.0.0.execute("INSERT INTO refusal VALUES (1)", []).unwrap();
             Err(StoreError::Conflict("on purpose"))
         });
         assert!(failed.is_err());
-        let count: i64 = store.connection.query_row("SELECT count(*) FROM refusal", [], |row| row.get(0)).unwrap();
+        let count: i64 =
+            store.connection.query_row("SELECT count(*) FROM refusal", [], |row| row.get(0)).unwrap();
         assert_eq!(count, 0);
     }
 }

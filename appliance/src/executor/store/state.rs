@@ -3,12 +3,7 @@
 use std::time::Duration;
 
 use proto::{
-    digest::Digest,
-    evidence::Head,
-    field::BadField,
-    ids::Incarnation,
-    keys::PublicKey,
-    time::Millis,
+    digest::Digest, evidence::Head, field::BadField, ids::Incarnation, keys::PublicKey, time::Millis,
 };
 use rusqlite::{OptionalExtension as _, named_params};
 
@@ -79,7 +74,8 @@ impl View<'_> {
                 },
             ))
         };
-        let found = (self.0.query_row("SELECT * FROM state", [], read)).optional().map_err(sql("read the state"))?;
+        let found =
+            (self.0.query_row("SELECT * FROM state", [], read)).optional().map_err(sql("read the state"))?;
         let Some((incarnation, key, spki, state)) = found else { return Ok(None) };
         Ok(Some(State {
             incarnation: Incarnation(incarnation),
@@ -100,7 +96,12 @@ impl View<'_> {
 }
 
 impl Write<'_> {
-    fn change(&self, doing: &'static str, query: &str, values: &[(&str, &dyn rusqlite::ToSql)]) -> Result<(), StoreError> {
+    fn change(
+        &self,
+        doing: &'static str,
+        query: &str,
+        values: &[(&str, &dyn rusqlite::ToSql)],
+    ) -> Result<(), StoreError> {
         match self.0.0.execute(query, values).map_err(sql(doing))? {
             1 => Ok(()),
             _ => Err(StoreError::Conflict("the state is not the one that this change was made for")),
@@ -108,7 +109,12 @@ impl Write<'_> {
     }
 
     /// Begins an incarnation.
-    pub fn begin(&self, incarnation: Incarnation, evidence_key: &PublicKey, floor: Millis) -> Result<(), StoreError> {
+    pub fn begin(
+        &self,
+        incarnation: Incarnation,
+        evidence_key: &PublicKey,
+        floor: Millis,
+    ) -> Result<(), StoreError> {
         self.change(
             "begin an incarnation",
             "INSERT INTO state (id, incarnation, evidence_key, floor_ms) VALUES (1, :incarnation, :key, :floor)",

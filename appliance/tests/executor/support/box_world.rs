@@ -220,17 +220,22 @@ impl Appliance {
     }
 
     /// Switches it on, with a connection that the test has prepared.
+    ///
+    /// A power cut is simulated by dropping everything: what SQLite has committed is there afterwards.
     pub fn open_with(&self, connection: Connection) -> Result<ExecutorCore, OpenError> {
-        // A crash is simulated by dropping everything: what SQLite has committed is on disk, durable or not is its part.
-        let setup = Setup {
+        ExecutorCore::open(connection, self.setup(Arc::new(self.machine.clone())))
+    }
+
+    /// What it is opened with.
+    pub fn setup(&self, host: Arc<dyn Host>) -> Setup {
+        Setup {
             settings: self.settings.clone(),
             trust: Some(self.trust.clone()),
             evidence_key: Self::key(),
             protection: KeyProtection::File,
             world: World { clock: self.clock.clone(), entropy: self.entropy.clone() },
-            host: Arc::new(self.machine.clone()),
+            host,
             build: Millis(0),
-        };
-        ExecutorCore::open(connection, setup)
+        }
     }
 }

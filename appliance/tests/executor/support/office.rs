@@ -8,7 +8,7 @@ use proto::{
     digest::Digest,
     evidence::{self, Record},
     identity::CertificateFacts,
-    ids::{ApplianceId, IncidentId, Incarnation, Nonce, OrderId, SiteId, TenantId},
+    ids::{ApplianceId, Incarnation, IncidentId, Nonce, OrderId, SiteId, TenantId},
     keys::SecretKey,
     local,
     log::{Checkpoint, Hash, Head, MemoryTiles, append, leaf_hash, prove_consistency, prove_inclusion},
@@ -84,7 +84,8 @@ impl Office {
         let mut ca = CertificateParams::default();
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let pem = ca.self_signed(&ca_key).unwrap().pem();
-        let (order_key, log_key, release) = (SecretKey::ed25519([20; 32]), SecretKey::ed25519([21; 32]), keys(30));
+        let (order_key, log_key, release) =
+            (SecretKey::ed25519([20; 32]), SecretKey::ed25519([21; 32]), keys(30));
         let charter = Charter {
             organization: ORGANIZATION.into(),
             serial: 1,
@@ -209,7 +210,12 @@ impl Office {
             issued: self.now,
             lifetime: Duration::from_secs(600),
         };
-        let plan = Plan { planner: "rules".into(), model: String::new(), prompt_digest: None, reason: "it triggers".into() };
+        let plan = Plan {
+            planner: "rules".into(),
+            model: String::new(),
+            prompt_digest: None,
+            reason: "it triggers".into(),
+        };
         Order::issue(core, &issuance, plan, Vec::new())
     }
 
@@ -265,7 +271,11 @@ impl Office {
             .map(|(at, (index, envelope))| {
                 assert_eq!(at as u64, *index, "a record is missing");
                 let record = evidence::open(envelope, &key).unwrap().into_value();
-                assert_eq!((record.chain.index, record.chain.previous), (*index, previous), "the chain is broken");
+                assert_eq!(
+                    (record.chain.index, record.chain.previous),
+                    (*index, previous),
+                    "the chain is broken"
+                );
                 previous = Digest::of(envelope);
                 record
             })

@@ -45,6 +45,11 @@ CREATE TABLE incarnation (
   chain_next INTEGER NOT NULL, chain_digest BLOB NOT NULL
 ) WITHOUT ROWID;
 
+-- Certificates by the request that they answered: an old request is answered again, not anew.
+CREATE TABLE renewal (
+  csr BLOB PRIMARY KEY, appliance TEXT NOT NULL REFERENCES appliance, certificate BLOB NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE stream (
   appliance TEXT NOT NULL REFERENCES appliance, stream BLOB NOT NULL, number INTEGER NOT NULL, digest BLOB NOT NULL,
   PRIMARY KEY (appliance, stream)

@@ -16,7 +16,7 @@ use proto::{
 use rusqlite::params;
 
 use super::Oracle;
-use crate::sim::{ledger, machine::Machine, organization, server::Server};
+use crate::sim::{ledger, machine::Machine, organization, server::Server, world::Counts};
 
 const ALL: u32 = u32::MAX;
 
@@ -61,6 +61,28 @@ impl Oracle {
         self.checkpoints_are_heads(server)?;
         let logs: Vec<String> = self.logs.values().map(|log| format!("{:?}", log.head())).collect();
         Ok(format!("{} orders ran; logs: {}", self.ran.len(), logs.join(", ")))
+    }
+
+    /// Counts what the control plane was told in this run.
+    pub(in crate::sim) fn count(&self, server: &Server, counts: &mut Counts) -> anyhow::Result<()> {
+        let queries = [
+            "SELECT 'execution: ' || substr(summary, instr(summary, ' ') + 1), 1 FROM evidence WHERE kind = 'execution'",
+            "SELECT summary, 1 FROM evidence WHERE kind IN ('refusal', 'hold')",
+            "SELECT 'evidence: ' || kind, 1 FROM evidence",
+            "SELECT 'incident: ' || state, 1 FROM incident",
+            "SELECT 'order: ' || state, 1 FROM \"order\"",
+            "SELECT 'events dropped', amount FROM gap",
+            "SELECT 'events', 1 FROM event",
+        ];
+        for query in queries {
+            let mut query = server.disk.eye().prepare(query)?;
+            let rows = query.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+            for row in rows {
+                let (what, times) = row?;
+                *counts.entry(what).or_default() += times.cast_unsigned();
+            }
+        }
+        Ok(())
     }
 
     fn chain_is_whole(&self, server: &Server, machine: &Machine) -> anyhow::Result<()> {

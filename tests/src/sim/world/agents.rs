@@ -29,7 +29,7 @@ impl World {
         let start = self.machines[machine].agent_starts;
         if self.machines[machine].agent.is_some() {
             let after = self.soon(Duration::from_secs(1));
-            self.later(after, Event::Look(machine, start));
+            self.later(after, Event::Measure(machine, start));
             self.later(after * 2, Event::Talk { machine, start, after: 0 });
         }
     }
@@ -38,14 +38,27 @@ impl World {
     pub(super) fn kill_agent(&mut self, machine: usize) {
         if self.machines[machine].agent.take().is_some() {
             self.say(&format!("box {machine}: the agent is killed"));
+            self.count("kills: agent");
             self.plan_restart(super::weather::Process::Agent(machine));
         }
+    }
+
+    /// Measuring takes its time, in which the core does other things.
+    pub(super) fn measure(&mut self, machine: usize, start: u64) -> anyhow::Result<()> {
+        let it = &mut self.machines[machine];
+        let Some(agent) = it.agent.as_mut().filter(|_| it.agent_starts == start) else { return Ok(()) };
+        let measured = agent.core.measured().clone();
+        agent.readings = Some(measured.poll(agent.core.executor()));
+        let after = self.soon(Duration::from_secs(5));
+        self.later(after, Event::Look(machine, start));
+        Ok(())
     }
 
     pub(super) fn look(&mut self, machine: usize, start: u64) -> anyhow::Result<()> {
         let it = &mut self.machines[machine];
         let Some(agent) = it.agent.as_mut().filter(|_| it.agent_starts == start) else { return Ok(()) };
-        let collected = agent.core.collect(it.clock.wall());
+        let readings = agent.readings.take().unwrap_or_default();
+        let collected = agent.core.collect_measured(readings, it.clock.wall());
         let problems: Vec<String> = collected.problems.iter().map(|problem| control_plane::core::chain(problem)).collect();
         let dead = agent.life.has_ended();
         if collected.records > 0 || !problems.is_empty() {
@@ -53,7 +66,7 @@ impl World {
         }
         self.oracle.after_agent(&self.machines[machine])?;
         if !dead {
-            self.later(SAMPLE, Event::Look(machine, start));
+            self.later(SAMPLE, Event::Measure(machine, start));
             self.found(machine, start, collected.records);
         }
         Ok(())

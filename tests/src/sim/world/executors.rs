@@ -26,6 +26,7 @@ impl World {
         if self.machines[machine].executor.life().is_some() {
             self.machines[machine].stop_executor();
             self.say(&format!("box {machine}: the executor is killed"));
+            self.count("kills: executor");
             self.oracle.after_executor(&self.machines[machine])?;
             self.plan_restart(Process::Executor(machine));
         }
@@ -50,7 +51,7 @@ impl World {
             if self.machines[machine].work.is_some() {
                 break;
             }
-            match self.machines[machine].executor.with(|core, _| core.next()) {
+            match self.machines[machine].executor.with(|core, _| core.next_work()) {
                 None => break,
                 Some(Err(error)) => {
                     let error = control_plane::core::chain(&error);

@@ -6,7 +6,7 @@ mod servers;
 mod setup;
 mod weather;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context as _;
 use proto::{pb::SyncResponse, sync::Exchange};
@@ -24,9 +24,9 @@ use super::{
 use weather::Weather;
 
 /// How long misfortunes happen.
-pub(super) const STORM: Duration = Duration::from_secs(6_000);
+pub(super) const STORM: Duration = Duration::from_secs(4_500);
 /// How long it takes at least until everything has healed after them.
-const CALM: Duration = Duration::from_secs(1_800);
+const CALM: Duration = Duration::from_secs(300);
 /// By when everything must have healed.
 const END: Duration = Duration::from_secs(STORM.as_secs() + 7_200);
 /// How often it is looked whether everything has healed.
@@ -36,7 +36,9 @@ const QUEUE_MAX: usize = 2_000;
 
 /// Something that happens. What is meant for one process names its start, and passes a later one by.
 pub(super) enum Event {
-    /// The agent looks at everything.
+    /// The agent measures everything.
+    Measure(usize, u64),
+    /// The agent takes what was measured, and looks at the rest.
     Look(usize, u64),
     /// The agent takes evidence that the executor made.
     TakeEvidence(usize, u64),
@@ -64,6 +66,9 @@ pub(super) enum Event {
     Weather(Weather),
 }
 
+/// How often what happened in a run.
+pub(super) type Counts = BTreeMap<String, u64>;
+
 /// What reached a line that was cut, to be let through when it is whole again.
 type Limbo = Vec<(usize, Event)>;
 
@@ -81,6 +86,8 @@ pub(super) struct World {
     calls: u64,
     charter: u64,
     pub(super) events: u64,
+    /// How often what happened.
+    pub(super) counts: Counts,
 }
 
 impl World {
@@ -106,6 +113,7 @@ impl World {
         self.trace.say(self.time.now(), "everything has healed");
         let heads = self.oracle.at_the_end(&self.server, &self.machines)?;
         self.trace.say(self.time.now(), &heads);
+        self.oracle.count(&self.server, &mut self.counts)?;
         Ok(())
     }
 
@@ -116,6 +124,7 @@ impl World {
         self.events += 1;
         anyhow::ensure!(self.queue.len() < QUEUE_MAX, "{} events are to come", self.queue.len());
         match event {
+            Event::Measure(machine, start) => self.measure(machine, start),
             Event::Look(machine, start) => self.look(machine, start),
             Event::TakeEvidence(machine, start) => self.take_evidence(machine, start),
             Event::Talk { machine, start, after } => self.talk(machine, start, after),
@@ -135,6 +144,10 @@ impl World {
 
     fn say(&mut self, line: &str) {
         self.trace.say(self.time.now(), line);
+    }
+
+    fn count(&mut self, what: &str) {
+        *self.counts.entry(what.to_owned()).or_default() += 1;
     }
 
     fn later(&mut self, after: Duration, event: Event) {

@@ -25,6 +25,7 @@ impl World {
         if self.server.process.is_some() {
             self.server.stop();
             self.say("the control plane is killed");
+            self.count("kills: control plane");
             self.plan_restart(Process::Server);
         }
     }

@@ -9,7 +9,7 @@ use proto::{
     pb,
 };
 
-use super::{Event, World, weather};
+use super::{Counts, Event, World, weather};
 use crate::sim::{
     chance::Chance,
     clock::Time,
@@ -43,6 +43,7 @@ impl World {
             calls: 0,
             charter: 1,
             events: 0,
+            counts: Counts::new(),
             time,
             server,
             machines,

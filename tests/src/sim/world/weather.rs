@@ -170,6 +170,7 @@ impl World {
             Weather::Kill(process) => {
                 if let Some(life) = self.life_of(process) {
                     life.end();
+                    self.count("kills: between two events");
                 }
             }
             Weather::KillAfter(process, acts) => {
@@ -265,6 +266,7 @@ impl World {
             self.restart(Process::Executor(machine))?;
             return self.restart(Process::Agent(machine));
         }
+        self.count("power cuts");
         self.kill_agent(machine);
         self.kill_executor(machine)
     }

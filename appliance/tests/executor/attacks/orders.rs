@@ -1,0 +1,185 @@
+//! Orders that must not run: forged, changed, misdirected, repeated, stale, or signed with the real order key for what the
+//! box does not allow.
+
+use std::time::Duration;
+
+use appliance::world::Clock as _;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use prost::Message as _;
+use proto::{digest::Digest, dsse, evidence::Body, ids::Incarnation, local, order::ORDER_TYPE, pb};
+use runbooks::{Mode, Policy, Risk};
+
+use super::{Scene, stranger};
+use crate::support::{collect, describe, office::runbooks};
+
+#[test]
+fn a_forged_order() {
+    let mut scene = Scene::new();
+    let order = scene.good_order(1, 1);
+    scene.is_refused_by(order.seal(&stranger()), "signature");
+    // The charter's other keys are no order keys.
+    scene.is_refused_by(order.seal(&scene.office.log_key), "signature");
+    scene.is_refused_by(order.seal(&scene.office.release[0]), "signature");
+    let as_policy = dsse::seal(runbooks::POLICY_TYPE, &order.encode(), &[&scene.office.order_key]);
+    scene.is_refused_by(as_policy, "signature");
+    scene.is_refused_by(b"no envelope at all".to_vec(), "signature");
+    scene.is_refused_by(vec![b'['; 3 << 20], "signature");
+    assert!(scene.refusals().iter().all(|refusal| refusal.order.is_none()));
+    assert_eq!(describe(&mut scene.core).order_high, 0, "a forgery spends nothing");
+    scene.still_runs_a_good_order(1);
+}
+
+#[test]
+fn an_order_changed_under_way() {
+    let mut scene = Scene::new();
+    let sealed = scene.sealed(&scene.good_order(1, 1));
+    let mut json: serde_json::Value = serde_json::from_slice(&sealed).unwrap();
+    let mut other = scene.office.core(1, &scene.incarnation, "RB-DISK-002", "scans");
+    other.approve_until = None;
+    let payload = scene.office.issue(other, 1).encode();
+    json["payload"] = STANDARD.encode(payload).into();
+    scene.is_refused_by(serde_json::to_vec(&json).unwrap(), "signature");
+}
+
+#[test]
+fn an_order_for_somebody_else() {
+    let mut scene = Scene::new();
+    let core = || scene.office.core(1, &scene.incarnation, "RB-DISK-002", "uploads");
+    let other = "0190a0c0-0000-7000-8000-0000000000ff";
+    let mut cores = vec![core(), core(), core(), core()];
+    cores[0].appliance = other.parse().unwrap();
+    cores[1].tenant = other.parse().unwrap();
+    cores[2].organization = "other.example".into();
+    cores[3].incarnation = Incarnation([9; 16]);
+    for core in cores {
+        let envelope = scene.sealed(&scene.office.issue(core, 1));
+        scene.is_refused_by(envelope, "binding");
+    }
+    scene.still_runs_a_good_order(1);
+}
+
+#[test]
+fn a_replayed_order_before_and_after_a_restart() {
+    let mut scene = Scene::new();
+    let envelope = scene.sealed(&scene.good_order(1, 1));
+    assert!(scene.send(envelope.clone()).accepted);
+    scene.work();
+    scene.appliance.machine.lock().performed.clear();
+    scene.appliance.clock.pass(Duration::from_secs(301));
+    scene.is_refused_by(envelope.clone(), "replay");
+    scene.core = scene.appliance.open();
+    scene.office.now = scene.appliance.clock.wall();
+    scene.tell_time();
+    scene.is_refused_by(envelope, "replay");
+    // Skipping ahead does not bring back what was passed over.
+    let far = scene.sealed(&scene.good_order(2, 1 << 21));
+    scene.is_refused_by(far, "replay");
+    let mut wrong_charter = scene.good_order(3, 5);
+    wrong_charter.charter_serial = 2;
+    let wrong_charter = scene.sealed(&wrong_charter);
+    scene.is_refused_by(wrong_charter, "replay");
+}
+
+#[test]
+fn an_order_out_of_its_time() {
+    let mut scene = Scene::new();
+    let now = scene.office.now;
+    let hour = Duration::from_secs(3600);
+    for (issued, lifetime) in [(now.minus(hour), 600), (now.plus(hour), 600), (now, 3600)] {
+        let mut order = scene.good_order(1, 1);
+        (order.issued, order.not_before) = (issued, issued);
+        order.expires = issued.plus(Duration::from_secs(lifetime));
+        let envelope = scene.sealed(&order);
+        scene.is_refused_by(envelope, "freshness");
+    }
+    let envelope = scene.sealed(&scene.good_order(1, 1));
+    scene.appliance.clock.pass(Duration::from_secs(601));
+    scene.is_refused_by(envelope, "freshness");
+}
+
+#[test]
+fn the_real_order_key_cannot_reach_beyond_the_watch_list() {
+    let mut scene = Scene::new();
+    let unlisted = scene.office.core(1, &scene.incarnation, "RB-DISK-002", "etc");
+    let unlisted = scene.sealed(&scene.office.issue(unlisted, 1));
+    scene.is_refused_by(unlisted, "parameters");
+    let wrong_kind = scene.office.core(2, &scene.incarnation, "RB-DISK-002", "records");
+    let wrong_kind = scene.sealed(&scene.office.issue(wrong_kind, 2));
+    scene.is_refused_by(wrong_kind, "parameters");
+    // A path is no watch-list ID: the order cannot even be read.
+    let order = pb::Order::decode(scene.good_order(3, 3).encode().as_slice()).unwrap();
+    let mut core = pb::OrderCore::decode(order.core.as_slice()).unwrap();
+    core.parameters[0].watch = "../../etc".into();
+    let order = pb::Order { core: core.encode_to_vec(), ..order };
+    let envelope = dsse::seal(ORDER_TYPE, &order.encode_to_vec(), &[&scene.office.order_key]);
+    scene.is_refused_by(envelope, "signature");
+}
+
+#[test]
+fn the_real_order_key_cannot_bring_its_own_procedure() {
+    let mut scene = Scene::new();
+    let mut core = scene.office.core(1, &scene.incarnation, "RB-DISK-002", "uploads");
+    core.runbook_digest = Digest::of(b"mine");
+    let envelope = scene.sealed(&scene.office.issue(core, 1));
+    scene.is_refused_by(envelope, "digest");
+    let mut core = scene.office.core(2, &scene.incarnation, "RB-DISK-002", "uploads");
+    core.runbook = "RB-SHELL-001".parse().unwrap();
+    let envelope = scene.sealed(&scene.office.issue(core, 2));
+    scene.is_refused_by(envelope, "digest");
+    // Nor a catalogue: one release key and the order key are not two release keys.
+    let payload = runbooks::Catalogue::build(
+        9,
+        scene.office.now,
+        scene.office.now.plus(Duration::from_secs(9)),
+        runbooks(),
+    )
+    .unwrap();
+    let catalogue = runbooks::Catalogue::seal(&payload, &[&scene.office.release[0], &scene.office.order_key]);
+    let delivered = scene.deliver(local::Deliver { catalogue, ..local::Deliver::default() });
+    assert!(delivered.problems[0].contains("catalogue"), "{:?}", delivered.problems);
+    assert_eq!(describe(&mut scene.core).catalogue_version, 1);
+}
+
+#[test]
+fn the_real_order_key_cannot_invent_an_approval() {
+    let mut scene = Scene::new();
+    let mut policy = Policy { serial: 2, ..scene.office.policy() };
+    policy.modes.insert(Risk::Medium, Mode::Approval);
+    let policy = policy.seal(&scene.office.order_key);
+    assert!(scene.deliver(local::Deliver { policy, ..local::Deliver::default() }).problems.is_empty());
+    scene.office.policy_serial = 2;
+    let bare = scene.sealed(&scene.good_order(1, 1));
+    scene.is_refused_by(bare, "window");
+    let mut order = scene.good_order(2, 2);
+    order.approvals = vec![proto::approval::Approval {
+        approver: "the owner".into(),
+        authenticator_data: vec![0; 37],
+        client_data: b"{}".to_vec(),
+        signature: vec![0; 70],
+    }];
+    let invented = scene.sealed(&order);
+    scene.is_refused_by(invented, "window");
+    let refusals = scene.refusals();
+    assert!(
+        refusals.last().unwrap().order.as_ref().unwrap().approvers.is_empty(),
+        "a name that nobody vouched for"
+    );
+}
+
+#[test]
+fn a_signed_order_with_huge_texts_leaves_evidence_that_fits() {
+    let mut scene = Scene::new();
+    let mut core = scene.office.core(1, &scene.incarnation, "RB-DISK-002", "uploads");
+    for n in 0..250 {
+        core.parameters.insert(format!("parameter_{n}"), "uploads".parse().unwrap());
+    }
+    let envelope = scene.sealed(&scene.office.issue(core, 1));
+    scene.is_refused_by(envelope, "parameters");
+    let mut order = scene.good_order(2, 2);
+    order.plan.reason = "\u{1}".repeat(28_000);
+    assert!(scene.send(scene.sealed(&order)).accepted);
+    scene.work();
+    scene.office.take(&collect(&mut scene.core, 0));
+    let last = scene.office.records().pop().unwrap();
+    assert!(matches!(last.body, Body::Execution(_)), "{:?}", last.body.kind());
+}

@@ -1,0 +1,123 @@
+//! What must outlive the database beside evidence: who was enrolled, and who was revoked, as objects of the vault.
+//!
+//! A database that comes from a backup has forgotten the newest of both. Without the first, evidence that lies in the
+//! vault could not be verified again, and its log would halt; without the second, a stolen box would be welcome once more.
+
+use proto::{
+    digest::Digest,
+    identity::{CertificateFacts, KeyProof},
+    ids::{ApplianceId, Incarnation, SiteId, TenantId},
+    time::Millis,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Core, CoreError};
+use crate::{
+    bundle::Enrolled,
+    store::{ApplianceState, NewAppliance, SiteRow},
+};
+
+/// An enrolment as the vault keeps it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Enrolment {
+    site: SiteId,
+    site_name: String,
+    enrolled: Millis,
+    /// SHA-256 of the token it used up.
+    token: Digest,
+    /// As bundles have them.
+    papers: String,
+}
+
+fn enrolment_key(tenant: TenantId, appliance: ApplianceId, incarnation: Incarnation) -> String {
+    format!("{tenant}/enrolments/{appliance}-{incarnation}")
+}
+
+fn revocation_key(tenant: TenantId, appliance: ApplianceId) -> String {
+    format!("{tenant}/revocations/{appliance}")
+}
+
+impl Core {
+    /// Keeps an enrolment where a restored database finds it.
+    pub(super) fn keep_enrolment(&self, new: &NewAppliance<'_>, token: Digest) -> Result<(), CoreError> {
+        let site_name = self.store.sites(new.tenant)?.into_iter().find(|site| site.id == new.site).map(|site| site.name);
+        let papers = Enrolled {
+            appliance: new.id,
+            incarnation: new.incarnation,
+            certificate: new.certificate.to_vec(),
+            key_proof: new.key_proof.to_vec(),
+        };
+        let enrolment = Enrolment {
+            site: new.site,
+            site_name: site_name.unwrap_or_default(),
+            enrolled: new.enrolled,
+            token,
+            papers: String::from_utf8_lossy(&papers.encode()).into_owned(),
+        };
+        let bytes = serde_json::to_vec(&enrolment).expect("plain data serialises");
+        let key = enrolment_key(new.tenant, new.id, new.incarnation);
+        Ok(self.ports.vault.put(&key, &bytes, self.retain_until(new.enrolled))?)
+    }
+
+    /// Keeps a revocation there. Always the same bytes, so that it can be said again.
+    pub(super) fn keep_revocation(&self, tenant: TenantId, id: ApplianceId, now: Millis) -> Result<(), CoreError> {
+        Ok(self.ports.vault.put(&revocation_key(tenant, id), b"revoked\n", self.retain_until(now))?)
+    }
+
+    /// Takes over what the vault knows of a clinic's boxes and the database does not.
+    pub(super) fn restore_papers(&self, tenant: TenantId) -> Result<(), CoreError> {
+        for key in self.ports.vault.list(&format!("{tenant}/enrolments"))? {
+            let Some(bytes) = self.ports.vault.get(&key)? else { continue };
+            self.restore_enrolment(tenant, &key, &bytes)?;
+        }
+        for key in self.ports.vault.list(&format!("{tenant}/revocations"))? {
+            let Some(id) = key.rsplit('/').next().and_then(|name| name.parse::<ApplianceId>().ok()) else { continue };
+            let known = self.store.appliance(id)?.filter(|row| row.state != ApplianceState::Revoked);
+            if known.is_some_and(|row| row.tenant == tenant) {
+                tracing::warn!(appliance = %id, "appliance {id} was revoked before this database was restored");
+                self.store.set_appliance_state(id, ApplianceState::Revoked, "revoked before the database was restored")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_enrolment(&self, tenant: TenantId, key: &str, bytes: &[u8]) -> Result<(), CoreError> {
+        let broken = |problem: String| CoreError::Log { tenant: tenant.to_string(), problem: format!("{key} {problem}") };
+        let kept: Enrolment = serde_json::from_slice(bytes).map_err(|e| broken(e.to_string()))?;
+        let papers = Enrolled::parse(kept.papers.as_bytes()).map_err(|bad| broken(bad.to_string()))?;
+        if self.store.incarnation(papers.incarnation)?.is_some() {
+            return Ok(());
+        }
+        let proof = KeyProof::open_self_signed(&papers.key_proof).map_err(|e| broken(e.to_string()))?.into_value();
+        let facts = CertificateFacts::read(&papers.certificate).map_err(|bad| broken(bad.to_string()))?;
+        if (facts.spiffe.tenant, facts.spiffe.appliance, facts.spki, proof.incarnation)
+            != (tenant, papers.appliance, proof.tls_spki, papers.incarnation)
+        {
+            return Err(broken("contradicts itself".into()));
+        }
+        if self.store.appliance_by_key(facts.spki)?.is_some() {
+            return Ok(());
+        }
+        tracing::warn!(%tenant, appliance = %papers.appliance, "the enrolment of {} is read back from the vault", papers.appliance);
+        if !self.store.sites(tenant)?.iter().any(|site| site.id == kept.site) {
+            let site = SiteRow { id: kept.site, tenant, name: kept.site_name, created: kept.enrolled };
+            self.store.add_site(&site)?;
+        }
+        if self.store.enrolment_token(kept.token)?.is_some_and(|token| token.appliance.is_none()) {
+            self.store.use_enrolment_token(kept.token, papers.appliance)?;
+        }
+        Ok(self.store.add_appliance(&NewAppliance {
+            id: papers.appliance,
+            tenant,
+            site: kept.site,
+            incarnation: papers.incarnation,
+            tls_spki: facts.spki,
+            certificate: &papers.certificate,
+            evidence_key: &proof.evidence_key,
+            protection: &proof.protection.to_string(),
+            key_proof: &papers.key_proof,
+            enrolled: kept.enrolled,
+        })?)
+    }
+}

@@ -1,0 +1,115 @@
+//! What the product costs: each bench runs it and the bare work it cannot do without, on this machine, in one run.
+//!
+//! The rule: figures of two machines, or of two days, are not comparable; ratios of one run are. So ours and theirs
+//! take turns (A B A B), and the median of each counts.
+
+mod events;
+mod evidence;
+mod intake;
+mod latency;
+mod records;
+mod report;
+mod stage;
+
+use std::{
+    fs::{self, DirBuilder},
+    os::unix::fs::DirBuilderExt as _,
+    path::Path,
+};
+
+use anyhow::{Context as _, Result};
+
+pub use report::Row;
+
+/// How much of everything.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// Turns of ours and theirs.
+    pub rounds: usize,
+    /// Events in a turn.
+    pub events: usize,
+    /// Verifications in a turn.
+    pub verifications: usize,
+    /// Batches of evidence in a turn.
+    pub batches: usize,
+    /// Appliances that faults occur on, one after the other.
+    pub appliances: usize,
+    /// Faults on each; a runbook's budget is 12 an hour.
+    pub faults: usize,
+}
+
+impl Effort {
+    /// For figures.
+    pub const FULL: Self =
+        Self { rounds: 5, events: 20_000, verifications: 10_000, batches: 20, appliances: 10, faults: 10 };
+    /// To see that it works.
+    pub const QUICK: Self =
+        Self { rounds: 3, events: 1_000, verifications: 300, batches: 3, appliances: 1, faults: 4 };
+}
+
+/// The benches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bench {
+    /// Events through outbox, Sync and inbox.
+    Events,
+    /// Evidence verified, and taken in.
+    Evidence,
+    /// From fault to evidence.
+    Latency,
+}
+
+impl Bench {
+    const ALL: [Self; 3] = [Self::Events, Self::Evidence, Self::Latency];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Evidence => "evidence",
+            Self::Latency => "latency",
+        }
+    }
+
+    fn rows(self, work: &Path, effort: &Effort) -> Result<Vec<Row>> {
+        match self {
+            Self::Events => events::run(work, effort),
+            Self::Evidence => {
+                let mut rows = evidence::run(effort)?;
+                rows.push(intake::run(work, effort)?);
+                Ok(rows)
+            }
+            Self::Latency => latency::run(work, effort),
+        }
+    }
+}
+
+impl std::str::FromStr for Bench {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|bench| bench.name() == text);
+        found.ok_or_else(|| format!("must be one of {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
+/// Runs all benches, or one; prints each as a table and writes it to `folder`.
+pub fn run(folder: &Path, only: Option<Bench>, effort: &Effort) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    if cfg!(debug_assertions) {
+        println!("This is a debug build: it shows that the benches work; its figures mean nothing.");
+    }
+    let work = fs::canonicalize(folder)?.join("work");
+    for bench in Bench::ALL.into_iter().filter(|bench| only.is_none_or(|only| only == *bench)) {
+        if work.exists() {
+            fs::remove_dir_all(&work).with_context(|| format!("cannot clear {}", work.display()))?;
+        }
+        // Closed to others, so that all programs run as one user, whoever starts this.
+        DirBuilder::new().mode(0o700).create(&work)?;
+        println!("\n{} ...", bench.name());
+        let rows = bench.rows(&work, effort).with_context(|| format!("bench {}", bench.name()))?;
+        report::print(&rows);
+        report::write(folder, bench.name(), &rows)?;
+        fs::remove_dir_all(&work)?;
+    }
+    println!("\nwritten to {}/*.json", folder.display());
+    Ok(())
+}
