@@ -92,11 +92,13 @@ impl Load {
     fn practice(&mut self) -> Result<Practice> {
         let folder = self.folder.take().context("asked for once")?;
         let canary = folder.join("world/none.log");
-        let names = |all: &[PathBuf]| all.iter().map(|path| name(path)).collect::<Result<Vec<_>>>();
-        let (directories, logs) = (names(&self.directories)?, names(&self.logs)?);
         let mut watch = vec![(CANARY, Watch::Log(&canary, &["ERROR"]))];
-        watch.extend(directories.iter().zip(&self.directories).map(|(id, path)| (*id, Watch::Directory(path, LIMIT_BYTES))));
-        watch.extend(logs.iter().zip(&self.logs).map(|(id, path)| (*id, Watch::Log(path, &["ERROR"]))));
+        for path in &self.directories {
+            watch.push((name(path)?, Watch::Directory(path, LIMIT_BYTES)));
+        }
+        for path in &self.logs {
+            watch.push((name(path)?, Watch::Log(path, &["ERROR"])));
+        }
         let mut practice = Practice::open(folder, 2, &watch)?;
         practice.start_agent()?;
         practice.provider.incident(CANARY, &["escalated"], HEALING)?;
@@ -237,9 +239,9 @@ fn events_came_once(db: &rusqlite::Connection, load: &Load) -> Result<()> {
 /// One chain of one incarnation, from 0 to its end, nothing twice. Gives its length.
 fn chain_is_whole(db: &rusqlite::Connection, practice: &Practice) -> Result<u64> {
     let mut query = db.prepare("SELECT chain_index FROM evidence ORDER BY chain_index")?;
-    let places: Vec<u64> = query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let places: Vec<i64> = query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    ensure!(places.iter().copied().eq(0..places.len() as i64), "the chain has holes or doubles: {places:?}");
     let length = places.len() as u64;
-    ensure!(places.iter().copied().eq(0..length), "the chain has holes or doubles: {places:?}");
     let made = &practice.clinic.status()?["executor"]["evidence"]["made"];
     let made = made.as_u64().context("a number")?;
     // A heartbeat may have been made since.
@@ -261,8 +263,9 @@ fn orders_ran_once(db: &rusqlite::Connection) -> Result<BTreeMap<String, usize>>
         *verdicts.entry(format!("{verdict:?}")).or_insert(0) += 1;
     }
     ensure!(orders.len() >= 4, "only {} orders ran: this proves little", orders.len());
-    let executed: usize = db.query_row("SELECT count(*) FROM \"order\" WHERE state = 'executed'", [], |row| row.get(0))?;
-    ensure!(executed == orders.len(), "{executed} orders count as executed, {} have evidence", orders.len());
+    let executed: i64 =
+        db.query_row("SELECT count(*) FROM \"order\" WHERE state = 'executed'", [], |row| row.get(0))?;
+    ensure!(executed == orders.len() as i64, "{executed} orders count as executed, {} have evidence", orders.len());
     let twice: i64 = db.query_row(
         "SELECT count(*) FROM (SELECT 1 FROM \"order\" WHERE state = 'executed' GROUP BY incident HAVING count(*) > 1)",
         [],

@@ -1,4 +1,13 @@
 //! The agent: collects, detects and syncs, without any privilege.
+//!
+//! The rule: nobody has to trust it. Whoever owns this process can tell lies about what it saw and hold things up; it can
+//! give no order, sign no evidence and lose none.
+//!
+//! ```text
+//!  sources ─> detect ─> outbox ─┐                ┌─ link <══ Sync ══> control plane
+//!  executor's evidence ─────────┴─> core <─ run ─┤
+//!  executor <── orders, proofs ──────┘           └─ renew
+//! ```
 
 pub mod contact;
 pub mod core;

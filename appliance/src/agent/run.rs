@@ -106,7 +106,7 @@ pub async fn run<L: Link>(parts: Parts<L>, stop: impl Future<Output = ()>) -> Re
     let sampler =
         threads::sample(shared.clone(), parts.measurer, parts.sample, until).map_err(RunError::Thread)?;
     // Never joined: it may be waiting for the executor, and holds nothing that a crash could harm.
-    threads::await_evidence(shared.clone(), parts.waiter, parts.sample).map_err(RunError::Thread)?;
+    threads::await_evidence(shared.clone(), parts.waiter).map_err(RunError::Thread)?;
     notify(&[NotifyState::Ready]);
     let watchdog = tokio::spawn(watchdog(shared.clone(), parts.sample));
     let mut shell = Shell::new(shared.clone(), parts.link, parts.folder);

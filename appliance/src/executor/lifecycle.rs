@@ -279,7 +279,6 @@ impl ExecutorCore {
                 "evidence could not be written yet: {}",
                 chain_of(error)
             );
-            self.unfinished = Some(finish);
             return written;
         }
         self.running = None;

@@ -69,9 +69,7 @@ impl ExecutorCore {
         let (times, key) = (self.time.durable(), history_key(&order.core));
         let waiting = Waiting { sequence: order.sequence, digest, envelope: envelope.to_vec() };
         self.store.write(|tx| {
-            tx.raise_order_high(seen, order.sequence)
-        })?;
-        self.store.write(|tx| {
+            tx.raise_order_high(seen, order.sequence)?;
             tx.accept(&waiting, &order.core.id.to_string(), &key, times.active)?;
             tx.keep_times(&times)
         })?;

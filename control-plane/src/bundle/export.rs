@@ -199,6 +199,7 @@ fn collect(parts: &Parts) -> Result<Bundle, ExportError> {
         let version = number("catalogue", envelope, "version")?;
         put(Place::Catalogue(version).to_string(), envelope.clone())?;
     }
+    put(Place::SecurityRule.to_string(), baseline::rule::CSV.as_bytes().to_vec())?;
     for enrolled in &parts.appliances {
         put(Place::Appliance(enrolled.appliance, enrolled.incarnation).to_string(), enrolled.encode())?;
     }

@@ -32,6 +32,8 @@ pub enum Place {
     Charter(u64),
     /// A catalogue by its version.
     Catalogue(u64),
+    /// The Security Rule's paragraphs, which runbooks cite ([`baseline::rule`]).
+    SecurityRule,
     /// Whose evidence key it is.
     Appliance(ApplianceId, Incarnation),
     /// The log's signed head (C2SP tlog-checkpoint).
@@ -58,6 +60,7 @@ impl fmt::Display for Place {
             Self::Order(digest) => write!(f, "orders/{digest}.json"),
             Self::Charter(serial) => write!(f, "charter/{serial}.json"),
             Self::Catalogue(version) => write!(f, "catalogue/{version}.json"),
+            Self::SecurityRule => f.write_str("baseline/security-rule.csv"),
             Self::Appliance(appliance, incarnation) => write!(f, "appliances/{appliance}-{incarnation}.json"),
             Self::Checkpoint => f.write_str("log/checkpoint"),
             Self::VerifierKey => f.write_str("log/vkey"),
@@ -92,6 +95,7 @@ impl FromStr for Place {
                 ("orders", _) => Self::Order(json()?.parse().ok()?),
                 ("charter", _) => Self::Charter(json()?.parse().ok()?),
                 ("catalogue", _) => Self::Catalogue(json()?.parse().ok()?),
+                ("baseline", "security-rule.csv") => Self::SecurityRule,
                 ("appliances", _) => {
                     let (appliance, incarnation) = json()?.rsplit_once('-')?;
                     Self::Appliance(appliance.parse().ok()?, incarnation.to_owned().try_into().ok()?)
@@ -127,6 +131,7 @@ mod tests {
             Place::Order(digest),
             Place::Charter(3),
             Place::Catalogue(1),
+            Place::SecurityRule,
             Place::Appliance(appliance, Incarnation([0xab; 16])),
             Place::Checkpoint,
             Place::VerifierKey,

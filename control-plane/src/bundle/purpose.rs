@@ -46,6 +46,7 @@ impl<'f> Purposes<'f> {
             Place::Order(digest) => behind("the order behind", self.orders.get(digest)),
             Place::Charter(serial) => format!("whose keys counted under charter {serial}"),
             Place::Catalogue(version) => format!("what the runbooks of catalogue {version} do and cite"),
+            Place::SecurityRule => "which paragraphs there are to cite".into(),
             Place::Appliance(appliance, _) => {
                 format!("the evidence key of {}", self.facts.name_of(*appliance))
             }

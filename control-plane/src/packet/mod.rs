@@ -8,7 +8,6 @@
 //!                                                             └──────> Typst source ──> PDF
 //! ```
 
-pub mod citations;
 pub mod document;
 mod markdown;
 mod model;

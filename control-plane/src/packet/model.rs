@@ -9,7 +9,7 @@ use proto::{
     time::Millis,
 };
 
-use super::{PacketError, citations, readings};
+use super::{PacketError, readings};
 use crate::bundle::{Fact, Facts, Gap, Month, Period, Watch, gaps, watches};
 
 /// One month of one clinic.
@@ -214,7 +214,7 @@ fn action(facts: &Facts, fact: &Fact) -> Option<Action> {
         change: parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; "),
         result: result(execution),
         good: execution.verdict.is_good(),
-        hipaa: execution.hipaa.iter().map(|citation| citations::short(citation)).collect(),
+        hipaa: execution.hipaa.iter().map(|citation| baseline::rule::short(citation)).collect(),
         planner: order.plan.planner.clone(),
         approvers: order.approvers.clone(),
         reason: order.plan.reason.clone(),

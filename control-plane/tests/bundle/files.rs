@@ -3,11 +3,11 @@
 use std::sync::LazyLock;
 
 use control_plane::bundle::{
-    Bundle, Folder,
+    Bundle, Folder, Manifest,
     verify::{Completeness, Integrity, Status, verify},
 };
 use proptest::prelude::*;
-use proto::dsse::Envelope;
+use proto::{dsse::Envelope, log::Bundle as Entries};
 
 use super::{check, fault_in, relisted, status_of, tenant::Tenant, with, without};
 
@@ -149,6 +149,39 @@ fn a_duplicate_has_no_place() {
             assert_eq!(check(&TENANT, &relisted(&doubled)).exit_code(), 1, "{copy}, relisted");
         }
     }
+}
+
+#[test]
+fn a_file_must_be_called_what_it_is() {
+    for place in ["evidence/00000010", "orders/", "attachments/"] {
+        let (path, bytes) = BUNDLE.files().iter().find(|(path, _)| path.starts_with(place)).unwrap();
+        let digest = path.rsplit(['/', '-']).next().unwrap().trim_end_matches(".json");
+        let renamed = path.replace(digest, &proto::digest::Digest::of(b"another").to_string());
+        let moved = relisted(&with(&without(&BUNDLE, path), &renamed, bytes.clone()));
+        let report = check(&TENANT, &moved);
+        assert_eq!(report.exit_code(), 1, "{report}");
+        fault_in(&report, &renamed);
+    }
+}
+
+#[test]
+fn the_logs_entries_may_be_there_twice_and_must_be_listed() {
+    let bundle = Entries::new(0, 30).unwrap();
+    let place = control_plane::bundle::Place::Entries(bundle).to_string();
+    let right = with(&BUNDLE, &place, bundle.encode(&TENANT.evidence).unwrap());
+    let report = check(&TENANT, &right);
+    assert!(fault_in(&report, &place).contains("not in the manifest"), "{report}");
+    let mut listed = relisted(&right).into_files();
+    let mut manifest = Manifest::parse(&listed["manifest.json"]).unwrap();
+    let line = manifest.files.iter_mut().find(|line| line.path == place).unwrap();
+    line.proves = "the log's tree, for other verifiers".into();
+    listed.insert("manifest.json".into(), manifest.encode());
+    assert_eq!(check(&TENANT, &Bundle::new(listed)).exit_code(), 0);
+
+    let mut entries = TENANT.evidence.clone();
+    entries.swap(3, 4);
+    let wrong = relisted(&with(&BUNDLE, &place, bundle.encode(&entries).unwrap()));
+    assert!(fault_in(&check(&TENANT, &wrong), &place).contains("does not hold the log's entries"));
 }
 
 #[test]

@@ -12,23 +12,24 @@ use appliance::{
         credentials::Folder,
         executor::{self, Reconnecting},
         link::{GrpcLink, Identity, Link as _, Pins},
-        outbox::{Limits, Outbox},
+        outbox::{Intake, Limits, Outbox},
     },
     world::draw,
 };
 use control_plane::store::Store;
-use prost::Message as _;
 use proto::{
     ids::StreamId,
     pb,
-    sync::{Ack, Batch, Event, Record, unpack},
+    sync::{Ack, Batch, unpack},
 };
-use rusqlite::{Connection, params};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
-    Effort, records, stage,
+    Effort,
+    bare::{Bare, rows},
+    records,
     report::{Row, in_turn, rate},
+    stage,
 };
 use crate::{
     clock,
@@ -42,7 +43,8 @@ pub(super) fn run(work: &Path, effort: &Effort) -> Result<Vec<Row>> {
     let mut provider = stage::provider(work)?;
     let watched = work.join("watched");
     std::fs::create_dir(&watched)?;
-    let mut clinic = stage::appliance(&provider, work, "box", &[("watched", Watch::Directory(&watched, 1 << 30))])?;
+    let mut clinic =
+        stage::appliance(&provider, work, "box", &[("watched", Watch::Directory(&watched, 1 << 30))])?;
     // The I/O driver gets its turn after every commit, however many wait.
     let runtime = Builder::new_current_thread().enable_all().event_interval(1).build()?;
     let address = stage::address(&work.join("box.ticket.json"))?;
@@ -56,7 +58,10 @@ pub(super) fn run(work: &Path, effort: &Effort) -> Result<Vec<Row>> {
             let rows = rows(&looks)?;
             let intakes = looks.into_iter().map(records::intake).collect();
             let (figure, sizes) = rate(effort.events, || runtime.block_on(agent.send(intakes)))?;
-            ensure!(sizes.iter().sum::<usize>() == effort.events, "the outbox sent something else than it took");
+            ensure!(
+                sizes.iter().sum::<usize>() == effort.events,
+                "the outbox sent something else than it took"
+            );
             batches.extend(sizes.iter().copied());
             Ok((figure, (rows, sizes)))
         },
@@ -102,7 +107,7 @@ impl Agent {
     }
 
     /// Takes all looks and sends them, until the last is acknowledged. Gives the sizes of the batches.
-    async fn send(&mut self, looks: Vec<appliance::agent::outbox::Intake>) -> Result<Vec<usize>> {
+    async fn send(&mut self, looks: Vec<Intake>) -> Result<Vec<usize>> {
         let (mut looks, mut sizes) = (looks.into_iter(), Vec::new());
         loop {
             let Some(batch) = self.outbox.freeze()? else {
@@ -125,7 +130,10 @@ impl Agent {
                 }
             };
             let ack = response.ack.with_context(|| format!("not acknowledged: {}", response.quarantine))?;
-            ensure!(self.outbox.acknowledge(&Ack::try_from(ack)?)?, "the acknowledgement is for another batch");
+            ensure!(
+                self.outbox.acknowledge(&Ack::try_from(ack)?)?,
+                "the acknowledgement is for another batch"
+            );
         }
     }
 
@@ -144,60 +152,5 @@ impl Agent {
             version: VERSION.to_owned(),
             ..pb::SyncRequest::default()
         })
-    }
-}
-
-/// What the two tables keep of an event.
-struct Kept {
-    bytes: Vec<u8>,
-    readings: String,
-    event: Event,
-}
-
-fn rows(looks: &[Vec<Event>]) -> Result<Vec<Kept>> {
-    let row = |event: &Event| {
-        let bytes = pb::Record::from(Record::Event(event.clone())).encode_to_vec();
-        Ok(Kept { bytes, readings: serde_json::to_string(&event.readings)?, event: event.clone() })
-    };
-    looks.iter().flatten().map(row).collect()
-}
-
-/// The bare loop.
-struct Bare(Connection);
-
-impl Bare {
-    fn new(work: &Path) -> Result<Self> {
-        let db = Connection::open(work.join("bare.db"))?;
-        db.pragma_update(None, "journal_mode", "WAL")?;
-        db.pragma_update(None, "synchronous", "FULL")?;
-        db.execute_batch(
-            "CREATE TABLE outbox (sequence INTEGER PRIMARY KEY, rank INTEGER, at_ms INTEGER, bytes BLOB);
-             CREATE TABLE inbox (id TEXT PRIMARY KEY, kind TEXT, watch TEXT, at_ms INTEGER, readings TEXT, note TEXT) WITHOUT ROWID;",
-        )?;
-        Ok(Self(db))
-    }
-
-    /// The outbox by looks, then the inbox by batches.
-    fn keep(&mut self, rows: &[Kept], batches: &[usize]) -> Result<()> {
-        for look in rows.chunks(records::LOOK) {
-            let tx = self.0.transaction()?;
-            for Kept { bytes, event, .. } in look {
-                tx.prepare_cached("INSERT INTO outbox (rank, at_ms, bytes) VALUES (0, ?1, ?2)")?
-                    .execute(params![event.at.0, bytes])?;
-            }
-            tx.commit()?;
-        }
-        let mut rest = rows;
-        for &size in batches {
-            let (batch, after) = rest.split_at(size);
-            rest = after;
-            let tx = self.0.transaction()?;
-            for Kept { readings, event: e, .. } in batch {
-                tx.prepare_cached("INSERT INTO inbox VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-                    .execute(params![e.id.to_string(), e.kind, e.watch.as_str(), e.at.0, readings, e.note])?;
-            }
-            tx.commit()?;
-        }
-        Ok(())
     }
 }

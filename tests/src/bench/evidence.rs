@@ -54,7 +54,8 @@ fn row(name: &str, key: SecretKey, rounds: usize, count: usize) -> Result<Row> {
     };
     let mut executor = Executor::new(key, identity, Incarnation([3; 16]));
     let envelopes = executor.executions(RECORDS)?;
-    let signed: Vec<Signed> = envelopes.iter().map(|e| Signed::of(e, &executor.key)).collect::<Result<_>>()?;
+    let signed: Vec<Signed> =
+        envelopes.iter().map(|e| Signed::of(e, &executor.key)).collect::<Result<_>>()?;
     let public = executor.key.public();
     let figures = in_turn(
         rounds,
@@ -66,11 +67,21 @@ fn row(name: &str, key: SecretKey, rounds: usize, count: usize) -> Result<Row> {
                 Ok(())
             })
         },
-        |()| Ok(rate(count, || signed.iter().cycle().take(count).try_for_each(|signed| signed.verify(&public)))?.0),
+        |()| {
+            Ok(rate(count, || {
+                signed.iter().cycle().take(count).try_for_each(|signed| signed.verify(&public))
+            })?
+            .0)
+        },
     )?;
     let what = format!(
         "{name}: evidence::open (envelope, signature, statement, record of an execution, {} bytes) on one core",
         envelopes[0].len()
     );
-    Ok(Row::of_rates(what, "records/s", "the bare signature verification of the same bytes (PublicKey::verify over the PAE)", figures))
+    Ok(Row::of_rates(
+        what,
+        "records/s",
+        "the bare signature verification of the same bytes (PublicKey::verify over the PAE)",
+        figures,
+    ))
 }

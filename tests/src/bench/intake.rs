@@ -1,12 +1,6 @@
 //! Evidence taken in per second by the control plane's core, against verification and one durable append.
 
-use std::{
-    fs::File,
-    io::Write as _,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs::File, io::Write as _, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
 use appliance::agent::credentials::{Folder, TlsKey};
@@ -54,12 +48,17 @@ pub(super) fn run(work: &Path, effort: &Effort) -> Result<Row> {
                 for exchange in &exchanges {
                     let now = clock::now();
                     let answer = core.run(now, |core| core.sync(spki, exchange, now))?;
-                    ensure!(answer.response.ack.is_some(), "not acknowledged: {}", answer.response.quarantine);
+                    ensure!(
+                        answer.response.ack.is_some(),
+                        "not acknowledged: {}",
+                        answer.response.quarantine
+                    );
                 }
                 Ok(())
             })?;
             let signed = |records: &Vec<Vec<u8>>| {
-                let signed: Result<Vec<Signed>> = records.iter().map(|e| Signed::of(e, &executor.key)).collect();
+                let signed: Result<Vec<Signed>> =
+                    records.iter().map(|e| Signed::of(e, &executor.key)).collect();
                 Ok((signed?, records.concat()))
             };
             Ok((figure, batches.iter().map(signed).collect::<Result<Vec<_>>>()?))
@@ -83,7 +82,8 @@ pub(super) fn run(work: &Path, effort: &Effort) -> Result<Row> {
         "evidence taken in: Core::sync with batches of {BATCH} (ed25519: verified, chained, logged, checkpoint signed, in the \
          directory vault and the database on disk)"
     );
-    let against = "bare verification of the same signatures and one fsync'd append of the same bytes per batch";
+    let against =
+        "bare verification of the same signatures and one fsync'd append of the same bytes per batch";
     Ok(Row::of_rates(what, "records/s", against, figures))
 }
 
@@ -92,7 +92,8 @@ fn core(dir: &Path) -> Result<Core> {
     let directory = Directory::new(dir);
     let config = Config::load(&directory.config())?;
     let text = |path| std::fs::read_to_string(path);
-    let authority = CertificateAuthority::load(&text(directory.ca_certificate())?, &text(directory.ca_key())?)?;
+    let authority =
+        CertificateAuthority::load(&text(directory.ca_certificate())?, &text(directory.ca_key())?)?;
     Ok(open_core(&directory, &config, Arc::new(authority))?.0)
 }
 
@@ -114,11 +115,16 @@ fn enrol(core: &mut Core, work: &Path) -> Result<(Digest, Executor)> {
         tls_spki: tls.spki(),
         challenge: Digest::of(token.as_bytes()),
     };
-    let request =
-        pb::EnrollRequest { token, csr: tls.request()?, key_proof: proof.seal(&key), hardware: String::new() };
+    let request = pb::EnrollRequest {
+        token,
+        csr: tls.request()?,
+        key_proof: proof.seal(&key),
+        hardware: String::new(),
+    };
     let welcome = core.run(now, |core| core.enroll(&request, now))?;
     let name = CertificateFacts::read(&welcome.certificate)?.spiffe;
-    let identity = Identity { organization: name.trust_domain, tenant: name.tenant, appliance: name.appliance };
+    let identity =
+        Identity { organization: name.trust_domain, tenant: name.tenant, appliance: name.appliance };
     Ok((tls.spki(), Executor::new(key, identity, incarnation)))
 }
 

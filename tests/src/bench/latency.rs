@@ -62,8 +62,11 @@ fn faults(provider: &mut Provider, log: &mut Log, work: &Path, name: &str, count
     let ids: Vec<String> = (0..count).map(|number| format!("{name}-{number}")).collect();
     let directories: Vec<PathBuf> = ids.iter().map(|id| work.join("watched").join(id)).collect();
     directories.iter().try_for_each(fs::create_dir_all)?;
-    let watch: Vec<(&str, Watch<'_>)> =
-        ids.iter().zip(&directories).map(|(id, path)| (id.as_str(), Watch::Directory(path, LIMIT_BYTES))).collect();
+    let watch: Vec<(&str, Watch<'_>)> = ids
+        .iter()
+        .zip(&directories)
+        .map(|(id, path)| (id.as_str(), Watch::Directory(path, LIMIT_BYTES)))
+        .collect();
     let mut clinic = stage::appliance(provider, work, name, &watch)?;
     sample_faster(&clinic)?;
     clinic.start_agent()?;
@@ -80,13 +83,21 @@ fn faults(provider: &mut Provider, log: &mut Log, work: &Path, name: &str, count
 }
 
 /// Puts a directory over its limit at once, and waits until the repair's evidence is stored.
-fn fault(provider: &mut Provider, clinic: &mut Clinic, log: &mut Log, id: &str, directory: &Path) -> Result<f64> {
+fn fault(
+    provider: &mut Provider,
+    clinic: &mut Clinic,
+    log: &mut Log,
+    id: &str,
+    directory: &Path,
+) -> Result<f64> {
     let aside = directory.with_extension("aside");
     fs::write(&aside, vec![b'x'; usize::try_from(2 * LIMIT_BYTES)?])?;
     let start = clock::instant();
     fs::rename(&aside, directory.join("scan.bin"))?;
     let execution = log.wait(&format!("the repair of {id}"), |body| match body {
-        Body::Execution(run) if run.order.parameters.values().any(|watch| watch.as_str() == id) => Some((**run).clone()),
+        Body::Execution(run) if run.order.parameters.values().any(|watch| watch.as_str() == id) => {
+            Some((**run).clone())
+        }
         _ => None,
     });
     let took = clock::since(start);
@@ -136,7 +147,10 @@ impl Log {
                 passed.insert(row.summary);
             }
             if clock::since(start) > PATIENCE {
-                bail!("waited {} s in vain for {what}; the log says meanwhile: {passed:?}", PATIENCE.as_secs());
+                bail!(
+                    "waited {} s in vain for {what}; the log says meanwhile: {passed:?}",
+                    PATIENCE.as_secs()
+                );
             }
             pause(Duration::from_millis(1));
         }

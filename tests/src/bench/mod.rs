@@ -3,6 +3,7 @@
 //! The rule: figures of two machines, or of two days, are not comparable; ratios of one run are. So ours and theirs
 //! take turns (A B A B), and the median of each counts.
 
+mod bare;
 mod events;
 mod evidence;
 mod intake;

@@ -1,12 +1,15 @@
 //! Things to send, of the kind and size that the product makes.
 
-use appliance::agent::outbox::{Intake, Item};
 use anyhow::Result;
+use appliance::agent::outbox::{Intake, Item};
 use proto::{
     digest::Digest,
-    evidence::{self, Body, Clock, ClockSource, Execution, Head, Identity, OrderFacts, Record, Step, StepResult, Verdict},
+    evidence::{
+        self, Body, Clock, ClockSource, Execution, Head, Identity, OrderFacts, Record, Step, StepResult,
+        Verdict,
+    },
     identity::KeyProtection,
-    ids::{EventId, IncidentId, Incarnation, OrderId},
+    ids::{EventId, Incarnation, IncidentId, OrderId},
     keys::SecretKey,
     order::Plan,
     sync::{Event, Phase},
@@ -81,7 +84,9 @@ impl Executor {
 }
 
 fn execution(number: u64, at: Millis) -> Result<Execution> {
-    let readings = |bytes| [("bytes", bytes), ("files", 24), ("limit_bytes", 4_000_000)].map(|(n, v)| (n.to_owned(), v)).into();
+    let readings = |bytes| {
+        [("bytes", bytes), ("files", 24), ("limit_bytes", 4_000_000)].map(|(n, v)| (n.to_owned(), v)).into()
+    };
     let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
     let mut random = [0; 10];
     random[2..].copy_from_slice(&number.to_be_bytes());
@@ -115,8 +120,18 @@ fn execution(number: u64, at: Millis) -> Result<Execution> {
         order,
         hipaa: names(&["45 CFR 164.308(a)(1)(ii)(D)", "45 CFR 164.310(d)(2)(iv)"]),
         guardrails: names(&[
-            "signature", "binding", "freshness", "replay", "allowlist", "digest", "parameters", "cooldown", "budget",
-            "window", "hold", "precondition",
+            "signature",
+            "binding",
+            "freshness",
+            "replay",
+            "allowlist",
+            "digest",
+            "parameters",
+            "cooldown",
+            "budget",
+            "window",
+            "hold",
+            "precondition",
         ]),
         before: readings(5_500_000),
         steps: vec![step],

@@ -4,7 +4,6 @@ use std::{fs, path::Path, time::Duration};
 
 use anyhow::Result;
 use serde::Serialize;
-use serde_json::json;
 
 use crate::clock;
 
@@ -29,13 +28,23 @@ pub struct Row {
 
 impl Row {
     /// Of two rates: ours by theirs.
-    pub(super) fn of_rates(what: String, unit: &'static str, against: &str, (ours, theirs): (f64, f64)) -> Self {
+    pub(super) fn of_rates(
+        what: String,
+        unit: &'static str,
+        against: &str,
+        (ours, theirs): (f64, f64),
+    ) -> Self {
         let against = format!("{against}; ratio = ours / theirs");
         Self { what, ours, unit, against, theirs, ratio: ours / theirs, goal: None }
     }
 
     /// Of two times: theirs by ours.
-    pub(super) fn of_times(what: String, unit: &'static str, against: &str, (ours, theirs): (f64, f64)) -> Self {
+    pub(super) fn of_times(
+        what: String,
+        unit: &'static str,
+        against: &str,
+        (ours, theirs): (f64, f64),
+    ) -> Self {
         let against = format!("{against}; ratio = theirs / ours");
         Self { what, ours, unit, against, theirs, ratio: theirs / ours, goal: None }
     }
@@ -96,9 +105,15 @@ pub(super) fn print(rows: &[Row]) {
     }
 }
 
+#[derive(Serialize)]
+struct Report<'a> {
+    bench: &'a str,
+    rows: &'a [Row],
+}
+
 /// Writes `NAME.json`.
 pub(super) fn write(folder: &Path, name: &str, rows: &[Row]) -> Result<()> {
-    let text = serde_json::to_string_pretty(&json!({ "bench": name, "rows": rows }))?;
+    let text = serde_json::to_string_pretty(&Report { bench: name, rows })?;
     Ok(fs::write(folder.join(format!("{name}.json")), text + "\n")?)
 }
 

@@ -20,7 +20,12 @@ pub(super) fn provider(work: &Path) -> Result<Provider> {
 }
 
 /// An appliance at a site of its own: enrolled, the executor running, the agent not yet.
-pub(super) fn appliance(provider: &Provider, work: &Path, name: &str, watch: &[(&str, Watch<'_>)]) -> Result<Clinic> {
+pub(super) fn appliance(
+    provider: &Provider,
+    work: &Path,
+    name: &str,
+    watch: &[(&str, Watch<'_>)],
+) -> Result<Clinic> {
     provider.ask(&["site", "create", "--tenant", TENANT, name])?;
     let ticket = work.join(format!("{name}.ticket.json"));
     let out = ticket.to_str().context("a path in UTF-8")?;

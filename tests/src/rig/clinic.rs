@@ -98,6 +98,12 @@ impl Clinic {
         self.executor.take().context("the executor is not running")?.kill()
     }
 
+    /// Ends what still runs and forgets what has ended by itself.
+    pub fn forget(&mut self) {
+        self.agent = None;
+        self.executor = None;
+    }
+
     /// Asks both to end.
     pub fn stop(&mut self) -> Result<()> {
         if let Some(agent) = self.agent.take() {

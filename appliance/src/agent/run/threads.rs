@@ -21,6 +21,8 @@ use crate::{
 
 /// How long the executor may let us wait for evidence in one question.
 const WAIT_MS: u32 = 20_000;
+/// How long to rest when it cannot be waited for, or there is no room.
+const REST: Duration = Duration::from_secs(2);
 
 /// Looks at everything, at once and then every `sample`, until the other end of `until` is gone.
 pub(super) fn sample(
@@ -62,15 +64,14 @@ fn report(known: &mut Vec<String>, problems: &[AgentError]) {
 pub(super) fn await_evidence(
     shared: Arc<Shared>,
     mut waiter: Box<dyn Executor>,
-    pause: Duration,
 ) -> io::Result<JoinHandle<()>> {
     Builder::new().name("evidence".to_owned()).spawn(move || {
         // Nobody sends: receiving with a limit is the pause.
         let (_never, rest) = channel::<()>();
         loop {
             if !matches!(wait_and_take(&shared, waiter.as_mut()), Ok(true)) {
-                // Out of reach, or there is no room: the sampler says so, and looks again too.
-                let _ = rest.recv_timeout(pause);
+                // The sampler meets the same problem, and says so.
+                let _ = rest.recv_timeout(REST);
             }
         }
     })
@@ -88,5 +89,6 @@ fn wait_and_take(shared: &Shared, waiter: &mut dyn Executor) -> Result<bool, Age
     if taken > 0 {
         shared.found_something();
     }
-    Ok(taken > 0)
+    // The sampler may have been quicker.
+    Ok(taken > 0 || shared.core().evidence_place()?.next > from)
 }

@@ -47,6 +47,7 @@ pub(super) fn read(source: &dyn Source, findings: &mut Findings) -> Contents {
             Ok(Place::Entries(entries)) => contents.entries.push(entries),
             Ok(
                 Place::Manifest
+                | Place::SecurityRule
                 | Place::PacketMarkdown
                 | Place::PacketPdf
                 | Place::Checkpoint

@@ -42,11 +42,24 @@ pub fn verify(source: &dyn Source, trust: Option<&OrganizationKeys>, now: Millis
     if let Some(manifest) = &manifest {
         index::compare(manifest, &purposes, &facts, &mut findings);
     }
+    rule(source, &mut findings);
     paper::check(source, &facts, &mut findings);
     let mut missing = gaps(&facts, &facts.said.period);
     missing.extend(report::future(&facts, now));
     let files = manifest.map_or_else(Vec::new, |manifest| manifest.files);
     Report::new(&facts, findings, missing, files, charters.anchored, trust.is_some())
+}
+
+/// The table of paragraphs is not signed: it has to be this verifier's own.
+fn rule(source: &dyn Source, findings: &mut Findings) {
+    let place = Place::SecurityRule;
+    let mut tally = findings.begin("The Security Rule's paragraphs are those that this verifier knows", place.to_string());
+    match findings.read(source, &place) {
+        Some(bytes) if *bytes == *baseline::rule::CSV.as_bytes() => tally.proven = 1,
+        Some(_) => findings.fault(&place.to_string(), None, "differs from this verifier's own table"),
+        None => tally.missing("it is not here".to_owned()),
+    }
+    findings.end(tally);
 }
 
 /// What a bundle says, by its own keys, for making its packet again. Whether any of it is true is for [`verify`].

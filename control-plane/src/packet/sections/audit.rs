@@ -1,8 +1,9 @@
 //! For the auditor: paragraphs and what supports them, what is not covered, how to check, and every record's digest.
 
+use baseline::rule;
+
 use super::{
     super::{
-        citations::lookup,
         document::{Block, Table, Tone},
         model::Model,
         readings::grouped,
@@ -14,9 +15,9 @@ use crate::bundle::minute;
 /// Paragraphs of the Security Rule that the month's actions support.
 pub(super) fn citations(model: &Model<'_>) -> Vec<Block> {
     let rows = model.citations.iter().map(|citation| {
-        let (name, designation) = lookup(&citation.paragraph)
-            .map_or(("–".to_owned(), "–".to_owned()), |(name, designation)| {
-                (name.to_owned(), designation.to_string())
+        let (name, designation) = rule::lookup(&citation.paragraph)
+            .map_or(("–".to_owned(), "–".to_owned()), |found| {
+                (found.name.to_owned(), found.designation.to_string())
             });
         vec![
             citation.paragraph.clone(),

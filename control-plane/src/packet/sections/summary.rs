@@ -33,12 +33,12 @@ pub(super) fn in_short(model: &Model<'_>) -> String {
 pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
     let mut blocks = vec![
         Block::Paragraph(format!(
-            "{} at {} keep watch over what they were told to: directories, backups and their own health. When something \
+            "At {}, {} watched over what there was to watch: directories, backups and their own health. When something \
              is wrong, {} signs an order for one pre-approved procedure; the appliance checks the order by itself, \
              carries it out, measures whether the fault is gone, and writes a record that cannot be changed afterwards. \
              This packet says what came of it in {}.",
-            capital(&count(model.facts.appliances().len(), "appliance")),
             model.facts.said.clinic,
+            count(model.facts.appliances().len(), "appliance"),
             model.facts.organization,
             model.month.title(),
         )),
