@@ -279,6 +279,7 @@ impl ExecutorCore {
                 "evidence could not be written yet: {}",
                 chain_of(error)
             );
+            self.unfinished = Some(finish);
             return written;
         }
         self.running = None;

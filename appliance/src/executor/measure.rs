@@ -19,8 +19,14 @@ const REUSE: u32 = 200;
 /// Readings taken lately, and when something was last done to what they are of (boot-time clock).
 #[derive(Default)]
 pub(super) struct Recent {
-    taken: BTreeMap<WatchId, Taken>,
+    taken: BTreeMap<WatchId, Kept>,
     changed: Duration,
+}
+
+/// A reading, and for how long it may serve again.
+struct Kept {
+    taken: Taken,
+    reuse: Duration,
 }
 
 /// A reading, when it was taken (boot-time clock) and how long that took.
@@ -95,7 +101,8 @@ impl ExecutorCore {
             }
         }
         let boot = self.time.boot();
-        let recent = self.recent.taken.get(id).filter(|taken| boot < taken.at + taken.took * REUSE).cloned();
+        let fresh = |kept: &&Kept| boot < kept.taken.at + kept.reuse;
+        let recent = self.recent.taken.get(id).filter(fresh).map(|kept| kept.taken.clone());
         Ok(Measurement {
             id: id.clone(),
             host: self.host.clone(),
@@ -107,9 +114,17 @@ impl ExecutorCore {
 
     /// Remembers a reading for the next question, unless something was done meanwhile.
     pub fn remember(&mut self, taken: &Taken) {
-        if taken.at >= self.recent.changed {
-            self.recent.taken.insert(taken.id.clone(), taken.clone());
+        if taken.at < self.recent.changed {
+            return;
         }
+        let before = self.recent.taken.get(&taken.id).map(|kept| &kept.taken);
+        if before.is_some_and(|before| before.at == taken.at) {
+            return;
+        }
+        // One slow look may be the one that found something new; only what is slow twice in a row is slow.
+        let usual = before.map_or(Duration::ZERO, |before| before.took.min(taken.took));
+        let kept = Kept { taken: taken.clone(), reuse: usual * REUSE };
+        self.recent.taken.insert(taken.id.clone(), kept);
     }
 
     /// Forgets readings: something was done to what they were taken of.

@@ -143,10 +143,14 @@ impl Core {
     /// Runs a command inside the open transaction; what it wrote is undone when it fails.
     pub fn attempt<T>(&mut self, command: impl FnOnce(&mut Self) -> Result<T, CoreError>) -> Result<T, CoreError> {
         self.store.mark()?;
+        let before = (self.charter.document.serial, self.catalogue.document.version);
         let outcome = command(self);
         match &outcome {
             Ok(_) => self.store.keep_since_mark()?,
             Err(_) => self.store.undo_to_mark()?,
+        }
+        if outcome.is_err() && before != (self.charter.document.serial, self.catalogue.document.version) {
+            self.reread()?;
         }
         outcome
     }
@@ -171,7 +175,7 @@ impl Core {
         for (tenant, reason) in &self.halts {
             self.store.halt_log(*tenant, reason)?;
         }
-        if self.store.number("generation")? != self.generation {
+        if self.store.number("generation")?.max(1) != self.generation {
             self.store.put_number("generation", self.generation)?;
         }
         Ok(())

@@ -24,7 +24,7 @@ use proto::{
     order::{Core, Issuance, Order, Plan},
     time::Millis,
 };
-use runbooks::Catalogue;
+use runbooks::{Catalogue, Collect, Runbook};
 
 #[path = "deeds.rs"]
 mod deeds;
@@ -95,8 +95,12 @@ impl Tenant {
             witnesses: vec![],
             approvers: vec![],
         };
-        let runbooks =
+        let mut runbooks: Vec<Runbook> =
             runbooks::sources().iter().map(|(name, text)| runbooks::from_yaml(text, name).unwrap()).collect();
+        // Whether the shipped ones keep outputs is not what is tested here.
+        for runbook in runbooks.iter_mut().filter(|runbook| runbook.id.as_str() != "RB-DISK-002") {
+            runbook.evidence = Collect::ALL.to_vec();
+        }
         let payload = Catalogue::build(1, now, now.plus(365 * 24 * HOUR), runbooks).unwrap();
         Self {
             seed,

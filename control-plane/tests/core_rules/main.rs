@@ -6,6 +6,7 @@ mod appliance;
 mod enrolment;
 mod evidence;
 mod incidents;
+mod log;
 mod orders;
 mod sync;
 mod world;

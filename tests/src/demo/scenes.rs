@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::{
     Teller,
-    stage::{LIMIT_BYTES, PATIENCE, Stage, TENANT, fill, size},
+    stage::{LIMIT_BYTES, Stage, TENANT, fill, size},
 };
 use crate::{
     clock,
@@ -43,7 +43,7 @@ fn full_directory(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
     if stage.plays(1) {
         fill(&stage.uploads, 6_000_000)?;
     }
-    let incident = stage.provider.incident("uploads", &["resolved"], PATIENCE)?;
+    let incident = stage.provider.incident("uploads", &["resolved"], stage.patience)?;
     narrate(stage, teller, &incident)?;
     let left = size(&stage.uploads)?;
     ensure!(left <= LIMIT_BYTES, "{left} bytes are left in the directory");
@@ -59,7 +59,7 @@ fn stale_backup(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
     if stage.plays(2) {
         stage.records.make_stale()?;
     }
-    let incident = stage.provider.incident("records", &["resolved"], PATIENCE)?;
+    let incident = stage.provider.incident("records", &["resolved"], stage.patience)?;
     narrate(stage, teller, &incident)?;
     let after = stage.records.snapshots()?.len();
     ensure!(after > before, "{after} snapshots, there were {before}");
@@ -70,7 +70,7 @@ fn stale_backup(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
 fn proven_restore(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
     teller.scene("3", "No restore was ever proven");
     let start = clock::instant();
-    let incident = stage.provider.incident("archive", &["resolved"], PATIENCE)?;
+    let incident = stage.provider.incident("archive", &["resolved"], stage.patience)?;
     ensure!(incident["kind"] == "restore.due", "the incident is {}", incident["kind"]);
     narrate(stage, teller, &incident)?;
     teller.proved("test restore", "RB-RESTORE-001 restored a sample and compared SHA-256", clock::since(start));
@@ -83,9 +83,9 @@ fn broken_repository(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
     if stage.plays(4) {
         stage.images.break_it()?;
     }
-    let incident = stage.provider.incident("images", &["escalated"], PATIENCE)?;
+    let incident = stage.provider.incident("images", &["escalated"], stage.patience)?;
     narrate(stage, teller, &incident)?;
-    let told = wait::until("the webhook is called", PATIENCE, || {
+    let told = wait::until("the webhook is called", stage.patience, || {
         Ok(stage.receiver.got().into_iter().find(|alert| alert["incident"] == incident["id"]))
     })?;
     ensure!(told["watch"] == "images" && told["tenant"]["name"] == TENANT, "the webhook got {told}");
@@ -101,7 +101,7 @@ fn no_control_plane(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
     if stage.plays(5) {
         fill(&stage.spool, 6_000_000)?;
     }
-    wait::until("the event waits in the outbox", PATIENCE, || {
+    wait::until("the event waits in the outbox", stage.patience, || {
         stage.clinic.check()?;
         let status = stage.clinic.status()?;
         Ok(status["faults"].as_array().is_some_and(|all| all.iter().any(|f| f["watch"] == "spool")).then_some(()))
@@ -109,7 +109,7 @@ fn no_control_plane(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
     teller.say("the appliance saw the fault and keeps it");
     stage.provider.start()?;
     teller.say("control plane started again");
-    let incident = stage.provider.incident("spool", &["resolved"], PATIENCE)?;
+    let incident = stage.provider.incident("spool", &["resolved"], stage.patience)?;
     narrate(stage, teller, &incident)?;
     ensure!(size(&stage.spool)? <= LIMIT_BYTES, "the directory is still over its limit");
     teller.proved("outage survived", "nothing was lost; handled when it returned", clock::since(start));
@@ -157,7 +157,7 @@ fn forged_orders(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
         ensure!(!outcome.accepted && outcome.refusal.starts_with(&expected), "{what}: {outcome:?}");
         teller.say(format!("{what}: {}", outcome.refusal));
     }
-    wait::until("the refusals are in the log", PATIENCE, || Ok((refusals(stage)? >= before + 4).then_some(())))?;
+    wait::until("the refusals are in the log", stage.patience, || Ok((refusals(stage)? >= before + 4).then_some(())))?;
     fs::remove_dir_all(seen)?;
     teller.proved("forged orders", "4 of 4 refused, each by its guardrail; each refusal is evidence", clock::since(start));
     Ok(())

@@ -42,6 +42,8 @@ pub struct Stage {
     pub images: Repository,
     /// The scene whose fault is left out.
     pub without: Option<u8>,
+    /// How long a scene waits for what must come of its fault.
+    pub patience: Duration,
 }
 
 impl Stage {
@@ -95,7 +97,7 @@ impl Stage {
         })?;
         let separated = separation(&clinic)?;
         teller.proved("enrolled by one-time token", format!("two processes, {separated}"), clock::since(start));
-        Ok(Self { folder, provider, clinic, receiver, uploads, spool, records, images, without })
+        Ok(Self { folder, provider, clinic, receiver, uploads, spool, records, images, without, patience: PATIENCE })
     }
 
     /// Ends everything in good order.

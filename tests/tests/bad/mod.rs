@@ -142,7 +142,7 @@ pub fn orders(practice: &mut Practice) -> Result<()> {
     let template = template(practice, &intruder.describe()?)?;
     let (minute, now) = (Duration::from_secs(60), clock::now());
     let cases: [(&str, &dyn Fn(&mut Core), Millis, Duration, usize, u8); 7] = [
-        ("an unknown runbook", &|core| core.runbook = "RB-NOSUCH-001".parse().unwrap(), now, minute * 10, 0, 5),
+        ("an unknown runbook", &|core| core.runbook = "RB-NOSUCH-001".parse().expect("a name"), now, minute * 10, 0, 6),
         ("another text of the runbook", &|core| core.runbook_digest.0[0] ^= 1, now, minute * 10, 0, 6),
         ("expired", &|_| {}, now.minus(minute * 20), minute * 10, 0, 3),
         ("from the future", &|_| {}, now.plus(minute * 60), minute * 10, 0, 3),

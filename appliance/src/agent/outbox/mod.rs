@@ -2,7 +2,7 @@
 //!
 //! The rule: a source's cursor, its detectors' states and the records that came of them commit together or not at all,
 //! so that every record is taken once; a batch is frozen when first sent and deleted by its own acknowledgement alone,
-//! so that every record arrives once. Bounded: see [`room`].
+//! so that every record arrives once. Bounded: see `room.rs`.
 //!
 //! ```text
 //!  commit ──> record ──freeze──> frozen ──acknowledge──> gone

@@ -185,9 +185,3 @@ fn wanting(model: &Model<'_>) -> Vec<String> {
     }
     lines
 }
-
-/// Numbers that begin a sentence stay numbers; words get their capital.
-fn capital(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
-}
