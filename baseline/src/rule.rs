@@ -84,9 +84,14 @@ mod tests {
 
     #[test]
     fn paragraphs_are_found_however_they_are_cited() {
-        for citation in ["164.308(a)(7)(ii)(A)", "45 CFR 164.308(a)(7)(ii)(A)", "45 CFR § 164.308(a)(7)(ii)(A)"] {
+        for citation in
+            ["164.308(a)(7)(ii)(A)", "45 CFR 164.308(a)(7)(ii)(A)", "45 CFR § 164.308(a)(7)(ii)(A)"]
+        {
             let found = lookup(citation).unwrap();
-            assert_eq!((found.name, found.designation), ("Contingency plan: data backup plan", Designation::Required));
+            assert_eq!(
+                (found.name, found.designation),
+                ("Contingency plan: data backup plan", Designation::Required)
+            );
         }
         assert_eq!(lookup("164.999"), None);
     }

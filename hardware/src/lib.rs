@@ -68,7 +68,8 @@ pub fn read_folder(folder: &Path) -> Result<BTreeMap<String, Profile>, ProfileEr
     let mut profiles = BTreeMap::new();
     for entry in fs::read_dir(folder).map_err(failed(folder))? {
         let path = entry.map_err(failed(folder))?.path();
-        let (Some(name), Some("toml")) = (path.file_stem().and_then(|n| n.to_str()), path.extension().and_then(|e| e.to_str()))
+        let (Some(name), Some("toml")) =
+            (path.file_stem().and_then(|n| n.to_str()), path.extension().and_then(|e| e.to_str()))
         else {
             continue;
         };
@@ -85,7 +86,9 @@ fn parse(path: &Path, text: &str) -> Result<Profile, ProfileError> {
     if profile.memory_mb < 2048 {
         return refuse("memory_mb", "at least 2048");
     }
-    if u64::from(profile.outbox_max_mb) + u64::from(profile.evidence_max_mb) > u64::from(profile.disk_gb) * 1000 / 10 {
+    if u64::from(profile.outbox_max_mb) + u64::from(profile.evidence_max_mb)
+        > u64::from(profile.disk_gb) * 1000 / 10
+    {
         return refuse("outbox_max_mb", "together with evidence_max_mb at most a tenth of the disk");
     }
     Ok(profile)
@@ -106,7 +109,8 @@ mod tests {
     #[test]
     fn a_bad_profile_names_file_and_key() {
         let folder = tempfile::tempdir().unwrap();
-        let good = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles/nuc-small.toml")).unwrap();
+        let good = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles/nuc-small.toml"))
+            .unwrap();
         for (text, expected) in [
             (good.replace("disk_gb", "disc_gb"), "disc_gb"),
             (good.replace("4096", "1024"), "memory_mb must be at least 2048"),

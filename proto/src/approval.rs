@@ -74,17 +74,20 @@ pub fn approvers<'a>(
     known: &[Approver],
     core: Digest,
 ) -> Result<BTreeSet<&'a str>, ApprovalError> {
-    approvals.iter().map(|approval| check(approval, known, core).map(|()| approval.approver.as_str())).collect()
+    approvals
+        .iter()
+        .map(|approval| check(approval, known, core).map(|()| approval.approver.as_str()))
+        .collect()
 }
 
 fn check(approval: &Approval, known: &[Approver], core: Digest) -> Result<(), ApprovalError> {
     let name = &approval.approver;
-    let approver = known
-        .iter()
-        .find(|k| k.name == *name)
-        .ok_or_else(|| ApprovalError::UnknownApprover(name.clone()))?;
-    let client = |problem: &str| ApprovalError::ClientData { approver: name.clone(), problem: problem.to_owned() };
-    let data: ClientData = serde_json::from_slice(&approval.client_data).map_err(|_| client("is not JSON"))?;
+    let approver =
+        known.iter().find(|k| k.name == *name).ok_or_else(|| ApprovalError::UnknownApprover(name.clone()))?;
+    let client =
+        |problem: &str| ApprovalError::ClientData { approver: name.clone(), problem: problem.to_owned() };
+    let data: ClientData =
+        serde_json::from_slice(&approval.client_data).map_err(|_| client("is not JSON"))?;
     if data.kind != "webauthn.get" {
         return Err(client("must be of type webauthn.get"));
     }
@@ -98,10 +101,14 @@ fn check(approval: &Approval, known: &[Approver], core: Digest) -> Result<(), Ap
     if data.cross_origin {
         return Err(client("must not come from a frame of another origin"));
     }
-    let authenticator =
-        |problem: &str| ApprovalError::AuthenticatorData { approver: name.clone(), problem: problem.to_owned() };
+    let authenticator = |problem: &str| ApprovalError::AuthenticatorData {
+        approver: name.clone(),
+        problem: problem.to_owned(),
+    };
     // rpIdHash (32) || flags (1) || signCount (4): WebAuthn section 6.1.
-    let (Some(rp), Some(flags)) = (approval.authenticator_data.get(..32), approval.authenticator_data.get(32)) else {
+    let (Some(rp), Some(flags)) =
+        (approval.authenticator_data.get(..32), approval.authenticator_data.get(32))
+    else {
         return Err(authenticator("is too short"));
     };
     if approval.authenticator_data.len() < 37 {

@@ -143,8 +143,15 @@ impl Charter {
 
     /// What every charter must hold to, whoever signs it.
     pub fn check(&self) -> Result<(), BadField> {
-        if self.organization.is_empty() || self.organization.contains(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit() && !"-.".contains(c)) {
-            return Err(BadField::new("organization", "must be a trust domain: lower-case letters, digits, dots, hyphens"));
+        if self.organization.is_empty()
+            || self
+                .organization
+                .contains(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit() && !"-.".contains(c))
+        {
+            return Err(BadField::new(
+                "organization",
+                "must be a trust domain: lower-case letters, digits, dots, hyphens",
+            ));
         }
         if self.serial == 0 {
             return Err(BadField::new("serial", "must be at least 1"));
@@ -174,11 +181,18 @@ impl Charter {
     #[must_use]
     pub fn warning(&self, now: Millis) -> Option<String> {
         if !self.holds_at(now) {
-            return Some(format!("charter ended on {}: no order is signed or accepted; run `control-plane charter renew`", self.not_after));
+            return Some(format!(
+                "charter ended on {}: no order is signed or accepted; run `control-plane charter renew`",
+                self.not_after
+            ));
         }
         let left = self.not_after.since(now);
         (left <= CHARTER_WARN_BEFORE).then(|| {
-            format!("charter ends in {} days, on {}: run `control-plane charter renew`", left.as_secs() / 86_400, self.not_after)
+            format!(
+                "charter ends in {} days, on {}: run `control-plane charter renew`",
+                left.as_secs() / 86_400,
+                self.not_after
+            )
         })
     }
 }
@@ -190,7 +204,9 @@ pub fn succession(newest: Option<(u64, Digest)>, offered: (u64, Digest)) -> Resu
     match newest {
         None => Ok(true),
         Some((serial, _)) if offered.0 > serial => Ok(true),
-        Some((serial, _)) if offered.0 < serial => Err(CharterError::Older { offered: offered.0, newest: serial }),
+        Some((serial, _)) if offered.0 < serial => {
+            Err(CharterError::Older { offered: offered.0, newest: serial })
+        }
         Some((_, digest)) if digest == offered.1 => Ok(false),
         Some((serial, _)) => Err(CharterError::Forked(serial)),
     }
@@ -198,7 +214,13 @@ pub fn succession(newest: Option<(u64, Digest)>, offered: (u64, Digest)) -> Resu
 
 fn quorum_is_sane(field: &str, threshold: usize, keys: &BTreeSet<PublicKey>) -> Result<(), BadField> {
     if threshold < 2 || keys.len() < threshold {
-        return Err(BadField::new(field, format!("must need at least 2 signatures out of at least as many keys, needs {threshold} of {}", keys.len())));
+        return Err(BadField::new(
+            field,
+            format!(
+                "must need at least 2 signatures out of at least as many keys, needs {threshold} of {}",
+                keys.len()
+            ),
+        ));
     }
     Ok(())
 }

@@ -138,7 +138,9 @@ impl Envelope {
         let json: Json = serde_json::from_slice(bytes).map_err(malformed)?;
         if json.signatures.len() > SIGNATURES_MAX {
             let have = json.signatures.len();
-            return Err(EnvelopeError::Malformed(format!("must have at most {SIGNATURES_MAX} signatures, has {have}")));
+            return Err(EnvelopeError::Malformed(format!(
+                "must have at most {SIGNATURES_MAX} signatures, has {have}"
+            )));
         }
         let signatures = json.signatures.iter().map(|s| unbase64(&s.sig)).collect::<Result<_, _>>()?;
         Ok(Self { payload: unbase64(&json.payload)?, payload_type: json.payload_type, signatures })
@@ -232,7 +234,10 @@ mod tests {
         let keys = keys();
         let trusted: Vec<_> = keys.iter().map(SecretKey::public).collect();
         let twice_one = seal(TYPE, b"x", &[&keys[0], &keys[0]]);
-        assert_eq!(open(&twice_one, TYPE, &trusted, 2), Err(EnvelopeError::NotEnough { found: 1, needed: 2 }));
+        assert_eq!(
+            open(&twice_one, TYPE, &trusted, 2),
+            Err(EnvelopeError::NotEnough { found: 1, needed: 2 })
+        );
         let two = countersign(&seal(TYPE, b"x", &[&keys[0]]), &keys[2]).unwrap();
         let verified = open(&two, TYPE, &trusted, 2).unwrap();
         assert_eq!(verified.value(), b"x");
@@ -254,7 +259,8 @@ mod tests {
         let swapped = String::from_utf8(sealed.clone()).unwrap().replace(TYPE, "other");
         assert!(open(swapped.as_bytes(), "other", &trusted, 1).is_err());
         assert!(open(&sealed, TYPE, &[keys()[1].public()], 1).is_err());
-        let changed = String::from_utf8(sealed).unwrap().replace(&STANDARD.encode(b"x"), &STANDARD.encode(b"y"));
+        let changed =
+            String::from_utf8(sealed).unwrap().replace(&STANDARD.encode(b"x"), &STANDARD.encode(b"y"));
         assert!(open(changed.as_bytes(), TYPE, &trusted, 1).is_err());
     }
 
@@ -291,9 +297,11 @@ mod tests {
         let key = &keys()[0];
         let payload = [0xfb, 0xff, 0xfe];
         let sealed = String::from_utf8(seal(TYPE, &payload, &[key])).unwrap();
-        let relaxed = sealed
-            .replace(&STANDARD.encode(payload), &URL_SAFE.encode(payload))
-            .replacen('{', r#"{"more":1,"#, 1);
+        let relaxed = sealed.replace(&STANDARD.encode(payload), &URL_SAFE.encode(payload)).replacen(
+            '{',
+            r#"{"more":1,"#,
+            1,
+        );
         assert_eq!(open(relaxed.as_bytes(), TYPE, &[key.public()], 1).unwrap().value(), &payload);
     }
 }

@@ -7,9 +7,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use x509_parser::{
-    certificate::X509Certificate,
-    certification_request::X509CertificationRequest,
-    extensions::GeneralName,
+    certificate::X509Certificate, certification_request::X509CertificationRequest, extensions::GeneralName,
     prelude::FromDer,
 };
 
@@ -47,7 +45,8 @@ impl fmt::Display for SpiffeId {
 impl FromStr for SpiffeId {
     type Err = BadField;
     fn from_str(text: &str) -> Result<Self, BadField> {
-        let wrong = || BadField::new("spiffe", "must be spiffe://<trust domain>/tenant/<uuid>/appliance/<uuid>");
+        let wrong =
+            || BadField::new("spiffe", "must be spiffe://<trust domain>/tenant/<uuid>/appliance/<uuid>");
         let parts: Vec<&str> = text.strip_prefix("spiffe://").ok_or_else(wrong)?.split('/').collect();
         let [domain, "tenant", tenant, "appliance", appliance] = parts[..] else { return Err(wrong()) };
         if domain.is_empty() {
@@ -82,7 +81,8 @@ impl CertificateFacts {
         if !rest.is_empty() {
             return Err(bad("must be one certificate and nothing after it"));
         }
-        let names = cert.subject_alternative_name().map_err(|_| bad("has a broken subject alternative name"))?;
+        let names =
+            cert.subject_alternative_name().map_err(|_| bad("has a broken subject alternative name"))?;
         let uris: Vec<&str> = names
             .iter()
             .flat_map(|ext| &ext.value.general_names)
@@ -111,8 +111,9 @@ impl CertificateFacts {
         for pem in authorities {
             let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes())
                 .map_err(|_| BadField::new("certificate_authorities", "must be PEM certificates"))?;
-            let authority =
-                pem.parse_x509().map_err(|_| BadField::new("certificate_authorities", "must be PEM certificates"))?;
+            let authority = pem
+                .parse_x509()
+                .map_err(|_| BadField::new("certificate_authorities", "must be PEM certificates"))?;
             if authority.is_ca() && cert.verify_signature(Some(authority.public_key())).is_ok() {
                 return Ok(facts);
             }
@@ -124,7 +125,8 @@ impl CertificateFacts {
 /// SHA-256 of a CSR's SubjectPublicKeyInfo, once the CSR's own signature proves possession (RFC 2986).
 pub fn csr_spki(der: &[u8]) -> Result<Digest, BadField> {
     let bad = |problem: &str| BadField::new("csr", problem);
-    let (rest, csr) = X509CertificationRequest::from_der(der).map_err(|_| bad("is not a DER PKCS#10 request"))?;
+    let (rest, csr) =
+        X509CertificationRequest::from_der(der).map_err(|_| bad("is not a DER PKCS#10 request"))?;
     if !rest.is_empty() {
         return Err(bad("must be one request and nothing after it"));
     }
@@ -220,9 +222,9 @@ impl KeyProof {
 
     /// Opens a proof by an enrolled evidence key.
     pub fn open(envelope: &[u8], evidence_key: &PublicKey) -> Result<Verified<Self>, KeyProofError> {
-        dsse::open(envelope, KEY_PROOF_TYPE, [evidence_key], 1)
-            .map_err(KeyProofError::Envelope)?
-            .parse(|bytes| serde_json::from_slice(&bytes).map_err(|e| KeyProofError::Malformed(e.to_string())))
+        dsse::open(envelope, KEY_PROOF_TYPE, [evidence_key], 1).map_err(KeyProofError::Envelope)?.parse(
+            |bytes| serde_json::from_slice(&bytes).map_err(|e| KeyProofError::Malformed(e.to_string())),
+        )
     }
 }
 
@@ -271,7 +273,14 @@ mod tests {
     fn spiffe_ids_are_exact() {
         let good = "spiffe://msp.example/tenant/0190a0c0-0000-7000-8000-000000000001/appliance/0190a0c0-0000-7000-8000-000000000002";
         assert_eq!(good.parse::<SpiffeId>().unwrap().to_string(), good);
-        for bad in ["", "spiffe://", &good[1..], &format!("{good}/more"), &good.replace("tenant", "site"), &good.to_uppercase()] {
+        for bad in [
+            "",
+            "spiffe://",
+            &good[1..],
+            &format!("{good}/more"),
+            &good.replace("tenant", "site"),
+            &good.to_uppercase(),
+        ] {
             assert!(bad.parse::<SpiffeId>().is_err(), "{bad}");
         }
     }

@@ -148,7 +148,10 @@ impl FromStr for WatchId {
         {
             return Ok(Self(text.to_owned()));
         }
-        Err(BadField::new("watch", "must be 1 to 40 lower-case letters, digits and hyphens, beginning with a letter"))
+        Err(BadField::new(
+            "watch",
+            "must be 1 to 40 lower-case letters, digits and hyphens, beginning with a letter",
+        ))
     }
 }
 

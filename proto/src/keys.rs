@@ -120,7 +120,8 @@ impl SecretKey {
     #[must_use]
     pub fn generate_p256() -> Self {
         let algorithm = &signature::ECDSA_P256_SHA256_ASN1_SIGNING;
-        let document = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new()).expect("the system gives random bytes");
+        let document = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new())
+            .expect("the system gives random bytes");
         Self::p256(document.as_ref()).expect("a generated key can be read")
     }
 
@@ -149,7 +150,9 @@ impl SecretKey {
             Kind::Ed25519 { pair, .. } => {
                 PublicKey::Ed25519(pair.public_key().as_ref().try_into().expect("32 bytes"))
             }
-            Kind::P256 { pair, .. } => PublicKey::P256(pair.public_key().as_ref().try_into().expect("65 bytes")),
+            Kind::P256 { pair, .. } => {
+                PublicKey::P256(pair.public_key().as_ref().try_into().expect("65 bytes"))
+            }
         }
     }
 
@@ -164,7 +167,8 @@ impl SecretKey {
 
     /// Reads the text of a key file. The complaint never repeats its content.
     pub fn from_file(text: &str) -> Result<Self, BadField> {
-        let wrong = || BadField::new("key file", "must be one line: orderly-secret-key ed25519|p256 <hex digits>");
+        let wrong =
+            || BadField::new("key file", "must be one line: orderly-secret-key ed25519|p256 <hex digits>");
         let mut words = text.split_ascii_whitespace();
         let (Some("orderly-secret-key"), Some(kind), Some(digits), None) =
             (words.next(), words.next(), words.next(), words.next())
@@ -202,7 +206,10 @@ mod tests {
             key.public().to_string(),
             "ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
         );
-        assert!(hex::encode(key.sign(b"")).starts_with("e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065"));
+        assert!(
+            hex::encode(key.sign(b""))
+                .starts_with("e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065")
+        );
     }
 
     #[test]

@@ -16,11 +16,7 @@ pub mod pb {
 }
 
 /// Generated: what agent and executor say to each other on the appliance.
-#[expect(
-    missing_docs,
-    clippy::all,
-    reason = "generated code; the .proto files carry the comments"
-)]
+#[expect(missing_docs, clippy::all, reason = "generated code; the .proto files carry the comments")]
 pub mod local {
     include!("gen/orderly.local.v1.rs");
 }

@@ -9,7 +9,7 @@ use crate::{
     digest::Digest,
     dsse,
     field::{BadField, text},
-    ids::{ApplianceId, IncidentId, Incarnation, OrderId, RunbookId, SiteId, TenantId, WatchId},
+    ids::{ApplianceId, Incarnation, IncidentId, OrderId, RunbookId, SiteId, TenantId, WatchId},
     keys::SecretKey,
     pb,
     time::Millis,
@@ -174,7 +174,10 @@ impl Core {
         let mut parameters = BTreeMap::new();
         for p in m.parameters {
             let name = text("parameters.name", &p.name, 40)?;
-            let watch = p.watch.parse().map_err(|b: BadField| BadField::new(format!("parameters.{name}"), b.problem))?;
+            let watch = p
+                .watch
+                .parse()
+                .map_err(|b: BadField| BadField::new(format!("parameters.{name}"), b.problem))?;
             if parameters.insert(name.clone(), watch).is_some() {
                 return Err(BadField::new(format!("parameters.{name}"), "must be given once"));
             }
@@ -266,7 +269,10 @@ impl Order {
     /// Reads a payload. Says what an order is, not that it may run: that is for the guardrails.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadField> {
         if bytes.len() > ORDER_MAX {
-            return Err(BadField::new("order", format!("must be at most {ORDER_MAX} bytes, has {}", bytes.len())));
+            return Err(BadField::new(
+                "order",
+                format!("must be at most {ORDER_MAX} bytes, has {}", bytes.len()),
+            ));
         }
         let m = pb::Order::decode(bytes).map_err(|e| BadField::new("order", e.to_string()))?;
         at_most("approvals", m.approvals.len())?;

@@ -116,7 +116,9 @@ pub enum TimeError {
     #[error("time token answers no open question; ask again with the newest nonce")]
     UnknownNonce,
     /// When the charter that vouches for the key does not hold any more: a stolen key must not set the floor for ever.
-    #[error("time token says {at}, but the charter whose key signed it ends on {not_after}; a newer charter is needed")]
+    #[error(
+        "time token says {at}, but the charter whose key signed it ends on {not_after}; a newer charter is needed"
+    )]
     BeyondCharter {
         /// What it says.
         at: Millis,

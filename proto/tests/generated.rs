@@ -13,13 +13,11 @@ const OUTPUTS: &[&str] = &["orderly.v1.rs", "orderly.local.v1.rs"];
 #[test]
 fn generated_code_is_current() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let descriptors = protox::compile(FILES.iter().map(|f| root.join(f)), [root]).expect("the .proto files compile");
+    let descriptors =
+        protox::compile(FILES.iter().map(|f| root.join(f)), [root]).expect("the .proto files compile");
     let out = std::env::temp_dir().join(format!("orderly-generated-{}", std::process::id()));
     fs::create_dir_all(&out).expect("create the output folder");
-    tonic_prost_build::configure()
-        .out_dir(&out)
-        .compile_fds(descriptors)
-        .expect("code is generated");
+    tonic_prost_build::configure().out_dir(&out).compile_fds(descriptors).expect("code is generated");
     for name in OUTPUTS {
         let now = fs::read_to_string(out.join(name)).expect("generated file");
         let kept = root.join("src/gen").join(name);

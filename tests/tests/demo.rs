@@ -13,7 +13,8 @@ fn without_its_fault_a_scene_fails() -> Result<()> {
     let folder = Folder::new()?;
     // One after the other they would take longer than anybody wants to wait.
     thread::scope(|scope| {
-        let scenes = [("1", "the incident on uploads is resolved"), ("4", "the incident on images is escalated")];
+        let scenes =
+            [("1", "the incident on uploads is resolved"), ("4", "the incident on images is escalated")];
         let running = scenes.map(|(scene, complaint)| {
             let folder = folder.join(scene);
             scope.spawn(move || fails(&folder, scene, complaint))
@@ -25,7 +26,8 @@ fn without_its_fault_a_scene_fails() -> Result<()> {
 fn fails(folder: &Path, scene: &str, complaint: &str) -> Result<()> {
     let mut demo = Command::new(binary("demo")?);
     demo.arg("--folder").arg(folder).args(["--without", scene, "--patience", PATIENCE]);
-    let output = run(&mut demo, &[1]).with_context(|| format!("the demo without the fault of scene {scene}"))?;
+    let output =
+        run(&mut demo, &[1]).with_context(|| format!("the demo without the fault of scene {scene}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(said.contains(complaint), "without the fault of scene {scene} the demo said:\n{said}");
     Ok(())

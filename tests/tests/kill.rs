@@ -22,11 +22,7 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use serde_json::json;
 use tests::{
     clock,
-    rig::{
-        Practice, Watch,
-        practice::Folder,
-        wait,
-    },
+    rig::{Practice, Watch, practice::Folder, wait},
 };
 
 const KILLS: u64 = 200;
@@ -54,7 +50,9 @@ fn number(name: &str) -> Option<u64> {
 fn whatever_is_killed_nothing_is_lost_or_done_twice() -> Result<()> {
     let kills = number("KILLS").unwrap_or(KILLS);
     let seed = number("SEED").unwrap_or_else(|| clock::now().0.unsigned_abs());
-    println!("{kills} kills; again: SEED={seed} KILLS={kills} cargo test -p tests --test kill -- --nocapture");
+    println!(
+        "{kills} kills; again: SEED={seed} KILLS={kills} cargo test -p tests --test kill -- --nocapture"
+    );
     let mut load = Load::new(Folder::new()?, kills)?;
     let mut practice = load.practice()?;
     let killed = storm(&mut practice, &mut load, kills, seed)?;
@@ -138,7 +136,12 @@ fn fill(directory: &Path) -> Result<()> {
 }
 
 /// Kills and starts again. Nobody may end by themselves, however they are interrupted.
-fn storm(practice: &mut Practice, load: &mut Load, kills: u64, seed: u64) -> Result<BTreeMap<&'static str, u64>> {
+fn storm(
+    practice: &mut Practice,
+    load: &mut Load,
+    kills: u64,
+    seed: u64,
+) -> Result<BTreeMap<&'static str, u64>> {
     let mut chance = StdRng::seed_from_u64(seed);
     let mut killed = BTreeMap::new();
     for kill in 0..kills {
@@ -181,7 +184,7 @@ fn unrest(practice: &Practice) -> Result<String> {
     if executor["evidence"]["waiting_for_proof"] != 0 {
         return Ok(format!("evidence is not proven: {}", executor["evidence"]));
     }
-    let open = |state: &str| matches!(state, "accepted" | "started");
+    let open = |state: &str| matches!(state, "accepted" | "running");
     let executions = executor["orders"]["executions"].as_array().context("executions are a list")?;
     if let Some(open) = executions.iter().find(|e| e["state"].as_str().is_none_or(open)) {
         return Ok(format!("an order is not over: {open}"));
@@ -216,8 +219,9 @@ fn judge(practice: &Practice, load: &Load) -> Result<String> {
 
 fn events_came_once(db: &rusqlite::Connection, load: &Load) -> Result<()> {
     for (kind, all) in [("log.match", &load.logs), ("directory.over-limit", &load.directories)] {
-        let mut query =
-            db.prepare("SELECT watch, readings FROM event WHERE kind = ?1 AND phase = 'raised' AND watch != ?2")?;
+        let mut query = db.prepare(
+            "SELECT watch, readings FROM event WHERE kind = ?1 AND phase = 'raised' AND watch != ?2",
+        )?;
         let mut came: BTreeMap<String, Vec<serde_json::Value>> = BTreeMap::new();
         let mut rows = query.query([kind, CANARY])?;
         while let Some(row) = rows.next()? {
@@ -226,13 +230,18 @@ fn events_came_once(db: &rusqlite::Connection, load: &Load) -> Result<()> {
         }
         for path in all {
             let readings = came.remove(name(path)?).unwrap_or_default();
-            let [only] = readings.as_slice() else { bail!("{kind} of {} came {} times", path.display(), readings.len()) };
+            let [only] = readings.as_slice() else {
+                bail!("{kind} of {} came {} times", path.display(), readings.len())
+            };
             ensure!(kind != "log.match" || *only == json!([["lines", 1]]), "{}: {only}", path.display());
         }
         ensure!(came.is_empty(), "{kind} came of what had nothing: {came:?}");
     }
-    let doubled: i64 =
-        db.query_row("SELECT count(*) - count(DISTINCT appliance || kind || watch) FROM incident", [], |row| row.get(0))?;
+    let doubled: i64 = db.query_row(
+        "SELECT count(*) - count(DISTINCT appliance || kind || watch) FROM incident",
+        [],
+        |row| row.get(0),
+    )?;
     ensure!(doubled == 0, "{doubled} faults have more than one incident");
     Ok(())
 }
@@ -266,7 +275,11 @@ fn orders_ran_once(db: &rusqlite::Connection) -> Result<BTreeMap<String, usize>>
     ensure!(orders.len() >= 4, "only {} orders ran: this proves little", orders.len());
     let executed: i64 =
         db.query_row("SELECT count(*) FROM \"order\" WHERE state = 'executed'", [], |row| row.get(0))?;
-    ensure!(executed == orders.len() as i64, "{executed} orders count as executed, {} have evidence", orders.len());
+    ensure!(
+        executed == orders.len() as i64,
+        "{executed} orders count as executed, {} have evidence",
+        orders.len()
+    );
     let twice: i64 = db.query_row(
         "SELECT count(*) FROM (SELECT 1 FROM \"order\" WHERE state = 'executed' GROUP BY incident HAVING count(*) > 1)",
         [],

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use proto::{
     digest::Digest,
-    evidence::{Body, Execution, OrderFacts, Readings, Step, StepResult, Verdict},
+    evidence::{Body, Execution, Readings, Step, StepResult, Verdict},
     field::BadField,
     ids::WatchId,
     order::{ORDER_LIFETIME_MAX, Order},
@@ -191,7 +191,7 @@ impl ExecutorCore {
         let runbook = running.confirmed.runbook();
         let verdict = judge(&performed.steps, runbook.steps.len(), runbook.worked(after));
         let execution = Execution {
-            order: self.facts_of(running.waiting.digest, running.confirmed.order())?,
+            order: self.order_facts(running.waiting.digest, running.confirmed.order()),
             hipaa: runbook.hipaa.clone(),
             guardrails: running
                 .confirmed
@@ -230,7 +230,7 @@ impl ExecutorCore {
             output: None,
         };
         let execution = Execution {
-            order: self.facts_of(waiting.digest, order)?,
+            order: self.order_facts(waiting.digest, order),
             hipaa: runbook.hipaa.clone(),
             guardrails: beginning.guardrails.clone(),
             before: beginning.before.clone(),
@@ -262,11 +262,6 @@ impl ExecutorCore {
             outputs: Vec::new(),
             restores: Vec::new(),
         })
-    }
-
-    fn facts_of(&self, digest: Digest, order: &Order) -> Result<OrderFacts, BadField> {
-        self.order_facts(digest, order)
-            .ok_or_else(|| BadField::new("order.parameters", "are more than a runbook declares"))
     }
 
     /// Evidence and journal in one commit. What cannot be written stays in memory and is tried again; until then no

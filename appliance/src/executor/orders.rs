@@ -13,7 +13,7 @@ use proto::{
     evidence::{self, Body, OrderFacts},
     field::BadField,
     local,
-    order::{Order, Plan},
+    order::Order,
 };
 use runbooks::{Facts, Guardrail, Refusal, admit, history_key, verify};
 
@@ -151,19 +151,16 @@ impl ExecutorCore {
     pub(super) fn refusal_body(&self, digest: Digest, order: Option<&Order>, refusal: &Refusal) -> Body {
         Body::Refusal(evidence::Refusal {
             order_digest: digest,
-            order: order.and_then(|order| self.order_facts(digest, order)),
+            order: order.map(|order| self.order_facts(digest, order)),
             guardrail: refusal.guardrail.number(),
             name: refusal.guardrail.name().to_owned(),
-            reason: shortened(&refusal.reason, 1_000),
+            reason: refusal.reason.clone(),
         })
     }
 
-    /// An order as evidence keeps it; `None` for one that names more than any runbook could declare.
-    pub(super) fn order_facts(&self, digest: Digest, order: &Order) -> Option<OrderFacts> {
+    /// An order as evidence keeps it. The contract bounds every text and list of an order, so the record has room for it.
+    pub(super) fn order_facts(&self, digest: Digest, order: &Order) -> OrderFacts {
         let core = &order.core;
-        if core.parameters.len() > 32 {
-            return None;
-        }
         let known = self.trust.charter().map(|charter| charter.approvers.as_slice()).unwrap_or_default();
         // Of approvals that were not checked, only names that the charter knows.
         let mut approvers: Vec<String> =
@@ -171,7 +168,7 @@ impl ExecutorCore {
         approvers.retain(|name| known.iter().any(|approver| approver.name == *name));
         approvers.sort();
         approvers.dedup();
-        Some(OrderFacts {
+        OrderFacts {
             digest,
             id: core.id,
             incident: core.incident,
@@ -181,14 +178,9 @@ impl ExecutorCore {
             runbook: core.runbook.clone(),
             runbook_digest: core.runbook_digest,
             parameters: core.parameters.clone(),
-            plan: Plan {
-                planner: order.plan.planner.clone(),
-                model: shortened(&order.plan.model, 100),
-                prompt_digest: order.plan.prompt_digest,
-                reason: shortened(&order.plan.reason, 1_000),
-            },
+            plan: order.plan.clone(),
             approvers,
-        })
+        }
     }
 
     pub(super) fn state(&self) -> Result<State, StoreError> {
@@ -204,25 +196,4 @@ fn accepted() -> local::Outcome {
 pub(super) fn stored(envelope: &[u8]) -> Result<Order, BadField> {
     let envelope = Envelope::parse(envelope).map_err(|e| BadField::new("journal.envelope", e.to_string()))?;
     Order::decode(envelope.unverified_payload()).map_err(|bad| bad.within("journal"))
-}
-
-/// At most so many bytes, on one line: a record must fit into the log.
-fn shortened(text: &str, most: usize) -> String {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_fit_and_stay_on_one_line() {
-        assert_eq!(shortened("plain", 100), "plain");
-        assert_eq!(shortened("a\nb\u{0}c", 100), "a b c");
-        assert_eq!(shortened("größer", 3), "gr");
-    }
 }

@@ -19,9 +19,7 @@ use super::{
     connection::{answer, connect},
     output::{Answer, facts, optional, table, time, when},
 };
-use crate::{
-    files::{self, Access},
-};
+use crate::files::{self, Access};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Appliance {
@@ -110,7 +108,11 @@ fn hand_over(ticket: EnrolmentTicket, out: Option<PathBuf>) -> anyhow::Result<An
 fn ticket_file(ticket: EnrolmentTicket) -> Result<Value, BadField> {
     let keys =
         ticket.organization_keys.iter().map(|key| key.parse::<PublicKey>()).collect::<Result<_, _>>()?;
-    let trust = OrganizationKeys { organization: ticket.organization, threshold: ticket.organization_threshold as usize, keys };
+    let trust = OrganizationKeys {
+        organization: ticket.organization,
+        threshold: ticket.organization_threshold as usize,
+        keys,
+    };
     Ok(json!({
         "token": ticket.token,
         "expires": time(ticket.expires_ms),

@@ -14,8 +14,8 @@ use runbooks::{Catalogue, Policy};
 
 use super::{Core, CoreError, InForce, incident::State, payload_digest};
 use crate::store::{
-    ApplianceRow, ApplianceState, Document, EnrolmentTokenRow, EvidenceRow, IncidentRow, NewTenant, OperatorTokenRow,
-    OrderRow, SiteRow, TenantRow, TimelineRow,
+    ApplianceRow, ApplianceState, Document, EnrolmentTokenRow, EvidenceRow, IncidentRow, NewTenant,
+    OperatorTokenRow, OrderRow, SiteRow, TenantRow, TimelineRow,
 };
 
 /// The longest an enrolment token lasts.
@@ -46,7 +46,9 @@ impl Core {
             log_origin: &crate::bundle::log_origin(&self.settings.organization, id),
         })?;
         if !added {
-            return Err(CoreError::Exists(format!("name {name:?} is taken by another tenant; choose another")));
+            return Err(CoreError::Exists(format!(
+                "name {name:?} is taken by another tenant; choose another"
+            )));
         }
         self.tenant(&name)
     }
@@ -59,7 +61,9 @@ impl Core {
     /// One clinic, by ID or name.
     pub fn tenant(&self, called: &str) -> Result<TenantRow, CoreError> {
         self.store.tenant_called(called)?.ok_or_else(|| {
-            CoreError::NotFound(format!("there is no tenant {called:?}; `control-plane tenant list` shows them"))
+            CoreError::NotFound(format!(
+                "there is no tenant {called:?}; `control-plane tenant list` shows them"
+            ))
         })
     }
 
@@ -94,7 +98,10 @@ impl Core {
     ) -> Result<Token, CoreError> {
         let tenant = self.tenant(tenant)?;
         let site = self.store.site_called(tenant.id, site)?.ok_or_else(|| {
-            CoreError::NotFound(format!("{} has no site {site:?}; `control-plane site list` shows them", tenant.name))
+            CoreError::NotFound(format!(
+                "{} has no site {site:?}; `control-plane site list` shows them",
+                tenant.name
+            ))
         })?;
         if valid.is_zero() || valid > ENROLMENT_TOKEN_MAX {
             return Err(BadField::new("valid_minutes", "must be 1 to 43200 (30 days)").into());
@@ -117,13 +124,21 @@ impl Core {
     }
 
     /// Revokes an appliance, for good.
-    pub fn revoke_appliance(&mut self, id: &str, reason: &str, now: Millis) -> Result<ApplianceRow, CoreError> {
+    pub fn revoke_appliance(
+        &mut self,
+        id: &str,
+        reason: &str,
+        now: Millis,
+    ) -> Result<ApplianceRow, CoreError> {
         let id = ApplianceId::from_field("id", id)?;
         let reason = text("reason", reason, 200)?;
         let missing = || CoreError::NotFound(format!("there is no appliance {id}"));
         if !self.store.set_appliance_state(id, ApplianceState::Revoked, &reason)? {
             let row = self.store.appliance(id)?.ok_or_else(missing)?;
-            return Err(CoreError::Precondition(format!("appliance {id} is revoked already: {}", row.state_reason)));
+            return Err(CoreError::Precondition(format!(
+                "appliance {id} is revoked already: {}",
+                row.state_reason
+            )));
         }
         let row = self.store.appliance(id)?.ok_or_else(missing)?;
         self.keep_revocation(row.tenant, id, now)?;
@@ -152,7 +167,10 @@ impl Core {
     /// One incident and how it went.
     pub fn incident(&self, id: &str) -> Result<(IncidentRow, Vec<TimelineRow>), CoreError> {
         let id = IncidentId::from_field("id", id)?;
-        let row = self.store.incident(id)?.ok_or_else(|| CoreError::NotFound(format!("there is no incident {id}")))?;
+        let row = self
+            .store
+            .incident(id)?
+            .ok_or_else(|| CoreError::NotFound(format!("there is no incident {id}")))?;
         Ok((row, self.store.timeline(id)?))
     }
 
@@ -180,7 +198,9 @@ impl Core {
         if !charter::succession(Some(newest), (offered.serial, digest))? {
             return Ok(());
         }
-        if !offered.order_keys.contains(&self.keys.order.public()) || !offered.log_keys.contains(&self.keys.log.public()) {
+        if !offered.order_keys.contains(&self.keys.order.public())
+            || !offered.log_keys.contains(&self.keys.log.public())
+        {
             return Err(CoreError::Charter(CharterError::Content(BadField::new(
                 "order_keys",
                 "and log_keys must name the keys this server signs with",
@@ -213,16 +233,29 @@ impl Core {
     }
 
     /// Makes an API token.
-    pub fn issue_operator_token(&mut self, name: &str, valid: Duration, now: Millis) -> Result<Token, CoreError> {
+    pub fn issue_operator_token(
+        &mut self,
+        name: &str,
+        valid: Duration,
+        now: Millis,
+    ) -> Result<Token, CoreError> {
         let name = text("name", name, 60)?;
         if valid.is_zero() || valid > OPERATOR_TOKEN_MAX {
             return Err(BadField::new("valid_days", "must be 1 to 365").into());
         }
         let secret = self.secret();
-        let row =
-            OperatorTokenRow { name, created: now, expires: now.plus(valid), used: Millis(0), revoked: false };
+        let row = OperatorTokenRow {
+            name,
+            created: now,
+            expires: now.plus(valid),
+            used: Millis(0),
+            revoked: false,
+        };
         if !self.store.add_operator_token(&row, Digest::of(secret.as_bytes()))? {
-            return Err(CoreError::Exists(format!("there is a token {:?} already; choose another name", row.name)));
+            return Err(CoreError::Exists(format!(
+                "there is a token {:?} already; choose another name",
+                row.name
+            )));
         }
         Ok(Token { secret, expires: row.expires })
     }

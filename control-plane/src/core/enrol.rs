@@ -12,19 +12,30 @@ use super::{Core, CoreError};
 use crate::store::{ApplianceState, NewAppliance};
 
 /// One answer to every bad token, so that guessing teaches nothing.
-const BAD_TOKEN: &str = "enrolment token is unknown, used or run out; make a new one with `control-plane appliance token`";
+const BAD_TOKEN: &str =
+    "enrolment token is unknown, used or run out; make a new one with `control-plane appliance token`";
 
 impl Core {
     /// Exchanges a one-time token for a certificate. Sent again by the same keys (the answer was lost) it gives the same appliance.
-    pub fn enroll(&mut self, request: &pb::EnrollRequest, now: Millis) -> Result<pb::EnrollResponse, CoreError> {
+    pub fn enroll(
+        &mut self,
+        request: &pb::EnrollRequest,
+        now: Millis,
+    ) -> Result<pb::EnrollResponse, CoreError> {
         let hash = Digest::of(request.token.as_bytes());
         let token = self.store.enrolment_token(hash)?.ok_or_else(|| CoreError::Denied(BAD_TOKEN.into()))?;
         let spki = csr_spki(&request.csr)?;
         let proof = KeyProof::open_self_signed(&request.key_proof)
-            .map_err(|_| proto::field::BadField::new("key_proof", "must be a key proof signed by the key it names"))?
+            .map_err(|_| {
+                proto::field::BadField::new("key_proof", "must be a key proof signed by the key it names")
+            })?
             .into_value();
         if proof.challenge != hash || proof.tls_spki != spki {
-            return Err(proto::field::BadField::new("key_proof", "must answer this token and name the key of csr").into());
+            return Err(proto::field::BadField::new(
+                "key_proof",
+                "must answer this token and name the key of csr",
+            )
+            .into());
         }
         if let Some(id) = token.appliance {
             return self.enrolled_before(id, &proof, spki);
@@ -32,12 +43,19 @@ impl Core {
         if now >= token.expires {
             return Err(CoreError::Denied(BAD_TOKEN.into()));
         }
-        if self.store.appliance_by_key(spki)?.is_some() || self.store.incarnation(proof.incarnation)?.is_some() {
-            return Err(CoreError::Exists("these keys are enrolled already; wipe the appliance's state to enrol it anew".into()));
+        if self.store.appliance_by_key(spki)?.is_some()
+            || self.store.incarnation(proof.incarnation)?.is_some()
+        {
+            return Err(CoreError::Exists(
+                "these keys are enrolled already; wipe the appliance's state to enrol it anew".into(),
+            ));
         }
         let id = ApplianceId::new(now, self.random());
-        let spiffe =
-            SpiffeId { trust_domain: self.settings.organization.clone(), tenant: token.tenant, appliance: id };
+        let spiffe = SpiffeId {
+            trust_domain: self.settings.organization.clone(),
+            tenant: token.tenant,
+            appliance: id,
+        };
         let certificate = self.ports.issuer.issue(&request.csr, &spiffe, now)?;
         self.store.use_enrolment_token(hash, id)?;
         let new = NewAppliance {
@@ -76,8 +94,13 @@ impl Core {
         self.welcome(known.tenant, known.certificate)
     }
 
-    fn welcome(&self, tenant: proto::ids::TenantId, certificate: Vec<u8>) -> Result<pb::EnrollResponse, CoreError> {
-        let tenant = self.store.tenant(tenant)?.ok_or_else(|| CoreError::NotFound("tenant is gone".into()))?;
+    fn welcome(
+        &self,
+        tenant: proto::ids::TenantId,
+        certificate: Vec<u8>,
+    ) -> Result<pb::EnrollResponse, CoreError> {
+        let tenant =
+            self.store.tenant(tenant)?.ok_or_else(|| CoreError::NotFound("tenant is gone".into()))?;
         Ok(pb::EnrollResponse {
             certificate,
             charter: self.charter.envelope.clone(),
@@ -87,7 +110,12 @@ impl Core {
     }
 
     /// A new certificate for the same keys, the executor co-signing. `peer` is the certificate the caller connected with.
-    pub fn renew(&mut self, peer: &[u8], request: &pb::RenewRequest, now: Millis) -> Result<pb::RenewResponse, CoreError> {
+    pub fn renew(
+        &mut self,
+        peer: &[u8],
+        request: &pb::RenewRequest,
+        now: Millis,
+    ) -> Result<pb::RenewResponse, CoreError> {
         let facts = CertificateFacts::read(peer)?;
         let denied = |why: &str| CoreError::Denied(why.to_owned());
         let appliance =

@@ -89,7 +89,9 @@ impl Core {
             return Ok(Intake::Known);
         }
         let rejected = |why: &str| Ok(Intake::Rejected(why.to_owned()));
-        let Ok(claimed) = evidence::peek(envelope) else { return rejected("it is not a record of this version") };
+        let Ok(claimed) = evidence::peek(envelope) else {
+            return rejected("it is not a record of this version");
+        };
         let Some(signer) = self.store.incarnation(claimed.chain.incarnation)? else {
             return rejected("its incarnation is not enrolled");
         };
@@ -102,11 +104,19 @@ impl Core {
             || record.identity.appliance != signer.appliance
             || record.identity.organization != self.settings.organization
         {
-            return rejected("it names another organization, tenant or appliance than its key was enrolled for");
+            return rejected(
+                "it names another organization, tenant or appliance than its key was enrolled for",
+            );
         }
         let revoked = |row: crate::store::ApplianceRow| row.state == ApplianceState::Revoked;
         if origin == Origin::Appliance && self.store.appliance(signer.appliance)?.is_some_and(revoked) {
             return rejected("its appliance is revoked");
+        }
+        // An agent may have handed its executor a certificate whose bytes it had changed; no bundle could vouch for that box.
+        if let Body::Enrolment(enrolment) = &record.body
+            && enrolment.certificate != Digest::of(&signer.certificate)
+        {
+            return rejected("it names another certificate than it was enrolled with");
         }
         if i64::try_from(record.chain.index).is_err() {
             return rejected("no chain gets that long");
@@ -135,7 +145,13 @@ impl Core {
     }
 
     /// Bulk that a record names goes where the record goes, and comes back from there with it.
-    fn keep_outputs(&self, tenant: TenantId, body: &Body, origin: Origin, now: Millis) -> Result<(), CoreError> {
+    fn keep_outputs(
+        &self,
+        tenant: TenantId,
+        body: &Body,
+        origin: Origin,
+        now: Millis,
+    ) -> Result<(), CoreError> {
         let Body::Execution(execution) = body else { return Ok(()) };
         for output in execution.steps.iter().filter_map(|step| step.output) {
             let key = format!("{tenant}/attachments/{output}");
@@ -175,9 +191,7 @@ impl Core {
                 };
                 Ok(self.store.add_gap(signer.tenant, signer.appliance, &gap, now)?)
             }
-            Arrival::Fork => {
-                self.quarantine(signer.appliance, &forked(record.chain.index))
-            }
+            Arrival::Fork => self.quarantine(signer.appliance, &forked(record.chain.index)),
         }
     }
 
@@ -236,7 +250,11 @@ impl Core {
     }
 
     /// Withholds an appliance's orders; its evidence keeps coming.
-    pub(super) fn quarantine(&mut self, appliance: proto::ids::ApplianceId, why: &str) -> Result<(), CoreError> {
+    pub(super) fn quarantine(
+        &mut self,
+        appliance: proto::ids::ApplianceId,
+        why: &str,
+    ) -> Result<(), CoreError> {
         if self.store.set_appliance_state(appliance, ApplianceState::Quarantined, why)? {
             tracing::error!(%appliance, why, "appliance {appliance} is quarantined");
         }
@@ -254,6 +272,12 @@ fn summary(body: &Body) -> String {
         Body::Heartbeat(beat) => format!("alive, highest order {}", beat.order_high),
         Body::Execution(e) => format!("{} {}", e.order.runbook, super::orders::verdict_word(e.verdict)),
         Body::Refusal(r) => format!("order refused by guardrail {} {}", r.guardrail, r.name),
-        Body::Hold(h) => if h.held { "orders held at the box".into() } else { "orders released at the box".into() },
+        Body::Hold(h) => {
+            if h.held {
+                "orders held at the box".into()
+            } else {
+                "orders released at the box".into()
+            }
+        }
     }
 }

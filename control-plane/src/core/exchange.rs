@@ -5,7 +5,10 @@ use proto::{
     ids::ApplianceId,
     log::{prove_consistency, prove_inclusion},
     pb,
-    sync::{Ack, Batch, Exchange, Gap, IncarnationCheck, Receipt, Record, StreamState, incarnation, receipt, unpack},
+    sync::{
+        Ack, Batch, Exchange, Gap, IncarnationCheck, Receipt, Record, StreamState, incarnation, receipt,
+        unpack,
+    },
     time::{Millis, TimeToken},
 };
 
@@ -28,7 +31,10 @@ impl Core {
     pub fn sync(&mut self, spki: Digest, exchange: &Exchange, now: Millis) -> Result<Answer, CoreError> {
         let mut appliance = self.admitted(spki)?;
         if incarnation(appliance.incarnation, exchange.incarnation) == IncarnationCheck::Other {
-            self.quarantine(appliance.id, "it speaks for another incarnation than was enrolled: wiped, cloned or re-imaged")?;
+            self.quarantine(
+                appliance.id,
+                "it speaks for another incarnation than was enrolled: wiped, cloned or re-imaged",
+            )?;
             appliance = self.admitted(spki)?;
         }
         let ack = match &exchange.batch {
@@ -59,9 +65,10 @@ impl Core {
     /// A box that was given orders which this database does not know: it is older than they are, or somebody else signs.
     /// Until the executor has said where it stands, it gets none; what an agent says is reason enough to wait.
     fn doubt(&self, appliance: &ApplianceRow, exchange: &Exchange) -> Result<(), CoreError> {
-        let known = self.store.appliance(appliance.id)?.map_or(0, |row| {
-            row.issued_high.max(row.heartbeat.map_or(0, |beat| beat.order_high))
-        });
+        let known = self
+            .store
+            .appliance(appliance.id)?
+            .map_or(0, |row| row.issued_high.max(row.heartbeat.map_or(0, |beat| beat.order_high)));
         if exchange.order_high > known {
             tracing::warn!(appliance = %appliance.id, order_high = exchange.order_high, known,
                 "appliance {} knows orders that this database does not", appliance.id);
@@ -70,7 +77,12 @@ impl Core {
         Ok(())
     }
 
-    fn take(&mut self, appliance: &ApplianceRow, batch: &Batch, now: Millis) -> Result<Option<Ack>, CoreError> {
+    fn take(
+        &mut self,
+        appliance: &ApplianceRow,
+        batch: &Batch,
+        now: Millis,
+    ) -> Result<Option<Ack>, CoreError> {
         let state = self.store.stream(appliance.id, batch.stream)?;
         let digest = Digest::of(&batch.records);
         // What is known is acknowledged again, however late: a stalled connection may deliver a batch after its successors.
@@ -84,12 +96,17 @@ impl Core {
         match verdict {
             Receipt::Commit | Receipt::CommitAfterGap { .. } => {
                 self.take_records(appliance, unpack(&batch.records)?, now)?;
-                self.store.put_stream(appliance.id, batch.stream, StreamState { number: batch.number, digest })?;
+                self.store.put_stream(
+                    appliance.id,
+                    batch.stream,
+                    StreamState { number: batch.number, digest },
+                )?;
             }
             Receipt::Again => {}
             Receipt::Conflict => {
                 // Its evidence is still taken: it proves itself.
-                let evidence = unpack(&batch.records)?.into_iter().filter(|r| matches!(r, Record::Evidence(_)));
+                let evidence =
+                    unpack(&batch.records)?.into_iter().filter(|r| matches!(r, Record::Evidence(_)));
                 self.take_records(appliance, evidence.collect(), now)?;
                 let why = format!("two histories of its stream {} at batch {}", batch.stream, batch.number);
                 self.quarantine(appliance.id, &why)?;
@@ -99,14 +116,21 @@ impl Core {
         Ok(Some(Ack { stream: batch.stream, number: batch.number, digest }))
     }
 
-    fn take_records(&mut self, appliance: &ApplianceRow, records: Vec<Record>, now: Millis) -> Result<(), CoreError> {
+    fn take_records(
+        &mut self,
+        appliance: &ApplianceRow,
+        records: Vec<Record>,
+        now: Millis,
+    ) -> Result<(), CoreError> {
         // In the order in which they were kept: a fault that came back after its repair must not be taken for the old one.
         let mut entries = Entries::default();
         for record in records {
             match record {
                 Record::Event(event) => self.take_event(appliance, &event, now)?,
                 Record::Evidence(envelope) => {
-                    if let Intake::Rejected(why) = self.take_into(&mut entries, appliance.tenant, envelope, now)? {
+                    if let Intake::Rejected(why) =
+                        self.take_into(&mut entries, appliance.tenant, envelope, now)?
+                    {
                         let gap = Gap { cause: "evidence-refused".into(), dropped: 1, first: now, last: now };
                         self.store.add_gap(appliance.tenant, appliance.id, &gap, now)?;
                         self.quarantine(appliance.id, &format!("it sent evidence that was refused: {why}"))?;
@@ -172,8 +196,10 @@ impl Core {
         if exchange.catalogue_version < self.catalogue.document.version {
             response.catalogue.clone_from(&self.catalogue.envelope);
         }
-        let tenant =
-            self.store.tenant(appliance.tenant)?.ok_or_else(|| CoreError::NotFound("tenant is gone".into()))?;
+        let tenant = self
+            .store
+            .tenant(appliance.tenant)?
+            .ok_or_else(|| CoreError::NotFound("tenant is gone".into()))?;
         if exchange.policy_serial < tenant.policy_serial {
             response.policy = tenant.policy;
         }

@@ -7,7 +7,10 @@ use proto::{
 
 use super::{CoreError, chain};
 use crate::{
-    bundle::{Enrolled, Month, Period, export::{LoggedEnvelope, Parts}},
+    bundle::{
+        Enrolled, Month, Period,
+        export::{LoggedEnvelope, Parts},
+    },
     store::{Document, Store, TenantRow},
 };
 
@@ -31,7 +34,11 @@ pub fn parts(
         charter.log_keys.iter().filter_map(|key| VerifierKey::new(&log.origin, key).ok()).collect();
     let checkpoint = SignedCheckpoint::open(&note, &keys).map_err(|e| broken(e.to_string()))?;
     let signed_by = |key: &&VerifierKey| SignedCheckpoint::open(&note, std::slice::from_ref(*key)).is_ok();
-    let key = keys.iter().find(signed_by).cloned().ok_or_else(|| broken("no log key signed its checkpoint".into()))?;
+    let key = keys
+        .iter()
+        .find(signed_by)
+        .cloned()
+        .ok_or_else(|| broken("no log key signed its checkpoint".into()))?;
 
     let size = checkpoint.checkpoint().size;
     let reader = store.tiles(tenant.id);

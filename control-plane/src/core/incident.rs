@@ -150,7 +150,9 @@ mod tests {
         for state in State::ALL.into_iter().filter(|s| s.has_ended()) {
             for input in INPUTS {
                 match state.on(input) {
-                    Ok(next) => assert_eq!((state, input, next), (State::Escalated, Input::Repaired, State::Resolved)),
+                    Ok(next) => {
+                        assert_eq!((state, input, next), (State::Escalated, Input::Repaired, State::Resolved))
+                    }
                     Err(unexpected) => assert_eq!(unexpected, Unexpected { state, input }),
                 }
             }

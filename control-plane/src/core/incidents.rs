@@ -1,6 +1,9 @@
 //! Events become incidents, incidents get a plan; who must hear of it is told.
 
-use proto::{sync::{Event, Phase}, time::Millis};
+use proto::{
+    sync::{Event, Phase},
+    time::Millis,
+};
 use runbooks::Policy;
 use serde_json::json;
 
@@ -13,7 +16,12 @@ use crate::store::{ApplianceRow, IncidentChange, IncidentRow, NewIncident};
 
 impl Core {
     /// Takes an event: into the incident of its fault, or a new one. One fault is one incident, however often it is seen.
-    pub(super) fn take_event(&mut self, appliance: &ApplianceRow, event: &Event, now: Millis) -> Result<(), CoreError> {
+    pub(super) fn take_event(
+        &mut self,
+        appliance: &ApplianceRow,
+        event: &Event,
+        now: Millis,
+    ) -> Result<(), CoreError> {
         if self.store.has_event(event.id)? {
             return Ok(());
         }
@@ -72,7 +80,13 @@ impl Core {
     }
 
     /// Moves an incident on; what means nothing to it is not an error.
-    pub(super) fn move_incident(&mut self, row: &IncidentRow, input: Input, reason: &str, now: Millis) -> Result<(), CoreError> {
+    pub(super) fn move_incident(
+        &mut self,
+        row: &IncidentRow,
+        input: Input,
+        reason: &str,
+        now: Millis,
+    ) -> Result<(), CoreError> {
         self.change(row, input, reason, IncidentChange::default(), now)
     }
 

@@ -34,7 +34,8 @@ impl Core {
     fn appended(&self, tenant: TenantId, envelopes: &[&[u8]]) -> Result<Appended, CoreError> {
         let log = self.store.log_head(tenant)?;
         let leaves: Vec<_> = envelopes.iter().map(|envelope| leaf_hash(envelope)).collect();
-        append(&self.store.tiles(tenant), log.head, &leaves).map_err(|e| broken(tenant, super::error::chain(&e)))
+        append(&self.store.tiles(tenant), log.head, &leaves)
+            .map_err(|e| broken(tenant, super::error::chain(&e)))
     }
 
     fn advance(&mut self, tenant: TenantId, appended: &Appended) -> Result<(), CoreError> {
@@ -88,7 +89,10 @@ impl Core {
             tracing::warn!(%tenant, index, "log entry {index} is read back from the vault");
             let appended = self.appended(tenant, &[&envelope])?;
             if !self.vault_agrees(tenant, &start.origin, appended.head)? {
-                self.halt(tenant, format!("checkpoint {} in the vault is not of the entries there", appended.head.size));
+                self.halt(
+                    tenant,
+                    format!("checkpoint {} in the vault is not of the entries there", appended.head.size),
+                );
                 return Ok(());
             }
             match self.take_evidence(tenant, &envelope, index, Origin::Vault { restored }, now)? {
@@ -101,14 +105,19 @@ impl Core {
             index += 1;
         }
         if published > index {
-            self.halt(tenant, format!("the vault has a checkpoint of {published} entries, but only {index} of them"));
+            self.halt(
+                tenant,
+                format!("the vault has a checkpoint of {published} entries, but only {index} of them"),
+            );
         }
         Ok(())
     }
 
     /// A checkpoint that was published before must be this tree's; which of the log keys signed it does not matter.
     fn vault_agrees(&self, tenant: TenantId, origin: &str, head: Head) -> Result<bool, CoreError> {
-        let Some(published) = self.ports.vault.get(&checkpoint_key(tenant, head.size))? else { return Ok(true) };
+        let Some(published) = self.ports.vault.get(&checkpoint_key(tenant, head.size))? else {
+            return Ok(true);
+        };
         let text = std::str::from_utf8(&published).ok().and_then(|note| note.split_once("\n\n"));
         let read = text.and_then(|(text, _)| Checkpoint::parse(&format!("{text}\n")).ok());
         Ok(read.is_some_and(|checkpoint| checkpoint.origin == origin && checkpoint.head() == head))
@@ -125,7 +134,10 @@ impl Core {
     fn raise_generation(&mut self) {
         // Stored with the next commit, so that a command that is undone does not undo it.
         self.generation += 1;
-        tracing::warn!(generation = self.generation, "this database is older than what was published from it");
+        tracing::warn!(
+            generation = self.generation,
+            "this database is older than what was published from it"
+        );
     }
 
     fn halt(&mut self, tenant: TenantId, reason: String) {
@@ -151,10 +163,14 @@ impl Core {
             return Ok(());
         }
         if size > log.head.size {
-            self.halt(tenant, format!("the vault has a checkpoint of {size} entries, but only {} of them", log.head.size));
+            self.halt(
+                tenant,
+                format!("the vault has a checkpoint of {size} entries, but only {} of them", log.head.size),
+            );
             return Ok(());
         }
-        let here = root(&self.store.tiles(tenant), size).map_err(|e| broken(tenant, super::error::chain(&e)))?;
+        let here =
+            root(&self.store.tiles(tenant), size).map_err(|e| broken(tenant, super::error::chain(&e)))?;
         if !self.vault_agrees(tenant, &log.origin, Head { size, root: here })? {
             self.halt(tenant, format!("checkpoint {size} in the vault is not of this log"));
         }

@@ -107,7 +107,9 @@ impl Core {
             ("log_keys", &charter.document.log_keys, keys.log.public()),
         ] {
             if !listed.contains(&key) {
-                return Err(CoreError::Precondition(format!("the charter's {field} do not name this server's key {key}")));
+                return Err(CoreError::Precondition(format!(
+                    "the charter's {field} do not name this server's key {key}"
+                )));
             }
         }
         let mut core = Self {
@@ -141,7 +143,10 @@ impl Core {
     }
 
     /// Runs a command inside the open transaction; what it wrote is undone when it fails.
-    pub fn attempt<T>(&mut self, command: impl FnOnce(&mut Self) -> Result<T, CoreError>) -> Result<T, CoreError> {
+    pub fn attempt<T>(
+        &mut self,
+        command: impl FnOnce(&mut Self) -> Result<T, CoreError>,
+    ) -> Result<T, CoreError> {
         self.store.mark()?;
         let before = (self.charter.document.serial, self.catalogue.document.version);
         let outcome = command(self);
@@ -205,17 +210,28 @@ impl Core {
     }
 }
 
-fn documents(store: &Store, trust: &OrganizationKeys) -> Result<(InForce<Charter>, InForce<Catalogue>), CoreError> {
-    let missing = |what: &str| CoreError::Precondition(format!("there is no {what} yet; run `control-plane init`"));
+fn documents(
+    store: &Store,
+    trust: &OrganizationKeys,
+) -> Result<(InForce<Charter>, InForce<Catalogue>), CoreError> {
+    let missing =
+        |what: &str| CoreError::Precondition(format!("there is no {what} yet; run `control-plane init`"));
     let envelope = store.newest_document(Document::Charter)?.ok_or_else(|| missing("charter"))?;
     let charter = InForce { document: trust.open(&envelope)?.into_value(), envelope };
     let envelope = store.newest_document(Document::Catalogue)?.ok_or_else(|| missing("catalogue"))?;
-    let catalogue = InForce { document: Catalogue::open(&envelope, &charter.document)?.into_value(), envelope };
+    let catalogue =
+        InForce { document: Catalogue::open(&envelope, &charter.document)?.into_value(), envelope };
     Ok((charter, catalogue))
 }
 
 /// Keeps a charter or catalogue that was verified elsewhere: what `init` hands over.
-pub fn seed(store: &Store, kind: Document, serial: u64, envelope: &[u8], now: Millis) -> Result<(), StoreError> {
+pub fn seed(
+    store: &Store,
+    kind: Document,
+    serial: u64,
+    envelope: &[u8],
+    now: Millis,
+) -> Result<(), StoreError> {
     store.put_document(kind, serial, envelope, now)
 }
 

@@ -13,7 +13,9 @@ use proto::{
 use runbooks::{Facts, Guardrail, History, Presence, WatchKind, clear, history_key};
 
 use super::{Core, CoreError, incident::Input, planner};
-use crate::store::{ApplianceRow, IncarnationRow, IncidentChange, IncidentRow, NewOrder, OrderRow, OrderState};
+use crate::store::{
+    ApplianceRow, IncarnationRow, IncidentChange, IncidentRow, NewOrder, OrderRow, OrderState,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -71,7 +73,12 @@ impl Core {
             return self.move_incident(row, Input::Refused, "it has no plan", now);
         };
         let Some(entry) = self.catalogue.document.runbook(runbook) else {
-            return self.move_incident(row, Input::Refused, &format!("runbook {runbook} left the catalogue"), now);
+            return self.move_incident(
+                row,
+                Input::Refused,
+                &format!("runbook {runbook} left the catalogue"),
+                now,
+            );
         };
         let core = OrderCore {
             organization: self.settings.organization.clone(),
@@ -92,7 +99,12 @@ impl Core {
             Err(refusal) => {
                 let reason = refusal.to_string();
                 if refusal.guardrail == Guardrail::Precondition {
-                    self.move_incident(row, Input::GoneBefore, "the agent reports that the fault is gone", now)
+                    self.move_incident(
+                        row,
+                        Input::GoneBefore,
+                        "the agent reports that the fault is gone",
+                        now,
+                    )
                 } else if is_for_now(refusal.guardrail) {
                     let change = IncidentChange { retry: Some(now.plus(HELD_BACK)), ..Default::default() };
                     self.change(row, Input::HeldBack, &reason, change, now)
@@ -103,8 +115,15 @@ impl Core {
         }
     }
 
-    fn put_in_force(&self, core: OrderCore, plan: Plan, sequence: u64, now: Millis) -> Result<Order, CoreError> {
-        let tenant = self.store.tenant(core.tenant)?.ok_or_else(|| CoreError::NotFound("tenant is gone".into()))?;
+    fn put_in_force(
+        &self,
+        core: OrderCore,
+        plan: Plan,
+        sequence: u64,
+        now: Millis,
+    ) -> Result<Order, CoreError> {
+        let tenant =
+            self.store.tenant(core.tenant)?.ok_or_else(|| CoreError::NotFound("tenant is gone".into()))?;
         let issuance = Issuance {
             charter_serial: self.charter.document.serial,
             policy_serial: tenant.policy_serial,
@@ -162,7 +181,9 @@ impl Core {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Ok(History {
             since_last: same.first().map(|row| now.since(row.issued)),
-            runbook_hour: count(recent.iter().filter(ran).filter(within).filter(|r| r.runbook == runbook).count()),
+            runbook_hour: count(
+                recent.iter().filter(ran).filter(within).filter(|r| r.runbook == runbook).count(),
+            ),
             appliance_hour: count(recent.iter().filter(ran).filter(within).count()),
             tenant_hour: self.store.count_orders_since(order.core.tenant, now.minus(HOUR))?,
             failures_in_a_row: count(bad.len()),
@@ -199,7 +220,9 @@ impl Core {
         execution: &Execution,
         now: Millis,
     ) -> Result<(), CoreError> {
-        let Some(order) = self.own_order(signer, execution.order.id, execution.order.digest)? else { return Ok(()) };
+        let Some(order) = self.own_order(signer, execution.order.id, execution.order.digest)? else {
+            return Ok(());
+        };
         let word = verdict_word(execution.verdict);
         if !self.store.end_order(order.id, OrderState::Executed, word, now)? {
             return Ok(());
@@ -229,10 +252,19 @@ impl Core {
             return Ok(());
         }
         let Some(row) = self.store.incident(order.incident)? else { return Ok(()) };
-        let reason = format!("the appliance refused by guardrail {} ({}): {}", refusal.guardrail, refusal.name, refusal.reason);
-        let guardrail = [Guardrail::Freshness, Guardrail::Cooldown, Guardrail::Budget, Guardrail::Window, Guardrail::Hold]
-            .into_iter()
-            .find(|g| g.number() == refusal.guardrail);
+        let reason = format!(
+            "the appliance refused by guardrail {} ({}): {}",
+            refusal.guardrail, refusal.name, refusal.reason
+        );
+        let guardrail = [
+            Guardrail::Freshness,
+            Guardrail::Cooldown,
+            Guardrail::Budget,
+            Guardrail::Window,
+            Guardrail::Hold,
+        ]
+        .into_iter()
+        .find(|g| g.number() == refusal.guardrail);
         if refusal.guardrail == Guardrail::Precondition.number() {
             self.move_incident(&row, Input::GoneBefore, "the fault was gone before the first step", now)
         } else if guardrail.is_some() {
@@ -248,13 +280,29 @@ impl Core {
             return Ok(());
         }
         let Some(row) = self.store.incident(order.incident)? else { return Ok(()) };
-        self.try_again(&row, Input::RunOut, &format!("order {} ran out and nothing was heard of it", order.id), now)
+        self.try_again(
+            &row,
+            Input::RunOut,
+            &format!("order {} ran out and nothing was heard of it", order.id),
+            now,
+        )
     }
 
-    fn try_again(&mut self, row: &IncidentRow, input: Input, reason: &str, now: Millis) -> Result<(), CoreError> {
+    fn try_again(
+        &mut self,
+        row: &IncidentRow,
+        input: Input,
+        reason: &str,
+        now: Millis,
+    ) -> Result<(), CoreError> {
         let attempts = row.attempts + 1;
         if attempts >= TRIES {
-            return self.move_incident(row, Input::OutOfTries, &format!("{reason}; that was try {attempts}"), now);
+            return self.move_incident(
+                row,
+                Input::OutOfTries,
+                &format!("{reason}; that was try {attempts}"),
+                now,
+            );
         }
         let retry = now.plus(HELD_BACK);
         let change = IncidentChange { attempts: Some(attempts), retry: Some(retry), ..Default::default() };

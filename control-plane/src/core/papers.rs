@@ -41,7 +41,8 @@ fn revocation_key(tenant: TenantId, appliance: ApplianceId) -> String {
 impl Core {
     /// Keeps an enrolment where a restored database finds it.
     pub(super) fn keep_enrolment(&self, new: &NewAppliance<'_>, token: Digest) -> Result<(), CoreError> {
-        let site_name = self.store.sites(new.tenant)?.into_iter().find(|site| site.id == new.site).map(|site| site.name);
+        let site_name =
+            self.store.sites(new.tenant)?.into_iter().find(|site| site.id == new.site).map(|site| site.name);
         let papers = Enrolled {
             appliance: new.id,
             incarnation: new.incarnation,
@@ -61,7 +62,12 @@ impl Core {
     }
 
     /// Keeps a revocation there. Always the same bytes, so that it can be said again.
-    pub(super) fn keep_revocation(&self, tenant: TenantId, id: ApplianceId, now: Millis) -> Result<(), CoreError> {
+    pub(super) fn keep_revocation(
+        &self,
+        tenant: TenantId,
+        id: ApplianceId,
+        now: Millis,
+    ) -> Result<(), CoreError> {
         Ok(self.ports.vault.put(&revocation_key(tenant, id), b"revoked\n", self.retain_until(now))?)
     }
 
@@ -72,24 +78,34 @@ impl Core {
             self.restore_enrolment(tenant, &key, &bytes)?;
         }
         for key in self.ports.vault.list(&format!("{tenant}/revocations"))? {
-            let Some(id) = key.rsplit('/').next().and_then(|name| name.parse::<ApplianceId>().ok()) else { continue };
+            let Some(id) = key.rsplit('/').next().and_then(|name| name.parse::<ApplianceId>().ok()) else {
+                continue;
+            };
             let known = self.store.appliance(id)?.filter(|row| row.state != ApplianceState::Revoked);
             if known.is_some_and(|row| row.tenant == tenant) {
                 tracing::warn!(appliance = %id, "appliance {id} was revoked before this database was restored");
-                self.store.set_appliance_state(id, ApplianceState::Revoked, "revoked before the database was restored")?;
+                self.store.set_appliance_state(
+                    id,
+                    ApplianceState::Revoked,
+                    "revoked before the database was restored",
+                )?;
             }
         }
         Ok(())
     }
 
     fn restore_enrolment(&self, tenant: TenantId, key: &str, bytes: &[u8]) -> Result<(), CoreError> {
-        let broken = |problem: String| CoreError::Log { tenant: tenant.to_string(), problem: format!("{key} {problem}") };
+        let broken = |problem: String| CoreError::Log {
+            tenant: tenant.to_string(),
+            problem: format!("{key} {problem}"),
+        };
         let kept: Enrolment = serde_json::from_slice(bytes).map_err(|e| broken(e.to_string()))?;
         let papers = Enrolled::parse(kept.papers.as_bytes()).map_err(|bad| broken(bad.to_string()))?;
         if self.store.incarnation(papers.incarnation)?.is_some() {
             return Ok(());
         }
-        let proof = KeyProof::open_self_signed(&papers.key_proof).map_err(|e| broken(e.to_string()))?.into_value();
+        let proof =
+            KeyProof::open_self_signed(&papers.key_proof).map_err(|e| broken(e.to_string()))?.into_value();
         let facts = CertificateFacts::read(&papers.certificate).map_err(|bad| broken(bad.to_string()))?;
         if (facts.spiffe.tenant, facts.spiffe.appliance, facts.spki, proof.incarnation)
             != (tenant, papers.appliance, proof.tls_spki, papers.incarnation)

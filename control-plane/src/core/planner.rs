@@ -24,8 +24,10 @@ pub fn choose(kind: &str, catalogue: &Catalogue, policy: &Policy) -> Choice {
         return Choice::Escalate(format!("{kind} is not a fault that any runbook could mend"));
     };
     let allowed = |id: &RunbookId| policy.allow.as_ref().is_none_or(|allow| allow.contains(id));
-    let triggered: Vec<&Entry> = catalogue.entries.values().filter(|e| e.runbook.triggers.contains(&fault)).collect();
-    let best = triggered.iter().filter(|e| allowed(&e.runbook.id)).min_by_key(|e| (e.runbook.risk, &e.runbook.id));
+    let triggered: Vec<&Entry> =
+        catalogue.entries.values().filter(|e| e.runbook.triggers.contains(&fault)).collect();
+    let best =
+        triggered.iter().filter(|e| allowed(&e.runbook.id)).min_by_key(|e| (e.runbook.risk, &e.runbook.id));
     match best {
         Some(entry) => {
             let plan = Plan {

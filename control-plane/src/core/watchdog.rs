@@ -32,7 +32,12 @@ impl Core {
             }
             let minutes = self.settings.stall_after.as_secs() / 60;
             let why = if row.reason.is_empty() { "nothing was done" } else { &row.reason };
-            self.move_incident(&row, Input::Stalled, &format!("not done within {minutes} minutes: {why}"), now)?;
+            self.move_incident(
+                &row,
+                Input::Stalled,
+                &format!("not done within {minutes} minutes: {why}"),
+                now,
+            )?;
         }
         self.wake.extend(self.store.appliances_to_wake(self.woke_until, now)?);
         self.woke_until = now;
@@ -59,7 +64,12 @@ impl Core {
     }
 
     /// It was told, or could not be.
-    pub fn told(&mut self, note: &NotificationRow, outcome: Result<(), String>, now: Millis) -> Result<(), CoreError> {
+    pub fn told(
+        &mut self,
+        note: &NotificationRow,
+        outcome: Result<(), String>,
+        now: Millis,
+    ) -> Result<(), CoreError> {
         match outcome {
             Ok(()) => Ok(self.store.notification_sent(note.id)?),
             Err(error) => {

@@ -52,13 +52,19 @@ pub fn appliance(
     match (standing(certificate.not_before, certificate.not_after, now), needs) {
         (Standing::Valid, _) | (Standing::RenewOnly, Needs::EnrolledKey) => Ok(()),
         (Standing::RenewOnly, _) => Err(Status::unauthenticated("the certificate has ended; call Renew")),
-        (Standing::Refused, _) => Err(Status::unauthenticated("the certificate does not hold; enrol the appliance anew")),
+        (Standing::Refused, _) => {
+            Err(Status::unauthenticated("the certificate does not hold; enrol the appliance anew"))
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proto::{digest::Digest, ids::{ApplianceId, TenantId}, identity::SpiffeId};
+    use proto::{
+        digest::Digest,
+        identity::SpiffeId,
+        ids::{ApplianceId, TenantId},
+    };
     use tonic::Code;
 
     use super::*;
@@ -80,7 +86,12 @@ mod tests {
         }
     }
 
-    fn code(path: &str, certificate: Option<&CertificateFacts>, enrolled: Option<ApplianceState>, day: i64) -> Option<Code> {
+    fn code(
+        path: &str,
+        certificate: Option<&CertificateFacts>,
+        enrolled: Option<ApplianceState>,
+        day: i64,
+    ) -> Option<Code> {
         appliance(path, certificate, enrolled, Millis(day * DAY)).err().map(|status| status.code())
     }
 
@@ -91,15 +102,43 @@ mod tests {
         for (case, path, cert, enrolled, day, expected) in [
             ("enrol without anything", "/orderly.v1.Enrollment/Enroll", None, None, 1, None),
             ("sync", SYNC, Some(&cert), active, 1, None),
-            ("sync while quarantined: evidence flows", SYNC, Some(&cert), Some(ApplianceState::Quarantined), 1, None),
+            (
+                "sync while quarantined: evidence flows",
+                SYNC,
+                Some(&cert),
+                Some(ApplianceState::Quarantined),
+                1,
+                None,
+            ),
             ("sync without certificate", SYNC, None, active, 1, Some(Code::Unauthenticated)),
             ("sync by a key that is not enrolled", SYNC, Some(&cert), None, 1, Some(Code::PermissionDenied)),
-            ("sync when revoked", SYNC, Some(&cert), Some(ApplianceState::Revoked), 1, Some(Code::PermissionDenied)),
+            (
+                "sync when revoked",
+                SYNC,
+                Some(&cert),
+                Some(ApplianceState::Revoked),
+                1,
+                Some(Code::PermissionDenied),
+            ),
             ("sync after the end", SYNC, Some(&cert), active, 8, Some(Code::Unauthenticated)),
             ("renew after the end", RENEW, Some(&cert), active, 8, None),
             ("renew 31 days after the end", RENEW, Some(&cert), active, 38, Some(Code::Unauthenticated)),
-            ("renew when revoked", RENEW, Some(&cert), Some(ApplianceState::Revoked), 8, Some(Code::PermissionDenied)),
-            ("an operator's method", "/orderly.v1.Tenants/List", Some(&cert), active, 1, Some(Code::PermissionDenied)),
+            (
+                "renew when revoked",
+                RENEW,
+                Some(&cert),
+                Some(ApplianceState::Revoked),
+                8,
+                Some(Code::PermissionDenied),
+            ),
+            (
+                "an operator's method",
+                "/orderly.v1.Tenants/List",
+                Some(&cert),
+                active,
+                1,
+                Some(Code::PermissionDenied),
+            ),
             ("no method", "/", Some(&cert), active, 1, Some(Code::PermissionDenied)),
         ] {
             assert_eq!(code(path, cert, enrolled, day), expected, "{case}");

@@ -1,9 +1,10 @@
 //! Operators' calls that read much: bundles and packets, made beside the writer from one snapshot of the database.
 
-use proto::pb::{
-    BuildPacket, BundlePart, EvidenceList, ExportBundle, ListEvidence, Packet, evidence_server, packets_server,
-};
 use proto::digest::Digest;
+use proto::pb::{
+    BuildPacket, BundlePart, EvidenceList, ExportBundle, ListEvidence, Packet, evidence_server,
+    packets_server,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -81,7 +82,8 @@ impl evidence_server::Evidence for Operators {
 impl packets_server::Packets for Operators {
     async fn build(&self, request: Request<BuildPacket>) -> Result<Response<Packet>, Status> {
         let asked = request.into_inner();
-        let month = month(&asked.month)?.ok_or_else(|| Status::invalid_argument("month must look like 2026-11"))?;
+        let month =
+            month(&asked.month)?.ok_or_else(|| Status::invalid_argument("month must look like 2026-11"))?;
         let mut files = self.bundle(asked.tenant, Some(month)).await?.into_files();
         let markdown = files.remove(&Place::PacketMarkdown.to_string()).unwrap_or_default();
         let pdf = files.remove(&Place::PacketPdf.to_string()).unwrap_or_default();

@@ -50,7 +50,8 @@ impl Rule {
     async fn decide(&self, request: &Parts) -> Result<(), Status> {
         match self {
             Self::Appliances { reader, clock } => {
-                let certificate = request.extensions.get::<Peer>().and_then(|peer| peer.certificate.as_deref());
+                let certificate =
+                    request.extensions.get::<Peer>().and_then(|peer| peer.certificate.as_deref());
                 let facts = certificate.map(CertificateFacts::read).transpose();
                 let facts = facts.map_err(|bad| Status::unauthenticated(bad.to_string()))?;
                 let enrolled = match &facts {
@@ -72,7 +73,10 @@ impl Rule {
     }
 }
 
-fn enrolled(reader: &Mutex<Store>, facts: &CertificateFacts) -> Result<Option<crate::store::ApplianceState>, Status> {
+fn enrolled(
+    reader: &Mutex<Store>,
+    facts: &CertificateFacts,
+) -> Result<Option<crate::store::ApplianceState>, Status> {
     let store = reader.lock().unwrap_or_else(PoisonError::into_inner);
     let row = store.appliance_by_key(facts.spki).map_err(|error| {
         tracing::error!(%error, "cannot look up an appliance");

@@ -102,6 +102,7 @@ fn peer_certificate<T>(request: &Request<T>) -> Result<Vec<u8>, Status> {
 
 fn peer_key<T>(request: &Request<T>) -> Result<Digest, Status> {
     let certificate = peer_certificate(request)?;
-    let facts = CertificateFacts::read(&certificate).map_err(|bad| Status::unauthenticated(bad.to_string()))?;
+    let facts =
+        CertificateFacts::read(&certificate).map_err(|bad| Status::unauthenticated(bad.to_string()))?;
     Ok(facts.spki)
 }

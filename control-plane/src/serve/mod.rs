@@ -1,15 +1,15 @@
 //! The network around the core: listeners, TLS, routing, notifications. Nothing is decided here.
 
-pub mod http;
-pub mod listener;
-pub mod tls;
-pub mod webhook;
 mod admit;
 mod evidence;
 mod gate;
+pub mod http;
 mod link;
+pub mod listener;
 mod operators;
 pub mod run;
 mod teller;
+pub mod tls;
 mod views;
-mod writer;
+pub mod webhook;
+pub mod writer;

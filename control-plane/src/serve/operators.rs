@@ -52,7 +52,10 @@ impl tenants_server::Tenants for Operators {
     }
 
     async fn list(&self, _: Request<ListTenants>) -> Answer<TenantList> {
-        self.ask(|core, _| Ok(TenantList { tenants: core.tenants()?.into_iter().map(views::tenant).collect() })).await
+        self.ask(|core, _| {
+            Ok(TenantList { tenants: core.tenants()?.into_iter().map(views::tenant).collect() })
+        })
+        .await
     }
 }
 
@@ -65,8 +68,10 @@ impl sites_server::Sites for Operators {
 
     async fn list(&self, request: Request<ListSites>) -> Answer<SiteList> {
         let asked = request.into_inner();
-        self.ask(move |core, _| Ok(SiteList { sites: core.sites(&asked.tenant)?.into_iter().map(views::site).collect() }))
-            .await
+        self.ask(move |core, _| {
+            Ok(SiteList { sites: core.sites(&asked.tenant)?.into_iter().map(views::site).collect() })
+        })
+        .await
     }
 }
 
@@ -95,7 +100,8 @@ impl appliances_server::Appliances for Operators {
         let asked = request.into_inner();
         self.ask(move |core, _| {
             let rows = core.appliances(&asked.tenant)?;
-            let views = rows.into_iter().map(|row| core.chain_next(&row).map(|chain| views::appliance(row, chain)));
+            let views =
+                rows.into_iter().map(|row| core.chain_next(&row).map(|chain| views::appliance(row, chain)));
             Ok(ApplianceList { appliances: views.collect::<Result<_, _>>()? })
         })
         .await
@@ -118,14 +124,19 @@ impl incidents_server::Incidents for Operators {
         let asked = request.into_inner();
         self.ask(move |core, _| {
             let rows = core.incidents(&asked.tenant, &asked.state, asked.limit)?;
-            Ok(IncidentList { incidents: rows.into_iter().map(|row| views::incident(row, Vec::new())).collect() })
+            Ok(IncidentList {
+                incidents: rows.into_iter().map(|row| views::incident(row, Vec::new())).collect(),
+            })
         })
         .await
     }
 
     async fn show(&self, request: Request<ShowIncident>) -> Answer<pb::Incident> {
         let asked = request.into_inner();
-        self.ask(move |core, _| core.incident(&asked.id).map(|(row, timeline)| views::incident(row, timeline))).await
+        self.ask(move |core, _| {
+            core.incident(&asked.id).map(|(row, timeline)| views::incident(row, timeline))
+        })
+        .await
     }
 }
 
@@ -204,7 +215,9 @@ impl operators_server::Operators for Operators {
 
     async fn list_tokens(&self, _: Request<ListOperatorTokens>) -> Answer<OperatorTokenList> {
         self.ask(|core, _| {
-            Ok(OperatorTokenList { tokens: core.operator_tokens()?.into_iter().map(views::operator_token).collect() })
+            Ok(OperatorTokenList {
+                tokens: core.operator_tokens()?.into_iter().map(views::operator_token).collect(),
+            })
         })
         .await
     }

@@ -1,15 +1,20 @@
 //! The running service: three doors, the writer, the watchdog, the teller; started in order and stopped in the other.
 
-use std::{path::Path, sync::{Arc, Mutex}, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use proto::{
     charter::OrganizationKeys,
     pb::{
-        appliances_server::AppliancesServer, catalogue_server::CatalogueServer, charter_server::CharterServer,
-        enrollment_server::EnrollmentServer, evidence_server::EvidenceServer, incidents_server::IncidentsServer,
-        link_server::LinkServer, operators_server::OperatorsServer, orders_server::OrdersServer,
-        packets_server::PacketsServer, sites_server::SitesServer, tenants_server::TenantsServer,
+        appliances_server::AppliancesServer, catalogue_server::CatalogueServer,
+        charter_server::CharterServer, enrollment_server::EnrollmentServer, evidence_server::EvidenceServer,
+        incidents_server::IncidentsServer, link_server::LinkServer, operators_server::OperatorsServer,
+        orders_server::OrdersServer, packets_server::PacketsServer, sites_server::SitesServer,
+        tenants_server::TenantsServer,
     },
 };
 use runbooks::Catalogue;
@@ -29,7 +34,10 @@ use crate::{
     ca::CertificateAuthority,
     clock,
     config::Config,
-    core::{self, Core, Keys, Settings, ports::{CertificateIssuer, Ports, SystemEntropy}},
+    core::{
+        self, Core, Keys, Settings,
+        ports::{CertificateIssuer, Ports, SystemEntropy},
+    },
     directory::Directory,
     files,
     store::{Document, Store},
@@ -58,12 +66,19 @@ impl Doors {
         let bind = async |address| {
             TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
         };
-        Ok(Self { appliances: bind(config.listen.appliances).await?, people: bind(config.listen.people).await? })
+        Ok(Self {
+            appliances: bind(config.listen.appliances).await?,
+            people: bind(config.listen.people).await?,
+        })
     }
 }
 
 /// Opens the core of an embedded installation.
-pub fn open_core(directory: &Directory, config: &Config, authority: Arc<CertificateAuthority>) -> Result<(Core, OrganizationKeys)> {
+pub fn open_core(
+    directory: &Directory,
+    config: &Config,
+    authority: Arc<CertificateAuthority>,
+) -> Result<(Core, OrganizationKeys)> {
     let trust = OrganizationKeys::parse(&files::read(&directory.organization_keys(), KEY_FILE_MAX)?)
         .with_context(|| format!("trust file {}", directory.organization_keys().display()))?;
     let keys = Keys {
@@ -104,7 +119,8 @@ fn seed(store: &Store, trust: &OrganizationKeys, directory: &Directory) -> Resul
 
     let (path, newest) = (directory.catalogue(), store.newest_document(Document::Catalogue)?);
     let envelope = files::read(&path, DOCUMENT_MAX)?;
-    let offered = Catalogue::open(&envelope, &charter).with_context(|| format!("catalogue {}", path.display()))?;
+    let offered =
+        Catalogue::open(&envelope, &charter).with_context(|| format!("catalogue {}", path.display()))?;
     let known = newest.map(|kept| Catalogue::open(&kept, &charter)).transpose()?;
     if known.is_none_or(|known| known.value().version < offered.value().version) {
         core::seed(store, Document::Catalogue, offered.value().version, &envelope, now)?;
@@ -130,7 +146,12 @@ impl CertificateIssuer for Issuer {
 }
 
 /// Serves until `stop` completes; then answers what is under way, stores what is queued, and returns.
-pub async fn run(directory: &Directory, config: Config, doors: Doors, stop: impl Future<Output = ()>) -> Result<()> {
+pub async fn run(
+    directory: &Directory,
+    config: Config,
+    doors: Doors,
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
     let authority = Arc::new(CertificateAuthority::load(
         &files::read_text(&directory.ca_certificate(), KEY_FILE_MAX)?,
         &files::read_secret(&directory.ca_key(), KEY_FILE_MAX)?,
@@ -162,7 +183,8 @@ pub async fn run(directory: &Directory, config: Config, doors: Doors, stop: impl
 
     let operators = operator_routes(Operators { writer: writer.clone(), about: about.clone() });
     let admin = listener::bind_admin(&directory.admin_socket())?;
-    let rule = Rule::Appliances { reader: Arc::new(Mutex::new(Store::open_reader(&database)?)), clock: clock::now };
+    let rule =
+        Rule::Appliances { reader: Arc::new(Mutex::new(Store::open_reader(&database)?)), clock: clock::now };
     let appliances = Gate::new(rule, Front::programs(appliance_routes(&writer, &stopped)));
     let people = Gate::new(
         Rule::People { writer: writer.clone() },
@@ -170,7 +192,13 @@ pub async fn run(directory: &Directory, config: Config, doors: Doors, stop: impl
     );
     let anonymous = Limits { anonymous: Some(Duration::from_secs(30)), ..Limits::default() };
     let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(listener::serve_tls(doors.appliances, appliances_tls, appliances, anonymous, stopped.clone()));
+    tasks.spawn(listener::serve_tls(
+        doors.appliances,
+        appliances_tls,
+        appliances,
+        anonymous,
+        stopped.clone(),
+    ));
     tasks.spawn(listener::serve_tls(doors.people, people_tls, people, Limits::default(), stopped.clone()));
     let local = Front::programs(operators);
     let admin_stop = stopped.clone();
@@ -186,13 +214,21 @@ pub async fn run(directory: &Directory, config: Config, doors: Doors, stop: impl
     tracing::info!(appliances = %config.listen.appliances, people = %config.listen.people, "serving");
     ready(directory.root());
 
-    stop.await;
+    let mut writing = tokio::task::spawn_blocking(move || thread.join());
+    let broke = tokio::select! {
+        () = stop => None,
+        ended = &mut writing => Some(ended),
+    };
     tracing::info!("stopping: answering what is under way");
     let _ = stopping.send(true);
     while tasks.join_next().await.is_some() {}
     drop(writer);
-    tokio::task::spawn_blocking(move || thread.join()).await?.map_err(|_| anyhow::anyhow!("the writer broke"))?;
-    Ok(())
+    let ended = match broke {
+        // Nothing could be stored any more: whoever started this program must start it anew.
+        Some(ended) => ended,
+        None => writing.await,
+    };
+    ended?.map_err(|_| anyhow::anyhow!("the writer broke; the log says at what"))
 }
 
 /// Well is: the database can be read, and the charter in it has not ended.

@@ -26,9 +26,17 @@ pub async fn tell(writer: Writer, url: Uri, mut stopped: Stop) {
         }
         let Ok(due) = writer.run(|core, now| core.to_tell(now)).await else { continue };
         for note in due {
-            let outcome = match webhook.post(&url, &note.id.to_string(), note.body.clone().into_bytes()).await {
+            let number = note.id.to_string();
+            let outcome = tokio::select! {
+                // Told again after the next start: the receiver drops doubles by the number.
+                () = listener::stopped(&mut stopped) => return,
+                outcome = webhook.post(&url, &number, note.body.clone().into_bytes()) => outcome,
+            };
+            let outcome = match outcome {
                 Outcome::Delivered { .. } => Ok(()),
-                Outcome::Refused { status, answer } => Err(format!("the receiver answered {status}: {answer}")),
+                Outcome::Refused { status, answer } => {
+                    Err(format!("the receiver answered {status}: {answer}"))
+                }
                 Outcome::TimedOut => Err("the receiver did not answer in time".to_owned()),
                 Outcome::Unreachable { reason } => Err(reason),
             };

@@ -1,9 +1,6 @@
 //! Rows as the operators' contract shows them.
 
-use proto::{
-    identity::CertificateFacts,
-    pb,
-};
+use proto::{identity::CertificateFacts, pb};
 use runbooks::Catalogue;
 
 use crate::store::{
@@ -23,7 +20,12 @@ pub fn tenant(row: TenantRow) -> pb::Tenant {
 
 /// A site.
 pub fn site(row: SiteRow) -> pb::Site {
-    pb::Site { id: row.id.to_string(), tenant: row.tenant.to_string(), name: row.name, created_ms: row.created.0 }
+    pb::Site {
+        id: row.id.to_string(),
+        tenant: row.tenant.to_string(),
+        name: row.name,
+        created_ms: row.created.0,
+    }
 }
 
 /// An appliance, with the end of its evidence chain and how its key is kept.

@@ -32,11 +32,16 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub fn spawn(core: Core, clock: impl Fn() -> Millis + Send + 'static) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
+    pub fn spawn(
+        core: Core,
+        clock: impl Fn() -> Millis + Send + 'static,
+    ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
         let (queue, commands) = mpsc::sync_channel(QUEUE_MAX);
         let wakes = Wakes::default();
         let kept = wakes.clone();
-        let thread = thread::Builder::new().name("writer".into()).spawn(move || work(core, &commands, &clock, &kept))?;
+        let thread = thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || work(core, &commands, &clock, &kept))?;
         Ok((Self { queue, wakes }, thread))
     }
 
@@ -104,12 +109,19 @@ fn work(mut core: Core, commands: &mpsc::Receiver<Command>, clock: &impl Fn() ->
 pub struct Wakes(Arc<Mutex<HashMap<ApplianceId, Arc<Notify>>>>);
 
 impl Wakes {
-    /// A bell that rings when there may be something for this appliance. It keeps one ring that nobody waited for.
+    /// A bell of this call's own that rings when there may be something for this appliance. It keeps one ring that nobody
+    /// waited for. The newest call has it: one that hangs in a broken connection must not take the ring from it.
     #[must_use]
     pub fn bell(&self, appliance: ApplianceId) -> Arc<Notify> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(appliance).or_default().clone()
+        let bell = Arc::new(Notify::new());
+        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(appliance, bell.clone());
+        if let Some(before) = before {
+            before.notify_one();
+        }
+        bell
     }
 
+    /// Rings.
     fn wake(&self, appliance: ApplianceId) {
         if let Some(bell) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&appliance) {
             bell.notify_one();

@@ -10,7 +10,10 @@ use proto::{
 };
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::{Store, StoreError, convert::{Col, col}};
+use super::{
+    Store, StoreError,
+    convert::{Col, col},
+};
 
 /// How many batches of a stream are remembered: more than are sent while a copy of one lies in some buffer.
 const BATCHES: u64 = 512;
@@ -167,19 +170,29 @@ impl Store {
 
     /// One appliance.
     pub fn appliance(&self, id: ApplianceId) -> Result<Option<ApplianceRow>, StoreError> {
-        Ok(self.db.prepare_cached("SELECT * FROM appliance WHERE id = ?1")?.query_row([Col(id)], appliance).optional()?)
+        Ok(self
+            .db
+            .prepare_cached("SELECT * FROM appliance WHERE id = ?1")?
+            .query_row([Col(id)], appliance)
+            .optional()?)
     }
 
     /// Appliances by age, of one clinic or of all.
     pub fn appliances(&self, tenant: Option<TenantId>) -> Result<Vec<ApplianceRow>, StoreError> {
-        let mut statement = self
-            .db
-            .prepare_cached("SELECT * FROM appliance WHERE ?1 IS NULL OR tenant = ?1 ORDER BY enrolled_ms, id")?;
+        let mut statement = self.db.prepare_cached(
+            "SELECT * FROM appliance WHERE ?1 IS NULL OR tenant = ?1 ORDER BY enrolled_ms, id",
+        )?;
         Ok(statement.query_map([tenant.map(Col)], appliance)?.collect::<Result<_, _>>()?)
     }
 
     /// Notes that an appliance was heard.
-    pub fn saw_appliance(&self, id: ApplianceId, now: Millis, version: &str, taken_high: u64) -> Result<(), StoreError> {
+    pub fn saw_appliance(
+        &self,
+        id: ApplianceId,
+        now: Millis,
+        version: &str,
+        taken_high: u64,
+    ) -> Result<(), StoreError> {
         self.db
             .prepare_cached("UPDATE appliance SET seen_ms = ?2, version = ?3, taken_high = ?4 WHERE id = ?1")?
             .execute(params![Col(id), Col(now), version, Col(taken_high)])?;
@@ -187,10 +200,17 @@ impl Store {
     }
 
     /// Changes what an appliance may do. Revoked stays revoked.
-    pub fn set_appliance_state(&self, id: ApplianceId, state: ApplianceState, reason: &str) -> Result<bool, StoreError> {
+    pub fn set_appliance_state(
+        &self,
+        id: ApplianceId,
+        state: ApplianceState,
+        reason: &str,
+    ) -> Result<bool, StoreError> {
         let changed = self
             .db
-            .prepare_cached("UPDATE appliance SET state = ?2, state_reason = ?3 WHERE id = ?1 AND state <> 'revoked'")?
+            .prepare_cached(
+                "UPDATE appliance SET state = ?2, state_reason = ?3 WHERE id = ?1 AND state <> 'revoked'",
+            )?
             .execute(params![Col(id), state.name(), reason])?;
         Ok(changed == 1)
     }
@@ -205,10 +225,17 @@ impl Store {
     }
 
     /// Keeps a renewed certificate, and which request it answers.
-    pub fn put_certificate(&self, id: ApplianceId, csr: Digest, certificate: &[u8]) -> Result<(), StoreError> {
-        self.db
-            .prepare_cached("INSERT INTO renewal VALUES (?1, ?2, ?3)")?
-            .execute(params![Col(csr), Col(id), certificate])?;
+    pub fn put_certificate(
+        &self,
+        id: ApplianceId,
+        csr: Digest,
+        certificate: &[u8],
+    ) -> Result<(), StoreError> {
+        self.db.prepare_cached("INSERT INTO renewal VALUES (?1, ?2, ?3)")?.execute(params![
+            Col(csr),
+            Col(id),
+            certificate
+        ])?;
         self.db
             .prepare_cached("UPDATE appliance SET certificate = ?2 WHERE id = ?1")?
             .execute(params![Col(id), certificate])?;
@@ -216,7 +243,13 @@ impl Store {
     }
 
     /// Keeps the newest heartbeat of an appliance.
-    pub fn put_heartbeat(&self, id: ApplianceId, generation: u64, at: Millis, beat: &Heartbeat) -> Result<(), StoreError> {
+    pub fn put_heartbeat(
+        &self,
+        id: ApplianceId,
+        generation: u64,
+        at: Millis,
+        beat: &Heartbeat,
+    ) -> Result<(), StoreError> {
         let text = serde_json::to_string(beat).map_err(|_| StoreError::Corrupt { column: "heartbeat" })?;
         self.db
             .prepare_cached(
@@ -237,7 +270,9 @@ impl Store {
     /// Keeps why orders are held at the box, as its newest record says.
     pub fn put_hold(&self, id: ApplianceId, hold: Option<&str>) -> Result<(), StoreError> {
         self.db
-            .prepare_cached("UPDATE appliance SET heartbeat = json_set(heartbeat, '$.hold', ?2) WHERE id = ?1")?
+            .prepare_cached(
+                "UPDATE appliance SET heartbeat = json_set(heartbeat, '$.hold', ?2) WHERE id = ?1",
+            )?
             .execute(params![Col(id), hold])?;
         Ok(())
     }
@@ -262,7 +297,8 @@ impl Store {
 
     /// All incarnations of a clinic.
     pub fn incarnations(&self, tenant: TenantId) -> Result<Vec<IncarnationRow>, StoreError> {
-        let mut statement = self.db.prepare_cached("SELECT * FROM incarnation WHERE tenant = ?1 ORDER BY incarnation")?;
+        let mut statement =
+            self.db.prepare_cached("SELECT * FROM incarnation WHERE tenant = ?1 ORDER BY incarnation")?;
         Ok(statement.query_map([Col(tenant)], incarnation_row)?.collect::<Result<_, _>>()?)
     }
 
@@ -278,7 +314,11 @@ impl Store {
     }
 
     /// The end of a stream; the default when it is new.
-    pub fn stream(&self, appliance: ApplianceId, stream: proto::ids::StreamId) -> Result<StreamState, StoreError> {
+    pub fn stream(
+        &self,
+        appliance: ApplianceId,
+        stream: proto::ids::StreamId,
+    ) -> Result<StreamState, StoreError> {
         let found = self
             .db
             .prepare_cached("SELECT number, digest FROM stream WHERE appliance = ?1 AND stream = ?2")?
@@ -322,9 +362,12 @@ impl Store {
         if changed != 1 {
             return Err(StoreError::Conflict { what: "stream" });
         }
-        self.db
-            .prepare_cached("INSERT INTO batch VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![Col(appliance), Col(stream), Col(state.number), Col(state.digest)])?;
+        self.db.prepare_cached("INSERT INTO batch VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+            Col(appliance),
+            Col(stream),
+            Col(state.number),
+            Col(state.digest)
+        ])?;
         self.db
             .prepare_cached("DELETE FROM batch WHERE appliance = ?1 AND stream = ?2 AND number <= ?3")?
             .execute(params![Col(appliance), Col(stream), Col(state.number.saturating_sub(BATCHES))])?;

@@ -2,7 +2,7 @@
 
 use proto::{
     digest::Digest,
-    ids::{ApplianceId, IncidentId, Incarnation, OrderId, RunbookId, SiteId, StreamId, TenantId, WatchId},
+    ids::{ApplianceId, Incarnation, IncidentId, OrderId, RunbookId, SiteId, StreamId, TenantId, WatchId},
     keys::PublicKey,
     log::Hash,
     time::Millis,
@@ -88,7 +88,8 @@ impl Column for u64 {
 
 impl ToSql for Col<u64> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        let value = i64::try_from(self.0).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
+        let value =
+            i64::try_from(self.0).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
         Ok(ToSqlOutput::Owned(Value::Integer(value)))
     }
 }

@@ -3,7 +3,10 @@
 use proto::time::Millis;
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{Store, StoreError, convert::{Col, col}};
+use super::{
+    Store, StoreError,
+    convert::{Col, col},
+};
 
 /// Which series of signed documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +28,19 @@ impl Document {
 
 impl Store {
     /// Keeps a document's envelope under its serial.
-    pub fn put_document(&self, kind: Document, serial: u64, envelope: &[u8], now: Millis) -> Result<(), StoreError> {
-        self.db
-            .prepare_cached("INSERT INTO document VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![kind.name(), Col(serial), envelope, Col(now)])?;
+    pub fn put_document(
+        &self,
+        kind: Document,
+        serial: u64,
+        envelope: &[u8],
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        self.db.prepare_cached("INSERT INTO document VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+            kind.name(),
+            Col(serial),
+            envelope,
+            Col(now)
+        ])?;
         Ok(())
     }
 
@@ -43,9 +55,11 @@ impl Store {
 
     /// All envelopes of a series, oldest first, with their serials.
     pub fn documents(&self, kind: Document) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
-        let mut statement =
-            self.db.prepare_cached("SELECT serial, envelope FROM document WHERE kind = ?1 ORDER BY serial")?;
-        let rows = statement.query_map([kind.name()], |row| Ok((col(row, "serial")?, row.get("envelope")?)))?;
+        let mut statement = self
+            .db
+            .prepare_cached("SELECT serial, envelope FROM document WHERE kind = ?1 ORDER BY serial")?;
+        let rows =
+            statement.query_map([kind.name()], |row| Ok((col(row, "serial")?, row.get("envelope")?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 }

@@ -8,7 +8,10 @@ use proto::{
 };
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::{Store, StoreError, convert::{Col, col}};
+use super::{
+    Store, StoreError,
+    convert::{Col, col},
+};
 
 /// Where a tenant's log stands.
 #[derive(Debug, Clone)]
@@ -142,7 +145,8 @@ impl Store {
 
     /// Tenants whose newest checkpoint is not published yet.
     pub fn unpublished(&self) -> Result<Vec<TenantId>, StoreError> {
-        let mut statement = self.db.prepare_cached("SELECT id FROM tenant WHERE published_size < log_size")?;
+        let mut statement =
+            self.db.prepare_cached("SELECT id FROM tenant WHERE published_size < log_size")?;
         Ok(statement.query_map([], |row| col(row, "id"))?.collect::<Result<_, _>>()?)
     }
 
@@ -168,17 +172,26 @@ impl Store {
 
     /// Digests kept at one place of a chain; more than one is a fork.
     pub fn evidence_at(&self, incarnation: Incarnation, chain_index: u64) -> Result<Vec<Digest>, StoreError> {
-        let mut statement =
-            self.db.prepare_cached("SELECT sha256 FROM evidence WHERE incarnation = ?1 AND chain_index = ?2")?;
-        let rows = statement.query_map(params![Col(incarnation), Col(chain_index)], |row| col(row, "sha256"))?;
+        let mut statement = self
+            .db
+            .prepare_cached("SELECT sha256 FROM evidence WHERE incarnation = ?1 AND chain_index = ?2")?;
+        let rows =
+            statement.query_map(params![Col(incarnation), Col(chain_index)], |row| col(row, "sha256"))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Whether a record of that kind stands further along in a chain.
-    pub fn has_later(&self, incarnation: Incarnation, chain_index: u64, kind: &str) -> Result<bool, StoreError> {
+    pub fn has_later(
+        &self,
+        incarnation: Incarnation,
+        chain_index: u64,
+        kind: &str,
+    ) -> Result<bool, StoreError> {
         Ok(self
             .db
-            .prepare_cached("SELECT 1 FROM evidence WHERE incarnation = ?1 AND chain_index > ?2 AND kind = ?3")?
+            .prepare_cached(
+                "SELECT 1 FROM evidence WHERE incarnation = ?1 AND chain_index > ?2 AND kind = ?3",
+            )?
             .exists(params![Col(incarnation), Col(chain_index), kind])?)
     }
 
@@ -202,9 +215,9 @@ impl Store {
 
     /// Records of a tenant from a log index on.
     pub fn evidence(&self, tenant: TenantId, from: u64, most: u32) -> Result<Vec<EvidenceRow>, StoreError> {
-        let mut statement = self
-            .db
-            .prepare_cached("SELECT * FROM evidence WHERE tenant = ?1 AND log_index >= ?2 ORDER BY log_index LIMIT ?3")?;
+        let mut statement = self.db.prepare_cached(
+            "SELECT * FROM evidence WHERE tenant = ?1 AND log_index >= ?2 ORDER BY log_index LIMIT ?3",
+        )?;
         Ok(statement.query_map(params![Col(tenant), Col(from), most], evidence)?.collect::<Result<_, _>>()?)
     }
 
@@ -227,9 +240,11 @@ impl Store {
 
     /// All bulk of a tenant.
     pub fn attachments(&self, tenant: TenantId) -> Result<Vec<(Digest, Vec<u8>)>, StoreError> {
-        let mut statement =
-            self.db.prepare_cached("SELECT sha256, content FROM attachment WHERE tenant = ?1 ORDER BY sha256")?;
-        let rows = statement.query_map([Col(tenant)], |row| Ok((col(row, "sha256")?, row.get("content")?)))?;
+        let mut statement = self
+            .db
+            .prepare_cached("SELECT sha256, content FROM attachment WHERE tenant = ?1 ORDER BY sha256")?;
+        let rows =
+            statement.query_map([Col(tenant)], |row| Ok((col(row, "sha256")?, row.get("content")?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -24,8 +24,8 @@ impl Store {
             Phase::Ongoing => "ongoing",
             Phase::Cleared => "cleared",
         };
-        let readings =
-            serde_json::to_string(&event.readings).map_err(|_| StoreError::Corrupt { column: "event.readings" })?;
+        let readings = serde_json::to_string(&event.readings)
+            .map_err(|_| StoreError::Corrupt { column: "event.readings" })?;
         let added = self
             .db
             .prepare_cached(
@@ -74,9 +74,8 @@ impl Store {
         gap: &Gap,
         now: Millis,
     ) -> Result<(), StoreError> {
-        self.db
-            .prepare_cached("INSERT INTO gap VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-            .execute(params![
+        self.db.prepare_cached("INSERT INTO gap VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(
+            params![
                 Col(tenant),
                 Col(appliance),
                 gap.cause,
@@ -84,7 +83,8 @@ impl Store {
                 Col(gap.first),
                 Col(gap.last),
                 Col(now)
-            ])?;
+            ],
+        )?;
         Ok(())
     }
 }

@@ -7,7 +7,10 @@ use proto::{
 };
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::{Store, StoreError, convert::{Col, col}};
+use super::{
+    Store, StoreError,
+    convert::{Col, col},
+};
 use crate::core::incident::State;
 
 /// A fault that needs something done.
@@ -94,7 +97,9 @@ impl Store {
     /// Opens an incident.
     pub fn add_incident(&self, new: &NewIncident<'_>) -> Result<(), StoreError> {
         self.db
-            .prepare_cached("INSERT INTO incident VALUES (?1, ?2, ?3, ?4, ?5, ?6, '', NULL, NULL, 1, 0, ?7, ?7, 0, 0)")?
+            .prepare_cached(
+                "INSERT INTO incident VALUES (?1, ?2, ?3, ?4, ?5, ?6, '', NULL, NULL, 1, 0, ?7, ?7, 0, 0)",
+            )?
             .execute(params![
                 Col(new.id),
                 Col(new.tenant),
@@ -126,7 +131,11 @@ impl Store {
 
     /// One incident.
     pub fn incident(&self, id: IncidentId) -> Result<Option<IncidentRow>, StoreError> {
-        Ok(self.db.prepare_cached("SELECT * FROM incident WHERE id = ?1")?.query_row([Col(id)], incident).optional()?)
+        Ok(self
+            .db
+            .prepare_cached("SELECT * FROM incident WHERE id = ?1")?
+            .query_row([Col(id)], incident)
+            .optional()?)
     }
 
     /// Incidents, newest first, of one clinic or all, in one state or any.
@@ -145,7 +154,11 @@ impl Store {
     }
 
     /// Incidents of an appliance that wait for an order and may be tried.
-    pub fn incidents_to_order(&self, appliance: ApplianceId, now: Millis) -> Result<Vec<IncidentRow>, StoreError> {
+    pub fn incidents_to_order(
+        &self,
+        appliance: ApplianceId,
+        now: Millis,
+    ) -> Result<Vec<IncidentRow>, StoreError> {
         let mut statement = self.db.prepare_cached(
             "SELECT * FROM incident WHERE appliance = ?1 AND state = 'planned' AND retry_ms <= ?2 ORDER BY opened_ms, id",
         )?;
@@ -170,11 +183,18 @@ impl Store {
     }
 
     /// Changes an incident that still stands where the caller saw it.
-    pub fn change_incident(&self, seen: &IncidentRow, change: &IncidentChange, now: Millis) -> Result<(), StoreError> {
+    pub fn change_incident(
+        &self,
+        seen: &IncidentRow,
+        change: &IncidentChange,
+        now: Millis,
+    ) -> Result<(), StoreError> {
         let plan = change
             .plan
             .as_ref()
-            .map(|(_, plan)| serde_json::to_string(plan).map_err(|_| StoreError::Corrupt { column: "incident.plan" }))
+            .map(|(_, plan)| {
+                serde_json::to_string(plan).map_err(|_| StoreError::Corrupt { column: "incident.plan" })
+            })
             .transpose()?;
         let changed = self
             .db
@@ -201,7 +221,13 @@ impl Store {
     }
 
     /// Adds a line to a timeline.
-    pub fn add_timeline(&self, incident: IncidentId, at: Millis, what: &str, detail: &str) -> Result<(), StoreError> {
+    pub fn add_timeline(
+        &self,
+        incident: IncidentId,
+        at: Millis,
+        what: &str,
+        detail: &str,
+    ) -> Result<(), StoreError> {
         self.db
             .prepare_cached(
                 "INSERT INTO timeline SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4 FROM timeline WHERE incident = ?1",
@@ -212,7 +238,8 @@ impl Store {
 
     /// An incident's timeline, oldest first.
     pub fn timeline(&self, incident: IncidentId) -> Result<Vec<TimelineRow>, StoreError> {
-        let mut statement = self.db.prepare_cached("SELECT * FROM timeline WHERE incident = ?1 ORDER BY number")?;
+        let mut statement =
+            self.db.prepare_cached("SELECT * FROM timeline WHERE incident = ?1 ORDER BY number")?;
         let rows = statement.query_map([Col(incident)], |row| {
             Ok(TimelineRow { at: col(row, "at_ms")?, what: row.get("what")?, detail: row.get("detail")? })
         })?;
@@ -233,7 +260,9 @@ fn incident(row: &Row<'_>) -> rusqlite::Result<IncidentRow> {
         state: State::named(&state).ok_or_else(|| corrupt("incident.state"))?,
         reason: row.get("reason")?,
         runbook: col(row, "runbook")?,
-        plan: plan.map(|text| serde_json::from_str(&text).map_err(|_| corrupt("incident.plan"))).transpose()?,
+        plan: plan
+            .map(|text| serde_json::from_str(&text).map_err(|_| corrupt("incident.plan")))
+            .transpose()?,
         present: row.get("present")?,
         events: col(row, "events")?,
         opened: col(row, "opened_ms")?,

@@ -7,8 +7,8 @@ mod appliances;
 mod convert;
 mod documents;
 mod evidence;
-mod incidents;
 mod inbox;
+mod incidents;
 mod notifications;
 mod orders;
 mod tenants;
@@ -84,8 +84,11 @@ impl Store {
 
     /// A second connection that only reads: never waits for a writer.
     pub fn open_reader(path: &Path) -> Result<Self, StoreError> {
-        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-            .map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
+        let db = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )
+        .map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
         db.busy_timeout(std::time::Duration::from_secs(5))?;
         Ok(Self { db })
     }
@@ -146,7 +149,9 @@ impl Store {
     /// Keeps a whole number under `key`.
     pub fn put_number(&self, key: &str, value: u64) -> Result<(), StoreError> {
         self.db
-            .prepare_cached("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value")?
+            .prepare_cached(
+                "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            )?
             .execute(params![key, value.cast_signed()])?;
         Ok(())
     }
@@ -173,7 +178,8 @@ mod tests {
     use super::*;
 
     fn schema(db: &Connection) -> Vec<String> {
-        let mut statement = db.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
+        let mut statement =
+            db.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
         statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
 

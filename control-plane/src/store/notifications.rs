@@ -6,7 +6,10 @@ use proto::{
 };
 use rusqlite::{Row, params};
 
-use super::{Store, StoreError, convert::{Col, col}};
+use super::{
+    Store, StoreError,
+    convert::{Col, col},
+};
 
 /// Something to tell.
 #[derive(Debug, Clone)]
@@ -40,9 +43,9 @@ impl Store {
 
     /// What is to be told now, oldest first.
     pub fn notifications_due(&self, now: Millis, most: u32) -> Result<Vec<NotificationRow>, StoreError> {
-        let mut statement = self
-            .db
-            .prepare_cached("SELECT * FROM notification WHERE state = 'due' AND due_ms <= ?1 ORDER BY id LIMIT ?2")?;
+        let mut statement = self.db.prepare_cached(
+            "SELECT * FROM notification WHERE state = 'due' AND due_ms <= ?1 ORDER BY id LIMIT ?2",
+        )?;
         Ok(statement.query_map(params![Col(now), most], notification)?.collect::<Result<_, _>>()?)
     }
 

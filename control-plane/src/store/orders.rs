@@ -2,12 +2,15 @@
 
 use proto::{
     digest::Digest,
-    ids::{ApplianceId, IncidentId, Incarnation, OrderId, RunbookId, TenantId},
+    ids::{ApplianceId, Incarnation, IncidentId, OrderId, RunbookId, TenantId},
     time::Millis,
 };
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::{Store, StoreError, convert::{Col, col}};
+use super::{
+    Store, StoreError,
+    convert::{Col, col},
+};
 
 /// What became of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,7 +149,8 @@ impl Store {
             r#"SELECT * FROM "order" WHERE state = 'issued' AND appliance = ?1 AND incarnation = ?2 AND sequence > ?3
                AND expires_ms > ?4 ORDER BY sequence"#,
         )?;
-        let rows = statement.query_map(params![Col(appliance), Col(incarnation), Col(above), Col(now)], order)?;
+        let rows =
+            statement.query_map(params![Col(appliance), Col(incarnation), Col(above), Col(now)], order)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -169,7 +173,13 @@ impl Store {
     }
 
     /// Ends an order. One that ran out may still turn out to have been carried out or refused.
-    pub fn end_order(&self, id: OrderId, state: OrderState, outcome: &str, now: Millis) -> Result<bool, StoreError> {
+    pub fn end_order(
+        &self,
+        id: OrderId,
+        state: OrderState,
+        outcome: &str,
+        now: Millis,
+    ) -> Result<bool, StoreError> {
         let changed = self
             .db
             .prepare_cached(
@@ -217,7 +227,8 @@ fn order(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
         sequence: col(row, "sequence")?,
         runbook: col(row, "runbook")?,
         target: row.get("target")?,
-        state: OrderState::named(&state).ok_or_else(|| rusqlite::Error::InvalidColumnName("order.state".into()))?,
+        state: OrderState::named(&state)
+            .ok_or_else(|| rusqlite::Error::InvalidColumnName("order.state".into()))?,
         outcome: row.get("outcome")?,
         issued: col(row, "issued_ms")?,
         expires: col(row, "expires_ms")?,

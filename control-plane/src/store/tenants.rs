@@ -7,7 +7,10 @@ use proto::{
 };
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::{Store, StoreError, convert::{Col, col}};
+use super::{
+    Store, StoreError,
+    convert::{Col, col},
+};
 
 /// A clinic.
 #[derive(Debug, Clone)]
@@ -86,7 +89,11 @@ impl Store {
 
     /// One tenant.
     pub fn tenant(&self, id: TenantId) -> Result<Option<TenantRow>, StoreError> {
-        Ok(self.db.prepare_cached("SELECT * FROM tenant WHERE id = ?1")?.query_row([Col(id)], tenant).optional()?)
+        Ok(self
+            .db
+            .prepare_cached("SELECT * FROM tenant WHERE id = ?1")?
+            .query_row([Col(id)], tenant)
+            .optional()?)
     }
 
     /// One tenant, by ID or name as people type it.
@@ -102,7 +109,9 @@ impl Store {
     pub fn put_policy(&self, id: TenantId, serial: u64, envelope: &[u8]) -> Result<(), StoreError> {
         let changed = self
             .db
-            .prepare_cached("UPDATE tenant SET policy_serial = ?2, policy = ?3 WHERE id = ?1 AND policy_serial < ?2")?
+            .prepare_cached(
+                "UPDATE tenant SET policy_serial = ?2, policy = ?3 WHERE id = ?1 AND policy_serial < ?2",
+            )?
             .execute(params![Col(id), Col(serial), envelope])?;
         if changed == 1 { Ok(()) } else { Err(StoreError::Conflict { what: "policy" }) }
     }

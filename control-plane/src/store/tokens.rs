@@ -7,7 +7,10 @@ use proto::{
 };
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::{Store, StoreError, convert::{Col, col}};
+use super::{
+    Store, StoreError,
+    convert::{Col, col},
+};
 
 /// A permission to enrol one appliance.
 #[derive(Debug, Clone)]
@@ -42,9 +45,9 @@ pub struct OperatorTokenRow {
 impl Store {
     /// Keeps a new enrolment token's hash.
     pub fn add_enrolment_token(&self, token: &EnrolmentTokenRow, now: Millis) -> Result<(), StoreError> {
-        self.db
-            .prepare_cached("INSERT INTO enrolment_token VALUES (?1, ?2, ?3, ?4, ?5, NULL)")?
-            .execute(params![Col(token.hash), Col(token.tenant), Col(token.site), Col(now), Col(token.expires)])?;
+        self.db.prepare_cached("INSERT INTO enrolment_token VALUES (?1, ?2, ?3, ?4, ?5, NULL)")?.execute(
+            params![Col(token.hash), Col(token.tenant), Col(token.site), Col(now), Col(token.expires)],
+        )?;
         Ok(())
     }
 
@@ -69,7 +72,9 @@ impl Store {
     pub fn use_enrolment_token(&self, hash: Digest, appliance: ApplianceId) -> Result<(), StoreError> {
         let changed = self
             .db
-            .prepare_cached("UPDATE enrolment_token SET appliance = ?2 WHERE hash = ?1 AND appliance IS NULL")?
+            .prepare_cached(
+                "UPDATE enrolment_token SET appliance = ?2 WHERE hash = ?1 AND appliance IS NULL",
+            )?
             .execute(params![Col(hash), Col(appliance)])?;
         if changed == 1 { Ok(()) } else { Err(StoreError::Conflict { what: "enrolment token" }) }
     }
@@ -78,7 +83,9 @@ impl Store {
     pub fn add_operator_token(&self, row: &OperatorTokenRow, hash: Digest) -> Result<bool, StoreError> {
         let added = self
             .db
-            .prepare_cached("INSERT INTO operator_token VALUES (?1, ?2, ?3, ?4, 0, 0) ON CONFLICT DO NOTHING")?
+            .prepare_cached(
+                "INSERT INTO operator_token VALUES (?1, ?2, ?3, ?4, 0, 0) ON CONFLICT DO NOTHING",
+            )?
             .execute(params![row.name, Col(hash), Col(row.created), Col(row.expires)])?;
         Ok(added == 1)
     }
@@ -108,7 +115,11 @@ impl Store {
 
     /// Takes an API token back; `false` when there is none of that name.
     pub fn revoke_operator_token(&self, name: &str) -> Result<bool, StoreError> {
-        Ok(self.db.prepare_cached("UPDATE operator_token SET revoked = 1 WHERE name = ?1")?.execute([name])? == 1)
+        Ok(self
+            .db
+            .prepare_cached("UPDATE operator_token SET revoked = 1 WHERE name = ?1")?
+            .execute([name])?
+            == 1)
     }
 }
 

@@ -124,6 +124,13 @@ fn a_report_of_a_strangers_words_fits_a_terminal() {
     let report = check(&TENANT, &relisted(&with(&BUNDLE, path, b"{\"\x1b[31m\":1}".to_vec())));
     assert_eq!(report.exit_code(), 1);
     assert!(!report.to_string().contains(['\u{1b}', '\u{202e}']), "{report:?}");
+
+    let mut parts = TENANT.parts(30, None);
+    parts.clinic = "\u{202e}evil".into();
+    parts.appliance_names.values_mut().for_each(|name| *name = "\u{2066}evil".into());
+    let report = check(&TENANT, &control_plane::bundle::export::build(&parts).unwrap());
+    assert_eq!(report.exit_code(), 0, "{report}");
+    assert!(!report.to_string().contains(['\u{202e}', '\u{2066}']), "{report:?}");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use proto::{
     digest::Digest,
     dsse,
     evidence::{
-        self, Body, CheckpointSeen, Clock, ClockSource, Enrolment, Execution, Head, Heartbeat, Hold, Identity,
-        OrderFacts, Readings, Refusal, Step, StepResult, Verdict,
+        self, Body, CheckpointSeen, Clock, ClockSource, Enrolment, Execution, Head, Heartbeat, Hold,
+        Identity, OrderFacts, Readings, Refusal, Step, StepResult, Verdict,
     },
     identity::{CertificateFacts, KeyProof, KeyProtection, csr_spki},
     ids::{ApplianceId, EventId, Incarnation, Nonce, StreamId, TenantId, WatchId},
@@ -117,7 +117,8 @@ impl Appliance {
     /// organization's keys have signed.
     pub fn adopt(&mut self, trust: &OrganizationKeys, answer: &pb::EnrollResponse) {
         let charter = trust.open(&answer.charter).unwrap().into_value();
-        let facts = CertificateFacts::issued_by(&answer.certificate, &charter.certificate_authorities).unwrap();
+        let facts =
+            CertificateFacts::issued_by(&answer.certificate, &charter.certificate_authorities).unwrap();
         assert_eq!((facts.spki, facts.spki), (self.spki(), csr_spki(&self.csr()).unwrap()));
         assert_eq!(facts.spiffe.trust_domain, ORGANIZATION);
         self.identity = Some(Identity {
@@ -267,12 +268,17 @@ impl Appliance {
         for envelope in &response.orders {
             let order = open_order(envelope, charter);
             let before = self.orders.insert(order.sequence, order.clone());
-            assert!(before.is_none_or(|before| before == order), "two orders with sequence {}", order.sequence);
+            assert!(
+                before.is_none_or(|before| before == order),
+                "two orders with sequence {}",
+                order.sequence
+            );
         }
     }
 
     fn absorb_checkpoint(&mut self, charter: &Charter, response: &pb::SyncResponse) {
-        let hashes = |raw: &[Vec<u8>]| raw.iter().map(|h| Hash::from_field("hash", h).unwrap()).collect::<Vec<_>>();
+        let hashes =
+            |raw: &[Vec<u8>]| raw.iter().map(|h| Hash::from_field("hash", h).unwrap()).collect::<Vec<_>>();
         let origin = format!("evidence.{ORGANIZATION}/{}", self.tenant());
         let keys: Vec<VerifierKey> =
             charter.log_keys.iter().map(|key| VerifierKey::new(&origin, key).unwrap()).collect();
@@ -284,7 +290,8 @@ impl Appliance {
         for inclusion in &response.inclusions {
             let at = self.unproven.iter().position(|e| Digest::of(e).to_vec() == inclusion.sha256).unwrap();
             let leaf = leaf_hash(&self.unproven[at]);
-            verify_inclusion(leaf, inclusion.index, offered.size, &hashes(&inclusion.hashes), offered.root).unwrap();
+            verify_inclusion(leaf, inclusion.index, offered.size, &hashes(&inclusion.hashes), offered.root)
+                .unwrap();
             self.unproven.remove(at);
         }
         self.checkpoint = Some(offered.clone());

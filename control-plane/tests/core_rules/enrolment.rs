@@ -15,7 +15,11 @@ use crate::{
 };
 
 /// Key proof changed by somebody who holds the evidence key.
-fn reproved(request: &pb::EnrollRequest, key: &SecretKey, change: impl FnOnce(&mut KeyProof)) -> pb::EnrollRequest {
+fn reproved(
+    request: &pb::EnrollRequest,
+    key: &SecretKey,
+    change: impl FnOnce(&mut KeyProof),
+) -> pb::EnrollRequest {
     let mut proof = KeyProof::open_self_signed(&request.key_proof).unwrap().into_value();
     change(&mut proof);
     pb::EnrollRequest { key_proof: proof.seal(key), ..request.clone() }
@@ -85,7 +89,8 @@ fn a_used_token_answers_nobody_but_the_keys_that_used_it() {
     denied(world.enroll(&other_tls.enrol_request(&token)));
 
     let request = appliance.enrol_request(&token);
-    let other_incarnation = reproved(&request, &appliance.evidence_key, |p| p.incarnation = Incarnation([1; 16]));
+    let other_incarnation =
+        reproved(&request, &appliance.evidence_key, |p| p.incarnation = Incarnation([1; 16]));
     denied(world.enroll(&other_incarnation));
 
     // The agent alone, with an evidence key of its own making.
@@ -230,7 +235,11 @@ fn renewal_needs_the_same_keys_and_a_fresh_word_of_the_executor() {
     let same = |_: &mut KeyProof| {};
     for (case, request, says) in [
         ("another TLS key", other_tls, "enrolled key"),
-        ("signed by somebody else's executor", with(proof(&appliance, same).seal(&stranger.evidence_key)), "co-signed"),
+        (
+            "signed by somebody else's executor",
+            with(proof(&appliance, same).seal(&stranger.evidence_key)),
+            "co-signed",
+        ),
         ("somebody else's proof", with(proof(&stranger, same).seal(&stranger.evidence_key)), "co-signed"),
         (
             "another incarnation",

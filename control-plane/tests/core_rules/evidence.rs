@@ -36,10 +36,14 @@ fn forged(appliance: &Appliance, key: &SecretKey, change: impl FnOnce(&mut evide
 #[test]
 fn what_is_not_this_boxs_evidence_is_refused_and_its_orders_stop() {
     type Forge = fn(&mut World, &mut Appliance) -> Vec<u8>;
-    let cases: [(&str, Forge, &str); 11] = [
+    let cases: [(&str, Forge, &str); 12] = [
         ("garbage", |_, _| b"{\"payload\":3}".to_vec(), "not a record"),
         ("nothing", |_, _| Vec::new(), "not a record"),
-        ("a signed something else", |_, a| dsse::seal("text/plain", b"{}", &[&a.evidence_key]), "not a record"),
+        (
+            "a signed something else",
+            |_, a| dsse::seal("text/plain", b"{}", &[&a.evidence_key]),
+            "not a record",
+        ),
         (
             "a statement of another predicate",
             |_, a| {
@@ -50,7 +54,11 @@ fn what_is_not_this_boxs_evidence_is_refused_and_its_orders_stop() {
             "not a record",
         ),
         ("signed by a stranger", |_, a| forged(a, &SecretKey::ed25519([66; 32]), |_| {}), "not signed"),
-        ("signed by the order key", |w, a| forged(a, &SecretKey::ed25519(w.safe.order), |_| {}), "not signed"),
+        (
+            "signed by the order key",
+            |w, a| forged(a, &SecretKey::ed25519(w.safe.order), |_| {}),
+            "not signed",
+        ),
         (
             "of an incarnation that nobody enrolled",
             |_, a| forged(a, &a.evidence_key, |r| r.chain.incarnation = Incarnation([9; 16])),
@@ -77,6 +85,16 @@ fn what_is_not_this_boxs_evidence_is_refused_and_its_orders_stop() {
             |_, a| forged(a, &a.evidence_key, |r| r.identity.organization = "other.example".into()),
             "another organization",
         ),
+        (
+            "an enrolment with another certificate",
+            |_, a| {
+                a.certificate.push(0);
+                let Record::Evidence(envelope) = a.enrolment(crate::world::START) else { unreachable!() };
+                a.head = proto::evidence::Head { next: 2, digest: previous(&envelope) };
+                envelope
+            },
+            "another certificate",
+        ),
         ("too far along", |_, a| forged(a, &a.evidence_key, |r| r.chain.index = u64::MAX), "that long"),
     ];
     for (case, forge, says) in cases {
@@ -95,6 +113,11 @@ fn what_is_not_this_boxs_evidence_is_refused_and_its_orders_stop() {
         world.send(&mut appliance, vec![beat]);
         assert_eq!(kept(&world), before + 1, "{case}");
     }
+}
+
+/// What this record follows.
+fn previous(envelope: &[u8]) -> Digest {
+    evidence::peek(envelope).unwrap().chain.previous
 }
 
 fn payload(envelope: &[u8]) -> Vec<u8> {
@@ -217,13 +240,16 @@ fn an_envelope_that_was_written_anew_is_refused_and_the_real_one_taken() {
             let Record::Evidence(envelope) = appliance.heartbeat(world.now) else { unreachable!() };
             let text = String::from_utf8(envelope.clone()).unwrap();
             // The payload type has slashes too, and must stay.
-            if case != "URL-safe base64" || text.split('"').any(|word| word.len() > 60 && word.contains(['+', '/'])) {
+            if case != "URL-safe base64"
+                || text.split('"').any(|word| word.len() > 60 && word.contains(['+', '/']))
+            {
                 break envelope;
             }
             world.send(&mut appliance, vec![Record::Evidence(envelope)]);
         };
         let text = String::from_utf8(envelope.clone()).unwrap();
-        let changed = rewrite(&text, &appliance).replace("application_vnd.in-toto-json", STATEMENT_PAYLOAD_TYPE);
+        let changed =
+            rewrite(&text, &appliance).replace("application_vnd.in-toto-json", STATEMENT_PAYLOAD_TYPE);
         assert_ne!(changed, text, "{case}");
         let before = kept(&world);
         let response = world.send(&mut appliance, vec![Record::Evidence(changed.into_bytes())]);

@@ -1,9 +1,6 @@
 //! Incidents from the first event to their end; who is told, and how often.
 
-use proto::{
-    evidence::Verdict,
-    sync::Phase,
-};
+use proto::{evidence::Verdict, sync::Phase};
 use runbooks::Guardrail;
 
 use crate::{

@@ -198,7 +198,8 @@ fn a_restored_backup_is_brought_up_to_the_vault_and_waits_for_heartbeats() {
     let records = vec![one.heartbeat(world.now)];
     world.send(&mut one, records);
     raise(&mut world, &mut two);
-    let (before, generation) = (head(&world), world.count("SELECT count(*) FROM meta WHERE key = 'generation'"));
+    let (before, generation) =
+        (head(&world), world.count("SELECT count(*) FROM meta WHERE key = 'generation'"));
     assert_eq!(generation, 0, "a young database is of the first generation");
 
     world.restore(copy).unwrap();
@@ -216,7 +217,11 @@ fn a_restored_backup_is_brought_up_to_the_vault_and_waits_for_heartbeats() {
     assert_eq!(world.count("SELECT count(*) FROM gap WHERE cause = 'batches-missing'"), 2);
     let beat = one.heartbeat(world.now);
     let orders = world.send(&mut one, vec![beat]).orders;
-    assert_eq!(open_order(&orders[0], world.core.charter()).sequence, 3, "above all that the executor has seen");
+    assert_eq!(
+        open_order(&orders[0], world.core.charter()).sequence,
+        3,
+        "above all that the executor has seen"
+    );
     assert!(world.call(&mut two).orders.is_empty(), "each for itself");
     assert_eq!(check_vault(&world, &world.tenant.clone()), sizes + 1);
 }
@@ -258,7 +263,9 @@ fn is_halted(world: &mut World, appliance: &mut Appliance) {
     appliance.checkpoint = None;
     let asked = appliance.ask(None);
     let response = world.exchange(appliance, &asked).unwrap();
-    assert!(response.checkpoint.is_empty() && response.inclusions.is_empty() && response.consistency.is_empty());
+    assert!(
+        response.checkpoint.is_empty() && response.inclusions.is_empty() && response.consistency.is_empty()
+    );
     assert_eq!((size(world), world.vault.list(&folder).unwrap().len()), (before, published));
 }
 
@@ -335,7 +342,10 @@ fn an_entry_that_was_changed_in_the_vault_is_not_read_back() {
     let mut appliance = world.appliance();
     let stranger = Record::Evidence(
         proto::evidence::seal(
-            &appliance.record(world.now, proto::evidence::Body::Hold(proto::evidence::Hold { held: true, by: "file".into() })),
+            &appliance.record(
+                world.now,
+                proto::evidence::Body::Hold(proto::evidence::Hold { held: true, by: "file".into() }),
+            ),
             &SecretKey::ed25519([66; 32]),
         )
         .unwrap(),
@@ -389,7 +399,9 @@ fn a_smaller_past_is_never_told() {
     let mut asked = appliance.ask(None);
     asked.checkpoint_size = 99;
     let response = world.exchange(&appliance, &asked).unwrap();
-    assert!(response.checkpoint.is_empty() && response.consistency.is_empty() && response.inclusions.is_empty());
+    assert!(
+        response.checkpoint.is_empty() && response.consistency.is_empty() && response.inclusions.is_empty()
+    );
     asked.checkpoint_size = 1;
     assert!(!world.exchange(&appliance, &asked).unwrap().consistency.is_empty());
 }

@@ -2,11 +2,16 @@
 //!
 //! One program, so that it is linked once; a file per subject.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: what fails there is the test's failure")]
+
 mod appliance;
 mod enrolment;
 mod evidence;
+mod identity;
 mod incidents;
 mod log;
+mod operators;
 mod orders;
 mod sync;
 mod world;
+mod writer;

@@ -32,7 +32,12 @@ fn orders(world: &World) -> i64 {
 }
 
 /// What the box's executor says to an order, by the same functions and its own facts.
-fn executor_says(world: &World, appliance: &Appliance, envelope: &[u8], now: Millis) -> Result<Order, Guardrail> {
+fn executor_says(
+    world: &World,
+    appliance: &Appliance,
+    envelope: &[u8],
+    now: Millis,
+) -> Result<Order, Guardrail> {
     let charter = world.core.charter();
     let order = verify(envelope, charter, Some(now)).map_err(|refusal| refusal.guardrail)?;
     let catalogue = Catalogue::open(world.core.catalogue().1, charter).unwrap().into_value();
@@ -75,7 +80,10 @@ fn an_order_passes_its_executors_guardrails_and_says_whom_it_is_for() {
     assert_eq!((order.charter_serial, order.policy_serial, order.sequence), (1, 1, 1));
     assert_eq!((order.issued, order.expires), (world.now, world.now.plus(10 * MINUTE)));
     assert_eq!((order.plan.planner.as_str(), order.approvals.len()), ("rules", 0));
-    assert_eq!(world.text(r#"SELECT hex(digest) FROM "order""#).to_lowercase(), Digest::of(&order.encode()).to_string());
+    assert_eq!(
+        world.text(r#"SELECT hex(digest) FROM "order""#).to_lowercase(),
+        Digest::of(&order.encode()).to_string()
+    );
 }
 
 #[test]
@@ -181,7 +189,8 @@ fn the_revoked_get_none() {
     let mut world = World::new();
     let mut appliance = world.appliance();
     raise(&mut world, &mut appliance, "uploads");
-    let (id, spki, asked, now) = (appliance.id().to_string(), appliance.spki(), appliance.ask(None), world.now);
+    let (id, spki, asked, now) =
+        (appliance.id().to_string(), appliance.spki(), appliance.ask(None), world.now);
     world.core.take_wakes();
     world.core.run(now, |core| core.revoke_appliance(&id, "stolen", now)).unwrap();
     assert_eq!(world.core.take_wakes(), [appliance.id()].into(), "a call that is held open ends now");

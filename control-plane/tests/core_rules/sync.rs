@@ -103,7 +103,10 @@ fn two_histories_of_a_stream_quarantine_orders_but_not_evidence() {
         assert!(response.orders.is_empty());
         // The next exchange has the proof of that evidence, and still no order.
         let next = world.call(&mut appliance);
-        assert!(appliance.unproven.is_empty() && next.orders.is_empty() && !next.quarantine.is_empty(), "{case}");
+        assert!(
+            appliance.unproven.is_empty() && next.orders.is_empty() && !next.quarantine.is_empty(),
+            "{case}"
+        );
     }
 }
 
@@ -187,8 +190,12 @@ fn a_malformed_record_refuses_its_batch_and_changes_nothing() {
         ("garbage", vec![0xff; 40], "records"),
     ] {
         let before = world.text(STATE);
-        let batch =
-            Batch { stream: appliance.stream, number: appliance.frozen.0 + 1, previous: appliance.frozen.1, records };
+        let batch = Batch {
+            stream: appliance.stream,
+            number: appliance.frozen.0 + 1,
+            previous: appliance.frozen.1,
+            records,
+        };
         let asked = appliance.ask(Some(batch));
         assert_eq!(bad_field(world.exchange(&appliance, &asked)), field, "{case}");
         assert_eq!(world.text(STATE), before, "{case}");
@@ -228,7 +235,12 @@ fn records_take_effect_in_the_order_in_which_they_were_kept() {
     let repaired = appliance.executed(world.now, &order, Verdict::Repaired);
     let again = raised(&world, &mut appliance);
     world.send(&mut appliance, vec![repaired, again]);
-    assert_eq!(world.text("SELECT group_concat(state, ' ') FROM (SELECT state FROM incident ORDER BY opened_ms, state)"), "planned resolved");
+    assert_eq!(
+        world.text(
+            "SELECT group_concat(state, ' ') FROM (SELECT state FROM incident ORDER BY opened_ms, state)"
+        ),
+        "planned resolved"
+    );
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -183,8 +183,16 @@ impl World {
         core::seed(&store, Document::Charter, safe.charter.serial, &charter, START).unwrap();
         core::seed(&store, Document::Catalogue, 1, &safe.catalogue, START).unwrap();
         let core = open(&safe, store, Box::new(vault.clone()), 7, START).unwrap();
-        let mut world =
-            Self { safe, now: START, core, vault, db, tenant: String::new(), site: "Main St".into(), seed: 100 };
+        let mut world = Self {
+            safe,
+            now: START,
+            core,
+            vault,
+            db,
+            tenant: String::new(),
+            site: "Main St".into(),
+            seed: 100,
+        };
         world.tenant = world.tenant_named("Riverside Dental");
         world
     }
@@ -298,7 +306,10 @@ impl World {
     /// A copy of the database as it is now.
     pub fn backup(&self) -> Memory {
         let mut copy = Memory::new();
-        Backup::new(&self.db.db, &mut copy.db).unwrap().run_to_completion(1000, Duration::ZERO, None).unwrap();
+        Backup::new(&self.db.db, &mut copy.db)
+            .unwrap()
+            .run_to_completion(1000, Duration::ZERO, None)
+            .unwrap();
         copy
     }
 
@@ -327,7 +338,8 @@ impl World {
     /// A second control plane on the same keys and the same vault, with a copy of the database.
     pub fn twin(&self, vault: Box<dyn Vault>) -> Self {
         let db = self.backup();
-        let core = open(&self.safe, Store::with(db.share()).unwrap(), vault, self.seed + 5000, self.now).unwrap();
+        let core =
+            open(&self.safe, Store::with(db.share()).unwrap(), vault, self.seed + 5000, self.now).unwrap();
         Self {
             safe: self.safe.clone(),
             now: self.now,
@@ -376,7 +388,13 @@ pub fn bad_field<T>(outcome: Result<T, CoreError>) -> String {
 }
 
 /// Opens a core.
-pub fn open(safe: &Safe, store: Store, vault: Box<dyn Vault>, seed: u64, now: Millis) -> Result<Core, CoreError> {
+pub fn open(
+    safe: &Safe,
+    store: Store,
+    vault: Box<dyn Vault>,
+    seed: u64,
+    now: Millis,
+) -> Result<Core, CoreError> {
     Core::open(store, ports(safe, vault, seed), keys(safe), safe.settings.clone(), safe.trust.clone(), now)
 }
 

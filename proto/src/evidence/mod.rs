@@ -66,17 +66,15 @@ struct SubjectDigest {
 pub fn seal(record: &Record, evidence_key: &SecretKey) -> Result<Vec<u8>, EvidenceError> {
     let predicate =
         serde_json::value::to_raw_value(record).map_err(|e| EvidenceError::Malformed(e.to_string()))?;
-    let mut subject =
-        vec![Subject { name: "record".into(), digest: SubjectDigest { sha256: Digest::of(predicate.get().as_bytes()) } }];
+    let mut subject = vec![Subject {
+        name: "record".into(),
+        digest: SubjectDigest { sha256: Digest::of(predicate.get().as_bytes()) },
+    }];
     if let Some(order) = record.body.order_digest() {
         subject.push(Subject { name: "order".into(), digest: SubjectDigest { sha256: order } });
     }
-    let statement = Statement {
-        kind: STATEMENT_TYPE.into(),
-        subject,
-        predicate_type: PREDICATE_TYPE.into(),
-        predicate,
-    };
+    let statement =
+        Statement { kind: STATEMENT_TYPE.into(), subject, predicate_type: PREDICATE_TYPE.into(), predicate };
     let payload = serde_json::to_vec(&statement).map_err(|e| EvidenceError::Malformed(e.to_string()))?;
     let envelope = dsse::seal(STATEMENT_PAYLOAD_TYPE, &payload, &[evidence_key]);
     if envelope.len() > EVIDENCE_MAX {
@@ -92,14 +90,16 @@ pub fn open(envelope: &[u8], evidence_key: &PublicKey) -> Result<Verified<Record
         return Err(EvidenceError::TooLarge(envelope.len()));
     }
     let exact = dsse::is_exact(envelope, evidence_key);
-    dsse::open(envelope, STATEMENT_PAYLOAD_TYPE, [evidence_key], 1)
-        .map_err(EvidenceError::Signature)?
-        .parse(|bytes| {
+    dsse::open(envelope, STATEMENT_PAYLOAD_TYPE, [evidence_key], 1).map_err(EvidenceError::Signature)?.parse(
+        |bytes| {
             if !exact {
-                return Err(EvidenceError::Malformed("must be the envelope as it was sealed, byte for byte".into()));
+                return Err(EvidenceError::Malformed(
+                    "must be the envelope as it was sealed, byte for byte".into(),
+                ));
             }
             read(&bytes)
-        })
+        },
+    )
 }
 
 /// Reads a record that nobody has vouched for: to learn whose key to check it with, never to act on.
@@ -114,7 +114,8 @@ fn read(payload: &[u8]) -> Result<Record, EvidenceError> {
     if statement.kind != STATEMENT_TYPE || statement.predicate_type != PREDICATE_TYPE {
         return Err(malformed(format!("must be a {STATEMENT_TYPE} with predicate {PREDICATE_TYPE}")));
     }
-    let record: Record = serde_json::from_str(statement.predicate.get()).map_err(|e| malformed(e.to_string()))?;
+    let record: Record =
+        serde_json::from_str(statement.predicate.get()).map_err(|e| malformed(e.to_string()))?;
     let own = Digest::of(statement.predicate.get().as_bytes());
     let named = |name: &str| statement.subject.iter().find(|s| s.name == name).map(|s| s.digest.sha256);
     if named("record") != Some(own) {

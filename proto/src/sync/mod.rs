@@ -200,14 +200,21 @@ impl TryFrom<pb::SyncRequest> for Exchange {
     fn try_from(m: pb::SyncRequest) -> Result<Self, BadField> {
         number("order_high", m.order_high)?;
         if m.unproven.len() > UNPROVEN_MAX {
-            return Err(BadField::new("unproven", format!("must be at most {UNPROVEN_MAX}, are {}", m.unproven.len())));
+            return Err(BadField::new(
+                "unproven",
+                format!("must be at most {UNPROVEN_MAX}, are {}", m.unproven.len()),
+            ));
         }
         Ok(Self {
             batch: m.batch.map(|b| Batch::try_from(b).map_err(|bad| bad.within("batch"))).transpose()?,
             incarnation: Incarnation::from_field("incarnation", &m.incarnation)?,
             nonce: Nonce::from_field("nonce", &m.nonce)?,
             checkpoint_size: m.checkpoint_size,
-            unproven: m.unproven.iter().map(|d| Digest::from_field("unproven", d)).collect::<Result<_, _>>()?,
+            unproven: m
+                .unproven
+                .iter()
+                .map(|d| Digest::from_field("unproven", d))
+                .collect::<Result<_, _>>()?,
             order_high: m.order_high,
             charter_serial: m.charter_serial,
             catalogue_version: m.catalogue_version,
@@ -222,7 +229,10 @@ impl TryFrom<pb::Batch> for Batch {
     type Error = BadField;
     fn try_from(m: pb::Batch) -> Result<Self, BadField> {
         if m.records.len() > BATCH_MAX {
-            return Err(BadField::new("records", format!("must be at most {BATCH_MAX} bytes, has {}", m.records.len())));
+            return Err(BadField::new(
+                "records",
+                format!("must be at most {BATCH_MAX} bytes, has {}", m.records.len()),
+            ));
         }
         if m.number == 0 {
             return Err(BadField::new("number", "must be at least 1"));
@@ -239,7 +249,12 @@ impl TryFrom<pb::Batch> for Batch {
 
 impl From<Batch> for pb::Batch {
     fn from(b: Batch) -> Self {
-        Self { stream: b.stream.to_vec(), number: b.number, previous: b.previous.to_vec(), records: b.records }
+        Self {
+            stream: b.stream.to_vec(),
+            number: b.number,
+            previous: b.previous.to_vec(),
+            records: b.records,
+        }
     }
 }
 
@@ -278,8 +293,18 @@ mod tests {
             ("next of another past", known, batch(5, Digest::of(b"4"), b"five"), Receipt::Conflict),
             ("same number, other bytes", known, batch(4, Digest::of(b"three"), b"other"), Receipt::Conflict),
             ("long ago", known, batch(3, Digest::of(b"two"), b"three"), Receipt::Conflict),
-            ("after a gap", known, batch(8, Digest::of(b"seven"), b"eight"), Receipt::CommitAfterGap { missing: 3 }),
-            ("first seen late", StreamState::default(), batch(9, Digest::of(b"8"), b"9"), Receipt::CommitAfterGap { missing: 8 }),
+            (
+                "after a gap",
+                known,
+                batch(8, Digest::of(b"seven"), b"eight"),
+                Receipt::CommitAfterGap { missing: 3 },
+            ),
+            (
+                "first seen late",
+                StreamState::default(),
+                batch(9, Digest::of(b"8"), b"9"),
+                Receipt::CommitAfterGap { missing: 8 },
+            ),
         ] {
             assert_eq!(receipt(state, &sent), expected, "{case}");
         }

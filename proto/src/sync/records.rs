@@ -96,9 +96,10 @@ impl From<Record> for pb::Record {
         let kind = match record {
             Record::Event(e) => pb::record::Kind::Event(e.into()),
             Record::Evidence(bytes) => pb::record::Kind::Evidence(bytes),
-            Record::Attachment(content) => {
-                pb::record::Kind::Attachment(pb::Attachment { sha256: Digest::of(&content).to_vec(), content })
-            }
+            Record::Attachment(content) => pb::record::Kind::Attachment(pb::Attachment {
+                sha256: Digest::of(&content).to_vec(),
+                content,
+            }),
             Record::Gap(g) => pb::record::Kind::Gap(pb::Gap {
                 cause: g.cause,
                 dropped: g.dropped,
@@ -114,7 +115,11 @@ impl From<Record> for pb::Record {
 fn kind(name: &str) -> Result<String, BadField> {
     let name = text("kind", name, 80)?;
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-".contains(&b);
-    if name.bytes().all(plain) { Ok(name) } else { Err(BadField::new("kind", "must be lower-case letters, digits, dots and hyphens")) }
+    if name.bytes().all(plain) {
+        Ok(name)
+    } else {
+        Err(BadField::new("kind", "must be lower-case letters, digits, dots and hyphens"))
+    }
 }
 
 impl TryFrom<pb::Event> for Event {
@@ -179,7 +184,10 @@ pub fn pack(records: impl IntoIterator<Item = Record>) -> Vec<u8> {
 pub fn unpack(bytes: &[u8]) -> Result<Vec<Record>, BadField> {
     let records = pb::Records::decode(bytes).map_err(|e| BadField::new("records", e.to_string()))?.record;
     if records.len() > BATCH_RECORDS_MAX {
-        return Err(BadField::new("records", format!("must be at most {BATCH_RECORDS_MAX}, are {}", records.len())));
+        return Err(BadField::new(
+            "records",
+            format!("must be at most {BATCH_RECORDS_MAX}, are {}", records.len()),
+        ));
     }
     records
         .into_iter()
@@ -203,14 +211,16 @@ mod tests {
             readings: vec![("bytes".into(), 12)],
             note: String::new(),
         };
-        let records = vec![Record::Event(event), Record::Evidence(b"{}".to_vec()), Record::Attachment(b"log".to_vec())];
+        let records =
+            vec![Record::Event(event), Record::Evidence(b"{}".to_vec()), Record::Attachment(b"log".to_vec())];
         assert_eq!(unpack(&pack(records.clone())).unwrap(), records);
         let mut bad: pb::Event = match records[0].clone() {
             Record::Event(e) => e.into(),
             _ => unreachable!(),
         };
         bad.watch = "../etc".into();
-        let bytes = pb::Records { record: vec![pb::Record { kind: Some(pb::record::Kind::Event(bad)) }] }.encode_to_vec();
+        let bytes = pb::Records { record: vec![pb::Record { kind: Some(pb::record::Kind::Event(bad)) }] }
+            .encode_to_vec();
         assert_eq!(unpack(&bytes).unwrap_err().field, "records[0].event.watch");
         assert!(unpack(b"\xff\xff").is_err());
     }

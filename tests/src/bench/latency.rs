@@ -4,7 +4,7 @@
 //! after directory of appliance after appliance.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     sync::mpsc,
@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use control_plane::store::Store;
 use proto::{
     evidence::{self, Body, Execution, Verdict},
-    ids::TenantId,
+    ids::{TenantId, WatchId},
 };
 
 use super::{
@@ -70,7 +70,11 @@ fn faults(provider: &mut Provider, log: &mut Log, work: &Path, name: &str, count
     let mut clinic = stage::appliance(provider, work, name, &watch)?;
     sample_faster(&clinic)?;
     clinic.start_agent()?;
-    log.wait("the first heartbeat", |body| matches!(body, Body::Heartbeat(_)).then_some(()))?;
+    let watches = |watch: &BTreeMap<WatchId, String>| watch.keys().any(|id| id.as_str() == ids[0]);
+    log.wait("its first heartbeat", |body| match body {
+        Body::Heartbeat(beat) if watches(&beat.watch) => Some(()),
+        _ => None,
+    })?;
     let mut times = Vec::new();
     for (number, (id, directory)) in (1..).zip(ids.iter().zip(&directories)) {
         // Spread over the interval: the last answer must not decide how long the next fault waits for a look.

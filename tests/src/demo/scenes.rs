@@ -63,7 +63,11 @@ fn stale_backup(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
     narrate(stage, teller, &incident)?;
     let after = stage.records.snapshots()?.len();
     ensure!(after > before, "{after} snapshots, there were {before}");
-    teller.proved("stale backup", "RB-BACKUP-001 made a snapshot, restic itself lists it", clock::since(start));
+    teller.proved(
+        "stale backup",
+        "RB-BACKUP-001 made a snapshot, restic itself lists it",
+        clock::since(start),
+    );
     Ok(())
 }
 
@@ -73,7 +77,11 @@ fn proven_restore(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
     let incident = stage.provider.incident("archive", &["resolved"], stage.patience)?;
     ensure!(incident["kind"] == "restore.due", "the incident is {}", incident["kind"]);
     narrate(stage, teller, &incident)?;
-    teller.proved("test restore", "RB-RESTORE-001 restored a sample and compared SHA-256", clock::since(start));
+    teller.proved(
+        "test restore",
+        "RB-RESTORE-001 restored a sample and compared SHA-256",
+        clock::since(start),
+    );
     Ok(())
 }
 
@@ -89,7 +97,11 @@ fn broken_repository(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
         Ok(stage.receiver.got().into_iter().find(|alert| alert["incident"] == incident["id"]))
     })?;
     ensure!(told["watch"] == "images" && told["tenant"]["name"] == TENANT, "the webhook got {told}");
-    teller.proved("escalation", "tried once, did not help, a person was told by webhook", clock::since(start));
+    teller.proved(
+        "escalation",
+        "tried once, did not help, a person was told by webhook",
+        clock::since(start),
+    );
     Ok(())
 }
 
@@ -104,7 +116,10 @@ fn no_control_plane(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
     wait::until("the event waits in the outbox", stage.patience, || {
         stage.clinic.check()?;
         let status = stage.clinic.status()?;
-        Ok(status["faults"].as_array().is_some_and(|all| all.iter().any(|f| f["watch"] == "spool")).then_some(()))
+        Ok(status["faults"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|f| f["watch"] == "spool"))
+            .then_some(()))
     })?;
     teller.say("the appliance saw the fault and keeps it");
     stage.provider.start()?;
@@ -142,11 +157,18 @@ fn forged_orders(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
     let unlisted: proto::ids::WatchId = "etc".parse()?;
     let attempts = [
         ("forged with another key", again(&|_| {}, &SecretKey::ed25519([9; 32])), 1),
-        ("for another appliance", again(&|core| core.appliance = ApplianceId::new(clock::now(), [1; 10]), &real_key), 2),
+        (
+            "for another appliance",
+            again(&|core| core.appliance = ApplianceId::new(clock::now(), [1; 10]), &real_key),
+            2,
+        ),
         ("replayed", envelope, 4),
         (
             "real key, unlisted directory",
-            again(&|core| core.parameters.values_mut().for_each(|watch| *watch = unlisted.clone()), &real_key),
+            again(
+                &|core| core.parameters.values_mut().for_each(|watch| *watch = unlisted.clone()),
+                &real_key,
+            ),
             7,
         ),
     ];
@@ -157,9 +179,15 @@ fn forged_orders(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
         ensure!(!outcome.accepted && outcome.refusal.starts_with(&expected), "{what}: {outcome:?}");
         teller.say(format!("{what}: {}", outcome.refusal));
     }
-    wait::until("the refusals are in the log", stage.patience, || Ok((refusals(stage)? >= before + 4).then_some(())))?;
+    wait::until("the refusals are in the log", stage.patience, || {
+        Ok((refusals(stage)? >= before + 4).then_some(()))
+    })?;
     fs::remove_dir_all(seen)?;
-    teller.proved("forged orders", "4 of 4 refused, each by its guardrail; each refusal is evidence", clock::since(start));
+    teller.proved(
+        "forged orders",
+        "4 of 4 refused, each by its guardrail; each refusal is evidence",
+        clock::since(start),
+    );
     Ok(())
 }
 
@@ -175,7 +203,10 @@ fn packet_and_bundle(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
     print!("{}", indented(&report));
     ensure!(code == 0, "the verifier ended with {code}");
     let (untrusting, _) = verify_with(stage, &bundle, false)?;
-    ensure!(untrusting == 3, "without the organization's keys the verifier ended with {untrusting}, not with 3");
+    ensure!(
+        untrusting == 3,
+        "without the organization's keys the verifier ended with {untrusting}, not with 3"
+    );
     teller.proved("packet and bundle", "verified offline: sound and complete", clock::since(start));
     Ok(())
 }
@@ -203,7 +234,8 @@ fn one_flipped_byte(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
 
 fn narrate(stage: &Stage, teller: &Teller, incident: &Value) -> Result<()> {
     for line in stage.provider.timeline(incident)? {
-        let (what, detail) = (line["what"].as_str().unwrap_or_default(), line["detail"].as_str().unwrap_or_default());
+        let (what, detail) =
+            (line["what"].as_str().unwrap_or_default(), line["detail"].as_str().unwrap_or_default());
         teller.say(format!("{what}: {detail}"));
     }
     Ok(())
@@ -217,7 +249,9 @@ fn export(stage: &Stage, name: &str) -> Result<PathBuf> {
     let out = stage.folder.join(name);
     let month = clock::now().to_string()[..7].to_owned();
     let path = out.to_str().context("a path in UTF-8")?;
-    stage.provider.run(&["evidence", "export", "--tenant", TENANT, "--month", &month, "--out", path], &[0])?;
+    stage
+        .provider
+        .run(&["evidence", "export", "--tenant", TENANT, "--month", &month, "--out", path], &[0])?;
     Ok(out)
 }
 
@@ -229,7 +263,10 @@ fn newest_order(bundle: &Path) -> Result<(Vec<u8>, Order)> {
         all.push((envelope, order));
     }
     let disk = |order: &Order| order.core.runbook.as_str() == "RB-DISK-002";
-    all.into_iter().filter(|(_, order)| disk(order)).max_by_key(|(_, order)| order.sequence).context("an order was given")
+    all.into_iter()
+        .filter(|(_, order)| disk(order))
+        .max_by_key(|(_, order)| order.sequence)
+        .context("an order was given")
 }
 
 fn verify(stage: &Stage, bundle: &Path) -> Result<(i32, String)> {
@@ -245,7 +282,8 @@ fn verify_with(stage: &Stage, bundle: &Path, trust: bool) -> Result<(i32, String
     }
     args.push(bundle);
     let output = stage.provider.run(&args, &[0, 1, 3])?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     Ok((output.status.code().context("an exit code")?, text))
 }
 

@@ -57,9 +57,13 @@ impl Stage {
         fs::create_dir_all(folder)?;
         let folder = fs::canonicalize(folder)?;
         let receiver = Receiver::start()?;
-        let mut provider = Provider::init(&folder.join("control-plane"), ORGANIZATION, Some(&receiver.url()))?;
+        let mut provider =
+            Provider::init(&folder.join("control-plane"), ORGANIZATION, Some(&receiver.url()))?;
         fs::create_dir_all(folder.join("trust"))?;
-        fs::copy(provider.dir.join("trust/organization.keys.json"), folder.join("trust/organization.keys.json"))?;
+        fs::copy(
+            provider.dir.join("trust/organization.keys.json"),
+            folder.join("trust/organization.keys.json"),
+        )?;
         provider.start()?;
         teller.say("control plane: keys, CA and charter made, catalogue signed by 2 of 3, serving");
 
@@ -96,8 +100,23 @@ impl Stage {
             Ok(provider.evidence(TENANT)?.iter().any(|e| e["kind"] == "heartbeat").then_some(()))
         })?;
         let separated = separation(&clinic)?;
-        teller.proved("enrolled by one-time token", format!("two processes, {separated}"), clock::since(start));
-        Ok(Self { folder, provider, clinic, receiver, uploads, spool, records, images, without, patience: PATIENCE })
+        teller.proved(
+            "enrolled by one-time token",
+            format!("two processes, {separated}"),
+            clock::since(start),
+        );
+        Ok(Self {
+            folder,
+            provider,
+            clinic,
+            receiver,
+            uploads,
+            spool,
+            records,
+            images,
+            without,
+            patience: PATIENCE,
+        })
     }
 
     /// Ends everything in good order.

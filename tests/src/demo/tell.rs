@@ -1,6 +1,11 @@
 //! What the demo says, and the table at its end.
 
-use std::{fmt::Display, io::IsTerminal as _, path::Path, time::{Duration, Instant}};
+use std::{
+    fmt::Display,
+    io::IsTerminal as _,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use crate::clock;
 
@@ -41,7 +46,11 @@ impl Teller {
         for (what, how, took) in &self.lines {
             println!("  {what:<34} {:>6.1} s  {how}", took.as_secs_f64());
         }
-        println!("\n  in all {:.1} s; left behind in {}:", clock::since(self.begun).as_secs_f64(), folder.display());
+        println!(
+            "\n  in all {:.1} s; left behind in {}:",
+            clock::since(self.begun).as_secs_f64(),
+            folder.display()
+        );
         for (name, what) in [
             ("packet.pdf", "the month's report for an auditor"),
             ("bundle/", "everything to verify it with, offline"),

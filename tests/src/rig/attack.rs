@@ -4,7 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use appliance::{ipc::Connection, world::Executor as _};
-use proto::local::{Deliver, Deliver as Delivery, Delivered, Describe, Description, Request, Response, request, response};
+use proto::local::{
+    Deliver, Deliver as Delivery, Delivered, Describe, Description, Request, Response, request, response,
+};
 
 /// A connection such as the agent has.
 pub struct Intruder(Connection);

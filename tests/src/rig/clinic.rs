@@ -48,10 +48,16 @@ pub struct Clinic {
 
 impl Clinic {
     /// Writes the configuration.
-    pub fn create(dir: &Path, address: &str, heartbeat_seconds: u32, watch: &[(&str, Watch<'_>)]) -> Result<Self> {
+    pub fn create(
+        dir: &Path,
+        address: &str,
+        heartbeat_seconds: u32,
+        watch: &[(&str, Watch<'_>)],
+    ) -> Result<Self> {
         fs::create_dir_all(dir)?;
         let program = binary("appliance")?;
-        let agent_uid = (Uid::effective().is_root() && others_may_enter(dir) && others_may_enter(&program)).then_some(AGENT_UID);
+        let agent_uid = (Uid::effective().is_root() && others_may_enter(dir) && others_may_enter(&program))
+            .then_some(AGENT_UID);
         let text = config(dir, address, heartbeat_seconds, agent_uid, watch)?;
         fs::write(dir.join("config.toml"), text)?;
         let made = Self { dir: dir.to_owned(), agent_uid, program, executor: None, agent: None };
@@ -171,10 +177,18 @@ impl Clinic {
 /// Whether another user gets through all folders above `path`.
 fn others_may_enter(path: &Path) -> bool {
     let Ok(path) = fs::canonicalize(path) else { return false };
-    path.ancestors().skip(1).all(|folder| fs::metadata(folder).is_ok_and(|m| m.permissions().mode() & 0o001 != 0))
+    path.ancestors()
+        .skip(1)
+        .all(|folder| fs::metadata(folder).is_ok_and(|m| m.permissions().mode() & 0o001 != 0))
 }
 
-fn config(dir: &Path, address: &str, heartbeat: u32, agent: Option<u32>, watch: &[(&str, Watch<'_>)]) -> Result<String> {
+fn config(
+    dir: &Path,
+    address: &str,
+    heartbeat: u32,
+    agent: Option<u32>,
+    watch: &[(&str, Watch<'_>)],
+) -> Result<String> {
     let state = dir.join("state");
     fs::create_dir_all(&state)?;
     let mut text = format!(

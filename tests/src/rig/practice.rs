@@ -91,11 +91,13 @@ impl Practice {
 
     /// Exports everything and has it verified offline, under the organization's keys: exit code and report.
     pub fn verified_bundle(&self) -> Result<(i32, String)> {
-        let (out, trust) = (self.folder.join("bundle"), self.provider.dir.join("trust/organization.keys.json"));
+        let (out, trust) =
+            (self.folder.join("bundle"), self.provider.dir.join("trust/organization.keys.json"));
         let (out, trust) = (out.to_str().context("UTF-8")?, trust.to_str().context("UTF-8")?);
         self.provider.run(&["evidence", "export", "--tenant", TENANT, "--out", out], &[0])?;
         let output = self.provider.run(&["evidence", "verify", "--trust", trust, out], &[0, 1, 3])?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         Ok((output.status.code().context("an exit code")?, text))
     }
 }

@@ -40,7 +40,11 @@ pub struct Process {
 impl Process {
     /// Starts `command` under `name`, as user `uid` when one is given; its output is appended to `log`.
     pub fn start(name: &str, mut command: Command, log: &Path, uid: Option<u32>) -> Result<Self> {
-        let out = File::options().create(true).append(true).open(log).with_context(|| format!("log {}", log.display()))?;
+        let out = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .with_context(|| format!("log {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         if let Some(uid) = uid {
             command.uid(uid).gid(uid);

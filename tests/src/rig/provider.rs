@@ -35,7 +35,12 @@ impl Provider {
         let mut command = Command::new(&program);
         command.args(["init", "--organization", organization, "--dir"]).arg(dir);
         command.args(["--public-address", &format!("https://127.0.0.1:{appliances}")]);
-        command.args(["--appliances", &format!("127.0.0.1:{appliances}"), "--people", &format!("127.0.0.1:{people}")]);
+        command.args([
+            "--appliances",
+            &format!("127.0.0.1:{appliances}"),
+            "--people",
+            &format!("127.0.0.1:{people}"),
+        ]);
         if let Some(url) = webhook {
             command.args(["--webhook", url]);
         }
@@ -109,14 +114,16 @@ impl Provider {
         wait::until(&what, limit, || {
             self.check()?;
             let all = self.ask(&["incident", "list"])?;
-            let newest = all["incidents"].as_array().and_then(|list| list.iter().find(|i| i["watch"] == watch));
+            let newest =
+                all["incidents"].as_array().and_then(|list| list.iter().find(|i| i["watch"] == watch));
             Ok(newest.filter(|i| states.iter().any(|state| i["state"] == *state)).cloned())
         })
     }
 
     /// What an incident's history says.
     pub fn timeline(&self, incident: &Value) -> Result<Vec<Value>> {
-        let shown = self.ask(&["incident", "show", incident["id"].as_str().context("an incident has an ID")?])?;
+        let shown =
+            self.ask(&["incident", "show", incident["id"].as_str().context("an incident has an ID")?])?;
         Ok(shown["timeline"].as_array().cloned().unwrap_or_default())
     }
 

@@ -28,7 +28,9 @@ impl Receiver {
         let address = listener.local_addr()?;
         let got = Arc::new(Mutex::new(Vec::new()));
         let kept = got.clone();
-        thread::Builder::new().name("receiver".into()).spawn(move || runtime.block_on(serve(listener, kept)))?;
+        thread::Builder::new()
+            .name("receiver".into())
+            .spawn(move || runtime.block_on(serve(listener, kept)))?;
         Ok(Self { address, got })
     }
 
@@ -51,7 +53,8 @@ async fn serve(listener: TcpListener, got: Arc<Mutex<Vec<Value>>>) {
         let service = service_fn(move |request: Request<Incoming>| {
             let got = got.clone();
             async move {
-                let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+                let body =
+                    request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
                 if let Ok(value) = serde_json::from_slice(&body) {
                     got.lock().unwrap_or_else(PoisonError::into_inner).push(value);
                 }

@@ -25,12 +25,18 @@ impl Repository {
     /// Makes `folder/NAME` with a source of some files, and a repository of it without snapshots.
     pub fn create(folder: &Path, name: &str) -> Result<Self> {
         let root = folder.join(name);
-        let made =
-            Self { path: root.join("repository"), password: root.join("password"), source: root.join("source") };
+        let made = Self {
+            path: root.join("repository"),
+            password: root.join("password"),
+            source: root.join("source"),
+        };
         fs::create_dir_all(&made.source)?;
         fs::write(&made.password, "correct horse battery staple\n")?;
         for number in 0..20 {
-            fs::write(made.source.join(format!("record-{number:02}.txt")), format!("{name} {number}\n").repeat(200))?;
+            fs::write(
+                made.source.join(format!("record-{number:02}.txt")),
+                format!("{name} {number}\n").repeat(200),
+            )?;
         }
         run(made.command().arg("init"), &[0])?;
         Ok(made)
@@ -54,7 +60,8 @@ impl Repository {
 
     /// Forgets every snapshot and puts one of long ago in their place: the repository is stale.
     pub fn make_stale(&self) -> Result<()> {
-        let ids: Vec<String> = self.snapshots()?.iter().filter_map(|s| s["id"].as_str().map(ToOwned::to_owned)).collect();
+        let ids: Vec<String> =
+            self.snapshots()?.iter().filter_map(|s| s["id"].as_str().map(ToOwned::to_owned)).collect();
         self.backup(Some("2026-01-01 12:00:00"))?;
         if !ids.is_empty() {
             run(self.command().arg("forget").args(ids), &[0])?;

@@ -64,7 +64,8 @@ mod tests {
     #[test]
     fn a_killed_process_leaves_what_it_committed_and_nothing_else() {
         let disk = Disk::new().unwrap();
-        let count = || disk.eye().query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap();
+        let count =
+            || disk.eye().query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap();
         let life = Life::new();
         let process = disk.open(&life).unwrap();
         process.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();

@@ -150,7 +150,11 @@ impl Host for SimulatedHost {
         let count = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         let readings = match (entry, thing) {
             (WatchEntry::Directory(entry), Some(Thing::Directory(bytes))) => {
-                vec![("bytes", count(bytes)), ("files", count(bytes / 100)), ("limit_bytes", count(entry.limit_bytes))]
+                vec![
+                    ("bytes", count(bytes)),
+                    ("files", count(bytes / 100)),
+                    ("limit_bytes", count(entry.limit_bytes)),
+                ]
             }
             (WatchEntry::Backup(entry), Some(Thing::Repository(snapshot))) => vec![
                 ("age_seconds", now - snapshot),

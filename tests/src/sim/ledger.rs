@@ -1,8 +1,8 @@
 //! What agents and executors committed, written down beside it by triggers of the database itself: in the same
 //! transaction, so neither more nor less, and without the programs knowing.
 
-use proto::{digest::Digest, ids::EventId, log::Hash, pb, sync::Record};
 use prost::Message as _;
+use proto::{digest::Digest, ids::EventId, log::Hash, pb, sync::Record};
 use rusqlite::Connection;
 
 /// On an outbox: every event that was ever taken.
@@ -48,7 +48,9 @@ pub(super) fn events(db: &Connection) -> anyhow::Result<Vec<EventId>> {
 /// Evidence appended after line `after`: line, index, digest.
 pub(super) fn kept(db: &Connection, after: i64) -> rusqlite::Result<Vec<(i64, u64, Digest)>> {
     db.prepare_cached("SELECT number, idx, digest FROM seen_kept WHERE number > ?1 ORDER BY number")?
-        .query_map([after], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned(), Digest(row.get(2)?))))?
+        .query_map([after], |row| {
+            Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned(), Digest(row.get(2)?)))
+        })?
         .collect()
 }
 
@@ -62,7 +64,9 @@ pub(super) fn gone(db: &Connection, after: i64) -> rusqlite::Result<Vec<(i64, Di
 /// Checkpoints kept after line `after`: line, size, root.
 pub(super) fn checkpoints(db: &Connection, after: i64) -> rusqlite::Result<Vec<(i64, u64, Hash)>> {
     db.prepare_cached("SELECT number, size, root FROM seen_checkpoint WHERE number > ?1 ORDER BY number")?
-        .query_map([after], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned(), Hash(row.get(2)?))))?
+        .query_map([after], |row| {
+            Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned(), Hash(row.get(2)?)))
+        })?
         .collect()
 }
 

@@ -70,7 +70,10 @@ mod tests {
         let life = Life::new();
         assert!(life.act());
         life.end_after(2);
-        assert_eq!([life.act(), life.act(), life.has_ended(), life.act(), life.act()], [true, true, false, false, false]);
+        assert_eq!(
+            [life.act(), life.act(), life.has_ended(), life.act(), life.act()],
+            [true, true, false, false, false]
+        );
         life.end_after(9);
         assert!(life.has_ended() && !life.act());
     }

@@ -98,9 +98,12 @@ pub(super) struct Agent {
 /// What the agent's measuring thread brings.
 pub(super) type Readings = (Produced, Vec<AskError>);
 
+/// An executor and the process it lives in.
+type Running = (ExecutorCore, Arc<Life>);
+
 /// A running executor: shared with the agent's way to it.
 #[derive(Clone, Default)]
-pub(super) struct Slot(Arc<Mutex<Option<(ExecutorCore, Arc<Life>)>>>);
+pub(super) struct Slot(Arc<Mutex<Option<Running>>>);
 
 /// A box.
 pub(super) struct Machine {
@@ -197,7 +200,14 @@ impl Machine {
         if let Some(outbox) = survivor(opened, &life).context("the outbox does not open")? {
             let wire = Wire { slot: self.executor.clone(), life: life.clone() };
             let core = AgentCore::new(&self.config, outbox, Box::new(wire), self.entropy.clone());
-            self.agent = Some(Agent { core, life, calls: BTreeMap::new(), waits_for: None, failures: 0, readings: None });
+            self.agent = Some(Agent {
+                core,
+                life,
+                calls: BTreeMap::new(),
+                waits_for: None,
+                failures: 0,
+                readings: None,
+            });
         }
         Ok(())
     }
@@ -217,9 +227,16 @@ impl Machine {
     /// What is wrong here now, in truth.
     pub(super) fn faults(&self) -> Vec<(WatchId, Fault)> {
         let faults = self.config.watch.values().flat_map(|entry| {
-            let readings = self.host.measure(entry, &HostFacts { now: self.clock.wall(), restore_proven: None });
-            let wrong = move |fault: &Fault| fault.holds(&readings) == Some(true) && *fault != Fault::RestoreDue;
-            Fault::ALL.iter().copied().filter(wrong).map(|fault| (entry.id().clone(), fault)).collect::<Vec<_>>()
+            let readings =
+                self.host.measure(entry, &HostFacts { now: self.clock.wall(), restore_proven: None });
+            let wrong =
+                move |fault: &Fault| fault.holds(&readings) == Some(true) && *fault != Fault::RestoreDue;
+            Fault::ALL
+                .iter()
+                .copied()
+                .filter(wrong)
+                .map(|fault| (entry.id().clone(), fault))
+                .collect::<Vec<_>>()
         });
         faults.collect()
     }

@@ -61,19 +61,36 @@ impl Oracle {
     }
 
     /// Steps ran on a machine. Gives the order they belong to.
-    pub(super) fn ran(&mut self, server: &Server, machine: &Machine, steps: &[String]) -> anyhow::Result<String> {
+    pub(super) fn ran(
+        &mut self,
+        server: &Server,
+        machine: &Machine,
+        steps: &[String],
+    ) -> anyhow::Result<String> {
         let number = machine.number;
         let started = ledger::started(machine.database.eye())?;
         let [order] = &started[..] else {
-            bail!("box {number}: {} ran while {} orders are started on its disk", steps.join(", "), started.len());
+            bail!(
+                "box {number}: {} ran while {} orders are started on its disk",
+                steps.join(", "),
+                started.len()
+            );
         };
         let known = server.eye.order(order.parse()?)?;
         let row = known.with_context(|| format!("box {number}: order {order} was never signed, and ran"))?;
         let own = machine.identity.is_some_and(|(_, appliance)| appliance == row.appliance);
         ensure!(own, "order {order} is for appliance {}, and ran on box {number}", row.appliance);
         let now = server.now();
-        ensure!(now < row.expires.plus(DRIFT), "box {number}: order {order} ended {}, and ran {now}", row.expires);
-        ensure!(row.issued < now.plus(DRIFT), "box {number}: order {order} begins {}, and ran {now}", row.issued);
+        ensure!(
+            now < row.expires.plus(DRIFT),
+            "box {number}: order {order} ended {}, and ran {now}",
+            row.expires
+        );
+        ensure!(
+            row.issued < now.plus(DRIFT),
+            "box {number}: order {order} begins {}, and ran {now}",
+            row.issued
+        );
         if let Some((_, before)) = self.ran.insert(order.clone(), (number, steps.to_vec())) {
             bail!("order {order} ran twice: {before:?}, then {steps:?} on box {number}");
         }
@@ -102,7 +119,10 @@ impl Oracle {
         }
         for (line, size, root) in ledger::checkpoints(db, seen.checkpoints)? {
             let known = log.root(size);
-            ensure!(known == Some(root), "box {number}: checkpoint {size} {root} was kept, the log's is {known:?}");
+            ensure!(
+                known == Some(root),
+                "box {number}: checkpoint {size} {root} was kept, the log's is {known:?}"
+            );
             seen.checkpoints = line;
         }
         ensure!(!ledger::fork_alarm(db)?, "box {number}: the executor believes that the log was forked");
@@ -115,7 +135,11 @@ impl Oracle {
     pub(super) fn after_agent(&mut self, machine: &Machine) -> anyhow::Result<()> {
         let (waiting, frozen) = ledger::outbox_bytes(machine.outbox.eye())?;
         let most = OUTBOX.telemetry + OUTBOX.evidence + ONE_MORE;
-        ensure!(waiting + frozen <= most, "box {}: the outbox holds {waiting} and {frozen} bytes", machine.number);
+        ensure!(
+            waiting + frozen <= most,
+            "box {}: the outbox holds {waiting} and {frozen} bytes",
+            machine.number
+        );
         Ok(())
     }
 

@@ -9,13 +9,7 @@ use control_plane::{
     core::{Answer, Core, CoreError, Keys, Settings, chain, ports::Ports, seed},
     store::{Document, Store},
 };
-use proto::{
-    digest::Digest,
-    ids::ApplianceId,
-    pb::SyncResponse,
-    sync::Exchange,
-    time::Millis,
-};
+use proto::{digest::Digest, ids::ApplianceId, pb::SyncResponse, sync::Exchange, time::Millis};
 
 use super::{
     chance::{Chance, Entropy, Handle},
@@ -43,6 +37,7 @@ pub(super) struct Visit {
 }
 
 /// What the writer is to do.
+#[expect(clippy::large_enum_variant, reason = "a handful live at a time")]
 pub(super) enum Command {
     /// A request, under the number of the visit.
     Sync(u64, Visit),
@@ -85,6 +80,7 @@ pub(super) struct Server {
     entropy: Arc<Entropy>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a handful live at a time")]
 enum Outcome {
     Done,
     Answer(u64, Visit, Answer, bool),
@@ -135,7 +131,9 @@ impl Server {
             let ports = Ports {
                 entropy: Box::new(Handle(self.entropy.clone())),
                 vault: self.storage.of(&life),
-                issuer: Box::new(organization::Issuer::new().map_err(|e| CoreError::Precondition(e.to_string()))?),
+                issuer: Box::new(
+                    organization::Issuer::new().map_err(|e| CoreError::Precondition(e.to_string()))?,
+                ),
             };
             let keys = Keys { order: organization::order_key(), log: organization::log_key() };
             let store = Store::with(self.disk.open(&life).map_err(control_plane::store::StoreError::from)?)?;
@@ -212,9 +210,12 @@ impl Server {
                     if last || !answer.idle || visit.exchange.hold_ms == 0 {
                         self.held.remove(&number);
                         turn.answers.push((visit, Some(answer.response)));
-                    } else if !self.held.contains_key(&number) {
-                        turn.held.push((number, Duration::from_millis(visit.exchange.hold_ms.into())));
-                        self.held.insert(number, (visit, answer.appliance));
+                    } else {
+                        let hold = Duration::from_millis(visit.exchange.hold_ms.into());
+                        self.held.entry(number).or_insert_with(|| {
+                            turn.held.push((number, hold));
+                            (visit, answer.appliance)
+                        });
                     }
                 }
             }
@@ -245,10 +246,12 @@ fn obey(
         Err(error) => Outcome::Failed(None, error),
     };
     match command {
-        Command::Sync(number, visit) => match core.attempt(|core| core.sync(visit.spki, &visit.exchange, now)) {
-            Ok(answer) => Outcome::Answer(number, visit, answer, false),
-            Err(error) => Outcome::Failed(Some(visit), error),
-        },
+        Command::Sync(number, visit) => {
+            match core.attempt(|core| core.sync(visit.spki, &visit.exchange, now)) {
+                Ok(answer) => Outcome::Answer(number, visit, answer, false),
+                Err(error) => Outcome::Failed(Some(visit), error),
+            }
+        }
         Command::Again(number, last) => {
             let Some((visit, _)) = held.get(&number).cloned() else { return Outcome::Done };
             match core.attempt(|core| core.answer(visit.spki, &visit.exchange, now)) {

@@ -19,7 +19,12 @@ pub(super) struct Trace {
 
 impl Trace {
     pub(super) fn new() -> Self {
-        Self { digest: Digest::ZERO, lines: 0, tail: VecDeque::new(), aloud: std::env::var_os("TRACE").is_some() }
+        Self {
+            digest: Digest::ZERO,
+            lines: 0,
+            tail: VecDeque::new(),
+            aloud: std::env::var_os("TRACE").is_some(),
+        }
     }
 
     pub(super) fn say(&mut self, at: Duration, line: &str) {

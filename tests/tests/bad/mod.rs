@@ -21,7 +21,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message as _;
 use proto::{
     dsse::Envelope,
-    ids::{IncidentId, Incarnation, OrderId},
+    ids::{Incarnation, IncidentId, OrderId},
     keys::SecretKey,
     local::Description,
     order::{Core, Issuance, Order, Plan},
@@ -90,7 +90,10 @@ pub fn syncs(practice: &Practice) -> Result<()> {
         ("a message of 17 MB", enormous),
         ("records that are none", records(vec![0xff; 20])),
         ("records that end too early", records(vec![0x0a, 100, 1])),
-        ("an incarnation of 3 bytes", framed(&pb::SyncRequest { incarnation: vec![1; 3], ..good.clone() }.encode_to_vec())),
+        (
+            "an incarnation of 3 bytes",
+            framed(&pb::SyncRequest { incarnation: vec![1; 3], ..good.clone() }.encode_to_vec()),
+        ),
     ] {
         let (status, message) = runtime.block_on(call(practice, body)).context(what)?;
         println!("{what}: status {status}: {message}");
@@ -111,7 +114,8 @@ fn framed(message: &[u8]) -> Vec<u8> {
 /// Posts a body to Sync as the agent would; gives gRPC status and message.
 async fn call(practice: &Practice, body: Vec<u8>) -> Result<(String, String)> {
     let config = fs::read_to_string(practice.clinic.dir.join("config.toml"))?;
-    let address = config.lines().find_map(|line| line.strip_prefix("address = \"https://")).context("an address")?;
+    let address =
+        config.lines().find_map(|line| line.strip_prefix("address = \"https://")).context("an address")?;
     let address = address.trim_end_matches('"');
     let pins = Pins {
         authority: practice.clinic.dir.join("ca.pem"),
@@ -141,27 +145,30 @@ pub fn orders(practice: &mut Practice) -> Result<()> {
     // Guardrail 3 judges by signed time alone, which came with the first answers.
     let template = template(practice, &intruder.describe()?)?;
     let (minute, now) = (Duration::from_secs(60), clock::now());
-    let cases: [(&str, &dyn Fn(&mut Core), Millis, Duration, usize, u8); 7] = [
-        ("an unknown runbook", &|core| core.runbook = "RB-NOSUCH-001".parse().expect("a name"), now, minute * 10, 0, 6),
-        ("another text of the runbook", &|core| core.runbook_digest.0[0] ^= 1, now, minute * 10, 0, 6),
-        ("expired", &|_| {}, now.minus(minute * 20), minute * 10, 0, 3),
-        ("from the future", &|_| {}, now.plus(minute * 60), minute * 10, 0, 3),
-        ("for too long", &|_| {}, now, minute * 60, 0, 3),
-        ("of too many bytes", &|_| {}, now, minute * 10, 200_000, 1),
-        ("without a parameter", &|core| core.parameters.clear(), now, minute * 10, 0, 7),
-    ];
     let before = refusals(practice)?;
-    for (what, change, issued, lifetime, padding, guardrail) in cases {
-        let description = intruder.describe()?;
-        let mut core = template.clone();
-        core.id = OrderId::new(now, [guardrail; 10]);
-        change(&mut core);
-        let order = sealed(core, &description, issued, lifetime, padding, &key);
+    let ten = minute * 10;
+    let mut refused = |what: &str, guardrail: u8, core: Core, (issued, lifetime, padding)| -> Result<()> {
+        let order = sealed(core, &intruder.describe()?, issued, lifetime, padding, &key);
         let outcome = intruder.deliver(order)?.outcomes.into_iter().next().context("an outcome")?;
         println!("{what}: {}", outcome.refusal);
         let expected = format!("guardrail {guardrail} ");
         ensure!(!outcome.accepted && outcome.refusal.starts_with(&expected), "{what}: {outcome:?}");
-    }
+        Ok(())
+    };
+    let like = |change: &dyn Fn(&mut Core)| {
+        let mut core = template.clone();
+        change(&mut core);
+        core
+    };
+    let same = || template.clone();
+    let unknown = "RB-NOSUCH-001".parse()?;
+    refused("an unknown runbook", 6, Core { runbook: unknown, ..same() }, (now, ten, 0))?;
+    refused("another text of the runbook", 6, like(&|core| core.runbook_digest.0[0] ^= 1), (now, ten, 0))?;
+    refused("without a parameter", 7, like(&|core| core.parameters.clear()), (now, ten, 0))?;
+    refused("expired", 3, same(), (now.minus(minute * 20), ten, 0))?;
+    refused("from the future", 3, same(), (now.plus(minute * 60), ten, 0))?;
+    refused("for too long", 3, same(), (now, minute * 60, 0))?;
+    refused("of too many bytes", 1, same(), (now, ten, 200_000))?;
     let description = intruder.describe()?;
     let good = sealed(template, &description, clock::now(), minute * 10, 0, &key);
     let cut = intruder.deliver(good[..good.len() / 2].to_vec())?.outcomes.remove(0);
@@ -169,7 +176,11 @@ pub fn orders(practice: &mut Practice) -> Result<()> {
     let taken = intruder.deliver(good)?.outcomes.remove(0);
     ensure!(taken.accepted, "what is right is refused too: {}", taken.refusal);
     // Seven, the half one, and the good one: the directory is not over its limit.
-    wait::until("the refusals are in the log", LIMIT, || Ok((refusals(practice)? >= before + 9).then_some(())))
+    wait::until(
+        "the refusals are in the log",
+        LIMIT,
+        || Ok((refusals(practice)? >= before + 9).then_some(())),
+    )
 }
 
 fn template(practice: &Practice, description: &Description) -> Result<Core> {
@@ -193,7 +204,14 @@ fn template(practice: &Practice, description: &Description) -> Result<Core> {
     })
 }
 
-fn sealed(core: Core, known: &Description, issued: Millis, lifetime: Duration, padding: usize, key: &SecretKey) -> Vec<u8> {
+fn sealed(
+    core: Core,
+    known: &Description,
+    issued: Millis,
+    lifetime: Duration,
+    padding: usize,
+    key: &SecretKey,
+) -> Vec<u8> {
     let issuance = Issuance {
         charter_serial: known.charter_serial,
         policy_serial: known.policy_serial,

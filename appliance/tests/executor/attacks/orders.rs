@@ -170,16 +170,25 @@ fn the_real_order_key_cannot_invent_an_approval() {
 fn a_signed_order_with_huge_texts_leaves_evidence_that_fits() {
     let mut scene = Scene::new();
     let mut core = scene.office.core(1, &scene.incarnation, "RB-DISK-002", "uploads");
-    for n in 0..250 {
-        core.parameters.insert(format!("parameter_{n}"), "uploads".parse().unwrap());
+    for n in 0..15 {
+        core.parameters.insert(format!("parameter_{n}_{}", "x".repeat(20)), "uploads".parse().unwrap());
     }
-    let envelope = scene.sealed(&scene.office.issue(core, 1));
+    let texts = |order: &mut proto::order::Order| {
+        order.plan.planner = "p".repeat(40);
+        order.plan.model = "m".repeat(100);
+        order.plan.reason = "\u{e9}\\\"".repeat(250);
+    };
+    let mut order = scene.office.issue(core, 1);
+    texts(&mut order);
+    let envelope = scene.sealed(&order);
     scene.is_refused_by(envelope, "parameters");
+    assert_eq!(scene.refusals()[0].order.as_ref().unwrap().parameters.len(), 16);
     let mut order = scene.good_order(2, 2);
-    order.plan.reason = "\u{1}".repeat(28_000);
+    texts(&mut order);
     assert!(scene.send(scene.sealed(&order)).accepted);
     scene.work();
     scene.office.take(&collect(&mut scene.core, 0));
     let last = scene.office.records().pop().unwrap();
-    assert!(matches!(last.body, Body::Execution(_)), "{:?}", last.body.kind());
+    let Body::Execution(execution) = last.body else { panic!("{:?}", last.body.kind()) };
+    assert_eq!(execution.order.plan, order.plan);
 }

@@ -166,7 +166,7 @@ pub(in crate::bundle) fn chain(error: &dyn Error) -> String {
 }
 
 /// Text that came from a stranger, fit for a terminal: nothing in it moves a cursor, reorders or goes on for ever.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let hostile = |c: char| {
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

@@ -53,7 +53,8 @@ pub fn verify(source: &dyn Source, trust: Option<&OrganizationKeys>, now: Millis
 /// The table of paragraphs is not signed: it has to be this verifier's own.
 fn rule(source: &dyn Source, findings: &mut Findings) {
     let place = Place::SecurityRule;
-    let mut tally = findings.begin("The Security Rule's paragraphs are those that this verifier knows", place.to_string());
+    let mut tally = findings
+        .begin("The Security Rule's paragraphs are those that this verifier knows", place.to_string());
     match findings.read(source, &place) {
         Some(bytes) if *bytes == *baseline::rule::CSV.as_bytes() => tally.proven = 1,
         Some(_) => findings.fault(&place.to_string(), None, "differs from this verifier's own table"),

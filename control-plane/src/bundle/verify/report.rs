@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use proto::{ids::TenantId, time::Millis};
 use serde::Serialize;
 
-use super::findings::{Claim, Fault, Findings, Status};
+use super::findings::{Claim, Fault, Findings, Status, plain};
 use crate::bundle::{Facts, FileLine, Gap, GapKind, Period, gaps::blind_end, manifest::LogLine, minute};
 
 /// How far the verifier's clock may lag behind the maker's.
@@ -95,7 +95,7 @@ impl Report {
             anchored,
             organization: facts.organization.clone(),
             tenant: facts.tenant,
-            clinic: facts.said.clinic.clone(),
+            clinic: plain(&facts.said.clinic),
             log: facts.log.as_ref().map(LogLine::from),
             period: facts.said.period,
             claims,
@@ -104,7 +104,7 @@ impl Report {
             gaps,
             not_checked: not_checked(facts),
             files,
-            names: facts.appliances().into_iter().map(|id| (id, facts.name_of(id))).collect(),
+            names: facts.appliances().into_iter().map(|id| (id, plain(&facts.name_of(id)))).collect(),
         }
     }
 
@@ -166,11 +166,11 @@ fn not_checked(facts: &Facts) -> Vec<String> {
             .into(),
     );
     for (incarnation, executor) in &facts.executors {
-        all.push(format!(
+        all.push(plain(&format!(
             "That {} in the clinic holds the key {} (executor {incarnation}): compare with `appliance status` there.",
             facts.name_of(executor.appliance),
             executor.evidence_key.hint(),
-        ));
+        )));
     }
     all
 }
@@ -266,7 +266,7 @@ impl Report {
         writeln!(f, "\nwhat the files stand behind")?;
         for line in lines.iter().take(SHOWN) {
             // Eight digits and eight of the digest find the file.
-            writeln!(f, "  {}…  {}", line.path.get(..26).unwrap_or(&line.path), line.proves)?;
+            writeln!(f, "  {}…  {}", line.path.get(..26).unwrap_or(&line.path), plain(&line.proves))?;
         }
         more(f, lines.len() as u64)
     }

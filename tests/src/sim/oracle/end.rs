@@ -22,10 +22,20 @@ const ALL: u32 = u32::MAX;
 
 impl Oracle {
     /// What has not healed yet.
-    pub(in crate::sim) fn unsettled(&self, server: &Server, machines: &[Machine]) -> anyhow::Result<Option<String>> {
+    pub(in crate::sim) fn unsettled(
+        &self,
+        server: &Server,
+        machines: &[Machine],
+    ) -> anyhow::Result<Option<String>> {
         let mut what = Vec::new();
         for row in server.eye.incidents(None, None, ALL)?.iter().filter(|row| !row.state.has_ended()) {
-            what.push(format!("incident {} of {} is {}: {}", row.id, row.watch, row.state.name(), row.reason));
+            what.push(format!(
+                "incident {} of {} is {}: {}",
+                row.id,
+                row.watch,
+                row.state.name(),
+                row.reason
+            ));
         }
         for row in server.eye.orders(None, ALL)?.iter().filter(|row| row.state == OrderState::Issued) {
             what.push(format!("order {} is out", row.id));
@@ -49,7 +59,11 @@ impl Oracle {
     }
 
     /// Everything that must be true once all has healed. Gives a line that says how it stands, for the trace.
-    pub(in crate::sim) fn at_the_end(&mut self, server: &Server, machines: &[Machine]) -> anyhow::Result<String> {
+    pub(in crate::sim) fn at_the_end(
+        &mut self,
+        server: &Server,
+        machines: &[Machine],
+    ) -> anyhow::Result<String> {
         self.after_server(server)?;
         for machine in machines {
             self.after_executor(machine)?;
@@ -89,14 +103,27 @@ impl Oracle {
         let (tenant, appliance) = machine.identity.context("every box is enrolled")?;
         let number = machine.number;
         let row = server.eye.appliance(appliance)?.context("the box is enrolled")?;
-        ensure!(row.state == ApplianceState::Active, "box {number} is {}: {}", row.state.name(), row.state_reason);
+        ensure!(
+            row.state == ApplianceState::Active,
+            "box {number} is {}: {}",
+            row.state.name(),
+            row.state_reason
+        );
         let chain = &self.executors[number].chain;
         let head = server.eye.incarnation(row.incarnation)?.context("the incarnation is enrolled")?.chain;
-        ensure!(head.next == chain.len() as u64, "box {number}: {} of {} records arrived", head.next, chain.len());
+        ensure!(
+            head.next == chain.len() as u64,
+            "box {number}: {} of {} records arrived",
+            head.next,
+            chain.len()
+        );
         for (index, digest) in (0..).zip(chain) {
             let kept = server.eye.evidence_at(row.incarnation, index)?;
             ensure!(kept == [*digest], "box {number}: evidence {index} is {digest}, kept are {kept:?}");
-            ensure!(self.logs[&tenant].has(*digest), "box {number}: evidence {index} is not in its clinic's log");
+            ensure!(
+                self.logs[&tenant].has(*digest),
+                "box {number}: evidence {index} is not in its clinic's log"
+            );
         }
         Ok(())
     }
@@ -106,12 +133,24 @@ impl Oracle {
         let mut told: BTreeMap<String, u32> = BTreeMap::new();
         for tenant in self.logs.keys() {
             for row in server.eye.evidence(*tenant, 0, ALL)? {
-                let key = server.eye.incarnation(row.incarnation)?.context("the incarnation is enrolled")?.evidence_key;
-                let Body::Execution(execution) = evidence::open(&row.envelope, &key)?.into_value().body else { continue };
+                let key = server
+                    .eye
+                    .incarnation(row.incarnation)?
+                    .context("the incarnation is enrolled")?
+                    .evidence_key;
+                let Body::Execution(execution) = evidence::open(&row.envelope, &key)?.into_value().body
+                else {
+                    continue;
+                };
                 let id = execution.order.id.to_string();
-                let interrupted = matches!(execution.verdict, Verdict::Interrupted | Verdict::InterruptedRepaired);
+                let interrupted =
+                    matches!(execution.verdict, Verdict::Interrupted | Verdict::InterruptedRepaired);
                 let ran = self.ran.contains_key(&id);
-                ensure!(ran || interrupted, "evidence says that order {id} was {:?}; no step of it ran", execution.verdict);
+                ensure!(
+                    ran || interrupted,
+                    "evidence says that order {id} was {:?}; no step of it ran",
+                    execution.verdict
+                );
                 *told.entry(id).or_default() += 1;
             }
         }
@@ -176,7 +215,10 @@ fn events_arrived(server: &Server, machine: &Machine) -> anyhow::Result<()> {
     ensure!(invented.is_empty(), "box {number}: events that it never took: {invented:?}");
     let missing = (committed.len() - arrived.len()) as u64;
     let dropped = gaps(db, appliance)?;
-    ensure!(missing == dropped, "box {number}: {missing} events are missing, {dropped} are counted as dropped");
+    ensure!(
+        missing == dropped,
+        "box {number}: {missing} events are missing, {dropped} are counted as dropped"
+    );
     Ok(())
 }
 
@@ -197,7 +239,8 @@ fn gaps(db: &rusqlite::Connection, appliance: ApplianceId) -> anyhow::Result<u64
 fn incidents_count_right(server: &Server) -> anyhow::Result<()> {
     let db = server.disk.eye();
     for row in server.eye.incidents(None, None, ALL)? {
-        let count = |query: &str| db.query_row(query, params![row.id.to_string()], |row| row.get::<_, i64>(0));
+        let count =
+            |query: &str| db.query_row(query, params![row.id.to_string()], |row| row.get::<_, i64>(0));
         let events = count("SELECT count(*) FROM event WHERE incident = ?1")?.cast_unsigned();
         ensure!(events == row.events, "incident {} counts {} events, has {events}", row.id, row.events);
         let told = count("SELECT count(*) FROM notification WHERE incident = ?1 AND state = 'sent'")?;

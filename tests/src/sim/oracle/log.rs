@@ -31,8 +31,17 @@ impl Log {
     /// Takes what was committed since, and compares the heads.
     pub(super) fn follow(&mut self, store: &Store, tenant: TenantId) -> anyhow::Result<()> {
         for row in store.evidence(tenant, self.head.size, PAGE)? {
-            ensure!(row.log_index == self.head.size, "log entry {} follows {}", row.log_index, self.head.size);
-            ensure!(row.sha256 == Digest::of(&row.envelope), "log entry {} is not what it is called", row.log_index);
+            ensure!(
+                row.log_index == self.head.size,
+                "log entry {} follows {}",
+                row.log_index,
+                self.head.size
+            );
+            ensure!(
+                row.sha256 == Digest::of(&row.envelope),
+                "log entry {} is not what it is called",
+                row.log_index
+            );
             let twice = self.index.insert(row.sha256, row.log_index);
             ensure!(twice.is_none(), "log entries {twice:?} and {} are the same", row.log_index);
             let appended = append(&self.tiles, self.head, &[leaf_hash(&row.envelope)])?;
@@ -42,7 +51,12 @@ impl Log {
         }
         let log = store.log_head(tenant)?;
         ensure!(log.halted.is_none(), "the log of {tenant} is halted: {:?}", log.halted);
-        ensure!(log.head == self.head, "the log of {tenant} stands at {:?}, its entries say {:?}", log.head, self.head);
+        ensure!(
+            log.head == self.head,
+            "the log of {tenant} stands at {:?}, its entries say {:?}",
+            log.head,
+            self.head
+        );
         Ok(())
     }
 

@@ -6,12 +6,9 @@
 
 use std::time::Duration;
 
-use appliance::{
-    agent::run::backoff,
-    world::Clock as _,
-};
-use proto::{digest::Digest, pb::SyncResponse, sync::Exchange};
+use appliance::{agent::run::backoff, world::Clock as _};
 use prost::Message as _;
+use proto::{digest::Digest, pb::SyncResponse, sync::Exchange};
 
 use super::{Event, World};
 use crate::sim::machine::SAMPLE;
@@ -59,10 +56,15 @@ impl World {
         let Some(agent) = it.agent.as_mut().filter(|_| it.agent_starts == start) else { return Ok(()) };
         let readings = agent.readings.take().unwrap_or_default();
         let collected = agent.core.collect_measured(readings, it.clock.wall());
-        let problems: Vec<String> = collected.problems.iter().map(|problem| control_plane::core::chain(problem)).collect();
+        let problems: Vec<String> =
+            collected.problems.iter().map(|problem| control_plane::core::chain(problem)).collect();
         let dead = agent.life.has_ended();
         if collected.records > 0 || !problems.is_empty() {
-            self.say(&format!("box {machine}: looks: {} records; {}", collected.records, problems.join("; ")));
+            self.say(&format!(
+                "box {machine}: looks: {} records; {}",
+                collected.records,
+                problems.join("; ")
+            ));
         }
         self.oracle.after_agent(&self.machines[machine])?;
         if !dead {

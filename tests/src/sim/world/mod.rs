@@ -133,7 +133,9 @@ impl World {
             Event::Work(machine, start) => self.work(machine, start, true),
             Event::Nudge(machine, start) => self.work(machine, start, false),
             Event::Conclude(machine, start) => self.conclude(machine, start),
-            Event::Request { machine, start, call, exchange } => self.request(machine, start, call, *exchange),
+            Event::Request { machine, start, call, exchange } => {
+                self.request(machine, start, call, *exchange)
+            }
             Event::Turn(start) => self.turn(start),
             Event::Patience(visit, start) => self.patience(visit, start),
             Event::Watch(start) => self.watch(start),

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use proto::sync::Exchange;
 use prost::Message as _;
+use proto::sync::Exchange;
 
 use super::{Event, World, agents::short, weather::Process};
 use crate::sim::server::{Command, Visit};
@@ -30,7 +30,13 @@ impl World {
         }
     }
 
-    pub(super) fn request(&mut self, machine: usize, start: u64, call: u64, exchange: Exchange) -> anyhow::Result<()> {
+    pub(super) fn request(
+        &mut self,
+        machine: usize,
+        start: u64,
+        call: u64,
+        exchange: Exchange,
+    ) -> anyhow::Result<()> {
         let spki = self.machines[machine].spki;
         if self.server.process.is_none() {
             // Nobody listens: that is known at once.
@@ -40,7 +46,11 @@ impl World {
         if self.server.visited(Visit { call, machine, agent_start: start, spki, exchange }) {
             self.plan_turn();
         }
-        anyhow::ensure!(self.server.load() < LOAD_MAX, "the control plane has {} calls in hand", self.server.load());
+        anyhow::ensure!(
+            self.server.load() < LOAD_MAX,
+            "the control plane has {} calls in hand",
+            self.server.load()
+        );
         Ok(())
     }
 
@@ -73,9 +83,15 @@ impl World {
         }
         for (visit, response) in turn.answers {
             let Visit { call, machine, agent_start: start, .. } = visit;
-            let digest = response.as_ref().map_or("an error".to_owned(), |response| short(&response.encode_to_vec()));
+            let digest =
+                response.as_ref().map_or("an error".to_owned(), |response| short(&response.encode_to_vec()));
             self.say(&format!("the control plane answers #{call} of box {machine}: {digest}"));
-            self.send(machine, || Event::Answer { machine, start, call, response: response.clone().map(Box::new) });
+            self.send(machine, || Event::Answer {
+                machine,
+                start,
+                call,
+                response: response.clone().map(Box::new),
+            });
         }
         if self.server.has_more() {
             self.plan_turn();

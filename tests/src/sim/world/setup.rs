@@ -11,15 +11,8 @@ use proto::{
 
 use super::{Counts, Event, World, weather};
 use crate::sim::{
-    chance::Chance,
-    clock::Time,
-    machine::Machine,
-    network::Network,
-    oracle::Oracle,
-    organization::BOXES,
-    queue::Queue,
-    server::Server,
-    trace::Trace,
+    chance::Chance, clock::Time, machine::Machine, network::Network, oracle::Oracle, organization::BOXES,
+    queue::Queue, server::Server, trace::Trace,
 };
 
 /// The clinic of each box.
@@ -79,7 +72,12 @@ fn enrol(server: &mut Server, machines: &mut [Machine]) -> anyhow::Result<()> {
         else {
             anyhow::bail!("the executor proves no keys")
         };
-        let request = pb::EnrollRequest { token, csr: machine.csr.clone(), key_proof: proof.envelope, hardware: String::new() };
+        let request = pb::EnrollRequest {
+            token,
+            csr: machine.csr.clone(),
+            key_proof: proof.envelope,
+            hardware: String::new(),
+        };
         let welcome = core.run(now, |core| core.enroll(&request, now))?;
         let name = CertificateFacts::read(&welcome.certificate)?.spiffe;
         machine.identity = Some((name.tenant, name.appliance));

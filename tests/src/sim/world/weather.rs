@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use proto::local::{self, request::Call};
+
 use super::{STORM, World};
 use crate::sim::{
     chance::Chance,
@@ -55,12 +57,14 @@ pub(in crate::sim) enum Weather {
     Jump(usize, i64),
     /// An operator brings a new charter.
     Charter,
+    /// An agent that somebody owns hands over an order: another box's, or an old one.
+    Stray(usize, usize),
     /// The storm is over.
     Calm,
 }
 
 /// The kinds of misfortune, with how often each happens where it happens.
-const KINDS: [(Kind, u64); 12] = [
+const KINDS: [(Kind, u64); 13] = [
     (Kind::Fault, 30),
     (Kind::Kill, 14),
     (Kind::KillAfter, 20),
@@ -73,6 +77,7 @@ const KINDS: [(Kind, u64); 12] = [
     (Kind::Vault, 2),
     (Kind::Jump, 3),
     (Kind::Charter, 1),
+    (Kind::Stray, 4),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +94,7 @@ enum Kind {
     Vault,
     Jump,
     Charter,
+    Stray,
 }
 
 /// Everything that will go wrong in a run.
@@ -127,12 +133,14 @@ fn misfortune(kind: Kind, chance: &mut Chance) -> (Weather, Option<(Duration, We
     match kind {
         Kind::Kill => (Weather::Kill(process), None),
         Kind::KillAfter => (Weather::KillAfter(process, chance.number(0, 9)), None),
-        Kind::Power => {
-            (Weather::Power(machine, false), Some((chance.span(SECOND, 15 * MINUTE), Weather::Power(machine, true))))
-        }
-        Kind::Line => {
-            (Weather::Line(machine, false), Some((chance.span(SECOND, 40 * MINUTE), Weather::Line(machine, true))))
-        }
+        Kind::Power => (
+            Weather::Power(machine, false),
+            Some((chance.span(SECOND, 15 * MINUTE), Weather::Power(machine, true))),
+        ),
+        Kind::Line => (
+            Weather::Line(machine, false),
+            Some((chance.span(SECOND, 40 * MINUTE), Weather::Line(machine, true))),
+        ),
         Kind::Network => (Weather::Network(quality(chance)), None),
         Kind::Fault => {
             let vanishes = chance.happens(0.2);
@@ -145,12 +153,14 @@ fn misfortune(kind: Kind, chance: &mut Chance) -> (Weather, Option<(Duration, We
             let mood = Mood { fails: likelihood(), in_vain: likelihood(), slow: likelihood() };
             (Weather::Repairs(machine, mood), None)
         }
-        Kind::Hold => {
-            (Weather::Hold(machine, true), Some((chance.span(SECOND, 15 * MINUTE), Weather::Hold(machine, false))))
-        }
+        Kind::Hold => (
+            Weather::Hold(machine, true),
+            Some((chance.span(SECOND, 15 * MINUTE), Weather::Hold(machine, false))),
+        ),
         Kind::Vault => (Weather::Vault(true), Some((chance.span(SECOND, 5 * MINUTE), Weather::Vault(false)))),
         Kind::Jump => (Weather::Jump(machine, off(chance)), None),
         Kind::Charter => (Weather::Charter, None),
+        Kind::Stray => (Weather::Stray(machine, thing), None),
     }
 }
 
@@ -194,6 +204,7 @@ impl World {
             Weather::Vault(out) => self.set_vault(out),
             Weather::Jump(machine, off) => self.machines[machine].clock.set_off(off),
             Weather::Charter => self.renew_charter(),
+            Weather::Stray(machine, order) => self.hand_over(machine, order)?,
             Weather::Calm => self.calm()?,
         }
         Ok(())
@@ -219,6 +230,16 @@ impl World {
         it.host.set(id, thing);
     }
 
+    fn hand_over(&mut self, machine: usize, order: usize) -> anyhow::Result<()> {
+        let orders = self.server.eye.orders(None, 100)?;
+        let Some(row) = orders.get(order % orders.len().max(1)) else { return Ok(()) };
+        let deliver = local::Deliver { orders: vec![row.envelope.clone()], ..local::Deliver::default() };
+        let request = local::Request { call: Some(Call::Deliver(deliver)) };
+        self.machines[machine].executor.with(|core, life| (!life.has_ended()).then(|| core.handle(request)));
+        self.nudge(machine);
+        Ok(())
+    }
+
     fn set_vault(&mut self, out: bool) {
         self.server.vault_is_out = out;
         self.server.storage.set_out_of_reach(out);
@@ -236,7 +257,9 @@ impl World {
         let acts = (stormy && self.chance.happens(0.2)).then(|| self.chance.number(0, 9));
         match process {
             _ if self.life_of(process).is_some() => return Ok(()),
-            Process::Agent(machine) | Process::Executor(machine) if !self.machines[machine].on => return Ok(()),
+            Process::Agent(machine) | Process::Executor(machine) if !self.machines[machine].on => {
+                return Ok(());
+            }
             Process::Agent(machine) => {
                 self.machines[machine].start_agent(acts)?;
                 self.begin_agent(machine);

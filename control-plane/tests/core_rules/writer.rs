@@ -1,0 +1,132 @@
+//! The one thread that owns the core: what is answered is durable and published, and whose call rings.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use control_plane::{
+    core::{Core, CoreError},
+    serve::writer::Writer,
+    vault::{MemoryVault, Object, Vault, VaultError},
+};
+use proto::{ids::ApplianceId, time::Millis};
+use tokio::{sync::Notify, time::timeout};
+use tonic::Code;
+
+use crate::world::{START, World};
+
+fn clock() -> Millis {
+    START
+}
+
+async fn rings(bell: &Notify) -> bool {
+    timeout(Duration::from_secs(5), bell.notified()).await.is_ok()
+}
+
+/// A vault whose checkpoints cannot be written while it is broken.
+struct Fragile(MemoryVault, Arc<AtomicBool>);
+
+impl Vault for Fragile {
+    fn put_all(&self, objects: &[Object<'_>]) -> Result<(), VaultError> {
+        if self.1.load(Ordering::SeqCst) && objects.iter().any(|object| object.key.contains("/checkpoints/"))
+        {
+            return Err(VaultError::ReadBack { key: objects[0].key.to_owned() });
+        }
+        self.0.put_all(objects)
+    }
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, VaultError> {
+        self.0.get(key)
+    }
+    fn retained_until(&self, key: &str) -> Result<Option<Millis>, VaultError> {
+        self.0.retained_until(key)
+    }
+    fn list(&self, folder: &str) -> Result<Vec<String>, VaultError> {
+        self.0.list(folder)
+    }
+}
+
+#[tokio::test]
+async fn one_command_that_fails_takes_no_other_with_it() {
+    let World { core, db, .. } = World::new();
+    let (writer, thread) = Writer::spawn(core, clock).unwrap();
+    let add =
+        |name: &'static str| writer.run(move |core: &mut Core, now| core.create_tenant(name, now).map(drop));
+    let (one, bad, two, again) = tokio::join!(add("One"), add(""), add("Two"), add("One"));
+    assert!(one.is_ok() && two.is_ok());
+    assert_eq!(bad.unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(again.unwrap_err().code(), Code::AlreadyExists);
+    let names: i64 = db.share().query_row("SELECT count(*) FROM tenant", [], |row| row.get(0)).unwrap();
+    assert_eq!(names, 3);
+    drop(writer);
+    thread.join().unwrap();
+}
+
+#[tokio::test]
+async fn no_answer_leaves_while_its_checkpoint_is_not_in_the_vault() {
+    let mut world = World::new();
+    let mut appliance = world.enrolled();
+    let broken = Arc::new(AtomicBool::new(true));
+    let twin = world.twin(Box::new(Fragile(world.vault.clone(), broken.clone())));
+    let beat = appliance.enrolment(world.now);
+    let batch = appliance.freeze(vec![beat]);
+    let (asked, spki) = (Arc::new(appliance.ask(Some(batch))), appliance.spki());
+    let (writer, thread) = Writer::spawn(twin.core, clock).unwrap();
+    let sync = || {
+        let asked = asked.clone();
+        writer.run(move |core, now| core.sync(spki, &asked, now).map(|answer| answer.response))
+    };
+    for _ in 0..2 {
+        let refused = sync().await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unavailable);
+        assert!(!refused.message().contains("vault"), "{}", refused.message());
+    }
+    assert!(world.vault_keys("checkpoints").is_empty());
+    broken.store(false, Ordering::SeqCst);
+    let response = sync().await.unwrap();
+    assert!(response.ack.is_some() && response.inclusions.len() == 1);
+    assert_eq!(world.vault_keys("checkpoints").len(), 1);
+    drop(writer);
+    thread.join().unwrap();
+}
+
+/// A thread that died can store nothing: it must be seen, not hidden behind refusals for ever.
+#[tokio::test]
+async fn a_command_that_panics_ends_the_thread_for_all_to_see() {
+    let World { core, .. } = World::new();
+    let (writer, thread) = Writer::spawn(core, clock).unwrap();
+    let panics = writer.run(|_, _| -> Result<(), CoreError> { panic!("on purpose") }).await;
+    assert_eq!(panics.unwrap_err().code(), Code::Unavailable);
+    assert!(thread.join().is_err());
+    let after = writer.run(|core, _| core.tenants().map(drop)).await;
+    assert_eq!(after.unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn what_is_committed_after_a_bell_was_taken_rings_it() {
+    let mut world = World::new();
+    let (appliance, other) = (world.appliance().id(), ApplianceId::new(START, [0; 10]));
+    let charter = world.safe.charter(|charter| charter.serial = 2);
+    let (writer, _thread) = Writer::spawn(world.core, clock).unwrap();
+    let (bell, others) = (writer.wakes.bell(appliance), writer.wakes.bell(other));
+    writer.run(move |core, now| core.publish_charter(&charter, now)).await.unwrap();
+    assert!(rings(&bell).await, "although nobody waited when it rang");
+    assert!(timeout(Duration::from_millis(1), others.notified()).await.is_err());
+}
+
+/// A call that hangs in a broken connection is not the one that is woken.
+#[tokio::test]
+async fn the_newest_call_has_the_bell() {
+    let mut world = World::new();
+    let appliance = world.appliance().id();
+    let charter = world.safe.charter(|charter| charter.serial = 2);
+    let (writer, _thread) = Writer::spawn(world.core, clock).unwrap();
+    let hanging = writer.wakes.bell(appliance);
+    let newest = writer.wakes.bell(appliance);
+    assert!(rings(&hanging).await, "it is told to go");
+    writer.run(move |core, now| core.publish_charter(&charter, now)).await.unwrap();
+    assert!(rings(&newest).await);
+}

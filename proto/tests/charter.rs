@@ -1,0 +1,216 @@
+//! The charter: 2 of 3, its age, its succession, and what must not stand in one, whoever signed it.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proto::{
+    charter::{
+        CHARTER_TYPE, CHARTER_WARN_BEFORE, Charter, CharterError, OrganizationKeys, Quorum, succession,
+    },
+    digest::Digest,
+    dsse::{self, EnvelopeError},
+    keys::SecretKey,
+    time::Millis,
+};
+
+const DAY: Duration = Duration::from_secs(86_400);
+const ISSUED: Millis = Millis(1_790_000_000_000);
+
+fn key(seed: u8) -> SecretKey {
+    SecretKey::ed25519([seed; 32])
+}
+
+fn trust() -> OrganizationKeys {
+    OrganizationKeys {
+        organization: "msp.example".into(),
+        threshold: 2,
+        keys: (1..=3).map(|n| key(n).public()).collect(),
+    }
+}
+
+fn charter() -> Charter {
+    Charter {
+        organization: "msp.example".into(),
+        serial: 7,
+        issued: ISSUED,
+        not_after: ISSUED.plus(180 * DAY),
+        order_keys: [key(11).public()].into(),
+        log_keys: [key(12).public()].into(),
+        release_keys: Quorum { threshold: 2, keys: [key(13).public(), key(14).public()].into() },
+        certificate_authorities: vec!["-----BEGIN CERTIFICATE-----\n".into()],
+        witnesses: Vec::new(),
+        approvers: Vec::new(),
+    }
+}
+
+fn signed_by(seeds: &[u8]) -> Result<Charter, CharterError> {
+    let keys: Vec<_> = seeds.iter().map(|seed| key(*seed)).collect();
+    let keys: Vec<_> = keys.iter().collect();
+    trust().open(&charter().seal(&keys)).map(dsse::Verified::into_value)
+}
+
+#[test]
+fn two_different_organization_keys_make_a_charter() {
+    for good in [&[1, 2][..], &[1, 3], &[2, 3], &[1, 2, 3], &[9, 3, 8, 1]] {
+        assert_eq!(signed_by(good), Ok(charter()), "{good:?}");
+    }
+    for (bad, found) in
+        [(&[][..], 0), (&[1], 1), (&[1, 1], 1), (&[2, 9], 1), (&[8, 9], 0), (&[11, 12, 13], 0)]
+    {
+        let refused = CharterError::Signature(EnvelopeError::NotEnough { found, needed: 2 });
+        assert_eq!(signed_by(bad), Err(refused), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_second_signer_signs_what_the_first_did() {
+    let begun = charter().seal(&[&key(1)]);
+    assert!(trust().open(&begun).is_err());
+    let done = dsse::countersign(&begun, &key(3)).unwrap();
+    assert_eq!(trust().open(&done).unwrap().value(), &charter());
+    assert!(trust().open(&dsse::countersign(&begun, &key(1)).unwrap()).is_err(), "the same again is one");
+}
+
+#[test]
+fn signatures_for_another_purpose_do_not_count() {
+    let payload = serde_json::to_vec(&charter()).unwrap();
+    let other = dsse::seal("application/vnd.orderly.catalogue.v1+json", &payload, &[&key(1), &key(2)]);
+    assert!(matches!(trust().open(&other), Err(CharterError::Signature(EnvelopeError::WrongType { .. }))));
+}
+
+#[test]
+fn another_organizations_charter_is_not_ours_even_under_our_keys() {
+    let other = Charter { organization: "other.example".into(), ..charter() };
+    let refused = trust().open(&other.seal(&[&key(1), &key(2)])).unwrap_err();
+    assert!(matches!(refused, CharterError::Content(bad) if bad.field == "organization"));
+}
+
+#[test]
+fn what_must_not_stand_in_a_charter_is_refused_whoever_signed_it() {
+    type Change = fn(&mut Charter);
+    let cases: [(&str, Change); 15] = [
+        ("organization", |c| c.organization.clear()),
+        ("organization", |c| c.organization = "MSP.example".into()),
+        ("organization", |c| c.organization = "msp.example/tenant".into()),
+        ("serial", |c| c.serial = 0),
+        ("not_after", |c| c.not_after = c.issued),
+        ("not_after", |c| c.not_after = c.issued.plus(180 * DAY).plus(Duration::from_millis(1))),
+        ("not_after", |c| {
+            (c.issued, c.not_after) = (Millis(-200_000_000_000_000), Millis(200_000_000_000_000))
+        }),
+        ("order_keys", |c| c.order_keys.clear()),
+        ("log_keys", |c| c.log_keys.clear()),
+        ("log_keys", |c| c.log_keys = [SecretKey::generate_p256().public()].into()),
+        ("certificate_authorities", |c| c.certificate_authorities.clear()),
+        ("release_keys", |c| c.release_keys.threshold = 1),
+        ("release_keys", |c| c.release_keys.threshold = 0),
+        ("release_keys", |c| c.release_keys.threshold = 3),
+        ("release_keys", |c| c.release_keys.keys = [key(13).public()].into()),
+    ];
+    for (field, change) in cases {
+        let mut charter = charter();
+        change(&mut charter);
+        match trust().open(&charter.seal(&[&key(1), &key(2), &key(3)])) {
+            Err(CharterError::Content(bad)) => assert_eq!(bad.field, field),
+            other => panic!("{field}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn unknown_and_doubled_words_are_refused() {
+    let good = serde_json::to_string(&charter()).unwrap();
+    for bad in [
+        good.replacen('{', r#"{"more":1,"#, 1),
+        good.replacen('{', r#"{"serial":9,"#, 1),
+        good.replace(r#""serial":7"#, r#""serial":-7"#),
+        good.replace(r#""serial":7"#, r#""serial":7.0"#),
+        good[..good.len() - 1].to_owned(),
+        format!("{good}{good}"),
+        String::new(),
+    ] {
+        let sealed = dsse::seal(CHARTER_TYPE, bad.as_bytes(), &[&key(1), &key(2)]);
+        assert!(matches!(trust().open(&sealed), Err(CharterError::Content(_))), "{bad}");
+    }
+}
+
+#[test]
+fn a_trust_file_needs_at_least_two_of_at_least_as_many() {
+    let file = |threshold: usize, seeds: &[u8]| {
+        let keys: Vec<String> =
+            seeds.iter().map(|seed| format!("{:?}", key(*seed).public().to_string())).collect();
+        let text = format!(
+            r#"{{"organization":"msp.example","threshold":{threshold},"keys":[{}]}}"#,
+            keys.join(",")
+        );
+        OrganizationKeys::parse(text.as_bytes())
+    };
+    assert_eq!(file(2, &[1, 2, 3]), Ok(trust()));
+    assert!(file(3, &[1, 2, 3]).is_ok());
+    for (threshold, seeds) in
+        [(0, &[1, 2, 3][..]), (1, &[1, 2, 3]), (4, &[1, 2, 3]), (2, &[1]), (2, &[1, 1, 1]), (2, &[])]
+    {
+        assert_eq!(file(threshold, seeds).unwrap_err().field, "trust", "{threshold} of {seeds:?}");
+    }
+    for text in [&b""[..], b"{}", br#"{"organization":"x","threshold":2,"keys":[],"more":1}"#] {
+        assert_eq!(OrganizationKeys::parse(text).unwrap_err().field, "trust");
+    }
+}
+
+#[test]
+fn its_age() {
+    let charter = charter();
+    let end = charter.not_after;
+    for (now, holds, warns) in [
+        (ISSUED, true, false),
+        (end.minus(CHARTER_WARN_BEFORE).minus(Duration::from_millis(1)), true, false),
+        (end.minus(CHARTER_WARN_BEFORE), true, true),
+        (Millis(end.0 - 1), true, true),
+        (end, false, true),
+        (end.plus(1000 * DAY), false, true),
+    ] {
+        assert_eq!((charter.holds_at(now), charter.warning(now).is_some()), (holds, warns), "{now}");
+    }
+    assert!(charter.warning(end.minus(59 * DAY)).unwrap().contains("in 59 days"));
+    assert!(charter.warning(end).unwrap().contains("no order is signed"));
+}
+
+#[test]
+fn succession_by_table() {
+    let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
+    for (case, newest, offered, expected) in [
+        ("the first", None, (3, one), Ok(true)),
+        ("a newer", Some((3, one)), (4, other), Ok(true)),
+        ("far newer", Some((3, one)), (u64::MAX, other), Ok(true)),
+        ("the same", Some((3, one)), (3, one), Ok(false)),
+        ("another of one serial", Some((3, one)), (3, other), Err(CharterError::Forked(3))),
+        ("an older", Some((3, one)), (2, one), Err(CharterError::Older { offered: 2, newest: 3 })),
+    ] {
+        assert_eq!(succession(newest, offered), expected, "{case}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever a holder of fewer than two keys sends, in whatever envelope: never a charter.
+    #[test]
+    fn one_key_makes_no_charter(seeds in prop::collection::vec(prop_oneof![Just(2_u8), 10..40_u8], 0..8), cut in 0..2000_usize) {
+        let keys: Vec<_> = seeds.iter().map(|seed| key(*seed)).collect();
+        let sealed = charter().seal(&keys.iter().collect::<Vec<_>>());
+        prop_assert!(trust().open(&sealed).is_err());
+        prop_assert!(trust().open(&sealed[..cut.min(sealed.len())]).is_err());
+    }
+
+    #[test]
+    fn a_flipped_bit_is_no_charter(at in any::<prop::sample::Index>(), bit in 0..8_u8) {
+        let good = charter().seal(&[&key(1), &key(2)]);
+        let mut flipped = good.clone();
+        let at = at.index(flipped.len());
+        flipped[at] ^= 1 << bit;
+        if let Ok(opened) = trust().open(&flipped) {
+            // The hint decides nothing, so it may change; what is said may not.
+            prop_assert_eq!(opened.value(), &charter());
+        }
+    }
+}
