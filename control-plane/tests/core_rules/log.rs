@@ -1,5 +1,7 @@
 //! The Merkle log and its vault: crashes, restored backups, storage that contradicts itself, two servers at once.
 
+mod races;
+
 use std::sync::{Arc, Mutex};
 
 use control_plane::{
@@ -404,134 +406,6 @@ fn a_smaller_past_is_never_told() {
     );
     asked.checkpoint_size = 1;
     assert!(!world.exchange(&appliance, &asked).unwrap().consistency.is_empty());
-}
-
-/// A vault whose next write is preceded by something else.
-#[derive(Clone)]
-struct Interrupted(MemoryVault, Arc<Mutex<Option<Hook>>>);
-
-type Hook = Box<dyn FnOnce() + Send>;
-
-impl Vault for Interrupted {
-    fn put_all(&self, objects: &[Object<'_>]) -> Result<(), VaultError> {
-        if objects.iter().any(|object| object.key.contains("/entries/")) {
-            let hook = self.1.lock().unwrap().take();
-            if let Some(hook) = hook {
-                hook();
-            }
-        }
-        self.0.put_all(objects)
-    }
-    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, VaultError> {
-        self.0.get(key)
-    }
-    fn retained_until(&self, key: &str) -> Result<Option<Millis>, VaultError> {
-        self.0.retained_until(key)
-    }
-    fn list(&self, folder: &str) -> Result<Vec<String>, VaultError> {
-        self.0.list(folder)
-    }
-}
-
-#[test]
-fn two_servers_on_one_vault_never_publish_two_histories() {
-    let mut world = World::new();
-    let (mut here, mut there) = (world.appliance(), world.appliance());
-    let hook = Arc::new(Mutex::new(None));
-    let mut twin = world.twin(Box::new(Interrupted(world.vault.clone(), hook.clone())));
-    let records = vec![there.heartbeat(world.now), there.heartbeat(world.now)];
-    let batch = there.freeze(records);
-    let asked = there.ask(Some(batch));
-    // While the twin is about to write its first entry, the other server takes two of its own.
-    let tenant = world.tenant.clone();
-    let world = Arc::new(Mutex::new(world));
-    let (inside, mine) = (world.clone(), vec![here.heartbeat(twin.now), here.heartbeat(twin.now)]);
-    let mine = here.freeze(mine);
-    let (question, spki) = (here.ask(Some(mine)), here.spki());
-    *hook.lock().unwrap() = Some(Box::new(move || {
-        let mut world = inside.lock().unwrap();
-        let now = world.now;
-        world.core.run(now, |core| core.sync(spki, &question, now)).unwrap();
-    }));
-    assert!(twin.exchange(&there, &asked).is_err(), "the place was taken: nothing is acknowledged");
-    assert!(twin.exchange(&there, &asked).unwrap().ack.is_some(), "and the next try comes after it");
-    let mut world = world.lock().unwrap();
-    check_vault(&world, &tenant);
-    assert_eq!(head(&twin).0, 8);
-    // The first server catches up as soon as it has something to write.
-    here.unacknowledged = None;
-    let beat = here.heartbeat(world.now);
-    world.send(&mut here, vec![beat]);
-    assert_eq!(head(&world).0, 9);
-    check_vault(&world, &tenant);
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
-
-    /// Whatever order, sizes, crashes and restarts: every checkpoint a box sees continues the one before (the model
-    /// panics if not), every record is proven in the end, and all that was published is one history.
-    #[test]
-    fn checkpoints_are_one_history(
-        steps in prop::collection::vec((0..3_usize, 0..4_usize, 0..8_u8), 1..25),
-    ) {
-        let mut world = World::new();
-        let mut boxes = [world.appliance(), world.appliance(), world.appliance()];
-        let mut copy = world.backup();
-        for (which, count, what) in steps {
-            world.now = world.now.plus(MINUTE);
-            let appliance = &mut boxes[which];
-            let records: Vec<Record> = (0..count).map(|_| appliance.heartbeat(world.now)).collect();
-            match what {
-                0 => {
-                    dies_before_commit(&mut world, appliance, records);
-                    again(&mut world, appliance);
-                }
-                1 => {
-                    world.send(appliance, records);
-                    world.restart();
-                }
-                2 => {
-                    let backup = std::mem::replace(&mut copy, world.backup());
-                    world.restore(backup).unwrap();
-                    world.send(&mut boxes[which], records);
-                }
-                _ => {
-                    world.send(appliance, records);
-                }
-            }
-        }
-        for appliance in &mut boxes {
-            world.call(appliance);
-            prop_assert!(appliance.unproven.is_empty());
-        }
-        prop_assert_eq!(world.text("SELECT coalesce(log_halted, '') FROM tenant"), "");
-        check_vault(&world, &world.tenant.clone());
-        prop_assert_eq!(world.count("SELECT count(*) FROM evidence"), head(&world).0);
-    }
-
-    /// Two servers with a database each, side by side on one vault, commands in any order.
-    #[test]
-    fn two_servers_are_one_history(steps in prop::collection::vec((any::<bool>(), 0..2_usize), 1..30)) {
-        let mut world = World::new();
-        let mut boxes = [world.appliance(), world.appliance()];
-        let mut twin = world.twin(Box::new(world.vault.clone()));
-        for (first, which) in steps {
-            let server = if first { &mut world } else { &mut twin };
-            let appliance = &mut boxes[which];
-            let beat = appliance.heartbeat(server.now);
-            // Streams are per database; what counts here is evidence.
-            appliance.stream = proto::ids::StreamId(appliance.entropy.bytes());
-            appliance.frozen = (0, Digest::ZERO);
-            let batch = appliance.freeze(vec![beat]);
-            let asked = appliance.ask(Some(batch.clone()));
-            let response = server.exchange(appliance, &asked).unwrap();
-            prop_assert!(response.ack.is_some());
-            appliance.acknowledged(&batch);
-            appliance.absorb(&server.safe.charter, &response);
-        }
-        check_vault(&world, &world.tenant.clone());
-    }
 }
 
 #[test]
