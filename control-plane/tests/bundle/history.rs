@@ -72,6 +72,16 @@ fn a_record_logged_twice_is_found() {
 }
 
 #[test]
+fn a_record_that_follows_another_past_is_found() {
+    let mut tenant = Tenant::genuine(1);
+    tenant.mislead(0, Digest::of(b"another past"));
+    tenant.heartbeat(0);
+    let report = check(&tenant, &tenant.bundle());
+    assert_eq!(report.exit_code(), 1, "{report}");
+    assert!(fault_in(&report, "evidence/00000030").contains("does not follow record 28"), "{report}");
+}
+
+#[test]
 fn the_tail_cut_off_is_missed() {
     let tenant = Tenant::genuine(1);
     let report = check(&tenant, &build(&tenant.parts(20, None)).unwrap());

@@ -236,6 +236,11 @@ impl Tenant {
         self.boxes[n].head = Head::default();
     }
 
+    /// The box takes something else for its newest record.
+    pub fn mislead(&mut self, n: usize, newest: Digest) {
+        self.boxes[n].head.digest = newest;
+    }
+
     pub fn log(&mut self, n: usize, body: Body) {
         let envelope = self.record(n, body);
         self.evidence.push(envelope);
