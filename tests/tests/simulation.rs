@@ -1,4 +1,4 @@
-//! The simulation over many seeds; one of them again with `SEED=n`, its whole trace with `TRACE=1`.
+//! The simulation over many seeds: `SEEDS=n` of them, or `SEED=n` alone, and with `TRACE=1` every line of what happened.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,27 @@ use std::{
 
 use tests::sim::{self, Report};
 
+/// How many seeds are run when nobody says.
 const SEEDS: u64 = 50;
+
+/// What must have happened somewhere in that many runs, or they prove less than they seem to.
+const SEEN: [&str; 15] = [
+    "events dropped",
+    "execution: repaired",
+    "execution: ineffective",
+    "execution: failed",
+    "execution: interrupted",
+    "execution: interrupted, and yet repaired",
+    "kills: agent",
+    "kills: control plane",
+    "kills: executor",
+    "order refused by guardrail 2 binding",
+    "order refused by guardrail 3 freshness",
+    "order refused by guardrail 4 replay",
+    "order refused by guardrail 11 precondition",
+    "order refused by guardrail 12 hold",
+    "restores",
+];
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -19,15 +39,32 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn tell(report: &Report) -> String {
+    let (seed, events, digest) = (report.seed, report.events, report.digest);
     let wrong = report.wrong.as_deref().unwrap_or("nothing was wrong");
-    format!(
-        "{}\n\nseed {}: {wrong}\nafter {} events, trace {}\nreplay: SEED={} cargo test -p tests --test simulation -- --nocapture\n",
-        report.tail.join("\n"),
-        report.seed,
-        report.events,
-        report.digest,
-        report.seed
-    )
+    let replay = format!("SEED={seed} TRACE=1 cargo test -p tests --test simulation whatever -- --nocapture");
+    let tail = report.tail.join("\n");
+    format!("{tail}\n\nseed {seed}: {wrong}\nafter {events} events, trace {digest}\nreplay: {replay}\n")
+}
+
+/// Runs seeds `first..=last` on all processors, by rising seed as far as that goes.
+fn run_all(first: u64, last: u64) -> Vec<Report> {
+    let next = AtomicU64::new(first);
+    let reports = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, |n| n.get()) {
+            scope.spawn(|| {
+                while let seed = next.fetch_add(1, Relaxed)
+                    && seed <= last
+                {
+                    let report = sim::run(seed);
+                    reports.lock().expect("no run panics with the lock held").push(report);
+                }
+            });
+        }
+    });
+    let mut reports = reports.into_inner().expect("no run panics with the lock held");
+    reports.sort_by_key(|report| report.seed);
+    reports
 }
 
 #[test]
@@ -36,37 +73,26 @@ fn whatever_goes_wrong_nothing_is_lost_or_done_twice() {
         Some(seed) => (seed, seed),
         None => (1, number("SEEDS").unwrap_or(SEEDS)),
     };
-    let next = AtomicU64::new(first);
-    let (failed, counts) = (Mutex::new(Vec::new()), Mutex::new(BTreeMap::new()));
-    let workers = thread::available_parallelism().map_or(1, |n| n.get());
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Relaxed);
-                    if seed > last {
-                        return;
-                    }
-                    let report = sim::run(seed);
-                    for (what, times) in &report.counts {
-                        *counts.lock().unwrap().entry(what.clone()).or_insert(0) += times;
-                    }
-                    if report.wrong.is_some() {
-                        failed.lock().unwrap().push(report);
-                    }
-                }
-            });
-        }
-    });
-    let mut failed = failed.into_inner().unwrap();
-    failed.sort_by_key(|report| report.seed);
-    println!("{} seeds, {} failed", last + 1 - first, failed.len());
-    for (what, times) in counts.into_inner().unwrap() {
+    let reports = run_all(first, last);
+    let failed: Vec<&Report> = reports.iter().filter(|report| report.wrong.is_some()).collect();
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for (what, times) in reports.iter().flat_map(|report| &report.counts) {
+        *counts.entry(what).or_default() += times;
+    }
+    println!("{} seeds, {} failed", reports.len(), failed.len());
+    for (what, times) in &counts {
         println!("{times:8} {what}");
     }
     if let Some(report) = failed.first() {
         let seeds: Vec<u64> = failed.iter().map(|report| report.seed).collect();
-        panic!("{}failed seeds: {seeds:?}", tell(report));
+        panic!("\n{}failed seeds: {seeds:?}", tell(report));
+    }
+    if let [report] = &reports[..] {
+        println!("trace {} after {} events", report.digest, report.events);
+    }
+    if reports.len() as u64 >= SEEDS {
+        let unseen: Vec<&str> = SEEN.into_iter().filter(|what| !counts.contains_key(what)).collect();
+        assert!(unseen.is_empty(), "in {} runs there was never: {unseen:?}", reports.len());
     }
 }
 
@@ -75,6 +101,6 @@ fn a_seed_replays_exactly() {
     let seed = number("SEED").unwrap_or(7);
     let (first, again) = (sim::run(seed), sim::run(seed));
     assert_eq!(first.tail, again.tail, "{}", tell(&first));
-    assert_eq!((first.digest, first.events, first.lines), (again.digest, again.events, again.lines));
-    assert_ne!(first.digest, sim::run(seed + 1).digest);
+    assert_eq!((first.digest, first.events, first.counts), (again.digest, again.events, again.counts));
+    assert_ne!(first.digest, sim::run(seed + 1).digest, "another seed is another run");
 }

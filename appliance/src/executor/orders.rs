@@ -1,9 +1,9 @@
 //! Taking orders: verified from the signed bytes, admitted by the guardrails, and written down with their sequence in
 //! one commit before anything else happens.
 //!
-//! The rule: a sequence is spent by the order that is accepted, and by the one that a guardrail behind the replay check
-//! refuses: what was refused once does not run later because the moment is better. Every refusal is evidence, up to 60 an
-//! hour; the rest is counted, so that nobody fills the log with forgeries.
+//! The rule: a sequence is spent by the order that is accepted, and by the one that was next and is refused: what was
+//! refused once does not run later because the moment is better, or because time turns out to be less late than it was
+//! taken for. Every refusal is evidence, up to 60 an hour; the rest is counted, so that nobody fills the log with forgeries.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use proto::{
     evidence::{self, Body, OrderFacts},
     field::BadField,
     local,
-    order::Order,
+    order::{Order, sequence_follows},
 };
 use runbooks::{Facts, Guardrail, Refusal, admit, history_key, verify};
 
@@ -124,8 +124,13 @@ impl ExecutorCore {
         let outcome = local::Outcome { accepted: false, refusal: refusal.to_string() };
         let Some(identity) = self.identity.clone() else { return Ok(outcome) };
         let state = self.state()?;
-        // Guardrails are asked in order: behind the replay check the sequence is known to be the next.
-        let spent = order.filter(|_| refusal.guardrail > Guardrail::Replay).map(|order| order.sequence);
+        // Guardrails are asked in order: from freshness on it is known to be for this incarnation.
+        let in_turn = |order: &&Order| {
+            refusal.guardrail >= Guardrail::Freshness
+                && refusal.guardrail != Guardrail::Replay
+                && sequence_follows(state.order_high, order.sequence).is_ok()
+        };
+        let spent = order.filter(in_turn).map(|order| order.sequence);
         let active = self.time.active();
         let since = active.checked_sub(HOUR);
         let sign =

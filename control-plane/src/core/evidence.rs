@@ -11,7 +11,7 @@ use proto::{
     time::Millis,
 };
 
-use super::{Core, CoreError, log::entry_key};
+use super::{Core, CoreError, effects, log::entry_key};
 use crate::store::{ApplianceState, IncarnationRow, NewEvidence};
 
 /// What became of a piece of evidence.
@@ -122,6 +122,15 @@ impl Core {
             return rejected("no chain gets that long");
         }
         self.place_in_chain(&signer, &record, sha256, now)?;
+        if let (Some(seen), Origin::Appliance) = (record.checkpoint, origin)
+            && !self.has_been(tenant, seen)?
+        {
+            let why = format!(
+                "its executor has verified a checkpoint of {} entries that is not of this log",
+                seen.size
+            );
+            self.quarantine(signer.appliance, &why, now)?;
+        }
         self.keep_outputs(tenant, &record.body, origin, now)?;
         if origin == Origin::Appliance {
             let until = self.retain_until(now);
@@ -135,39 +144,13 @@ impl Core {
             incarnation: signer.incarnation,
             chain_index: record.chain.index,
             kind: record.body.kind(),
-            summary: &summary(&record.body),
+            summary: &effects::summary(&record.body),
             at: record.clock.at,
             received: now,
             envelope,
         })?;
         self.act_on(&signer, &record, origin, now)?;
         Ok(Intake::Kept)
-    }
-
-    /// Bulk that a record names goes where the record goes, and comes back from there with it.
-    fn keep_outputs(
-        &self,
-        tenant: TenantId,
-        body: &Body,
-        origin: Origin,
-        now: Millis,
-    ) -> Result<(), CoreError> {
-        let Body::Execution(execution) = body else { return Ok(()) };
-        for output in execution.steps.iter().filter_map(|step| step.output) {
-            let key = format!("{tenant}/attachments/{output}");
-            match (self.store.attachment(tenant, output)?, origin) {
-                (Some(content), Origin::Appliance) => {
-                    self.ports.vault.put(&key, &content, self.retain_until(now))?;
-                }
-                (None, Origin::Vault { .. }) => {
-                    if let Some(content) = self.ports.vault.get(&key)? {
-                        self.store.add_attachment(tenant, output, &content)?;
-                    }
-                }
-                (Some(_), Origin::Vault { .. }) | (None, Origin::Appliance) => {}
-            }
-        }
-        Ok(())
     }
 
     fn place_in_chain(
@@ -180,7 +163,7 @@ impl Core {
         let at = self.store.evidence_at(signer.incarnation, record.chain.index)?;
         let state = ChainState { head: signer.chain, at_index: at.first().copied() };
         match evidence::arrival(state, &record.chain, sha256) {
-            Arrival::Next => self.advance_chain(signer, signer.chain.after(sha256)),
+            Arrival::Next => self.advance_chain(signer, signer.chain.after(sha256), now),
             Arrival::Known | Arrival::Fills => Ok(()),
             Arrival::AfterGap { missing_from } => {
                 let gap = Gap {
@@ -191,93 +174,29 @@ impl Core {
                 };
                 Ok(self.store.add_gap(signer.tenant, signer.appliance, &gap, now)?)
             }
-            Arrival::Fork => self.quarantine(signer.appliance, &forked(record.chain.index)),
+            Arrival::Fork => self.quarantine(signer.appliance, &forked(record.chain.index), now),
         }
     }
 
     /// Moves a chain's end over records that came before their turn.
-    fn advance_chain(&mut self, signer: &IncarnationRow, mut head: Head) -> Result<(), CoreError> {
+    fn advance_chain(
+        &mut self,
+        signer: &IncarnationRow,
+        mut head: Head,
+        now: Millis,
+    ) -> Result<(), CoreError> {
         while let [next] = self.store.evidence_at(signer.incarnation, head.next)?[..] {
             let envelope = self.store.envelope(next)?.unwrap_or_default();
             if !evidence::peek(&envelope).is_ok_and(|record| record.chain.previous == head.digest) {
-                self.quarantine(signer.appliance, &forked(head.next))?;
+                self.quarantine(signer.appliance, &forked(head.next), now)?;
                 break;
             }
             head = head.after(next);
         }
         Ok(self.store.put_chain(signer.incarnation, head)?)
     }
-
-    fn act_on(
-        &mut self,
-        signer: &IncarnationRow,
-        record: &Record,
-        origin: Origin,
-        now: Millis,
-    ) -> Result<(), CoreError> {
-        match &record.body {
-            // Of an incarnation that is not in force any more: what it is now, another says.
-            Body::Heartbeat(_) | Body::Hold(_) if !self.is_in_force(signer)? => Ok(()),
-            Body::Heartbeat(beat) => {
-                // By its place in the chain: a box whose clock was once ahead must not be stuck with that heartbeat.
-                if !self.store.has_later(signer.incarnation, record.chain.index, record.body.kind())? {
-                    // One from before a restore says nothing about what came after it.
-                    let generation = match origin {
-                        Origin::Vault { restored: true } => 0,
-                        Origin::Vault { restored: false } | Origin::Appliance => self.generation,
-                    };
-                    self.store.put_heartbeat(signer.appliance, generation, record.clock.at, beat)?;
-                    self.wake.insert(signer.appliance);
-                }
-                Ok(())
-            }
-            Body::Execution(execution) => self.order_was_executed(signer, execution, now),
-            Body::Refusal(refusal) => self.order_was_refused(signer, refusal, now),
-            Body::Hold(hold) => {
-                let later = |kind| self.store.has_later(signer.incarnation, record.chain.index, kind);
-                if !later("hold")? && !later("heartbeat")? {
-                    self.store.put_hold(signer.appliance, hold.held.then_some(hold.by.as_str()))?;
-                    self.wake.insert(signer.appliance);
-                }
-                Ok(())
-            }
-            Body::Enrolment(_) => Ok(()),
-        }
-    }
-
-    fn is_in_force(&self, signer: &IncarnationRow) -> Result<bool, CoreError> {
-        Ok(self.store.appliance(signer.appliance)?.is_some_and(|row| row.incarnation == signer.incarnation))
-    }
-
-    /// Withholds an appliance's orders; its evidence keeps coming.
-    pub(super) fn quarantine(
-        &mut self,
-        appliance: proto::ids::ApplianceId,
-        why: &str,
-    ) -> Result<(), CoreError> {
-        if self.store.set_appliance_state(appliance, ApplianceState::Quarantined, why)? {
-            tracing::error!(%appliance, why, "appliance {appliance} is quarantined");
-        }
-        Ok(())
-    }
 }
 
 fn forked(index: u64) -> String {
     format!("two histories of evidence at index {index} of one incarnation")
-}
-
-fn summary(body: &Body) -> String {
-    match body {
-        Body::Enrolment(_) => "enrolled".into(),
-        Body::Heartbeat(beat) => format!("alive, highest order {}", beat.order_high),
-        Body::Execution(e) => format!("{} {}", e.order.runbook, super::orders::verdict_word(e.verdict)),
-        Body::Refusal(r) => format!("order refused by guardrail {} {}", r.guardrail, r.name),
-        Body::Hold(h) => {
-            if h.held {
-                "orders held at the box".into()
-            } else {
-                "orders released at the box".into()
-            }
-        }
-    }
 }

@@ -34,6 +34,7 @@ impl Core {
             self.quarantine(
                 appliance.id,
                 "it speaks for another incarnation than was enrolled: wiped, cloned or re-imaged",
+                now,
             )?;
             appliance = self.admitted(spki)?;
         }
@@ -109,7 +110,7 @@ impl Core {
                     unpack(&batch.records)?.into_iter().filter(|r| matches!(r, Record::Evidence(_)));
                 self.take_records(appliance, evidence.collect(), now)?;
                 let why = format!("two histories of its stream {} at batch {}", batch.stream, batch.number);
-                self.quarantine(appliance.id, &why)?;
+                self.quarantine(appliance.id, &why, now)?;
                 return Ok(None);
             }
         }
@@ -133,7 +134,11 @@ impl Core {
                     {
                         let gap = Gap { cause: "evidence-refused".into(), dropped: 1, first: now, last: now };
                         self.store.add_gap(appliance.tenant, appliance.id, &gap, now)?;
-                        self.quarantine(appliance.id, &format!("it sent evidence that was refused: {why}"))?;
+                        self.quarantine(
+                            appliance.id,
+                            &format!("it sent evidence that was refused: {why}"),
+                            now,
+                        )?;
                     }
                 }
                 // Into write-once storage only when a record names it.

@@ -22,7 +22,7 @@ impl Core {
         event: &Event,
         now: Millis,
     ) -> Result<(), CoreError> {
-        if self.store.has_event(event.id)? {
+        if self.store.has_event(appliance.id, event.id)? {
             return Ok(());
         }
         let newest = self.store.newest_incident(appliance.id, &event.kind, &event.watch)?;

@@ -5,6 +5,7 @@
 //! there and leads to the same root. Where it does not, the log halts rather than sign a fork.
 
 use proto::{
+    evidence::CheckpointSeen,
     ids::TenantId,
     log::{Appended, Checkpoint, Head, append, leaf_hash, root},
     time::Millis,
@@ -177,15 +178,24 @@ impl Core {
         Ok(())
     }
 
+    /// Whether a checkpoint that an executor has verified is of this log. If not, somebody else signs in its name, or this
+    /// server came back from a backup that is older than what left it.
+    pub(super) fn has_been(&self, tenant: TenantId, seen: CheckpointSeen) -> Result<bool, CoreError> {
+        let size = self.store.log_head(tenant)?.head.size;
+        if seen.size > size {
+            return Ok(false);
+        }
+        let here = root(&self.store.tiles(tenant), seen.size)
+            .map_err(|e| broken(tenant, super::error::chain(&e)))?;
+        Ok(here.0 == seen.root.0)
+    }
+
     /// Puts the newest checkpoints into the vault. What fails here is tried again with the next commit.
     pub(super) fn publish(&mut self, now: Millis) -> Result<(), CoreError> {
         let mut grown = std::mem::take(&mut self.grown);
         while let Some(tenant) = grown.pop_first() {
             if let Err(error) = self.publish_one(tenant, now) {
-                // A halted log is never published: it must not keep the others from it.
-                if !self.halts.contains_key(&tenant) {
-                    grown.insert(tenant);
-                }
+                grown.insert(tenant);
                 self.grown.append(&mut grown);
                 return Err(error);
             }

@@ -5,6 +5,7 @@
 //! power cut could still undo.
 
 pub mod admin;
+mod effects;
 mod enrol;
 mod error;
 mod evidence;
@@ -17,6 +18,7 @@ mod orders;
 mod papers;
 pub mod planner;
 pub mod ports;
+mod quarantine;
 mod watchdog;
 
 use std::{

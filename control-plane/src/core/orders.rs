@@ -21,6 +21,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long to wait after a guardrail said "not now".
 const HELD_BACK: Duration = Duration::from_secs(60);
+/// How much of a box's own words goes into an incident, in characters.
+const SAID_MAX: usize = 300;
 /// Orders that may run out before a person is told.
 const TRIES: u64 = 3;
 
@@ -242,9 +244,12 @@ impl Core {
     ) -> Result<(), CoreError> {
         let Some(facts) = &refusal.order else { return Ok(()) };
         let Some(order) = self.own_order(signer, facts.id, facts.digest)? else { return Ok(()) };
-        let replayed = refusal.guardrail == Guardrail::Replay.number();
+        // By its number: the name and the words are whatever the box says.
+        let guardrail = Guardrail::ALL.iter().copied().find(|g| g.number() == refusal.guardrail);
+        let name = guardrail.map_or("unknown", Guardrail::name);
+        let replayed = guardrail == Some(Guardrail::Replay);
         // A second delivery of an order that was taken says nothing about the first.
-        if replayed || !self.store.end_order(order.id, OrderState::Refused, &refusal.name, now)? {
+        if replayed || !self.store.end_order(order.id, OrderState::Refused, name, now)? {
             return Ok(());
         }
         // It came late, and another took its place.
@@ -252,22 +257,11 @@ impl Core {
             return Ok(());
         }
         let Some(row) = self.store.incident(order.incident)? else { return Ok(()) };
-        let reason = format!(
-            "the appliance refused by guardrail {} ({}): {}",
-            refusal.guardrail, refusal.name, refusal.reason
-        );
-        let guardrail = [
-            Guardrail::Freshness,
-            Guardrail::Cooldown,
-            Guardrail::Budget,
-            Guardrail::Window,
-            Guardrail::Hold,
-        ]
-        .into_iter()
-        .find(|g| g.number() == refusal.guardrail);
-        if refusal.guardrail == Guardrail::Precondition.number() {
+        let said: String = refusal.reason.chars().filter(|c| !c.is_control()).take(SAID_MAX).collect();
+        let reason = format!("the appliance refused by guardrail {} ({name}): {said}", refusal.guardrail);
+        if guardrail == Some(Guardrail::Precondition) {
             self.move_incident(&row, Input::GoneBefore, "the fault was gone before the first step", now)
-        } else if guardrail.is_some() {
+        } else if guardrail.is_some_and(|g| g == Guardrail::Freshness || is_for_now(g)) {
             self.try_again(&row, Input::HeldBack, &reason, now)
         } else {
             self.move_incident(&row, Input::Refused, &reason, now)

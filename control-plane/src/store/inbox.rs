@@ -53,8 +53,11 @@ impl Store {
     }
 
     /// Whether this very event is here already.
-    pub fn has_event(&self, id: EventId) -> Result<bool, StoreError> {
-        Ok(self.db.prepare_cached("SELECT 1 FROM event WHERE id = ?1")?.exists([id.to_string()])?)
+    pub fn has_event(&self, appliance: ApplianceId, id: EventId) -> Result<bool, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached("SELECT 1 FROM event WHERE appliance = ?1 AND id = ?2")?
+            .exists(params![Col(appliance), id.to_string()])?)
     }
 
     /// Events of one appliance, counted by ID: what the exactly-once promise is about.

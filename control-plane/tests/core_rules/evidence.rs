@@ -359,3 +359,67 @@ fn evidence_about_an_order_counts_for_its_own_box_and_its_own_bytes() {
     world.send(&mut appliance, vec![record]);
     assert_eq!(world.text("SELECT state FROM incident"), "resolved");
 }
+
+#[test]
+fn whoever_is_quarantined_is_a_persons_and_is_told_once() {
+    let mut world = World::new();
+    let mut appliance = world.appliance();
+    for _ in 0..3 {
+        world.send(&mut appliance, vec![Record::Evidence(b"{}".to_vec())]);
+    }
+    assert_eq!(world.text("SELECT kind || ' ' || state FROM incident"), "appliance.quarantined escalated");
+    assert_eq!(world.count("SELECT count(*) FROM notification"), 1);
+    assert!(world.text("SELECT body FROM notification").contains("evidence that was refused"));
+}
+
+/// Executors are witnesses: each record names the newest checkpoint that its executor has verified.
+#[test]
+fn a_checkpoint_that_is_not_of_this_log_is_seen() {
+    use proto::{evidence::CheckpointSeen, log::EMPTY_ROOT};
+    let root = |world: &World| {
+        Digest(hex::decode(world.text("SELECT hex(log_root) FROM tenant")).unwrap().try_into().unwrap())
+    };
+    for (case, size, root, fine) in [
+        ("nothing yet", 0, Some(Digest(EMPTY_ROOT.0)), true),
+        ("this one", 2, None, true),
+        ("another of this size", 2, Some(Digest::of(b"another")), false),
+        ("another of an earlier size", 1, Some(Digest::of(b"another")), false),
+        ("more than there is", 3, Some(Digest::of(b"later")), false),
+        ("far more than there is", u64::MAX, Some(Digest::of(b"later")), false),
+    ]
+    .map(|(case, size, fixed, fine)| {
+        (case, size, move |world: &World| fixed.unwrap_or_else(|| root(world)), fine)
+    }) {
+        let mut world = World::new();
+        let mut appliance = world.appliance();
+        let seen = CheckpointSeen { size, root: root(&world) };
+        let record = forged(&appliance, &appliance.evidence_key, |record| record.checkpoint = Some(seen));
+        let response = world.send(&mut appliance, vec![Record::Evidence(record)]);
+        assert_eq!(response.quarantine.is_empty(), fine, "{case}: {}", response.quarantine);
+        assert_eq!(kept(&world), 3, "{case}: kept all the same");
+    }
+}
+
+/// A box's own words reach people short and plain; what decides is the guardrail's number.
+#[test]
+fn a_refusals_words_are_the_boxs_own() {
+    use proto::evidence::Refusal;
+    let mut world = World::new();
+    let mut appliance = world.appliance();
+    let event = appliance.event(world.now, DISK, "uploads", Phase::Raised);
+    world.send(&mut appliance, vec![event]);
+    let order = appliance.newest_order();
+    let body = Body::Refusal(Refusal {
+        order_digest: Digest::of(&order.encode()),
+        order: Some(crate::appliance::facts(&order)),
+        guardrail: 200,
+        name: "<script>".into(),
+        reason: format!("\u{1b}[2J{}", "all is well ".repeat(1000)),
+    });
+    let record = appliance.seal(world.now, body);
+    world.send(&mut appliance, vec![Record::Evidence(record)]);
+    assert_eq!(world.text("SELECT state FROM incident"), "escalated");
+    assert_eq!(world.text(r#"SELECT outcome FROM "order""#), "unknown");
+    let reason = world.text("SELECT reason FROM incident");
+    assert!(reason.chars().count() < 400 && !reason.contains(['<', '\u{1b}']), "{reason}");
+}

@@ -309,4 +309,11 @@ fn what_moves_does_not_stall() {
     assert_eq!(states(&world), "ordered");
     world.wait(6 * MINUTE);
     assert_eq!((states(&world).as_str(), told(&world)), ("ordered", 0));
+    // Its order ran out at 36 minutes, and the box is away: that is when it begins to stand still.
+    world.wait(6 * MINUTE);
+    assert_eq!((states(&world).as_str(), told(&world)), ("planned", 0));
+    world.wait(29 * MINUTE);
+    assert_eq!((states(&world).as_str(), told(&world)), ("planned", 0));
+    world.wait(MINUTE);
+    assert_eq!((states(&world).as_str(), told(&world)), ("escalated", 1));
 }

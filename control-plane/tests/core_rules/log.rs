@@ -364,29 +364,28 @@ fn an_entry_that_was_changed_in_the_vault_is_not_read_back() {
 fn a_checkpoint_signed_by_the_log_key_before_is_as_good() {
     let mut world = World::new();
     let mut appliance = world.appliance();
-    let copy = world.backup();
-    let beat = appliance.heartbeat(world.now);
-    world.send(&mut appliance, vec![beat]);
-    // Restored, and meanwhile the log key was changed; the charter names both.
+    // The charter names two log keys; the server changes from one to the other, and then comes back from a backup.
     let (old, new) = (world.safe.log, [32; 32]);
-    let mut safe = World::with(|safe| {
+    let (charter, now) = (
+        world.safe.charter(|charter| {
+            charter.serial = 2;
+            charter.log_keys = [old, new].map(|seed| SecretKey::ed25519(seed).public()).into();
+        }),
+        world.now,
+    );
+    world.core.run(now, |core| core.publish_charter(&charter, now)).unwrap();
+    let copy = world.backup();
+    let beat = appliance.heartbeat(now);
+    world.send(&mut appliance, vec![beat]);
+    world.safe = World::with(|safe| {
         safe.log = new;
         safe.charter.log_keys = [SecretKey::ed25519(new).public()].into();
     })
     .safe;
-    let charter = world.safe.charter(|charter| {
-        charter.serial = 2;
-        charter.log_keys = [old, new].map(|seed| SecretKey::ed25519(seed).public()).into();
-    });
-    let now = world.now;
-    world.db = copy;
-    world.restart();
-    world.core.run(now, |core| core.publish_charter(&charter, now)).unwrap();
-    let copy = world.backup();
-    std::mem::swap(&mut world.safe, &mut safe);
     world.restore(copy).unwrap();
+    assert_eq!(head(&world).0, 3);
     assert_eq!(world.text("SELECT coalesce(log_halted, '') FROM tenant"), "");
-    let beat = appliance.heartbeat(world.now);
+    let beat = appliance.heartbeat(now);
     let batch = appliance.freeze(vec![beat]);
     let asked = appliance.ask(Some(batch));
     assert!(world.exchange(&appliance, &asked).unwrap().ack.is_some());

@@ -342,4 +342,13 @@ fn a_document_whose_commit_failed_is_not_in_force() {
     });
     assert!(undone.is_err());
     assert_eq!(world.core.charter().serial, 1);
+    // Somebody reads, so that the database cannot be written just now.
+    let reader = world.db.share();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM tenant").unwrap();
+    let failed = world.core.run(now, |core| core.publish_charter(&charter, now));
+    assert!(matches!(failed, Err(CoreError::Store(_))));
+    assert_eq!(world.core.charter().serial, 1);
+    reader.execute_batch("COMMIT").unwrap();
+    world.core.run(now, |core| core.publish_charter(&charter, now)).unwrap();
+    assert_eq!(world.core.charter().serial, 2);
 }

@@ -428,6 +428,9 @@ impl Memory {
 
     /// One more connection to it.
     pub fn share(&self) -> Connection {
-        Connection::open(&self.name).unwrap()
+        let db = Connection::open(&self.name).unwrap();
+        // Nobody else is there to wait for.
+        db.busy_timeout(Duration::ZERO).unwrap();
+        db
     }
 }

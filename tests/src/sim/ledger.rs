@@ -2,7 +2,12 @@
 //! transaction, so neither more nor less, and without the programs knowing.
 
 use prost::Message as _;
-use proto::{digest::Digest, ids::EventId, log::Hash, pb, sync::Record};
+use proto::{
+    digest::Digest,
+    log::Hash,
+    pb,
+    sync::{Event, Record},
+};
 use rusqlite::Connection;
 
 /// On an outbox: every event that was ever taken.
@@ -32,17 +37,17 @@ pub(super) fn install_executor(db: &Connection) -> rusqlite::Result<()> {
     )
 }
 
-/// IDs of all events that an agent ever committed.
-pub(super) fn events(db: &Connection) -> anyhow::Result<Vec<EventId>> {
+/// All events that an agent ever committed, in order.
+pub(super) fn events(db: &Connection) -> anyhow::Result<Vec<Event>> {
     let mut query = db.prepare_cached("SELECT bytes FROM seen_event ORDER BY number")?;
-    let mut ids = Vec::new();
+    let mut events = Vec::new();
     for bytes in query.query_map([], |row| row.get::<_, Vec<u8>>(0))? {
         match Record::try_from(pb::Record::decode(&bytes?[..])?)? {
-            Record::Event(event) => ids.push(event.id),
+            Record::Event(event) => events.push(event),
             other => anyhow::bail!("telemetry that is no event: {other:?}"),
         }
     }
-    Ok(ids)
+    Ok(events)
 }
 
 /// Evidence appended after line `after`: line, index, digest.
@@ -95,18 +100,22 @@ pub(super) fn evidence_bytes(db: &Connection) -> rusqlite::Result<u64> {
         .map(i64::cast_unsigned)
 }
 
-/// Bytes in an outbox: waiting, and on their way.
+/// Bytes in an outbox, waiting or on their way: telemetry, and evidence.
 pub(super) fn outbox_bytes(db: &Connection) -> rusqlite::Result<(u64, u64)> {
-    let sum = |query: &str| {
-        db.prepare_cached(query)?.query_row([], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
+    let sum = |of: &str, on_its_way: &str| {
+        let waiting = format!("SELECT coalesce(sum(length(bytes)), 0) FROM record WHERE rank {of}");
+        let both = format!("SELECT ({waiting}) + (SELECT coalesce(sum({on_its_way}), 0) FROM frozen)");
+        db.prepare_cached(&both)?.query_row([], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
     };
-    Ok((
-        sum("SELECT coalesce(sum(length(bytes)), 0) FROM record")?,
-        sum("SELECT coalesce(sum(length(records)), 0) FROM frozen")?,
-    ))
+    Ok((sum("< 2", "telemetry_bytes")?, sum("= 2", "evidence_bytes")?))
 }
 
 /// Whether an executor believes that the log was forked, for certain.
 pub(super) fn fork_alarm(db: &Connection) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT count(*) > 0 FROM alarm WHERE fork = 1")?.query_row([], |row| row.get(0))
+}
+
+/// How many orders the control plane has.
+pub(super) fn orders(db: &Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached("SELECT count(*) FROM \"order\"")?.query_row([], |row| row.get(0))
 }

@@ -47,8 +47,6 @@ pub struct Report {
     pub digest: Digest,
     /// How many events there were.
     pub events: u64,
-    /// How many lines the trace has.
-    pub lines: u64,
     /// How often what happened: kills, verdicts, refusals, ends of incidents.
     pub counts: BTreeMap<String, u64>,
     /// The end of the trace.
@@ -65,7 +63,7 @@ pub fn run(seed: u64) -> Report {
         Err(error) => {
             let wrong = Some(format!("the world does not begin: {error:#}"));
             let (digest, counts) = (Digest::ZERO, BTreeMap::new());
-            return Report { seed, digest, events: 0, lines: 0, counts, tail: Vec::new(), wrong };
+            return Report { seed, digest, events: 0, counts, tail: Vec::new(), wrong };
         }
     };
     let ran = catch_unwind(AssertUnwindSafe(|| world.run()));
@@ -74,8 +72,8 @@ pub fn run(seed: u64) -> Report {
         Ok(Err(error)) => Some(format!("{error:#}")),
         Err(panic) => Some(format!("panicked: {}", words(&*panic))),
     };
-    let (digest, events, lines) = (world.trace.digest(), world.events, world.trace.lines());
-    Report { seed, digest, events, lines, counts: world.counts, tail: world.trace.into_tail(), wrong }
+    let (digest, events) = (world.trace.digest(), world.events);
+    Report { seed, digest, events, counts: world.counts, tail: world.trace.into_tail(), wrong }
 }
 
 fn words(panic: &(dyn std::any::Any + Send)) -> &str {

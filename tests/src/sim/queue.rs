@@ -29,6 +29,11 @@ impl<E> Queue<E> {
         self.heap.pop().map(|Reverse(entry)| (entry.at, entry.event))
     }
 
+    /// Forgets events that will not happen after all.
+    pub(super) fn retain(&mut self, keep: impl Fn(&E) -> bool) {
+        self.heap.retain(|Reverse(entry)| keep(&entry.event));
+    }
+
     pub(super) fn len(&self) -> usize {
         self.heap.len()
     }
@@ -67,9 +72,10 @@ mod tests {
     #[test]
     fn by_time_and_then_by_turn() {
         let mut queue = Queue::new();
-        for (at, event) in [(2, 'c'), (1, 'a'), (2, 'd'), (1, 'b')] {
+        for (at, event) in [(2, 'c'), (1, 'a'), (2, 'd'), (1, 'x'), (1, 'b')] {
             queue.put(Duration::from_secs(at), event);
         }
+        queue.retain(|event| *event != 'x');
         let taken: String = std::iter::from_fn(|| queue.take()).map(|(_, event)| event).collect();
         assert_eq!(taken, "abcd");
     }

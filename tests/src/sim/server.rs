@@ -22,7 +22,7 @@ use super::{
 };
 
 /// How long an order lives.
-const ORDER_LIFETIME: Duration = Duration::from_secs(240);
+const ORDER_LIFETIME: Duration = Duration::from_secs(90);
 /// How long an incident may stand still.
 const STALL_AFTER: Duration = Duration::from_secs(900);
 
@@ -69,6 +69,7 @@ pub(super) struct Server {
     pub(super) clock: Arc<MachineClock>,
     pub(super) disk: Disk,
     pub(super) storage: Storage,
+    backup: Option<Disk>,
     pub(super) vault_is_out: bool,
     pub(super) process: Option<(Core, Arc<Life>)>,
     pub(super) starts: u64,
@@ -103,6 +104,7 @@ impl Server {
             eye: Store::with(disk.open_to_look()?)?,
             disk,
             storage: Storage::default(),
+            backup: None,
             vault_is_out: false,
             process: None,
             starts: 0,
@@ -141,7 +143,7 @@ impl Server {
         };
         let opened = open();
         // Without its vault it does not start, and systemd tries again.
-        let opened = if self.vault_is_out { Ok(opened.ok()) } else { survivor(opened, &life) };
+        let opened = if self.is_impaired() { Ok(opened.ok()) } else { survivor(opened, &life) };
         self.process = opened.context("the control plane does not open")?.map(|core| (core, life));
         Ok(())
     }
@@ -151,6 +153,24 @@ impl Server {
         self.process = None;
         self.waiting.clear();
         self.held.clear();
+    }
+
+    /// A backup of its database is made.
+    pub(super) fn back_up(&mut self) -> anyhow::Result<()> {
+        self.backup = Some(self.disk.backup()?);
+        Ok(())
+    }
+
+    /// The backup takes the place of its database, which nobody works with; the vault stays. Whether there was one.
+    pub(super) fn restore(&mut self) -> anyhow::Result<bool> {
+        let Some(backup) = self.backup.take() else { return Ok(false) };
+        self.disk.restore(&backup)?;
+        Ok(true)
+    }
+
+    /// Whether it has a reason to fail.
+    fn is_impaired(&self) -> bool {
+        self.vault_is_out || self.disk.is_full()
     }
 
     pub(super) fn now(&self) -> Millis {
@@ -178,6 +198,7 @@ impl Server {
     /// One turn of the writer: everything that waits, in one transaction.
     pub(super) fn turn(&mut self) -> Turn {
         let mut turn = Turn::default();
+        let impaired = self.is_impaired();
         let Some((core, life)) = &mut self.process else { return turn };
         let now = self.clock.wall();
         let commands = std::mem::take(&mut self.waiting);
@@ -192,14 +213,14 @@ impl Server {
         }
         if let Err(error) = &durable {
             turn.lines.push(format!("not durable: {}", chain(error)));
-            turn.note_failure(error, self.vault_is_out);
+            turn.note_failure(error, impaired);
         }
         for outcome in outcomes {
             match outcome {
                 Outcome::Done => {}
                 Outcome::Failed(visit, error) => {
                     turn.lines.push(format!("failed: {}", chain(&error)));
-                    turn.note_failure(&error, self.vault_is_out);
+                    turn.note_failure(&error, impaired);
                     turn.answers.extend(visit.map(|visit| (visit, None)));
                 }
                 Outcome::Answer(number, visit, ..) if durable.is_err() => {
@@ -273,9 +294,9 @@ fn obey(
 }
 
 impl Turn {
-    /// Without its vault it may fail; else it may not.
-    fn note_failure(&mut self, error: &CoreError, vault_is_out: bool) {
-        if !vault_is_out && self.wrong.is_none() {
+    /// Without its vault, or with a full disk, it may fail; else it may not.
+    fn note_failure(&mut self, error: &CoreError, impaired: bool) {
+        if !impaired && self.wrong.is_none() {
             self.wrong = Some(chain(error));
         }
     }

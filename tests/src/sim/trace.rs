@@ -11,7 +11,6 @@ const TAIL: usize = 80;
 /// The lines so far.
 pub(super) struct Trace {
     digest: Digest,
-    lines: u64,
     tail: VecDeque<String>,
     /// Whether every line is printed at once: `TRACE=1`.
     aloud: bool,
@@ -19,12 +18,7 @@ pub(super) struct Trace {
 
 impl Trace {
     pub(super) fn new() -> Self {
-        Self {
-            digest: Digest::ZERO,
-            lines: 0,
-            tail: VecDeque::new(),
-            aloud: std::env::var_os("TRACE").is_some(),
-        }
+        Self { digest: Digest::ZERO, tail: VecDeque::new(), aloud: std::env::var_os("TRACE").is_some() }
     }
 
     pub(super) fn say(&mut self, at: Duration, line: &str) {
@@ -35,7 +29,6 @@ impl Trace {
             println!("{line}");
         }
         self.digest = Digest::of(&[&self.digest.0[..], line.as_bytes()].concat());
-        self.lines += 1;
         if self.tail.len() == TAIL {
             self.tail.pop_front();
         }
@@ -44,10 +37,6 @@ impl Trace {
 
     pub(super) fn digest(&self) -> Digest {
         self.digest
-    }
-
-    pub(super) fn lines(&self) -> u64 {
-        self.lines
     }
 
     pub(super) fn into_tail(self) -> Vec<String> {

@@ -98,6 +98,25 @@ fn an_order_out_of_its_time() {
 }
 
 #[test]
+fn what_was_refused_as_stale_does_not_run_when_time_is_known_better() {
+    let mut scene = Scene::new();
+    let mut order = scene.good_order(1, 1);
+    order.expires = order.issued.plus(Duration::from_secs(60));
+    let envelope = scene.sealed(&order);
+    scene.core = scene.appliance.open();
+    // The first answer comes late, so it may have been given up to that long ago.
+    let nonce = describe(&mut scene.core).nonce;
+    scene.appliance.clock.pass(Duration::from_secs(100));
+    let time_token = scene.office.token(&scene.incarnation, &nonce);
+    scene.deliver(local::Deliver { time_token, ..local::Deliver::default() });
+    scene.is_refused_by(envelope.clone(), "freshness");
+    // The second comes at once: it is not that late after all.
+    scene.tell_time();
+    scene.is_refused_by(envelope, "replay");
+    scene.still_runs_a_good_order(2);
+}
+
+#[test]
 fn the_real_order_key_cannot_reach_beyond_the_watch_list() {
     let mut scene = Scene::new();
     let unlisted = scene.office.core(1, &scene.incarnation, "RB-DISK-002", "etc");

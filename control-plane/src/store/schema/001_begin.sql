@@ -62,9 +62,11 @@ CREATE TABLE batch (
 ) WITHOUT ROWID;
 
 CREATE TABLE event (
-  id TEXT PRIMARY KEY, tenant TEXT NOT NULL, appliance TEXT NOT NULL, incident TEXT,
+  id TEXT NOT NULL, tenant TEXT NOT NULL, appliance TEXT NOT NULL, incident TEXT,
   kind TEXT NOT NULL, watch TEXT NOT NULL, phase TEXT NOT NULL, at_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL,
-  readings TEXT NOT NULL, note TEXT NOT NULL
+  readings TEXT NOT NULL, note TEXT NOT NULL,
+  -- An ID is its own box's: what one box sends cannot stand in another's way.
+  PRIMARY KEY (appliance, id)
 ) WITHOUT ROWID;
 CREATE INDEX event_incident ON event (incident);
 

@@ -60,6 +60,17 @@ impl Log {
         Ok(())
     }
 
+    /// All of it is still what it was.
+    pub(super) fn is_unchanged(&self, store: &Store, tenant: TenantId) -> anyhow::Result<()> {
+        let rows = store.evidence(tenant, 0, u32::MAX)?;
+        ensure!(rows.len() as u64 == self.head.size, "the log of {tenant} has {} entries", rows.len());
+        for row in rows {
+            let known = self.index.get(&Digest::of(&row.envelope));
+            ensure!(known == Some(&row.log_index), "log entry {} of {tenant} was changed", row.log_index);
+        }
+        Ok(())
+    }
+
     /// Whether that envelope is in it.
     pub(super) fn has(&self, digest: Digest) -> bool {
         self.index.contains_key(&digest)

@@ -36,7 +36,7 @@ impl World {
         if self.machines[machine].agent.take().is_some() {
             self.say(&format!("box {machine}: the agent is killed"));
             self.count("kills: agent");
-            self.plan_restart(super::weather::Process::Agent(machine));
+            self.plan_restart(super::forecast::Process::Agent(machine));
         }
     }
 

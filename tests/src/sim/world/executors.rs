@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use appliance::executor::{Next, Work};
 
-use super::{Event, World, weather::Process};
+use super::{Event, World, forecast::Process};
 
 /// How often an executor looks for something to do when nobody nudges it: less often than the real one, to save time.
 const LOOK_EVERY: Duration = Duration::from_secs(45);
@@ -109,11 +109,12 @@ impl World {
         self.made_something(machine)
     }
 
-    /// An executor may only fail when it is being killed.
+    /// An executor may only fail when it is being killed, or its disk is full.
     fn complain(&mut self, machine: usize, problem: &str) -> anyhow::Result<()> {
         self.say(&format!("box {machine}: the executor {problem}"));
-        let dead = self.machines[machine].executor.life().is_none_or(|life| life.has_ended());
-        anyhow::ensure!(dead, "box {machine}: the executor {problem}");
+        let it = &self.machines[machine];
+        let dead = it.executor.life().is_none_or(|life| life.has_ended());
+        anyhow::ensure!(dead || it.database.is_full(), "box {machine}: the executor {problem}");
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod agents;
 mod executors;
+mod forecast;
 mod servers;
 mod setup;
 mod weather;
@@ -21,14 +22,14 @@ use super::{
     server::Server,
     trace::Trace,
 };
-use weather::Weather;
+use forecast::Weather;
 
 /// How long misfortunes happen.
-pub(super) const STORM: Duration = Duration::from_secs(4_500);
+pub(super) const STORM: Duration = Duration::from_secs(3_600);
 /// How long it takes at least until everything has healed after them.
 const CALM: Duration = Duration::from_secs(300);
 /// By when everything must have healed.
-const END: Duration = Duration::from_secs(STORM.as_secs() + 7_200);
+const END: Duration = Duration::from_secs(STORM.as_secs() + 2_400);
 /// How often it is looked whether everything has healed.
 const ASK_EVERY: Duration = Duration::from_secs(60);
 /// The most events that may be to come: more is a loop that feeds itself.
@@ -85,6 +86,7 @@ pub(super) struct World {
     pub(super) trace: Trace,
     calls: u64,
     charter: u64,
+    charter_envelope: Vec<u8>,
     pub(super) events: u64,
     /// How often what happened.
     pub(super) counts: Counts,

@@ -5,8 +5,11 @@ use std::time::Duration;
 use prost::Message as _;
 use proto::sync::Exchange;
 
-use super::{Event, World, agents::short, weather::Process};
-use crate::sim::server::{Command, Visit};
+use super::{Event, World, agents::short, forecast::Process};
+use crate::sim::{
+    organization,
+    server::{Command, Visit},
+};
 
 /// Time between two rounds of the watchdog.
 const WATCH_EVERY: Duration = Duration::from_secs(30);
@@ -109,6 +112,7 @@ impl World {
     pub(super) fn watch(&mut self, start: u64) -> anyhow::Result<()> {
         if self.server.starts == start && self.server.process.is_some() {
             let reached = self.time.now() > super::STORM || self.chance.happens(0.7);
+            self.bring_charter();
             self.order(Command::Watch);
             self.order(Command::Tell(reached));
             self.later(WATCH_EVERY, Event::Watch(start));
@@ -120,8 +124,17 @@ impl World {
     pub(super) fn renew_charter(&mut self) {
         if self.server.process.is_some() {
             self.charter += 1;
-            let envelope = crate::sim::organization::charter(self.charter, self.server.now());
+            let envelope = organization::charter(self.charter, self.server.now());
+            self.charter_envelope = envelope.clone();
             self.order(Command::Charter(envelope));
+        }
+    }
+
+    /// The operator brings the newest charter again, as long as it is not in force.
+    fn bring_charter(&mut self) {
+        let in_force = self.server.process.as_ref().map(|(core, _)| core.charter().serial);
+        if in_force.is_some_and(|serial| serial < self.charter) && self.chance.happens(0.2) {
+            self.order(Command::Charter(self.charter_envelope.clone()));
         }
     }
 }

@@ -9,7 +9,7 @@ use proto::{
     pb,
 };
 
-use super::{Counts, Event, World, weather};
+use super::{Counts, Event, World, forecast};
 use crate::sim::{
     chance::Chance, clock::Time, machine::Machine, network::Network, oracle::Oracle, organization::BOXES,
     queue::Queue, server::Server, trace::Trace,
@@ -35,6 +35,7 @@ impl World {
             trace: Trace::new(),
             calls: 0,
             charter: 1,
+            charter_envelope: Vec::new(),
             events: 0,
             counts: Counts::new(),
             time,
@@ -47,7 +48,7 @@ impl World {
             world.begin_executor(machine);
         }
         world.begin_server();
-        for (at, weather) in weather::forecast(&mut Chance::new(seed, "weather")) {
+        for (at, weather) in forecast::forecast(&mut Chance::new(seed, "weather")) {
             world.queue.put(at, Event::Weather(weather));
         }
         Ok(world)

@@ -1,176 +1,23 @@
-//! Misfortunes: which, when, and how they end. All of it follows from the seed before the first event.
-//!
-//! Each run leaves some kinds out and does others more often, so that fifty runs are not fifty times the same mixture.
+//! What the weather does to the world.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use proto::local::{self, request::Call};
 
-use super::{STORM, World};
+use super::{
+    Event, STORM, World,
+    forecast::{Process, Weather},
+};
 use crate::sim::{
-    chance::Chance,
+    disk::Disk,
     host::{Mood, Thing},
-    machine::{LIMIT, off},
+    life::Life,
+    machine::LIMIT,
     network::Quality,
     organization::BOXES,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-
-/// Something that can be killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sim) enum Process {
-    Agent(usize),
-    Executor(usize),
-    Server,
-}
-
-/// Something that goes wrong, or is mended.
-#[derive(Debug, Clone)]
-pub(in crate::sim) enum Weather {
-    /// kill -9, between two events.
-    Kill(Process),
-    /// kill -9, after so many lasting acts more.
-    KillAfter(Process, u64),
-    /// systemd starts it again.
-    Restart(Process),
-    /// A power cut, and its end.
-    Power(usize, bool),
-    /// The line of a box is cut, or whole again.
-    Line(usize, bool),
-    /// The network is like this from now on.
-    Network(Quality),
-    /// Something watched goes wrong.
-    Fault(usize, usize),
-    /// It mends itself.
-    Vanish(usize, usize),
-    /// No repair of it works any more.
-    Break(usize, usize),
-    /// Repairs are like this from now on.
-    Repairs(usize, Mood),
-    /// Somebody holds all orders at the box, or lets them go.
-    Hold(usize, bool),
-    /// The control plane's vault is out of reach, or there again.
-    Vault(bool),
-    /// The wall clock of a box jumps.
-    Jump(usize, i64),
-    /// An operator brings a new charter.
-    Charter,
-    /// An agent that somebody owns hands over an order: another box's, or an old one.
-    Stray(usize, usize),
-    /// The storm is over.
-    Calm,
-}
-
-/// The kinds of misfortune, with how often each happens where it happens.
-const KINDS: [(Kind, u64); 13] = [
-    (Kind::Fault, 30),
-    (Kind::Kill, 14),
-    (Kind::KillAfter, 20),
-    (Kind::Power, 5),
-    (Kind::Line, 6),
-    (Kind::Network, 4),
-    (Kind::Break, 1),
-    (Kind::Repairs, 5),
-    (Kind::Hold, 2),
-    (Kind::Vault, 2),
-    (Kind::Jump, 3),
-    (Kind::Charter, 1),
-    (Kind::Stray, 4),
-];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Fault,
-    Kill,
-    KillAfter,
-    Power,
-    Line,
-    Network,
-    Break,
-    Repairs,
-    Hold,
-    Vault,
-    Jump,
-    Charter,
-    Stray,
-}
-
-/// Everything that will go wrong in a run.
-pub(super) fn forecast(chance: &mut Chance) -> Vec<(Duration, Weather)> {
-    let mut kinds = Vec::new();
-    for (kind, weight) in KINDS {
-        // Faults are what the rest is about.
-        let weight = if kind == Kind::Fault || chance.happens(0.75) { weight } else { 0 };
-        kinds.extend((0..weight).map(|_| kind));
-    }
-    let mut all = vec![(STORM, Weather::Calm)];
-    let mut at = SECOND;
-    loop {
-        at += chance.span(SECOND, 120 * SECOND);
-        if at >= STORM {
-            break;
-        }
-        let kind = *chance.one_of(&kinds);
-        let (begins, ends) = misfortune(kind, chance);
-        all.push((at, begins));
-        all.extend(ends.map(|(after, weather)| (at + after, weather)).filter(|(end, _)| *end < STORM));
-    }
-    all
-}
-
-/// What happens, and what ends it after a while.
-fn misfortune(kind: Kind, chance: &mut Chance) -> (Weather, Option<(Duration, Weather)>) {
-    let machine = usize::try_from(chance.number(0, BOXES as u64)).unwrap_or_default();
-    let thing = usize::try_from(chance.number(0, 100)).unwrap_or_default();
-    let process = *chance.one_of(&[
-        Process::Agent(machine),
-        Process::Executor(machine),
-        Process::Executor(machine),
-        Process::Server,
-    ]);
-    match kind {
-        Kind::Kill => (Weather::Kill(process), None),
-        Kind::KillAfter => (Weather::KillAfter(process, chance.number(0, 9)), None),
-        Kind::Power => (
-            Weather::Power(machine, false),
-            Some((chance.span(SECOND, 15 * MINUTE), Weather::Power(machine, true))),
-        ),
-        Kind::Line => (
-            Weather::Line(machine, false),
-            Some((chance.span(SECOND, 40 * MINUTE), Weather::Line(machine, true))),
-        ),
-        Kind::Network => (Weather::Network(quality(chance)), None),
-        Kind::Fault => {
-            let vanishes = chance.happens(0.2);
-            let after = chance.span(SECOND, 20 * MINUTE);
-            (Weather::Fault(machine, thing), vanishes.then_some((after, Weather::Vanish(machine, thing))))
-        }
-        Kind::Break => (Weather::Break(machine, thing), Some((SECOND, Weather::Fault(machine, thing)))),
-        Kind::Repairs => {
-            let mut likelihood = || if chance.happens(0.5) { 0.4 } else { 0.0 };
-            let mood = Mood { fails: likelihood(), in_vain: likelihood(), slow: likelihood() };
-            (Weather::Repairs(machine, mood), None)
-        }
-        Kind::Hold => (
-            Weather::Hold(machine, true),
-            Some((chance.span(SECOND, 15 * MINUTE), Weather::Hold(machine, false))),
-        ),
-        Kind::Vault => (Weather::Vault(true), Some((chance.span(SECOND, 5 * MINUTE), Weather::Vault(false)))),
-        Kind::Jump => (Weather::Jump(machine, off(chance)), None),
-        Kind::Charter => (Weather::Charter, None),
-        Kind::Stray => (Weather::Stray(machine, thing), None),
-    }
-}
-
-fn quality(chance: &mut Chance) -> Quality {
-    Quality {
-        loss: *chance.one_of(&[0.0, 0.02, 0.2]),
-        twice: *chance.one_of(&[0.0, 0.05, 0.3]),
-        slow: *chance.one_of(&[0.0, 0.05, 0.3]),
-    }
-}
 
 impl World {
     /// The weather changes.
@@ -202,19 +49,30 @@ impl World {
             Weather::Repairs(machine, mood) => self.machines[machine].host.set_mood(mood),
             Weather::Hold(machine, held) => self.machines[machine].host.set_held(held),
             Weather::Vault(out) => self.set_vault(out),
+            Weather::Full(process, full) => self.disk_of(process).set_full(full),
             Weather::Jump(machine, off) => self.machines[machine].clock.set_off(off),
             Weather::Charter => self.renew_charter(),
             Weather::Stray(machine, order) => self.hand_over(machine, order)?,
+            Weather::Backup => self.server.back_up()?,
+            Weather::Restore => self.restore_server()?,
             Weather::Calm => self.calm()?,
         }
         Ok(())
     }
 
-    fn life_of(&self, process: Process) -> Option<std::sync::Arc<crate::sim::life::Life>> {
+    fn life_of(&self, process: Process) -> Option<Arc<Life>> {
         match process {
             Process::Agent(machine) => self.machines[machine].agent.as_ref().map(|agent| agent.life.clone()),
             Process::Executor(machine) => self.machines[machine].executor.life(),
             Process::Server => self.server.process.as_ref().map(|(_, life)| life.clone()),
+        }
+    }
+
+    fn disk_of(&self, process: Process) -> &Disk {
+        match process {
+            Process::Agent(machine) => &self.machines[machine].outbox,
+            Process::Executor(machine) => &self.machines[machine].database,
+            Process::Server => &self.server.disk,
         }
     }
 
@@ -230,9 +88,27 @@ impl World {
         it.host.set(id, thing);
     }
 
+    fn restore_server(&mut self) -> anyhow::Result<()> {
+        if let Some(life) = self.life_of(Process::Server) {
+            life.end();
+            self.kill_server();
+        }
+        if self.server.restore()? {
+            // Whoever puts a backup back takes longer than any buffer keeps a request.
+            let lasts = |event: &Event| !matches!(event, Event::Request { .. });
+            self.queue.retain(lasts);
+            self.limbo.retain(|(_, event)| lasts(event));
+            self.count("restores");
+            self.oracle.restored();
+        }
+        Ok(())
+    }
+
     fn hand_over(&mut self, machine: usize, order: usize) -> anyhow::Result<()> {
         let orders = self.server.eye.orders(None, 100)?;
-        let Some(row) = orders.get(order % orders.len().max(1)) else { return Ok(()) };
+        // Often a new one: an old one has ended, and is refused for that alone.
+        let among = if order.is_multiple_of(2) { 4 } else { 100 };
+        let Some(row) = orders.get(order % orders.len().clamp(1, among)) else { return Ok(()) };
         let deliver = local::Deliver { orders: vec![row.envelope.clone()], ..local::Deliver::default() };
         let request = local::Request { call: Some(Call::Deliver(deliver)) };
         self.machines[machine].executor.with(|core, life| (!life.has_ended()).then(|| core.handle(request)));
@@ -249,7 +125,7 @@ impl World {
     pub(super) fn plan_restart(&mut self, process: Process) {
         let most = if self.time.now() < STORM { 240 * SECOND } else { SECOND };
         let after = self.chance.span(SECOND / 10, most);
-        self.later(after, super::Event::Weather(Weather::Restart(process)));
+        self.later(after, Event::Weather(Weather::Restart(process)));
     }
 
     fn restart(&mut self, process: Process) -> anyhow::Result<()> {
@@ -306,6 +182,7 @@ impl World {
         }
         let all = (0..BOXES).flat_map(|machine| [Process::Agent(machine), Process::Executor(machine)]);
         for process in all.chain([Process::Server]) {
+            self.disk_of(process).set_full(false);
             if let Some(life) = self.life_of(process) {
                 life.spare();
             }

@@ -1,0 +1,97 @@
+//! What a record of evidence changes here, besides being kept: heartbeats, orders, incidents, and the bulk that it names.
+
+use proto::{
+    evidence::{Body, Record},
+    ids::TenantId,
+    time::Millis,
+};
+
+use super::{Core, CoreError, evidence::Origin};
+use crate::store::IncarnationRow;
+
+impl Core {
+    /// Bulk that a record names goes where the record goes, and comes back from there with it.
+    pub(super) fn keep_outputs(
+        &self,
+        tenant: TenantId,
+        body: &Body,
+        origin: Origin,
+        now: Millis,
+    ) -> Result<(), CoreError> {
+        let Body::Execution(execution) = body else { return Ok(()) };
+        for output in execution.steps.iter().filter_map(|step| step.output) {
+            let key = format!("{tenant}/attachments/{output}");
+            match (self.store.attachment(tenant, output)?, origin) {
+                (Some(content), Origin::Appliance) => {
+                    self.ports.vault.put(&key, &content, self.retain_until(now))?;
+                }
+                (None, Origin::Vault { .. }) => {
+                    if let Some(content) = self.ports.vault.get(&key)? {
+                        self.store.add_attachment(tenant, output, &content)?;
+                    }
+                }
+                (Some(_), Origin::Vault { .. }) | (None, Origin::Appliance) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Acts on what a record says.
+    pub(super) fn act_on(
+        &mut self,
+        signer: &IncarnationRow,
+        record: &Record,
+        origin: Origin,
+        now: Millis,
+    ) -> Result<(), CoreError> {
+        match &record.body {
+            // Of an incarnation that is not in force any more: what it is now, another says.
+            Body::Heartbeat(_) | Body::Hold(_) if !self.is_in_force(signer)? => Ok(()),
+            Body::Heartbeat(beat) => {
+                // By its place in the chain: a box whose clock was once ahead must not be stuck with that heartbeat.
+                if !self.store.has_later(signer.incarnation, record.chain.index, record.body.kind())? {
+                    // One from before a restore says nothing about what came after it.
+                    let generation = match origin {
+                        Origin::Vault { restored: true } => 0,
+                        Origin::Vault { restored: false } | Origin::Appliance => self.generation,
+                    };
+                    self.store.put_heartbeat(signer.appliance, generation, record.clock.at, beat)?;
+                    self.wake.insert(signer.appliance);
+                }
+                Ok(())
+            }
+            Body::Execution(execution) => self.order_was_executed(signer, execution, now),
+            Body::Refusal(refusal) => self.order_was_refused(signer, refusal, now),
+            Body::Hold(hold) => {
+                let later = |kind| self.store.has_later(signer.incarnation, record.chain.index, kind);
+                if !later("hold")? && !later("heartbeat")? {
+                    self.store.put_hold(signer.appliance, hold.held.then_some(hold.by.as_str()))?;
+                    self.wake.insert(signer.appliance);
+                }
+                Ok(())
+            }
+            Body::Enrolment(_) => Ok(()),
+        }
+    }
+
+    fn is_in_force(&self, signer: &IncarnationRow) -> Result<bool, CoreError> {
+        Ok(self.store.appliance(signer.appliance)?.is_some_and(|row| row.incarnation == signer.incarnation))
+    }
+}
+
+/// A line for lists.
+pub(super) fn summary(body: &Body) -> String {
+    match body {
+        Body::Enrolment(_) => "enrolled".into(),
+        Body::Heartbeat(beat) => format!("alive, highest order {}", beat.order_high),
+        Body::Execution(e) => format!("{} {}", e.order.runbook, super::orders::verdict_word(e.verdict)),
+        Body::Refusal(r) => format!("order refused by guardrail {} {}", r.guardrail, r.name),
+        Body::Hold(h) => {
+            if h.held {
+                "orders held at the box".into()
+            } else {
+                "orders released at the box".into()
+            }
+        }
+    }
+}
