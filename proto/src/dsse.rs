@@ -177,17 +177,21 @@ impl Envelope {
     pub fn unverified_payload(&self) -> &[u8] {
         &self.payload
     }
-}
 
-/// Whether `envelope` is byte for byte what [`seal`] makes of its payload with `key` alone. One payload can be written in
-/// many envelopes that all verify; where the envelope's digest is its name, only this one counts.
-#[must_use]
-pub fn is_exact(envelope: &[u8], key: &PublicKey) -> bool {
-    let Ok(Envelope { payload_type, payload, signatures }) = Envelope::parse(envelope) else { return false };
-    let [signature] = &signatures[..] else { return false };
-    let sole = JsonSignature { keyid: key.hint(), sig: STANDARD.encode(signature) };
-    let json = Json { payload: STANDARD.encode(payload), payload_type, signatures: vec![sole] };
-    key.is_sole_form(signature) && serde_json::to_vec(&json).is_ok_and(|bytes| bytes == envelope)
+    /// Whether `bytes`, which this was parsed from, are byte for byte what [`seal`] makes of its payload with `key`
+    /// alone. One payload can be written in many envelopes that all verify; where the envelope's digest is its name, only
+    /// this one counts.
+    #[must_use]
+    pub fn is_exact(&self, bytes: &[u8], key: &PublicKey) -> bool {
+        let [signature] = &self.signatures[..] else { return false };
+        let sole = JsonSignature { keyid: key.hint(), sig: STANDARD.encode(signature) };
+        let json = Json {
+            payload: STANDARD.encode(&self.payload),
+            payload_type: self.payload_type.clone(),
+            signatures: vec![sole],
+        };
+        key.is_sole_form(signature) && serde_json::to_vec(&json).is_ok_and(|exact| exact == bytes)
+    }
 }
 
 /// Parses and verifies in one go.
@@ -276,6 +280,7 @@ mod tests {
     fn of_all_ways_to_write_an_envelope_one_is_exact() {
         let (key, other) = (&keys()[0], &keys()[1]);
         let sealed = seal(TYPE, &[0xfb, 0xff, 0xfe], &[key]);
+        let is_exact = |bytes: &[u8], key: &PublicKey| Envelope::parse(bytes).unwrap().is_exact(bytes, key);
         assert!(is_exact(&sealed, &key.public()));
         assert!(!is_exact(&sealed, &other.public()), "another key's hint");
         let text = String::from_utf8(sealed.clone()).unwrap();

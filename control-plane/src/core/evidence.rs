@@ -5,14 +5,17 @@
 
 use proto::{
     digest::Digest,
-    evidence::{self, Arrival, Body, ChainState, Head, Record},
+    evidence::{self, Arrival, Body, ChainState, Claim, Head, Record},
     ids::TenantId,
     sync::Gap,
     time::Millis,
 };
 
 use super::{Core, CoreError, effects, log::entry_key};
-use crate::store::{ApplianceState, IncarnationRow, NewEvidence};
+use crate::{
+    store::{ApplianceState, IncarnationRow, NewEvidence},
+    vault::Object,
+};
 
 /// What became of a piece of evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,16 +69,25 @@ impl Core {
         Ok(intake)
     }
 
-    /// Appends a batch's evidence to the tenant's log.
-    pub(super) fn append_entries(&mut self, tenant: TenantId, entries: &Entries) -> Result<(), CoreError> {
-        if entries.kept.is_empty() {
-            return Ok(());
-        }
+    /// Puts a batch's evidence into the vault, then appends it to the tenant's log.
+    pub(super) fn append_entries(
+        &mut self,
+        tenant: TenantId,
+        entries: &Entries,
+        now: Millis,
+    ) -> Result<(), CoreError> {
+        let Some(begin) = entries.begin.filter(|_| !entries.kept.is_empty()) else { return Ok(()) };
         let kept: Vec<&[u8]> = entries.kept.iter().map(Vec::as_slice).collect();
+        let keys: Vec<String> = (begin..).take(kept.len()).map(|index| entry_key(tenant, index)).collect();
+        let retain_until = self.retain_until(now);
+        let objects: Vec<Object<'_>> =
+            kept.iter().zip(&keys).map(|(&bytes, key)| Object { key, bytes, retain_until }).collect();
+        self.ports.vault.put_all(&objects)?;
         self.append_to_log(tenant, &kept)
     }
 
-    /// Verifies one envelope, stores it under `index`, and acts on what it says. The caller appends it to the log.
+    /// Verifies one envelope, indexes it under `index`, and acts on what it says. The caller sees to vault and log, in the
+    /// same transaction.
     pub(super) fn take_evidence(
         &mut self,
         tenant: TenantId,
@@ -89,13 +101,13 @@ impl Core {
             return Ok(Intake::Known);
         }
         let rejected = |why: &str| Ok(Intake::Rejected(why.to_owned()));
-        let Ok(claimed) = evidence::peek(envelope) else {
+        let Ok(claim) = Claim::read(envelope) else {
             return rejected("it is not a record of this version");
         };
-        let Some(signer) = self.store.incarnation(claimed.chain.incarnation)? else {
+        let Some(signer) = self.store.incarnation(claim.incarnation())? else {
             return rejected("its incarnation is not enrolled");
         };
-        let Ok(record) = evidence::open(envelope, &signer.evidence_key) else {
+        let Ok(record) = claim.verify(&signer.evidence_key) else {
             return rejected("it is not signed by the enrolled evidence key");
         };
         let record = record.into_value();
@@ -132,10 +144,6 @@ impl Core {
             self.quarantine(signer.appliance, &why, now)?;
         }
         self.keep_outputs(tenant, &record.body, origin, now)?;
-        if origin == Origin::Appliance {
-            let until = self.retain_until(now);
-            self.ports.vault.put(&entry_key(tenant, index), envelope, until)?;
-        }
         self.store.add_evidence(&NewEvidence {
             tenant,
             log_index: index,

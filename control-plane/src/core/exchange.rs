@@ -148,7 +148,7 @@ impl Core {
                 Record::Gap(gap) => self.store.add_gap(appliance.tenant, appliance.id, &gap, now)?,
             }
         }
-        self.append_entries(appliance.tenant, &entries)
+        self.append_entries(appliance.tenant, &entries, now)
     }
 
     fn compose(

@@ -13,7 +13,8 @@ use serde_json::value::RawValue;
 use crate::{
     EVIDENCE_MAX,
     digest::Digest,
-    dsse::{self, EnvelopeError, Verified},
+    dsse::{self, Envelope, EnvelopeError, Verified},
+    ids::Incarnation,
     keys::{PublicKey, SecretKey},
 };
 
@@ -83,29 +84,56 @@ pub fn seal(record: &Record, evidence_key: &SecretKey) -> Result<Vec<u8>, Eviden
     Ok(envelope)
 }
 
-/// Opens a record signed by `evidence_key` and nobody else, in the one envelope that its executor wrote: whoever carries
-/// it must not be able to make two records, a fork, out of one.
-pub fn open(envelope: &[u8], evidence_key: &PublicKey) -> Result<Verified<Record>, EvidenceError> {
-    if envelope.len() > EVIDENCE_MAX {
-        return Err(EvidenceError::TooLarge(envelope.len()));
-    }
-    let exact = dsse::is_exact(envelope, evidence_key);
-    dsse::open(envelope, STATEMENT_PAYLOAD_TYPE, [evidence_key], 1).map_err(EvidenceError::Signature)?.parse(
-        |bytes| {
-            if !exact {
-                return Err(EvidenceError::Malformed(
-                    "must be the envelope as it was sealed, byte for byte".into(),
-                ));
-            }
-            read(&bytes)
-        },
-    )
+/// A record that nobody has vouched for yet: says whose key to check it with, and is never acted on.
+#[derive(Debug)]
+pub struct Claim<'e> {
+    bytes: &'e [u8],
+    envelope: Envelope,
+    record: Record,
 }
 
-/// Reads a record that nobody has vouched for: to learn whose key to check it with, never to act on.
+impl<'e> Claim<'e> {
+    /// Reads an envelope. Nothing in it is believed.
+    pub fn read(bytes: &'e [u8]) -> Result<Self, EvidenceError> {
+        if bytes.len() > EVIDENCE_MAX {
+            return Err(EvidenceError::TooLarge(bytes.len()));
+        }
+        let envelope = Envelope::parse(bytes).map_err(EvidenceError::Signature)?;
+        let record = read(envelope.unverified_payload())?;
+        Ok(Self { bytes, envelope, record })
+    }
+
+    /// Which incarnation it says that it is of.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.record.chain.incarnation
+    }
+
+    /// The record, if it is signed by `evidence_key` and nobody else, in the one envelope that its executor wrote:
+    /// whoever carries it must not be able to make two records, a fork, out of one.
+    pub fn verify(self, evidence_key: &PublicKey) -> Result<Verified<Record>, EvidenceError> {
+        let verified = self
+            .envelope
+            .verify(STATEMENT_PAYLOAD_TYPE, [evidence_key], 1)
+            .map_err(EvidenceError::Signature)?;
+        if !self.envelope.is_exact(self.bytes, evidence_key) {
+            return Err(EvidenceError::Malformed(
+                "must be the envelope as it was sealed, byte for byte".into(),
+            ));
+        }
+        // It was read from the very bytes that verified.
+        verified.parse(|_| Ok(self.record))
+    }
+}
+
+/// Opens a record signed by `evidence_key`; see [`Claim::verify`].
+pub fn open(envelope: &[u8], evidence_key: &PublicKey) -> Result<Verified<Record>, EvidenceError> {
+    Claim::read(envelope)?.verify(evidence_key)
+}
+
+/// Reads a record that nobody has vouched for: what one's own books kept once it was verified, never what came from outside.
 pub fn peek(envelope: &[u8]) -> Result<Record, EvidenceError> {
-    let envelope = dsse::Envelope::parse(envelope).map_err(EvidenceError::Signature)?;
-    read(envelope.unverified_payload())
+    Ok(Claim::read(envelope)?.record)
 }
 
 fn read(payload: &[u8]) -> Result<Record, EvidenceError> {

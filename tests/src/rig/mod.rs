@@ -4,6 +4,7 @@
 
 pub mod attack;
 pub mod clinic;
+pub mod machine;
 pub mod practice;
 pub mod process;
 pub mod provider;
@@ -12,6 +13,7 @@ pub mod restic;
 pub mod wait;
 
 pub use clinic::{Clinic, Watch};
+pub use machine::{Machine, Tree};
 pub use practice::Practice;
 pub use process::{Process, binary};
 pub use provider::Provider;

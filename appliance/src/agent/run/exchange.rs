@@ -23,7 +23,7 @@ use crate::{
 const BACKOFF_BASE: Duration = Duration::from_millis(500);
 /// The longest pause after a failure.
 const BACKOFF_MOST: Duration = Duration::from_secs(60);
-/// The shortest pause after an answer that acknowledged nothing: a server that does not hold must not be hammered.
+/// The shortest pause after an answer that moved nothing: a server that does not hold must not be hammered.
 const BREATH: Duration = Duration::from_millis(100);
 
 /// How long to pause after `failures` in a row: full jitter, so that a fleet that lost its server together does not
@@ -153,7 +153,9 @@ impl<L: Link> Shell<L> {
             return self.count_failure("the control plane answered, but did not acknowledge what was sent");
         }
         self.failures = 0;
-        if absorbed.acknowledged { absorbed.come_again } else { absorbed.come_again.max(BREATH) }
+        // An order that was taken is soon evidence, and that should not wait.
+        let moved = absorbed.acknowledged || absorbed.outcomes.iter().any(|outcome| outcome.accepted);
+        if moved { absorbed.come_again } else { absorbed.come_again.max(BREATH) }
     }
 
     fn failed(&mut self, problem: &dyn std::error::Error) -> Duration {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proto::{
     digest::Digest,
-    evidence::{self, Record},
+    evidence::{Claim, Record},
     field::BadField,
     log::{Hash, TlogProof, leaf_hash, verify_inclusion},
 };
@@ -41,18 +41,18 @@ pub(super) fn read(
             continue;
         }
         records.leaves.insert(index, leaf_hash(&envelope));
-        let incarnation = match evidence::peek(&envelope) {
-            Ok(claimed) => claimed.chain.incarnation,
+        let claim = match Claim::read(&envelope) {
+            Ok(claim) => claim,
             Err(error) => {
                 findings.error(&path, Some(index), &error);
                 continue;
             }
         };
-        let Some(papers) = keys.get(&incarnation) else {
-            tally.missing(format!("no key of executor {incarnation} is here that counts"));
+        let Some(papers) = keys.get(&claim.incarnation()) else {
+            tally.missing(format!("no key of executor {} is here that counts", claim.incarnation()));
             continue;
         };
-        match evidence::open(&envelope, &papers.proof.evidence_key) {
+        match claim.verify(&papers.proof.evidence_key) {
             Ok(verified) => {
                 let record = verified.into_value();
                 match is_of(&record, papers, head) {

@@ -1,0 +1,153 @@
+//! A machine of its own: this host's real systemd as PID 1 of fresh namespaces, in about a second, as root.
+//!
+//! It sees this host's files through a throw-away overlay, and starts nothing but what its units name. What the kernel
+//! shares (time, limits on memory, kernel settings that are not per namespace) it shares with the host.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use nix::unistd::Uid;
+use tempfile::TempDir;
+
+use super::{
+    process::{Process, run},
+    wait,
+};
+
+const SCRIPT: &str = include_str!("machine/boot.sh");
+const LIMIT: Duration = Duration::from_secs(60);
+/// What the machine is booted to; it wants what the test's units say that they are wanted by it.
+pub const TARGET: &str = "orderly-story.target";
+
+/// Why no machine can be booted here; `None`: it can. In CI that is a failure, not an excuse.
+pub fn unavailable() -> Result<Option<String>> {
+    let missing = ["unshare", "nsenter", "systemctl", "ip"].into_iter().find(|program| !is_there(program));
+    let why = if Uid::effective().is_root() {
+        missing.map(|program| format!("{program} is not installed"))
+    } else {
+        Some("booting systemd in namespaces needs root".to_owned())
+    };
+    match &why {
+        Some(why) if std::env::var_os("CI").is_some() => bail!("in CI nothing is skipped, but {why}"),
+        _ => Ok(why),
+    }
+}
+
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+}
+
+/// What is laid over the host's files before the machine boots.
+pub struct Tree(TempDir);
+
+impl Tree {
+    /// Nothing but the target.
+    pub fn new() -> Result<Self> {
+        let tree = Self(tempfile::tempdir()?);
+        fs::set_permissions(tree.0.path(), fs::Permissions::from_mode(0o755))?;
+        // Without basic.target's own wants: nothing of the host is started but journal, bus and what a test adds.
+        tree.unit(
+            TARGET,
+            "[Unit]\nRequires=basic.target dbus.socket\nAfter=basic.target dbus.socket\nAllowIsolate=yes\n",
+        )
+    }
+
+    /// Adds or replaces a file.
+    pub fn file(self, path: &str, text: &str) -> Result<Self> {
+        let path = self.0.path().join(path.trim_start_matches('/'));
+        fs::create_dir_all(path.parent().context("a file lies in a folder")?)?;
+        fs::write(&path, text)?;
+        Ok(self)
+    }
+
+    /// Adds a unit.
+    pub fn unit(self, name: &str, text: &str) -> Result<Self> {
+        self.file(&format!("etc/systemd/system/{name}"), text)
+    }
+
+    /// Adds a unit that is started with the machine.
+    pub fn started(self, name: &str, text: &str) -> Result<Self> {
+        let tree = self.unit(name, text)?;
+        let wants = tree.0.path().join(format!("etc/systemd/system/{TARGET}.wants"));
+        fs::create_dir_all(&wants)?;
+        std::os::unix::fs::symlink(format!("/etc/systemd/system/{name}"), wants.join(name))?;
+        Ok(tree)
+    }
+}
+
+/// A running machine. Dropped, it is gone at once, with every process in it.
+pub struct Machine {
+    _boot: Process,
+    init: u32,
+    dir: PathBuf,
+    _tree: Tree,
+    _work: TempDir,
+}
+
+impl Machine {
+    /// Boots and waits until systemd has started everything. `dir` is for logs; it and `shared` are the same inside.
+    pub fn boot(dir: &Path, tree: Tree, shared: &[&Path]) -> Result<Self> {
+        fs::create_dir_all(dir)?;
+        let work = tempfile::tempdir()?;
+        let script = dir.join("boot.sh");
+        fs::File::create(&script)?.write_all(SCRIPT.as_bytes())?;
+        let mut command = Command::new("bash");
+        command.arg(&script).arg(work.path()).arg(tree.0.path()).arg(dir).args(shared);
+        let mut boot = Process::start("systemd", command, &dir.join("boot.log"), None)?;
+        let init = wait::until("the machine has an init", LIMIT, || {
+            boot.check()?;
+            Ok(init_below(boot.id()))
+        })?;
+        let machine = Self { _boot: boot, init, dir: dir.to_owned(), _tree: tree, _work: work };
+        wait::until("systemd has started everything", LIMIT, || {
+            let state = machine.command("systemctl", &["is-system-running"]).output()?;
+            let state = String::from_utf8_lossy(&state.stdout);
+            Ok(matches!(state.trim(), "running" | "degraded").then_some(()))
+        })
+        .with_context(|| format!("see {}", machine.dir.join("boot.log").display()))?;
+        Ok(machine)
+    }
+
+    /// A command inside.
+    #[must_use]
+    pub fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        let init = self.init.to_string();
+        command.args(["--target", &init, "--all", "--wd=/", "--", program]).args(args);
+        command
+    }
+
+    /// Runs a command inside to its good end; gives what it printed.
+    pub fn run(&self, program: &str, args: &[&str]) -> Result<String> {
+        let output = run(&mut self.command(program, args), &[0])?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// One property of a unit.
+    pub fn property(&self, unit: &str, property: &str) -> Result<String> {
+        let value = self.run("systemctl", &["show", "--value", "--property", property, unit])?;
+        Ok(value.trim().to_owned())
+    }
+
+    /// The process ID of its PID 1, as this host counts.
+    #[must_use]
+    pub fn init(&self) -> u32 {
+        self.init
+    }
+}
+
+/// The process that will be the machine's PID 1, once it is systemd.
+fn init_below(boot: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{boot}/task/{boot}/children")).ok()?;
+    let child: u32 = children.split_whitespace().next()?.parse().ok()?;
+    let name = fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
+    (name.trim() == "systemd").then_some(child)
+}
