@@ -15,7 +15,7 @@ PROGRAMS := $(or $(CARGO_TARGET_DIR),target)
 BUILD := cargo build --workspace --locked --bins --examples
 TEST := cargo test --workspace --locked
 
-.PHONY: help setup setup-run build demo run test test-deep sim check format bench generate
+.PHONY: help setup setup-run setup-test build demo run test test-deep sim check format bench generate
 
 help: ## This list
 	@echo "Orderly: looks after the small computers of small clinics."
@@ -29,6 +29,9 @@ setup: ## Install what is missing (Debian packages, cargo-deny); the other targe
 setup-run:
 	@.ci/setup run
 
+setup-test:
+	@.ci/setup test
+
 build: setup-run
 	@$(BUILD)
 
@@ -38,13 +41,13 @@ demo: build ## The whole loop on this machine: faults, orders, repairs, evidence
 run: build ## A control plane and one appliance, kept running until Ctrl-C
 	@$(PROGRAMS)/debug/run
 
-test: setup-run ## All tests
+test: setup-test ## All tests
 	@$(TEST) --no-fail-fast
 
 test-deep: SEEDS ?= 1000
 test-deep: KILLS ?= 2000
 test-deep: CASES ?= 4096
-test-deep: setup-run ## All tests, longer: SEEDS=1000 KILLS=2000 CASES=4096 (property cases)
+test-deep: setup-test ## All tests, longer: SEEDS=1000 KILLS=2000 CASES=4096 (property cases)
 	@SEEDS=$(SEEDS) KILLS=$(KILLS) PROPTEST_CASES=$(CASES) $(TEST) --no-fail-fast -- --include-ignored
 
 sim: SEEDS ?= 50

@@ -1,12 +1,12 @@
 //! The real clock and the real randomness: the one file of this program that asks the machine for either.
 
-use std::{sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use nix::time::{ClockId, clock_gettime};
 use proto::time::Millis;
 
-use crate::world::{Clock, Entropy, World};
+use crate::world::{BootId, Clock, Entropy, World};
 
 /// The machine's clocks.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,6 +20,11 @@ impl Clock for SystemClock {
 
     fn boot(&self) -> Duration {
         read(ClockId::CLOCK_BOOTTIME)
+    }
+
+    fn boot_id(&self) -> Option<BootId> {
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        u128::from_str_radix(&text.trim_end().replace('-', ""), 16).ok().map(|id| BootId(id.to_be_bytes()))
     }
 }
 
@@ -54,6 +59,7 @@ mod tests {
         let (clock, boot) = (SystemClock, SystemClock.boot());
         assert!(clock.wall() > "2024-01-01T00:00:00Z".parse().unwrap());
         assert!(clock.boot() >= boot && boot > Duration::ZERO);
+        assert!(clock.boot_id().is_some() && clock.boot_id() == SystemClock.boot_id());
         assert_ne!(draw::<16>(&SystemEntropy), draw::<16>(&SystemEntropy));
     }
 }

@@ -1,10 +1,11 @@
 //! Files that must survive a power cut and that nobody else may read.
 //!
 //! The rule: a file is whole or absent. It is written beside its place, synced, renamed, and then the folder is synced;
-//! what is private is born with mode 0600 and never had another.
+//! what is private is born with mode 0600 and never had another. What somebody else put in its place is not believed:
+//! secrets and their folders must be this user's or root's, and are never reached through a symlink.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions},
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
@@ -12,6 +13,7 @@ use std::{
 
 use nix::{
     fcntl::{Flock, FlockArg},
+    libc,
     unistd::Uid,
 };
 
@@ -34,20 +36,38 @@ fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> 
 
 /// Makes a folder that only its owner may enter (0700), or takes the rights of others on an existing one away.
 pub fn private_folder(path: &Path) -> Result<(), FileError> {
+    private_folder_of(path, Uid::effective())
+}
+
+/// The same for a folder that may belong to `user` already: root enrols, and then it is the agent's.
+pub fn private_folder_of(path: &Path, user: Uid) -> Result<(), FileError> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(failed("create folder", parent))?;
+        let status = fs::metadata(parent).map_err(failed("look at folder", parent))?;
+        let mode = status.permissions().mode() & 0o7777;
+        // Whoever may write there could put another folder in this one's place; not where the sticky bit is set.
+        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+            return Err(distrusted(
+                parent,
+                format!("others may write it (mode {mode:o}); must be 755 or less"),
+            ));
+        }
     }
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => sync_parent(path),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            let found = fs::symlink_metadata(path).map_err(failed("look at folder", path))?;
-            if !found.is_dir() {
-                return Err(failed("use as a folder", path)(io::ErrorKind::NotADirectory.into()));
-            }
-            if found.permissions().mode() & 0o077 == 0 {
+            let found = OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
+                .open(path)
+                .map_err(failed("use as a folder", path))?;
+            let status = found.metadata().map_err(failed("look at folder", path))?;
+            is_of(user, path, &status)?;
+            if status.permissions().mode() & 0o077 == 0 {
                 return Ok(());
             }
-            fs::set_permissions(path, Permissions::from_mode(0o700))
+            found
+                .set_permissions(Permissions::from_mode(0o700))
                 .map_err(failed("close to others the folder", path))
         }
         Err(source) => Err(failed("create folder", path)(source)),
@@ -88,13 +108,33 @@ fn write_beside(path: &Path, content: &[u8]) -> Result<PathBuf, FileError> {
     Ok(beside)
 }
 
-/// Reads a secret; refuses one that others may read, because then it is none.
+fn distrusted(path: &Path, problem: String) -> FileError {
+    failed("trust", path)(io::Error::new(io::ErrorKind::PermissionDenied, problem))
+}
+
+/// Whether a file or folder belongs to `user`, to this process's, or to root.
+fn is_of(user: Uid, path: &Path, status: &Metadata) -> Result<(), FileError> {
+    let owner = Uid::from_raw(status.uid());
+    if owner.is_root() || owner == user || owner == Uid::effective() {
+        return Ok(());
+    }
+    Err(distrusted(path, format!("it belongs to user {owner}; must belong to this user or to root")))
+}
+
+/// Reads a secret; refuses one that others may read, because then it is none, and one that others put there.
 pub fn read_secret(path: &Path) -> Result<String, FileError> {
-    let mut file = File::open(path).map_err(failed("open", path))?;
-    let mode = file.metadata().map_err(failed("look at", path))?.permissions().mode() & 0o777;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
+        .map_err(failed("open", path))?;
+    let status = file.metadata().map_err(failed("look at", path))?;
+    // Whoever owns the folder, which is not looked at here, could have put anything there.
+    let folder = fs::metadata(parent(path)).map_err(failed("look at the folder of", path))?;
+    is_of(Uid::from_raw(folder.uid()), path, &status)?;
+    let mode = status.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        let problem = format!("others may read it (mode {mode:o}); must be 600");
-        return Err(failed("trust", path)(io::Error::new(io::ErrorKind::PermissionDenied, problem)));
+        return Err(distrusted(path, format!("others may read it (mode {mode:o}); must be 600")));
     }
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(failed("read", path))?;
@@ -105,12 +145,10 @@ pub fn read_secret(path: &Path) -> Result<String, FileError> {
 pub fn read_pinned(path: &Path) -> Result<Vec<u8>, FileError> {
     let mut file = File::open(path).map_err(failed("open", path))?;
     let status = file.metadata().map_err(failed("look at", path))?;
-    let (mode, owner) = (status.permissions().mode() & 0o777, status.uid());
-    if mode & 0o022 != 0 || (owner != 0 && owner != Uid::effective().as_raw()) {
-        let problem = format!(
-            "others may write it (owner {owner}, mode {mode:o}); must belong to root or to this user, mode 644"
-        );
-        return Err(failed("trust", path)(io::Error::new(io::ErrorKind::PermissionDenied, problem)));
+    is_of(Uid::effective(), path, &status)?;
+    let mode = status.permissions().mode() & 0o777;
+    if mode & 0o022 != 0 {
+        return Err(distrusted(path, format!("others may write it (mode {mode:o}); must be 644")));
     }
     let mut content = Vec::new();
     file.read_to_end(&mut content).map_err(failed("read", path))?;
@@ -119,8 +157,12 @@ pub fn read_pinned(path: &Path) -> Result<Vec<u8>, FileError> {
 
 /// Makes what was created, renamed or removed in the folder of `path` survive a power cut.
 pub fn sync_parent(path: &Path) -> Result<(), FileError> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    let folder = parent(path);
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("sync folder", folder))
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
 }
 
 /// Held while a process works with a folder; gone with the process.
@@ -187,6 +229,32 @@ mod tests {
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         private_folder(dir.path()).unwrap();
         assert_eq!(mode(dir.path()), 0o700);
+    }
+
+    #[test]
+    fn what_others_could_have_put_there_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        create_private(&real, b"x").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert!(read_secret(&link).is_err(), "not through a symlink");
+        let folder = dir.path().join("folder");
+        std::os::unix::fs::symlink(dir.path(), &folder).unwrap();
+        assert!(private_folder(&folder).is_err(), "nor is a symlink a folder");
+        let shared = dir.path().join("shared");
+        private_folder(&shared).unwrap();
+        fs::set_permissions(&shared, Permissions::from_mode(0o777)).unwrap();
+        let refused = private_folder(&shared.join("state")).unwrap_err();
+        assert!(refused.source.to_string().contains("mode 777"), "{refused:?}");
+        fs::set_permissions(&shared, Permissions::from_mode(0o1777)).unwrap();
+        private_folder(&shared.join("state")).unwrap();
+        if Uid::effective().is_root() {
+            for path in [&real, &shared.join("state")] {
+                std::os::unix::fs::chown(path, Some(65_534), None).unwrap();
+            }
+            assert!(read_secret(&real).unwrap_err().source.to_string().contains("belongs to user 65534"));
+            assert!(private_folder(&shared.join("state")).is_err());
+        }
     }
 
     #[test]

@@ -11,11 +11,13 @@
 //! ```
 
 pub mod agent;
+pub mod certificate;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod executor;
 pub mod files;
 pub mod ipc;
+pub mod redact;
 pub mod status;
 pub mod world;

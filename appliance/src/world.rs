@@ -14,12 +14,20 @@ use runbooks::Step;
 
 use crate::{config::WatchEntry, ipc::IpcError};
 
+/// Which boot of the machine this is: drawn by the kernel with every boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BootId(pub [u8; 16]);
+
 /// The two clocks of a box.
 pub trait Clock: Send + Sync {
     /// The wall clock: for people; proves nothing.
     fn wall(&self) -> Millis;
     /// Time since boot, sleep included (`CLOCK_BOOTTIME`): never jumps, begins anew with every boot.
     fn boot(&self) -> Duration;
+    /// Which boot [`Self::boot`] counts from; `None`: the machine does not say, so it may be another one than before.
+    fn boot_id(&self) -> Option<BootId> {
+        None
+    }
 }
 
 /// Random bytes.
@@ -71,7 +79,7 @@ pub struct StepOutcome {
     pub result: StepResult,
     /// What it counted: `files_removed`.
     pub counts: Readings,
-    /// The end of what it printed, bounded; stays on the box, only its digest is evidence.
+    /// The end of what it printed, bounded; stays on the box. Its digest is evidence when the procedure says so.
     pub output: Vec<u8>,
 }
 

@@ -29,7 +29,7 @@ use proto::{
     evidence::{Readings, StepResult},
     time::Millis,
 };
-use runbooks::Step;
+use runbooks::Action;
 
 /// The machine's clock, hours later: what was made a moment ago is old.
 struct Later(u64);
@@ -108,7 +108,7 @@ impl Scene {
 
     fn prune_within(&self, within: Duration) -> StepOutcome {
         let (host, facts) = self.host();
-        host.perform(&Step::FilesPrune { target: "it".into() }, &self.entry(), &facts, within)
+        host.perform(&Action::FilesPrune.on("it"), &self.entry(), &facts, within)
     }
 
     fn prune(&self) -> StepOutcome {
@@ -185,14 +185,59 @@ fn what_is_new_stays_even_over_the_limit() {
     assert_eq!(counts(&scene.prune()), (StepResult::Done, 0, 0));
     scene.hours_later = 4;
     assert_eq!(counts(&scene.prune()), (StepResult::Done, 2, 200));
-    // From the future: somebody's clock was wrong, and nobody knows how old it is.
-    scene.file("watched/future", 100, 0);
+}
+
+#[test]
+fn a_date_in_the_future_protects_nobody() {
+    let mut scene = Scene::new(100);
+    scene.file("watched/mine", 100, 0);
+    scene.file("watched/yours", 100, 0);
     let ahead = SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000);
-    File::open(scene.path("watched/future"))
-        .unwrap()
-        .set_times(FileTimes::new().set_modified(ahead))
-        .unwrap();
+    File::open(scene.path("watched/mine")).unwrap().set_times(FileTimes::new().set_modified(ahead)).unwrap();
+    fs::write(scene.path("watched/yours"), [b'y'; 100]).unwrap();
+    assert_eq!(counts(&scene.prune()), (StepResult::Done, 1, 100));
+    assert_eq!(scene.left(), ["yours"], "mine was changed before");
+    // New is new, whatever it says.
+    scene.file("watched/mine", 100, 90_000);
+    scene.hours_later = 0;
     assert_eq!(counts(&scene.prune()), (StepResult::Done, 0, 0));
+}
+
+#[test]
+fn a_file_counts_with_what_it_takes() {
+    let scene = Scene::new(1000);
+    for name in ["a", "b"] {
+        scene.file(&format!("watched/{name}"), 400, 1000);
+    }
+    File::create(scene.path("watched/sparse")).unwrap().set_len(1 << 40).unwrap();
+    assert_eq!((scene.measure()["bytes"], scene.measure()["files"]), (800, 3));
+    assert_eq!(counts(&scene.prune()), (StepResult::Done, 0, 0));
+    // A hundred names make it no larger.
+    for n in 0..100 {
+        fs::hard_link(scene.path("watched/a"), scene.path(&format!("watched/a{n}"))).unwrap();
+    }
+    assert_eq!((scene.measure()["bytes"], scene.measure()["files"]), (800, 103));
+    assert_eq!(counts(&scene.prune()), (StepResult::Done, 0, 0));
+}
+
+#[test]
+fn folders_deeper_than_a_path_can_say_are_skipped_and_counted() {
+    use nix::{
+        fcntl::{AT_FDCWD, OFlag, openat},
+        sys::stat::mkdirat,
+    };
+    let scene = Scene::new(1);
+    scene.file("watched/a", 100, 1000);
+    let folder = OFlag::O_DIRECTORY | OFlag::O_RDONLY;
+    let mut deep = openat(AT_FDCWD, &scene.path("watched"), folder, Mode::empty()).unwrap();
+    let name = "d".repeat(250);
+    for _ in 0..20 {
+        mkdirat(&deep, name.as_str(), Mode::S_IRWXU).unwrap();
+        deep = openat(&deep, name.as_str(), folder, Mode::empty()).unwrap();
+    }
+    let readings = scene.measure();
+    assert_eq!((readings["bytes"], readings["files"], readings["folders_skipped"]), (100, 1, 1));
+    assert_eq!(counts(&scene.prune()), (StepResult::Done, 1, 100));
 }
 
 #[test]
@@ -202,7 +247,7 @@ fn the_clock_that_is_behind_counts() {
     scene.hours_later = 9;
     let (host, facts) = scene.host();
     let behind = HostFacts { now: SystemClock.wall(), ..facts };
-    let step = Step::FilesPrune { target: "it".into() };
+    let step = Action::FilesPrune.on("it");
     let outcome = host.perform(&step, &scene.entry(), &behind, Duration::from_secs(60));
     assert_eq!(counts(&outcome), (StepResult::Done, 0, 0));
 }
@@ -252,8 +297,8 @@ fn a_name_of_a_hard_link_goes_and_the_file_stays_where_it_has_another() {
     scene.file("watched/twice", 100, 1000);
     fs::hard_link(scene.path("watched/twice"), scene.path("watched/thrice")).unwrap();
     scene.file("watched/last", 10, 1);
-    assert_eq!(scene.measure()["bytes"], 1210);
-    assert_eq!(counts(&scene.prune()), (StepResult::Done, 3, 1200));
+    assert_eq!(scene.measure()["bytes"], 1110);
+    assert_eq!(counts(&scene.prune()), (StepResult::Done, 3, 1100));
     assert_eq!(fs::metadata(scene.path("outside/precious")).unwrap().nlink(), 1);
     scene.outside_is_whole();
     assert_eq!(scene.left(), ["last"]);
@@ -326,7 +371,7 @@ fn a_folder_swapped_for_a_symlink_at_any_moment() {
             scene.path("hold"),
             Stop::default(),
         );
-        let step = Step::FilesPrune { target: "it".into() };
+        let step = Action::FilesPrune.on("it");
         let outcome = host.perform(&step, &scene.entry(), &facts, Duration::from_secs(60));
         assert_eq!(outcome.result, StepResult::Done, "{moment}");
         scene.outside_is_whole();
@@ -336,6 +381,28 @@ fn a_folder_swapped_for_a_symlink_at_any_moment() {
         swapped_while_pruning += 1;
     }
     assert!(swapped_while_pruning > 8, "{swapped_while_pruning} moments");
+}
+
+#[test]
+fn a_folder_of_many_names_does_not_hold_up_a_stop() {
+    let scene = Scene::new(1);
+    for n in 0..5000 {
+        File::create(scene.path(&format!("watched/{n}"))).unwrap();
+    }
+    let stop = scene.stop.clone();
+    // The second look: the first is before the folder is opened.
+    let world =
+        World { clock: Arc::new(Hooked::new(2, move || stop.stop())), entropy: Arc::new(SystemEntropy) };
+    let facts = HostFacts { now: Later(2).wall(), restore_proven: None };
+    let host = SystemHost::new(
+        world,
+        Programs::default(),
+        scene.path("state"),
+        scene.path("hold"),
+        scene.stop.clone(),
+    );
+    let readings = host.measure(&scene.entry(), &facts);
+    assert_eq!(readings["files"], -1, "it came to its end");
 }
 
 /// A clock that does something when it is looked at for the n-th time.

@@ -21,7 +21,7 @@ use proto::{
     evidence::{Readings, StepResult},
     time::Millis,
 };
-use runbooks::Step;
+use runbooks::Action;
 
 const PASSWORD: &str = "correct horse battery staple";
 const LONG: Duration = Duration::from_secs(300);
@@ -96,17 +96,21 @@ impl Scene {
 
     fn host(&self) -> SystemHost {
         let world = World { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) };
-        let programs = Programs { restic: self.path("restic"), systemctl: self.path("systemctl") };
+        let programs = Programs {
+            restic: self.path("restic"),
+            systemctl: self.path("systemctl"),
+            ..Programs::default()
+        };
         SystemHost::new(world, programs, self.path("state"), self.path("hold"), self.stop.clone())
     }
 
     fn backup(&self, host: &SystemHost, now: Millis, within: Duration) -> StepOutcome {
         let facts = HostFacts { now, restore_proven: None };
-        host.perform(&Step::ResticBackup { target: "it".into() }, &self.entry(), &facts, within)
+        host.perform(&Action::ResticBackup.on("it"), &self.entry(), &facts, within)
     }
 
     fn test_restore(&self, host: &SystemHost) -> StepOutcome {
-        let step = Step::ResticTestRestore { target: "it".into() };
+        let step = Action::ResticTestRestore.on("it");
         host.perform(&step, &self.entry(), &facts(), LONG)
     }
 

@@ -13,22 +13,26 @@ use std::{
     convert::Infallible,
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use certificates::{appliance_id, authority, now, openssl, request};
 use control_plane::serve::{
-    http::{Front, Health},
+    http::{Front, Health, HealthCheck, remembered},
     listener::{Address, AdminError, Limits, Peer, bind_admin, serve_admin, serve_tls},
     tls,
 };
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use keyring::{Clock, identity};
 use loopback::{Client, Loopback, appliances, causes};
+use proto::time::Millis;
 use rcgen::KeyPair;
 use tokio::{
     io::AsyncReadExt as _,
@@ -42,6 +46,8 @@ use tower::service_fn;
 /// Long enough for a loaded machine; nothing here waits for it unless it fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(50);
+/// Long enough for a handshake on a loaded machine.
+const BRIEF: Duration = Duration::from_millis(1500);
 
 async fn with(limits: Limits) -> (Loopback, Client) {
     let (authority, clock) = (Arc::new(authority()), Clock::at(now()));
@@ -64,25 +70,64 @@ async fn who_says_nothing_is_sent_away() {
 }
 
 #[tokio::test]
-async fn without_a_certificate_one_may_not_stay() {
-    let (loopback, client) = with(Limits { anonymous: Some(SHORT), ..Limits::default() }).await;
-    closed(client.handshake().await.unwrap()).await;
+async fn a_certificate_alone_does_not_let_one_stay() {
+    let (authority, clock) = (Arc::new(authority()), Clock::at(now()));
+    let loopback =
+        appliances(&authority, &clock, Limits { handshake: BRIEF, drain: SHORT, ..Limits::default() }).await;
+    let key = KeyPair::generate().unwrap();
+    let certificate = authority.issue_appliance(&request(&key), &appliance_id(), now(), [9; 16]).unwrap();
+    let shown = Some((certificate, key.serialize_der()));
+    for shown in [None, shown] {
+        let client = Client::new(&loopback, &authority, &clock, shown);
+        closed(client.handshake().await.unwrap()).await;
+    }
+    loopback.end().await;
+}
+
+/// Answers every request; one for `/known` is admitted.
+async fn admitting(request: Request<Body>) -> Result<Response<Body>, Infallible> {
+    if request.uri().path() == "/known" {
+        request.extensions().get::<Peer>().unwrap().admission.give();
+    }
+    Ok(Response::new(Body::empty()))
+}
+
+/// On the people's listener as on the other: whoever only asks for the page is not known by that.
+#[tokio::test]
+async fn whoever_had_a_request_admitted_may_stay_and_nobody_else() {
+    let (authority, clock) = (Arc::new(authority()), Clock::at(now()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = tls::people(identity(&authority, &clock), clock.shared()).unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let limits = Limits { handshake: BRIEF, drain: SHORT, ..Limits::default() };
+    let served = tokio::spawn(serve_tls(listener, config, service_fn(admitting), limits, stopped));
+    let loopback = Loopback { address, stop, served };
+    let client = Client::new(&loopback, &authority, &clock, None);
+    for (path, stays) in [("/", false), ("/known", true)] {
+        let stream = TokioIo::new(client.handshake().await.unwrap());
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        let mut connection = tokio::spawn(connection);
+        let request =
+            Request::get(format!("https://127.0.0.1{path}")).body(Full::<Bytes>::default()).unwrap();
+        assert_eq!(sender.send_request(request).await.unwrap().status(), StatusCode::OK);
+        let ended = timeout(if stays { BRIEF * 3 } else { PATIENCE }, &mut connection).await;
+        assert_eq!(ended.is_err(), stays, "{path}");
+    }
     loopback.end().await;
 }
 
 #[tokio::test]
-async fn with_a_certificate_one_may_stay() {
-    let (authority, clock) = (Arc::new(authority()), Clock::at(now()));
-    let loopback =
-        appliances(&authority, &clock, Limits { anonymous: Some(SHORT), ..Limits::default() }).await;
-    let key = KeyPair::generate().unwrap();
-    let certificate = authority.issue_appliance(&request(&key), &appliance_id(), now(), [9; 16]).unwrap();
-    let client = Client::new(&loopback, &authority, &clock, Some((certificate, key.serialize_der())));
-    let mut stream = client.handshake().await.unwrap();
-    // The server's HTTP/2 settings come, and then it waits for ours: no end of file for ten times as long.
-    let mut buffer = [0; 1024];
-    let ends = async { while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {} };
-    assert!(timeout(SHORT * 10, ends).await.is_err(), "must not be closed");
+async fn one_address_has_room_for_few_strangers() {
+    let (_loopback, client) = with(Limits { strangers: 1, ..Limits::default() }).await;
+    let first = client.handshake().await.unwrap();
+    closed(TcpStream::connect(client.address).await.unwrap()).await;
+    assert!(client.handshake().await.is_err());
+    drop(first);
+    // The server sees the first one's end when it gets to it.
+    let again = async { while client.handshake().await.is_err() {} };
+    timeout(PATIENCE, again).await.expect("there is room again");
 }
 
 #[tokio::test]
@@ -212,6 +257,33 @@ async fn a_socket_left_behind_is_replaced_anything_else_is_not() {
     assert!(causes(&bind_admin(&long).unwrap_err()).contains(&"a".repeat(120)));
 }
 
+/// A check that says what it is told to say.
+fn told(health: watch::Receiver<Health>) -> HealthCheck {
+    Arc::new(move || {
+        let health = health.borrow().clone();
+        Box::pin(async { health })
+    })
+}
+
+/// `/healthz` is for anybody, and may be asked for as often as anybody likes.
+#[tokio::test]
+async fn the_health_is_looked_up_once_for_many() {
+    static LOOKED_UP: AtomicUsize = AtomicUsize::new(0);
+    static NOW: AtomicI64 = AtomicI64::new(1000);
+    let second = Duration::from_secs(1);
+    let check = || {
+        LOOKED_UP.fetch_add(1, Relaxed);
+        Health::Well
+    };
+    let health = remembered(check, second, || Millis(NOW.load(Relaxed)));
+    for (time, looked_up) in [(1000, 1), (1000, 1), (1999, 1), (2000, 2), (2001, 2), (500, 3), (501, 3)] {
+        NOW.store(time, Relaxed);
+        let all = tokio::join!(health(), health());
+        assert_eq!(all, (Health::Well, Health::Well));
+        assert_eq!(LOOKED_UP.load(Relaxed), looked_up, "at {time}");
+    }
+}
+
 #[tokio::test]
 async fn people_get_a_page_the_health_and_nothing_else() {
     let (authority, clock) = (Arc::new(authority()), Clock::at(now()));
@@ -219,7 +291,7 @@ async fn people_get_a_page_the_health_and_nothing_else() {
     let address = listener.local_addr().unwrap();
     let config = tls::people(identity(&authority, &clock), clock.shared()).unwrap();
     let (well, health) = watch::channel(Health::Well);
-    let front = Front::people(Routes::default(), Arc::new(move || health.borrow().clone()));
+    let front = Front::people(Routes::default(), told(health));
     let (stop, stopped) = watch::channel(false);
     let served = tokio::spawn(serve_tls(listener, config, front, Limits::default(), stopped));
     let loopback = Loopback { address, stop, served };

@@ -18,6 +18,34 @@ vocabulary! {
         Log = "log",
         /// A number that the machine measures, with a limit.
         Metric = "metric",
+        /// The journal, by patterns.
+        Journal = "journal",
+        /// A systemd unit that is to be up.
+        Unit = "unit",
+        /// A mounted file system.
+        Filesystem = "filesystem",
+        /// How long work waits for the processor.
+        Processor = "processor",
+        /// How long work waits for memory.
+        Memory = "memory",
+        /// A drive that tells of its health.
+        Drive = "drive",
+        /// A thermometer.
+        Sensor = "sensor",
+        /// The machine's clock and what keeps it.
+        Clock = "clock",
+        /// A TLS certificate, in a file or as a server shows it.
+        Certificate = "certificate",
+        /// Something of the clinic that must be reachable.
+        Service = "service",
+        /// The way out: a network interface and its default route.
+        Uplink = "uplink",
+        /// The appliance's own databases.
+        Store = "store",
+        /// The appliance's own share of processor, memory and disk.
+        Footprint = "footprint",
+        /// The baseline's controls.
+        Baseline = "baseline",
     }
 }
 
@@ -31,6 +59,23 @@ vocabulary! {
     /// | `restore.due` | age ≥ interval | `restore_age_seconds` (−1: never), `restore_every_seconds` |
     /// | `log.match` | any line matched | `lines` |
     /// | `metric.over-limit` | value > limit | `value`, `limit` |
+    /// | `journal.match` | any entry matched | `lines` |
+    /// | `unit.down` | not active | `active` (1, 0; −1: no such unit) |
+    /// | `filesystem.full` | used > limit | `used_percent`, `limit_percent` |
+    /// | `filesystem.inodes-used` | used > limit | `inodes_used_percent`, `inodes_limit_percent` |
+    /// | `processor.pressed` | waiting > limit | `waiting_percent`, `limit_percent` |
+    /// | `memory.pressed` | waiting > limit | `waiting_percent`, `limit_percent` |
+    /// | `drive.failing` | it says so, or cannot be asked | `failing` (0, 1; −1: cannot be asked) |
+    /// | `sensor.hot` | hotter than the limit | `millidegrees`, `limit_millidegrees` |
+    /// | `clock.unsynchronised` | not synchronised, or too far off | `synchronised` (1, 0; −1), `offset_us`, `limit_us` |
+    /// | `certificate.expiring` | fewer days left than wanted | `left_seconds` (−1: over, or cannot be read), `wanted_seconds` |
+    /// | `certificate.wrong` | chain or name do not hold | `chain` and `name` (1, 0; −1: cannot be read) |
+    /// | `service.unreachable` | it did not answer | `reachable` (1, 0) |
+    /// | `uplink.lost` | no carrier or no default route | `carrier`, `route` (1, 0) |
+    /// | `store.damaged` | a database is not whole | `damaged` (0, 1; −1: cannot be read) |
+    /// | `backup.damaged` | `restic check` found something | `damaged` (0, 1; −1: cannot be read) |
+    /// | `footprint.over-limit` | the appliance uses more than it may | `resident_kb`, `resident_limit_kb` |
+    /// | `baseline.drifted` | a control drifted | `drifted`, `controls` |
     pub enum Fault as "fault" {
         /// A watched directory holds more bytes than its limit.
         DirectoryOverLimit = "directory.over-limit",
@@ -42,6 +87,40 @@ vocabulary! {
         LogMatch = "log.match",
         /// A metric is above its limit.
         MetricOverLimit = "metric.over-limit",
+        /// A pattern was found in the journal.
+        JournalMatch = "journal.match",
+        /// A unit that is to be up is not.
+        UnitDown = "unit.down",
+        /// A file system is almost full.
+        FilesystemFull = "filesystem.full",
+        /// A file system has hardly any inodes left.
+        FilesystemInodesUsed = "filesystem.inodes-used",
+        /// Work waits for the processor.
+        ProcessorPressed = "processor.pressed",
+        /// Work waits for memory.
+        MemoryPressed = "memory.pressed",
+        /// A drive says that it is failing.
+        DriveFailing = "drive.failing",
+        /// Something is too hot.
+        SensorHot = "sensor.hot",
+        /// The clock is not kept.
+        ClockUnsynchronised = "clock.unsynchronised",
+        /// A certificate ends soon.
+        CertificateExpiring = "certificate.expiring",
+        /// A certificate is for another name, or nobody trusted vouches for it.
+        CertificateWrong = "certificate.wrong",
+        /// A service does not answer.
+        ServiceUnreachable = "service.unreachable",
+        /// There is no way out.
+        UplinkLost = "uplink.lost",
+        /// One of the appliance's own databases is damaged.
+        StoreDamaged = "store.damaged",
+        /// A repository is damaged.
+        BackupDamaged = "backup.damaged",
+        /// The appliance itself uses too much.
+        FootprintOverLimit = "footprint.over-limit",
+        /// A control of the baseline does not hold.
+        BaselineDrifted = "baseline.drifted",
     }
 }
 
@@ -63,9 +142,23 @@ impl Fault {
     pub fn kind(self) -> WatchKind {
         match self {
             Self::DirectoryOverLimit => WatchKind::Directory,
-            Self::BackupStale | Self::RestoreDue => WatchKind::Backup,
+            Self::BackupStale | Self::RestoreDue | Self::BackupDamaged => WatchKind::Backup,
             Self::LogMatch => WatchKind::Log,
             Self::MetricOverLimit => WatchKind::Metric,
+            Self::JournalMatch => WatchKind::Journal,
+            Self::UnitDown => WatchKind::Unit,
+            Self::FilesystemFull | Self::FilesystemInodesUsed => WatchKind::Filesystem,
+            Self::ProcessorPressed => WatchKind::Processor,
+            Self::MemoryPressed => WatchKind::Memory,
+            Self::DriveFailing => WatchKind::Drive,
+            Self::SensorHot => WatchKind::Sensor,
+            Self::ClockUnsynchronised => WatchKind::Clock,
+            Self::CertificateExpiring | Self::CertificateWrong => WatchKind::Certificate,
+            Self::ServiceUnreachable => WatchKind::Service,
+            Self::UplinkLost => WatchKind::Uplink,
+            Self::StoreDamaged => WatchKind::Store,
+            Self::FootprintOverLimit => WatchKind::Footprint,
+            Self::BaselineDrifted => WatchKind::Baseline,
         }
     }
 
@@ -75,24 +168,43 @@ impl Fault {
         let read = |name: &str| readings.get(name).copied();
         // A limit is configuration; a negative one was never configured.
         let limit = |name: &str| read(name).filter(|limit| *limit >= 0);
-        let unreadable_or = |value: i64, wrong: bool| Some(value < 0 || wrong);
+        // What cannot be read is −1, and wrong: silence is not health.
+        let over = |value: &str, most: &str| {
+            let (value, most) = (read(value)?, limit(most)?);
+            Some(value < 0 || value > most)
+        };
+        let under = |value: &str, least: &str| {
+            let (value, least) = (read(value)?, limit(least)?);
+            Some(value < 0 || value < least)
+        };
+        let is_not = |value: &str, right: i64| Some(read(value)? != right);
         match self {
-            Self::DirectoryOverLimit => {
-                let (bytes, most) = (read("bytes")?, limit("limit_bytes")?);
-                unreadable_or(bytes, bytes > most)
-            }
-            Self::BackupStale => {
-                let (age, most) = (read("age_seconds")?, limit("max_age_seconds")?);
-                unreadable_or(age, age > most)
-            }
+            Self::DirectoryOverLimit => over("bytes", "limit_bytes"),
+            Self::BackupStale => over("age_seconds", "max_age_seconds"),
             Self::RestoreDue => {
                 let (age, every) = (read("restore_age_seconds")?, limit("restore_every_seconds")?);
-                unreadable_or(age, age >= every)
+                Some(age < 0 || age >= every)
             }
-            Self::LogMatch => {
-                let lines = read("lines")?;
-                unreadable_or(lines, lines > 0)
+            Self::LogMatch | Self::JournalMatch => is_not("lines", 0),
+            Self::UnitDown => is_not("active", 1),
+            Self::FilesystemFull => over("used_percent", "limit_percent"),
+            Self::FilesystemInodesUsed => over("inodes_used_percent", "inodes_limit_percent"),
+            Self::ProcessorPressed | Self::MemoryPressed => over("waiting_percent", "limit_percent"),
+            Self::DriveFailing => is_not("failing", 0),
+            Self::StoreDamaged | Self::BackupDamaged => is_not("damaged", 0),
+            Self::ClockUnsynchronised => {
+                let synchronised = is_not("synchronised", 1)?;
+                let (offset, most) = (read("offset_us")?, limit("limit_us")?);
+                Some(synchronised || offset.unsigned_abs() > most.unsigned_abs())
             }
+            Self::CertificateExpiring => under("left_seconds", "wanted_seconds"),
+            Self::CertificateWrong => Some(is_not("chain", 1)? || is_not("name", 1)?),
+            Self::ServiceUnreachable => is_not("reachable", 1),
+            Self::UplinkLost => Some(is_not("carrier", 1)? || is_not("route", 1)?),
+            Self::FootprintOverLimit => over("resident_kb", "resident_limit_kb"),
+            Self::BaselineDrifted => is_not("drifted", 0),
+            // A temperature may be below zero too.
+            Self::SensorHot => Some(read("millidegrees")? > read("limit_millidegrees")?),
             // A metric may be below zero (a temperature), so −1 is a value like any other here.
             Self::MetricOverLimit => Some(read("value")? > read("limit")?),
         }
@@ -138,6 +250,40 @@ mod tests {
             (Fault::MetricOverLimit, &[("value", -1), ("limit", -2)], Some(true)),
             (Fault::MetricOverLimit, &[("value", -1), ("limit", 0)], Some(false)),
             (Fault::MetricOverLimit, &[("value", -1)], None),
+            (Fault::JournalMatch, &[("lines", 2)], Some(true)),
+            (Fault::UnitDown, &[("active", 1)], Some(false)),
+            (Fault::UnitDown, &[("active", -1)], Some(true)),
+            (Fault::FilesystemFull, &[("used_percent", 90), ("limit_percent", 90)], Some(false)),
+            (Fault::FilesystemFull, &[("used_percent", 91), ("limit_percent", 90)], Some(true)),
+            (Fault::FilesystemInodesUsed, &[("inodes_used_percent", 5)], None),
+            (Fault::MemoryPressed, &[("waiting_percent", -1), ("limit_percent", 10)], Some(true)),
+            (Fault::DriveFailing, &[("failing", 0)], Some(false)),
+            (Fault::DriveFailing, &[("failing", -1)], Some(true)),
+            (Fault::SensorHot, &[("millidegrees", -5000), ("limit_millidegrees", 90_000)], Some(false)),
+            (
+                Fault::ClockUnsynchronised,
+                &[("synchronised", 1), ("offset_us", -9), ("limit_us", 8)],
+                Some(true),
+            ),
+            (
+                Fault::ClockUnsynchronised,
+                &[("synchronised", 1), ("offset_us", -8), ("limit_us", 8)],
+                Some(false),
+            ),
+            (
+                Fault::ClockUnsynchronised,
+                &[("synchronised", 0), ("offset_us", 0), ("limit_us", 8)],
+                Some(true),
+            ),
+            (Fault::CertificateExpiring, &[("left_seconds", 9), ("wanted_seconds", 10)], Some(true)),
+            (Fault::CertificateExpiring, &[("left_seconds", 10), ("wanted_seconds", 10)], Some(false)),
+            (Fault::CertificateWrong, &[("chain", 1), ("name", 0)], Some(true)),
+            (Fault::CertificateWrong, &[("chain", 1), ("name", 1)], Some(false)),
+            (Fault::ServiceUnreachable, &[("reachable", 0)], Some(true)),
+            (Fault::UplinkLost, &[("carrier", 1), ("route", 0)], Some(true)),
+            (Fault::StoreDamaged, &[("damaged", -1)], Some(true)),
+            (Fault::FootprintOverLimit, &[("resident_kb", 10), ("resident_limit_kb", 16_384)], Some(false)),
+            (Fault::BaselineDrifted, &[("drifted", 1), ("controls", 30)], Some(true)),
         ] {
             let map: Readings = readings.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
             assert_eq!(fault.holds(&map), expected, "{fault} {readings:?}");

@@ -31,7 +31,7 @@ pub use guardrails::{
 };
 pub use policy::{Mode, POLICY_TYPE, Policy, PolicyError};
 pub use runbook::{Collect, Condition, Expect, Limits, OnFailure, Risk, Runbook};
-pub use step::Step;
+pub use step::{Action, Step};
 pub use window::{Day, TimeOfDay, Window, Windows};
 #[cfg(feature = "yaml")]
 pub use yaml::{BadRunbook, from_yaml, read_folder, sources};

@@ -7,59 +7,75 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::WatchKind;
 
-/// One typed action.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "do", deny_unknown_fields)]
-pub enum Step {
-    /// Removes the oldest files of a directory until it is within its limit; never outside of it, never through a symlink.
-    #[serde(rename = "files.prune")]
-    FilesPrune {
-        /// The parameter that names the directory.
-        target: String,
-    },
-    /// Makes a new snapshot in a restic repository.
-    #[serde(rename = "restic.backup")]
-    ResticBackup {
-        /// The parameter that names the repository.
-        target: String,
-    },
-    /// Restores a sample of the newest snapshot into scratch space and compares its SHA-256.
-    #[serde(rename = "restic.test-restore")]
-    ResticTestRestore {
-        /// The parameter that names the repository.
-        target: String,
-    },
+vocabulary! {
+    /// What can be done at all.
+    pub enum Action as "do" {
+        /// Removes the oldest files of a directory until it is within its limit; never outside of it, never through a symlink.
+        FilesPrune = "files.prune",
+        /// Makes a new snapshot in a restic repository.
+        ResticBackup = "restic.backup",
+        /// Restores a sample of the newest snapshot into scratch space and compares its SHA-256.
+        ResticTestRestore = "restic.test-restore",
+        /// Restarts a unit.
+        UnitRestart = "unit.restart",
+        /// Shrinks the journal to what its owner wants kept.
+        JournalVacuum = "journal.vacuum",
+        /// Removes the files of the cache folders that the file system's owner has named.
+        CachesEmpty = "caches.empty",
+        /// Has Nix remove what nothing refers to.
+        NixCollectGarbage = "nix.collect-garbage",
+        /// Starts the unit that gets a new certificate.
+        CertificateRenew = "certificate.renew",
+        /// Holds back the hungriest of the units that may be held back, else restarts the hungriest that may be restarted.
+        ProcessorRelieve = "processor.relieve",
+        /// Restarts the largest of the units that may be restarted.
+        MemoryRelieve = "memory.relieve",
+        /// Has the clock's keeper correct it at once, restarting the keeper when it does not answer.
+        ClockStep = "clock.step",
+        /// Restarts what keeps the uplink.
+        UplinkRestart = "uplink.restart",
+        /// Sets a damaged database aside and goes on with what can be read of it.
+        StoreRebuild = "store.rebuild",
+        /// Sets what has drifted from the baseline, where that can be set.
+        BaselineReapply = "baseline.reapply",
+    }
 }
 
-impl Step {
-    /// The action's name, as evidence says it: `files.prune`.
+impl Action {
+    /// What its target must be.
     #[must_use]
-    pub fn action(&self) -> &'static str {
+    pub fn kind(self) -> WatchKind {
         match self {
-            Self::FilesPrune { .. } => "files.prune",
-            Self::ResticBackup { .. } => "restic.backup",
-            Self::ResticTestRestore { .. } => "restic.test-restore",
+            Self::FilesPrune => WatchKind::Directory,
+            Self::ResticBackup | Self::ResticTestRestore => WatchKind::Backup,
+            Self::UnitRestart => WatchKind::Unit,
+            Self::JournalVacuum | Self::CachesEmpty | Self::NixCollectGarbage => WatchKind::Filesystem,
+            Self::CertificateRenew => WatchKind::Certificate,
+            Self::ProcessorRelieve => WatchKind::Processor,
+            Self::MemoryRelieve => WatchKind::Memory,
+            Self::ClockStep => WatchKind::Clock,
+            Self::UplinkRestart => WatchKind::Uplink,
+            Self::StoreRebuild => WatchKind::Store,
+            Self::BaselineReapply => WatchKind::Baseline,
         }
     }
 
-    /// The parameter it works on.
+    /// Does it to what the parameter `target` names.
     #[must_use]
-    pub fn target(&self) -> &str {
-        match self {
-            Self::FilesPrune { target }
-            | Self::ResticBackup { target }
-            | Self::ResticTestRestore { target } => target,
-        }
+    pub fn on(self, target: &str) -> Step {
+        Step { action: self, target: target.to_owned() }
     }
+}
 
-    /// What that parameter must name.
-    #[must_use]
-    pub fn kind(&self) -> WatchKind {
-        match self {
-            Self::FilesPrune { .. } => WatchKind::Directory,
-            Self::ResticBackup { .. } | Self::ResticTestRestore { .. } => WatchKind::Backup,
-        }
-    }
+/// One typed action on one parameter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// What is done. Its word is its name in evidence.
+    #[serde(rename = "do")]
+    pub action: Action,
+    /// The parameter that names what it is done to.
+    pub target: String,
 }
 
 #[cfg(test)]
@@ -68,16 +84,10 @@ mod tests {
 
     #[test]
     fn the_name_in_evidence_is_the_name_in_the_catalogue() {
-        let target = || "it".to_owned();
-        for step in [
-            Step::FilesPrune { target: target() },
-            Step::ResticBackup { target: target() },
-            Step::ResticTestRestore { target: target() },
-        ] {
-            let json = format!(r#"{{"do":"{}","target":"it"}}"#, step.action());
-            assert_eq!(serde_json::to_string(&step).unwrap(), json);
-            assert_eq!(serde_json::from_str::<Step>(&json).unwrap(), step);
-            assert_eq!(step.target(), "it");
+        for action in Action::ALL {
+            let json = format!(r#"{{"do":"{action}","target":"it"}}"#);
+            assert_eq!(serde_json::to_string(&action.on("it")).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Step>(&json).unwrap(), action.on("it"));
         }
     }
 

@@ -48,8 +48,15 @@ pub enum BadRunbook {
 pub fn sources() -> &'static [(&'static str, &'static str)] {
     &[
         ("RB-BACKUP-001.yaml", include_str!("../catalogue/RB-BACKUP-001.yaml")),
+        ("RB-CERT-001.yaml", include_str!("../catalogue/RB-CERT-001.yaml")),
+        ("RB-CPU-001.yaml", include_str!("../catalogue/RB-CPU-001.yaml")),
+        ("RB-DISK-001.yaml", include_str!("../catalogue/RB-DISK-001.yaml")),
         ("RB-DISK-002.yaml", include_str!("../catalogue/RB-DISK-002.yaml")),
+        ("RB-MEM-001.yaml", include_str!("../catalogue/RB-MEM-001.yaml")),
+        ("RB-NET-001.yaml", include_str!("../catalogue/RB-NET-001.yaml")),
         ("RB-RESTORE-001.yaml", include_str!("../catalogue/RB-RESTORE-001.yaml")),
+        ("RB-SERVICE-001.yaml", include_str!("../catalogue/RB-SERVICE-001.yaml")),
+        ("RB-TIME-001.yaml", include_str!("../catalogue/RB-TIME-001.yaml")),
     ]
 }
 

@@ -9,8 +9,8 @@ use proto::{
     time::Millis,
 };
 use runbooks::{
-    CATALOGUE_TYPE, Catalogue, CatalogueError, Collect, Condition, Expect, Fault, Policy, PolicyError,
-    Presence, Runbook, Step, WatchKind, policy, succession,
+    Action, CATALOGUE_TYPE, Catalogue, CatalogueError, Collect, Condition, Expect, Fault, Policy,
+    PolicyError, Presence, Runbook, WatchKind, policy, succession,
 };
 
 /// Canonical JSON, written down: when this changes, every digest in the field changes.
@@ -118,7 +118,7 @@ fn signed_or_not_what_must_not_be_is_refused_and_named() {
         ),
         (r#""title":"Prune""#, r#""title":"\u0050rune""#, "must be canonical"),
         (r#""limits":{"per_hour":12}"#, r#""limits":{"per_hour":12,"per_day":1}"#, "unknown field `per_day`"),
-        (r#""do":"files.prune""#, r#""do":"shell.run""#, "unknown variant `shell.run`"),
+        (r#""do":"files.prune""#, r#""do":"shell.run""#, "do must be one of: files.prune"),
         (
             r#""triggers":["directory.over-limit"]"#,
             r#""triggers":["directory.full"]"#,
@@ -173,12 +173,12 @@ fn a_runbook_that_breaks_a_rule_is_refused_by_the_key() {
         (Runbook { timeout_seconds: 86_401, ..runbook() }, "timeout_seconds", "1 to 86400"),
         (Runbook { steps: vec![], ..runbook() }, "steps", "1 to 16 steps, are 0"),
         (
-            Runbook { steps: vec![Step::FilesPrune { target: "elsewhere".into() }], ..runbook() },
+            Runbook { steps: vec![Action::FilesPrune.on("elsewhere")], ..runbook() },
             "steps[0].target",
             "names no declared parameter; declared are: directory",
         ),
         (
-            Runbook { steps: vec![Step::ResticBackup { target: "directory".into() }], ..runbook() },
+            Runbook { steps: vec![Action::ResticBackup.on("directory")], ..runbook() },
             "steps[0].target",
             "names parameter directory, a directory; restic.backup needs a backup",
         ),
@@ -226,7 +226,7 @@ fn a_runbook_that_breaks_a_rule_is_refused_by_the_key() {
         triggers: vec![Fault::BackupStale],
         parameters: [("repository".into(), WatchKind::Backup)].into(),
         precondition: vec![backup(Fault::BackupStale, Expect::Present)],
-        steps: vec![Step::ResticBackup { target: "repository".into() }],
+        steps: vec![Action::ResticBackup.on("repository")],
         verification: vec![backup(Fault::RestoreDue, Expect::Gone)],
         ..runbook()
     };

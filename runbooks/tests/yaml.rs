@@ -89,12 +89,12 @@ fn a_bad_source_is_refused_by_file_key_and_what_is_right() {
             "triggers",
             "must be a list",
         ),
-        ("do: files.prune,", "do: shell.run,", "steps[0]", "expected one of `files.prune`, `restic.backup`"),
+        ("do: files.prune,", "do: shell.run,", "steps[0]", "do must be one of: files.prune, restic.backup"),
         (
             "do: files.prune, target: directory",
             "do: files.prune, path: /srv",
             "steps[0]",
-            "unknown field `path`, expected `target`",
+            "unknown field `path`, expected `do` or `target`",
         ),
         ("do: files.prune, target: directory", "do: files.prune", "steps[0]", "missing field `target`"),
         (

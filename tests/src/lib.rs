@@ -3,5 +3,6 @@
 pub mod bench;
 pub mod clock;
 pub mod demo;
+pub mod phi;
 pub mod rig;
 pub mod sim;

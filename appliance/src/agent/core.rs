@@ -91,7 +91,7 @@ impl AgentCore {
             match entry {
                 WatchEntry::Log(log) => logs.push(LogFile::new(log.clone())),
                 WatchEntry::Metric(metric) => metrics.push(metric.clone()),
-                WatchEntry::Directory(_) | WatchEntry::Backup(_) => {}
+                _ => {}
             }
         }
         Self {

@@ -40,14 +40,32 @@ pub struct State {
 
 /// How long a fault must be gone before it counts as cleared.
 ///
-/// A directory or a backup is measured, so it is gone when the reading says so. A log line says nothing about when its
-/// cause went away, and a load sways around its limit: those linger, or every swing would be an incident.
+/// What is measured is gone when the reading says so. A log line says nothing about when its cause went away, and a load
+/// sways around its limit: those linger, or every swing would be an incident.
 #[must_use]
 pub fn lingers(fault: Fault) -> Duration {
     match fault {
-        Fault::DirectoryOverLimit | Fault::BackupStale | Fault::RestoreDue => Duration::ZERO,
-        Fault::MetricOverLimit => Duration::from_secs(120),
-        Fault::LogMatch => Duration::from_secs(600),
+        Fault::DirectoryOverLimit
+        | Fault::BackupStale
+        | Fault::RestoreDue
+        | Fault::BackupDamaged
+        | Fault::UnitDown
+        | Fault::FilesystemFull
+        | Fault::FilesystemInodesUsed
+        | Fault::DriveFailing
+        | Fault::ClockUnsynchronised
+        | Fault::CertificateExpiring
+        | Fault::CertificateWrong
+        | Fault::StoreDamaged
+        | Fault::BaselineDrifted => Duration::ZERO,
+        Fault::MetricOverLimit
+        | Fault::ProcessorPressed
+        | Fault::MemoryPressed
+        | Fault::SensorHot
+        | Fault::ServiceUnreachable
+        | Fault::UplinkLost
+        | Fault::FootprintOverLimit => Duration::from_secs(120),
+        Fault::LogMatch | Fault::JournalMatch => Duration::from_secs(600),
     }
 }
 

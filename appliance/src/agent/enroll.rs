@@ -13,7 +13,10 @@ mod ticket;
 
 use std::{fs, io, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
-use nix::{errno::Errno, unistd::Uid};
+use nix::{
+    errno::Errno,
+    unistd::{Gid, Uid},
+};
 use prost::Message as _;
 use proto::{
     charter::{CharterError, OrganizationKeys},
@@ -129,7 +132,7 @@ pub fn enroll(
 ) -> Result<Enrolled, EnrollError> {
     pin::pin(&config.trust, ticket)?;
     let folder = Folder::at(config.paths.agent());
-    files::private_folder(folder.path())?;
+    files::private_folder_of(folder.path(), agent_user(config.agent.user.as_ref())?.0)?;
     let _alone = files::lock(&folder.lock())?;
     let key = TlsKey::load_or_make(&folder)?;
     let description = executor::describe(executor)?;
@@ -244,10 +247,18 @@ fn finish(
     Ok(facts)
 }
 
+/// Whose the agent's files are; without a name, whoever enrols.
+fn agent_user(user: Option<&User>) -> Result<(Uid, Gid), EnrollError> {
+    let Some(user) = user else { return Ok((Uid::effective(), Gid::effective())) };
+    user.resolve().map_err(|source| EnrollError::User { user: user.clone(), source })
+}
+
 /// When root enrols, the agent's files become the agent's.
 fn hand_over(folder: &Folder, user: Option<&User>) -> Result<(), EnrollError> {
-    let Some(user) = user.filter(|_| Uid::effective().is_root()) else { return Ok(()) };
-    let (uid, gid) = user.resolve().map_err(|source| EnrollError::User { user: user.clone(), source })?;
+    if !Uid::effective().is_root() {
+        return Ok(());
+    }
+    let (uid, gid) = agent_user(user)?;
     let give = |path: PathBuf| {
         nix::unistd::chown(&path, Some(uid), Some(gid))
             .map_err(|errno: Errno| EnrollError::HandOver { path, source: errno.into() })

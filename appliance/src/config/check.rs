@@ -1,6 +1,8 @@
 //! What a configuration must hold to beyond its types: absolute paths, sane limits, and nothing watched that the box
 //! itself lives on.
 
+mod machine;
+
 use std::path::{Component, Path, PathBuf};
 
 use super::{Backup, Config, Directory, Log, Metric, Repository, WatchEntry};
@@ -11,6 +13,9 @@ pub(super) struct BadValue {
     pub(super) value: String,
     pub(super) allowed: String,
 }
+
+/// The most entries of the watch list: every heartbeat names them all.
+const WATCH_MAX: usize = 256;
 
 type Checked = Result<(), BadValue>;
 
@@ -24,12 +29,20 @@ pub(super) fn check(config: &Config) -> Checked {
         absolute(key, path)?;
     }
     sizes(config)?;
+    if config.watch.len() > WATCH_MAX {
+        return Err(bad(
+            "watch",
+            format!("{} entries", config.watch.len()),
+            format!("must be at most {WATCH_MAX}"),
+        ));
+    }
     for entry in config.watch.values() {
         match entry {
             WatchEntry::Directory(entry) => directory(entry, config)?,
             WatchEntry::Backup(entry) => backup(entry)?,
             WatchEntry::Log(entry) => log(entry)?,
             WatchEntry::Metric(entry) => metric(entry)?,
+            other => machine::check(other)?,
         }
     }
     Ok(())
@@ -120,7 +133,7 @@ fn directory(entry: &Directory, config: &Config) -> Checked {
             WatchEntry::Directory(other) if other.id != entry.id => {
                 kept.push((format!("watch.directory.{}.path", other.id), &other.path));
             }
-            WatchEntry::Directory(_) | WatchEntry::Log(_) | WatchEntry::Metric(_) => {}
+            _ => {}
         }
     }
     match kept.into_iter().find(|(_, path)| path.starts_with(&entry.path) || entry.path.starts_with(path)) {
@@ -142,15 +155,7 @@ fn backup(entry: &Backup) -> Checked {
         absolute(&key(&format!("sources[{at}]")), source)?;
     }
     if let Some(unit) = &entry.unit {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b":_.@\\-".contains(&b);
-        let name = unit.strip_suffix(".service").unwrap_or_default();
-        if name.is_empty() || name.starts_with('-') || unit.len() > 255 || !unit.bytes().all(plain) {
-            return Err(bad(
-                key("unit"),
-                format!("{unit:?}"),
-                "must be the name of a systemd unit that ends in .service",
-            ));
-        }
+        machine::unit(key("unit"), unit)?;
     }
     match (&entry.repository, &entry.unit) {
         (Repository::Local(path), _) => absolute(&key("repository"), path)?,

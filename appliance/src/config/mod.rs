@@ -21,7 +21,10 @@ use serde::Deserialize;
 
 pub use self::{
     user::{UnknownUser, User},
-    watch::{Backup, Directory, Log, Metric, MetricName, Repository, WatchEntry},
+    watch::{
+        Backup, Baseline, Certificate, Clock, Directory, Drive, Eyes, Filesystem, Footprint, Journal, Log,
+        Metric, MetricName, Pressure, Repository, Sensor, Service, Store, Unit, Uplink, WatchEntry,
+    },
 };
 
 /// Where the configuration lies unless the command line says otherwise.

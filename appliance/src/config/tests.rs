@@ -171,6 +171,20 @@ fn two_watched_directories_lie_apart() {
 }
 
 #[test]
+fn a_watch_list_is_short_enough_to_be_named_in_every_heartbeat() {
+    let with = |entries: usize| {
+        let entry = |n: usize| {
+            format!("[[watch.metric]]\nid = \"m{n}\"\nmetric = \"memory-used-percent\"\nabove = 90\n")
+        };
+        "control_plane.address = \"https://127.0.0.1:1\"\n".to_owned()
+            + &(0..entries).map(entry).collect::<String>()
+    };
+    assert!(parse(&with(256)).is_ok());
+    let complaint = complaint(&with(257));
+    assert!(complaint.contains("watch") && complaint.contains("at most 256"), "{complaint}");
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let error = Config::load(Path::new("/nonexistent/appliance.toml")).unwrap_err();
     assert_eq!(error.to_string(), "cannot read configuration /nonexistent/appliance.toml");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use proto::{
     digest::Digest,
-    evidence::{self, Body, CheckpointSeen, Clock, Identity, Record},
+    evidence::{self, Body, CheckpointSeen, Clock, EvidenceError, Identity, OrderFacts, Record},
     identity::KeyProtection,
     ids::Incarnation,
     keys::SecretKey,
@@ -52,7 +52,7 @@ impl Sealer {
     pub(super) fn append(&self, tx: &Write<'_>, body: Body) -> Result<(), ExecutorError> {
         let head = tx.head()?;
         let checkpoint = tx.checkpoint()?;
-        let record = Record {
+        let mut record = Record {
             chain: head.link(self.incarnation),
             identity: self.identity.clone(),
             clock: self.clock,
@@ -60,11 +60,46 @@ impl Sealer {
             key_protection: self.protection,
             body,
         };
-        let envelope = evidence::seal(&record, &self.key)?;
+        let envelope = match evidence::seal(&record, &self.key) {
+            // It would be as large the next time: better a lean record than none, and an executor that tries for ever.
+            Err(EvidenceError::TooLarge(bytes)) => {
+                tracing::error!("a record of {bytes} bytes is signed without what makes it large");
+                record.body = lean(record.body);
+                evidence::seal(&record, &self.key)?
+            }
+            sealed => sealed?,
+        };
         let digest = Digest::of(&envelope);
         tx.keep_evidence(head.next, digest, &envelope)?;
         tx.move_head(head, head.after(digest))?;
         tx.keep_times(&self.times)?;
         Ok(())
+    }
+}
+
+/// A body without whatever can make it large: texts and readings. What happened, and to what, stays.
+fn lean(body: Body) -> Body {
+    let without_texts = |order: &mut OrderFacts| {
+        order.plan.reason.clear();
+        order.plan.model.clear();
+    };
+    match body {
+        Body::Execution(mut execution) => {
+            without_texts(&mut execution.order);
+            execution.hipaa.clear();
+            execution.before.clear();
+            execution.after.clear();
+            execution.steps.iter_mut().for_each(|step| step.counts.clear());
+            Body::Execution(execution)
+        }
+        Body::Refusal(mut refusal) => {
+            refusal.order.as_mut().into_iter().for_each(without_texts);
+            Body::Refusal(refusal)
+        }
+        Body::Heartbeat(mut heartbeat) => {
+            heartbeat.watch.clear();
+            Body::Heartbeat(heartbeat)
+        }
+        small @ (Body::Enrolment(_) | Body::Hold(_)) => small,
     }
 }

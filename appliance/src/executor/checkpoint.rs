@@ -1,9 +1,11 @@
 //! The executor as a witness of its tenant's log: the newest checkpoint, and proofs that evidence is in it.
 //!
 //! The rule: evidence is let go only by an inclusion proof in a checkpoint that a log key of the charter signed and that
-//! continues the one kept before. A checkpoint that does not is an alarm: orders are held, and its note is kept.
+//! continues the one kept before. One that contradicts it is an alarm: orders are held for good. One without a proof says
+//! nothing, because whoever delivers may have lost it: it is a problem, and its note is kept until its very head turns out
+//! to be one of the same log, or to be none, which is a fork after all.
 
-use std::collections::VecDeque;
+use std::{cmp::Ordering, collections::VecDeque};
 
 use proto::{
     charter::Charter,
@@ -18,7 +20,7 @@ use proto::{
 
 use super::{
     ExecutorCore, ExecutorError, chain_of,
-    store::{Alarm, KeptCheckpoint},
+    store::{KeptCheckpoint, Shown},
 };
 
 /// The most inclusion proofs of one delivery.
@@ -59,6 +61,17 @@ impl Earlier {
             && self.kept.iter().any(|kept| offered.verify_continues(kept, proof).is_ok());
         self.late += u32::from(late);
         late
+    }
+}
+
+/// What a checkpoint that continues the kept one says about a head that was shown without a proof: one of the same log, a
+/// fork, or `None`, nothing. `proof`: what came with it.
+fn accounts_for(proven: &Checkpoint, shown: log::Head, proof: &[Hash]) -> Option<bool> {
+    let other = Checkpoint::new(&proven.origin, shown);
+    match shown.size.cmp(&proven.size) {
+        Ordering::Equal => Some(shown.root == proven.root),
+        Ordering::Less => proven.verify_continues(&other, proof).is_ok().then_some(true),
+        Ordering::Greater => None,
     }
 }
 
@@ -161,7 +174,7 @@ impl ExecutorCore {
                 .into());
             }
             Standing::Fork => {
-                self.raise_alarm(&offered, true)?;
+                self.keep_shown(&offered, true)?;
                 return Err(BadField::new(
                     "checkpoint",
                     format!("of size {size} contradicts the one kept: a fork"),
@@ -170,7 +183,7 @@ impl ExecutorCore {
             }
             Standing::Unproven(refused) => {
                 if !self.earlier.explains(offered.checkpoint(), &proof) {
-                    self.raise_alarm(&offered, false)?;
+                    self.keep_shown(&offered, false)?;
                 }
                 return Err(BadField::new("consistency", chain_of(&refused)).into());
             }
@@ -178,12 +191,18 @@ impl ExecutorCore {
         let head = offered.checkpoint().head();
         let (proven, problems) = proven(self, head, inclusions)?;
         let times = self.time.durable();
-        // A missing proof is made good only by one that covers what was shown without it.
-        let made_good = self.store.view().alarm()?.is_some_and(|alarm| !alarm.fork && alarm.size <= size);
+        let judged: Vec<(Shown, bool)> = (self.store.view().shown(false)?.into_iter())
+            .filter_map(|shown| Some((accounts_for(offered.checkpoint(), shown.head, &proof)?, shown)))
+            .map(|(is_of_this_log, shown)| (shown, is_of_this_log))
+            .collect();
         self.store.write(|tx| {
             tx.keep_checkpoint(&KeptCheckpoint { head, note: offered.note().to_owned() })?;
-            if made_good {
-                tx.drop_alarm()?;
+            for (shown, is_of_this_log) in judged {
+                if is_of_this_log {
+                    tx.drop_shown(shown.head)?;
+                } else {
+                    tx.keep_shown(&Shown { fork: true, ..shown })?;
+                }
             }
             for digest in &proven {
                 tx.drop_evidence(*digest)?;
@@ -194,15 +213,26 @@ impl ExecutorCore {
         Ok(problems)
     }
 
-    fn raise_alarm(&mut self, offered: &SignedCheckpoint, fork: bool) -> Result<(), ExecutorError> {
-        let alarm = Alarm { fork, size: offered.checkpoint().size, note: offered.note().to_owned() };
-        tracing::error!(
-            checkpoint.size = alarm.size,
-            fork,
-            "a signed checkpoint of size {} does not continue the one kept; orders are held",
-            alarm.size
-        );
-        self.store.write(|tx| tx.keep_alarm(&alarm).map_err(ExecutorError::from))
+    /// Keeps a head that does not continue the kept one; a fork holds orders from then on.
+    fn keep_shown(&mut self, offered: &SignedCheckpoint, fork: bool) -> Result<(), ExecutorError> {
+        let shown = Shown { head: offered.checkpoint().head(), fork, note: offered.note().to_owned() };
+        let known = self.store.view().shown(fork)?.iter().any(|known| known.head == shown.head);
+        if known {
+            return Ok(());
+        }
+        let size = shown.head.size;
+        if fork {
+            tracing::error!(
+                checkpoint.size = size,
+                "a signed checkpoint of size {size} contradicts the one kept; orders are held"
+            );
+        } else {
+            tracing::warn!(
+                checkpoint.size = size,
+                "a signed checkpoint of size {size} was not shown to continue the one kept"
+            );
+        }
+        self.store.write(|tx| tx.keep_shown(&shown).map_err(ExecutorError::from))
     }
 }
 

@@ -1,8 +1,15 @@
-//! Why no order may run at this box: somebody's file, a log that does not continue itself, or no room for evidence.
+//! Why no order may run at this box: somebody's file, a log that contradicts itself, or no room for evidence.
 
-use proto::evidence::{Body, Hold};
+use proto::{
+    digest::Digest,
+    evidence::{Body, CheckpointSeen, Hold},
+};
 
-use super::{ExecutorCore, ExecutorError, store::StoreError};
+use super::{
+    ExecutorCore, ExecutorError,
+    orders::{HOUR, SIGNED_AN_HOUR},
+    store::{Allowance, StoreError},
+};
 
 /// Room that must be left for each order that is not over: the largest record.
 const ROOM_PER_ORDER: u64 = proto::EVIDENCE_MAX as u64;
@@ -15,26 +22,29 @@ pub(super) struct Why {
     pub(super) word: String,
     /// For `status`.
     pub(super) sentence: String,
+    /// The head that contradicts the kept one, when that is why.
+    checkpoint: Option<CheckpointSeen>,
 }
 
 impl Why {
     fn new(word: &str, sentence: impl Into<String>) -> Self {
-        Self { word: word.to_owned(), sentence: sentence.into() }
+        Self { word: word.to_owned(), sentence: sentence.into(), checkpoint: None }
     }
 }
 
 impl ExecutorCore {
     /// Why orders are held at the box itself, whether somebody did it or the log's state demands it.
     fn held_by_somebody(&self) -> Result<Option<Why>, StoreError> {
-        if let Some(by) = self.host.held() {
-            return Ok(Some(Why::new(&by, format!("orders are held at the box by {by}"))));
-        }
-        Ok(self.store.view().alarm()?.map(|alarm| {
-            let kept = if alarm.fork { "contradicts" } else { "was not shown to continue" };
+        // Before any file: it is said once, and must be evidence whatever else holds orders.
+        if let Some(fork) = self.store.view().shown(true)?.first() {
+            let (size, root) = (fork.head.size, Digest(fork.head.root.0));
             let sentence =
-                format!("a signed checkpoint of size {} {kept} the one this box has verified", alarm.size);
-            Why::new(if alarm.fork { "log-fork" } else { "log-unproven" }, sentence)
-        }))
+                format!("a signed checkpoint of size {size} contradicts the log that this box has verified");
+            let checkpoint = Some(CheckpointSeen { size, root });
+            return Ok(Some(Why { checkpoint, ..Why::new("log-fork", sentence) }));
+        }
+        let by = self.host.held();
+        Ok(by.map(|by| Why::new(&by, format!("orders are held at the box by {by}"))))
     }
 
     /// Why no further order may run.
@@ -62,18 +72,27 @@ impl ExecutorCore {
         Ok(self.store.view().evidence_bytes()? < self.settings.evidence_max / share)
     }
 
-    /// Makes it evidence when orders were held or released at the box since the last time.
+    /// Makes it evidence when orders were held or released at the box since the last time; later, when that has happened
+    /// too often within the hour.
     pub(super) fn note_hold(&mut self) -> Result<bool, ExecutorError> {
         let Some(identity) = self.identity.clone() else { return Ok(false) };
-        let now = self.held_by_somebody()?.map(|why| why.word);
+        let why = self.held_by_somebody()?;
+        let now = why.as_ref().map(|why| why.word.clone());
         let before = self.store.view().state()?.and_then(|state| state.held);
         if now == before || !self.has_room(1)? {
             return Ok(false);
         }
+        let active = self.time.active();
+        let since = active.checked_sub(HOUR);
+        if self.store.view().signed_since(Allowance::Hold, since)? >= SIGNED_AN_HOUR {
+            return Ok(false);
+        }
         let sealer = self.sealer(identity);
         let by = now.clone().or(before).unwrap_or_default();
+        let checkpoint = why.and_then(|why| why.checkpoint);
         self.store.write(|tx| {
-            sealer.append(tx, Body::Hold(Hold { held: now.is_some(), by }))?;
+            sealer.append(tx, Body::Hold(Hold { held: now.is_some(), by, checkpoint }))?;
+            tx.count_signed(Allowance::Hold, active, since)?;
             tx.keep_held(now.as_deref()).map_err(ExecutorError::from)
         })?;
         Ok(true)

@@ -223,7 +223,7 @@ impl ExecutorCore {
         let verdict = if worked { Verdict::InterruptedRepaired } else { Verdict::Interrupted };
         // Which of the steps it was, nobody knows: the first may not have begun, the last may be done.
         let unknown = |step: &runbooks::Step| Step {
-            action: step.action().to_owned(),
+            action: step.action.to_string(),
             result: StepResult::Interrupted,
             took_ms: 0,
             counts: Readings::new(),

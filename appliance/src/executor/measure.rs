@@ -6,11 +6,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use proto::{evidence::Readings, field::BadField, ids::WatchId, local};
-use runbooks::WatchKind;
 
 use super::{ExecutorCore, ExecutorError, store::StoreError};
 use crate::{
-    config::WatchEntry,
+    config::{Eyes, WatchEntry},
     world::{Clock, Host, HostFacts},
 };
 
@@ -92,13 +91,11 @@ impl ExecutorCore {
         let Some(target) = self.target(id)? else {
             return Err(BadField::new("watch", format!("{id} is not on this box's watch list")).into());
         };
-        match target.entry.kind() {
-            WatchKind::Directory | WatchKind::Backup => {}
-            kind @ (WatchKind::Log | WatchKind::Metric) => {
-                return Err(
-                    BadField::new("watch", format!("{id} is a {kind}; the agent reads that itself")).into()
-                );
-            }
+        if target.entry.eyes() == Eyes::Agent {
+            let kind = target.entry.kind();
+            return Err(
+                BadField::new("watch", format!("{id} is a {kind}; the agent reads that itself")).into()
+            );
         }
         let boot = self.time.boot();
         let fresh = |kept: &&Kept| boot < kept.taken.at + kept.reuse;

@@ -3,7 +3,8 @@
 //!
 //! The rule: a sequence is spent by the order that is accepted, and by the one that was next and is refused: what was
 //! refused once does not run later because the moment is better, or because time turns out to be less late than it was
-//! taken for. Every refusal is evidence, up to 60 an hour; the rest is counted, so that nobody fills the log with forgeries.
+//! taken for. Every refusal is evidence, up to 60 an hour; the rest is counted, so that nobody fills the log. What no order
+//! key signed has its own 60, and less room: forgeries must not keep a refusal of what is genuine out of the evidence.
 
 use std::time::Duration;
 
@@ -19,15 +20,17 @@ use runbooks::{Facts, Guardrail, Refusal, admit, history_key, verify};
 
 use super::{
     ExecutorCore, ExecutorError, history,
-    store::{State, StoreError, Waiting},
+    store::{Accepted, Allowance, State, StoreError, Waiting},
     trust,
 };
 
-/// The most refusals that are signed in an hour.
-const SIGNED_AN_HOUR: u64 = 60;
-const HOUR: Duration = Duration::from_secs(3600);
+/// The most refusals of a kind, and holds, that are signed in an hour.
+pub(super) const SIGNED_AN_HOUR: u64 = 60;
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 /// Refusals may use this share of the room for evidence: a half.
 const SHARE_OF_REFUSALS: u64 = 2;
+/// While forgeries use more than this share, a quarter, no more of them are signed.
+const SHARE_OF_FORGERIES: u64 = 4;
 
 impl ExecutorCore {
     /// Accepts or refuses one order.
@@ -66,11 +69,16 @@ impl ExecutorCore {
         order: &Order,
         seen: u64,
     ) -> Result<local::Outcome, ExecutorError> {
-        let (times, key) = (self.time.durable(), history_key(&order.core));
-        let waiting = Waiting { sequence: order.sequence, digest, envelope: envelope.to_vec() };
+        let times = self.time.durable();
+        let accepted_order = Accepted {
+            waiting: Waiting { sequence: order.sequence, digest, envelope: envelope.to_vec() },
+            id: order.core.id,
+            key: history_key(&order.core),
+            approved_until: order.core.approve_until.filter(|_| !order.approvals.is_empty()),
+        };
         self.store.write(|tx| {
             tx.raise_order_high(seen, order.sequence)?;
-            tx.accept(&waiting, &order.core.id.to_string(), &key, times.active)?;
+            tx.accept(&accepted_order, times.active)?;
             tx.keep_times(&times)
         })?;
         Ok(accepted())
@@ -108,6 +116,7 @@ impl ExecutorCore {
             watch: &self.kinds,
             now: self.time.now(),
             order_high,
+            taken_before: self.store.view().was_taken(order.core.id, order.sequence)?,
             history: history::read(&self.store.view(), &key, order.sequence, self.time.active())?,
             hold: self.held()?.map(|why| why.word),
         };
@@ -133,8 +142,12 @@ impl ExecutorCore {
         let spent = order.filter(in_turn).map(|order| order.sequence);
         let active = self.time.active();
         let since = active.checked_sub(HOUR);
+        let (allowance, share) = match order {
+            Some(_) => (Allowance::Refusal, SHARE_OF_REFUSALS),
+            None => (Allowance::Forgery, SHARE_OF_FORGERIES),
+        };
         let sign =
-            self.store.view().refusals_since(since)? < SIGNED_AN_HOUR && self.has_room(SHARE_OF_REFUSALS)?;
+            self.store.view().signed_since(allowance, since)? < SIGNED_AN_HOUR && self.has_room(share)?;
         let body = self.refusal_body(digest, order, &refusal);
         let sealer = self.sealer(identity);
         self.store.write(|tx| {
@@ -143,7 +156,7 @@ impl ExecutorCore {
             }
             if sign {
                 sealer.append(tx, body)?;
-                tx.keep_refusal(active, since)?;
+                tx.count_signed(allowance, active, since)?;
             } else {
                 tx.count_refusal()?;
             }

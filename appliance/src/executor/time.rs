@@ -1,8 +1,8 @@
 //! Time as the executor knows it: trusted time from signed tokens, and its own active time for cooldowns.
 //!
-//! The rule: what nobody vouched for counts for nothing. Active time is the time that this executor was up, by the
-//! boot-time clock, summed up durably. Time in between counts only where both of its ends were trusted; and once a
-//! session has its anchor, no token makes active time jump.
+//! The rule: what nobody vouched for counts for nothing. Active time is the time that this machine was up, by the
+//! boot-time clock, summed up durably over boots. Time spent powered off counts only where both of its ends were trusted,
+//! and then no more than the wall clock says too: the order key signs tokens, and must not be able to end a cooldown.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use proto::{
     time::{Millis, Question, TimeError, TimeToken, TrustedTime},
 };
 
-use super::store::Times;
+use super::store::{Mark, Times};
 use crate::world::{Clock, World, draw};
 
 /// How many questions may be open at once.
@@ -27,7 +27,7 @@ pub(super) struct Time {
     opened: Duration,
     /// Active time at that moment, and what was found out later to have passed before it.
     base: Duration,
-    mark: Option<(Duration, Millis)>,
+    mark: Option<Mark>,
     trusted: TrustedTime,
     questions: VecDeque<Question>,
 }
@@ -35,10 +35,16 @@ pub(super) struct Time {
 impl Time {
     /// Goes on from what is durable. `build`: this program did not exist before.
     pub(super) fn resume(clock: Arc<dyn Clock>, durable: &Times, build: Millis) -> Self {
+        let opened = clock.boot();
+        // The program was away, the machine was not.
+        let away = match (durable.boot, clock.boot_id()) {
+            (Some((then, at)), Some(now)) if then == now => opened.saturating_sub(at),
+            _ => Duration::ZERO,
+        };
         Self {
-            opened: clock.boot(),
+            opened,
             clock,
-            base: durable.active,
+            base: durable.active + away,
             mark: durable.mark,
             trusted: TrustedTime::from_floor(durable.floor.max(build)),
             questions: VecDeque::new(),
@@ -84,9 +90,18 @@ impl Time {
 
     /// What must become durable.
     pub(super) fn durable(&self) -> Times {
-        let active = self.active();
-        let mark = self.now().map(|trusted| (active, trusted)).or(self.mark);
-        Times { floor: self.trusted.floor(), active, mark }
+        let (at, id, wall) = (self.clock.boot(), self.clock.boot_id(), self.clock.wall());
+        let active = self.base + at.saturating_sub(self.opened);
+        let mark = self.trusted.now(at).map(|trusted| Mark { active, trusted, wall, boot: id }).or(self.mark);
+        Times { floor: self.trusted.floor(), active, boot: id.map(|id| (id, at)), mark }
+    }
+
+    /// How much time has passed since `mark` that the boot-time clock may have missed.
+    fn passed_since(&self, mark: &Mark, now: Millis) -> Duration {
+        if mark.boot.is_some() && mark.boot == self.clock.boot_id() {
+            return Duration::ZERO; // it has missed none
+        }
+        now.since(mark.trusted).min(self.clock.wall().since(mark.wall))
     }
 
     /// A new question, for the next token.
@@ -116,9 +131,9 @@ impl Time {
         let first = self.trusted.now(boot).is_none();
         self.trusted.accept(token, charter, incarnation, self.questions[at], boot)?;
         self.questions.remove(at);
-        if let (true, Some((active, trusted)), Some(now)) = (first, self.mark, self.trusted.now(boot)) {
-            let counted = self.active().saturating_sub(active);
-            self.base += now.since(trusted).saturating_sub(counted);
+        if let (true, Some(mark), Some(now)) = (first, self.mark, self.trusted.now(boot)) {
+            let counted = self.active().saturating_sub(mark.active);
+            self.base += self.passed_since(&mark, now).saturating_sub(counted);
         }
         Ok(())
     }
@@ -131,11 +146,12 @@ mod tests {
     use proto::keys::SecretKey;
 
     use super::*;
-    use crate::{clock::SystemEntropy, executor::testing};
+    use crate::{clock::SystemEntropy, executor::testing, world::BootId};
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    struct Hands(Mutex<(Millis, Duration)>);
+    /// Wall clock, boot-time clock, and how often it was booted.
+    struct Hands(Mutex<(Millis, Duration, u8)>);
 
     impl Clock for Hands {
         fn wall(&self) -> Millis {
@@ -144,22 +160,31 @@ mod tests {
         fn boot(&self) -> Duration {
             self.0.lock().unwrap().1
         }
+        fn boot_id(&self) -> Option<BootId> {
+            Some(BootId([self.0.lock().unwrap().2; 16]))
+        }
     }
 
     impl Hands {
         fn pass(&self, span: Duration) {
             let mut hands = self.0.lock().unwrap();
-            *hands = (hands.0.plus(span), hands.1 + span);
+            *hands = (hands.0.plus(span), hands.1 + span, hands.2);
+        }
+
+        /// Powered off for that long, by a wall clock that goes on meanwhile.
+        fn power_off(&self, span: Duration) {
+            let mut hands = self.0.lock().unwrap();
+            *hands = (hands.0.plus(span), SECOND, hands.2 + 1);
         }
     }
 
     fn world() -> (Arc<Hands>, World) {
-        let hands = Arc::new(Hands(Mutex::new((Millis(5_000), 100 * SECOND))));
+        let hands = Arc::new(Hands(Mutex::new((Millis(5_000), 100 * SECOND, 0))));
         (hands.clone(), World { clock: hands, entropy: Arc::new(SystemEntropy) })
     }
 
     fn new_box() -> Times {
-        Times { floor: Millis(0), active: Duration::ZERO, mark: None }
+        Times { floor: Millis(0), active: Duration::ZERO, boot: None, mark: None }
     }
 
     fn answer(time: &mut Time, world: &World, at: Millis) -> Result<(), TimeError> {
@@ -176,9 +201,13 @@ mod tests {
         hands.pass(10 * SECOND);
         assert_eq!(first.active(), 10 * SECOND);
         let durable = first.durable();
-        hands.pass(1_000 * SECOND);
+        hands.pass(7 * SECOND);
         let second = Time::resume(world.clock.clone(), &durable, Millis(0));
-        assert_eq!(second.active(), 10 * SECOND, "nobody vouches for the time in between");
+        assert_eq!(second.active(), 17 * SECOND, "the machine was up meanwhile");
+        let durable = second.durable();
+        hands.power_off(1_000 * SECOND);
+        let second = Time::resume(world.clock.clone(), &durable, Millis(0));
+        assert_eq!(second.active(), 17 * SECOND, "nobody vouches for the time in between");
         assert_eq!(second.now(), None);
         assert_eq!(second.stamp().source, ClockSource::Wall);
     }
@@ -190,10 +219,31 @@ mod tests {
         answer(&mut first, &world, Millis(1_000_000)).unwrap();
         hands.pass(10 * SECOND);
         let durable = first.durable();
+        hands.power_off(485 * SECOND);
         let mut second = Time::resume(world.clock.clone(), &durable, Millis(0));
         hands.pass(5 * SECOND);
         answer(&mut second, &world, Millis(1_000_000).plus(500 * SECOND)).unwrap();
         assert_eq!(second.active(), 500 * SECOND);
+    }
+
+    #[test]
+    fn a_token_of_a_stolen_key_makes_no_time_pass_over_a_restart_or_a_power_cut() {
+        let (hands, world) = world();
+        let mut first = Time::resume(world.clock.clone(), &new_box(), Millis(0));
+        answer(&mut first, &world, Millis(1_000_000)).unwrap();
+        hands.pass(10 * SECOND);
+        let durable = first.durable();
+        let (day, year) = (86_400 * SECOND, Millis(1_000_000).plus(100 * 86_400 * SECOND));
+        // The executor begins anew while the machine goes on.
+        hands.pass(5 * SECOND);
+        let mut second = Time::resume(world.clock.clone(), &durable, Millis(0));
+        answer(&mut second, &world, year).unwrap();
+        assert_eq!(second.active(), 15 * SECOND);
+        // The machine begins anew: no more than it was off by its own clock.
+        hands.power_off(60 * SECOND);
+        let mut third = Time::resume(world.clock.clone(), &durable, Millis(0));
+        answer(&mut third, &world, year.plus(day)).unwrap();
+        assert_eq!(third.active(), 10 * SECOND + 65 * SECOND);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What is believed: pinned organization keys, the newest charter under them, and what it makes of catalogue and policy.
 //!
 //! The rule: each document is judged under the newest charter, anew whenever there is another one. The newest of each
-//! kind that was ever verified is remembered even while it is not in force, so that nothing older can come back.
+//! kind that was ever verified is remembered even while it is not in force, so that nothing older can come back: but only
+//! as long as its keys count. A policy goes by charter and serial, in that order; what an order key has signed that the
+//! newest charter does not name any more holds nothing up, or a stolen key would outlive its rotation.
 
 use proto::{
     charter::{self, Charter, CharterError, OrganizationKeys},
@@ -175,8 +177,9 @@ impl Trust {
             ));
         }
         let offered = document(policy.serial, envelope);
-        let newer = policy::succession(seen(self.policy.as_ref()), (offered.serial, offered.digest))
-            .map_err(|e| bad(kind, &e))?;
+        let counts = |kept: &&Document| Policy::open(&kept.envelope, charter).is_ok();
+        let floor = seen(self.policy.as_ref().filter(counts));
+        let newer = policy::succession(floor, (offered.serial, offered.digest)).map_err(|e| bad(kind, &e))?;
         let again = self.policy_in_force.as_ref().is_none_or(|kept| kept.serial != policy.serial);
         Ok((newer || again).then_some(Newer { kind, document: offered, charter: None }))
     }

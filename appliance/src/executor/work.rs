@@ -11,7 +11,7 @@ use proto::{
     ids::WatchId,
     order::Order,
 };
-use runbooks::{Confirmed, Runbook};
+use runbooks::{Collect, Confirmed, Runbook};
 
 use super::{
     measure::Target,
@@ -123,12 +123,14 @@ fn perform(runbook: &Runbook, targets: &mut Targets, host: &dyn Host, clock: &dy
     for step in &runbook.steps {
         let at = passed();
         // Guardrail 7 has seen that every parameter names an entry.
-        let Some(target) = targets.get_mut(step.target()) else { break };
+        let Some(target) = targets.get_mut(&step.target) else { break };
         let within = runbook.timeout().saturating_sub(at);
         let outcome = host.perform(step, &target.entry, &facts_by_now(&target.facts, at), within);
         let took_ms = u64::try_from(passed().saturating_sub(at).as_millis()).unwrap_or(u64::MAX);
-        let output = (!outcome.output.is_empty()).then(|| Digest::of(&outcome.output));
-        let action = step.action().to_owned();
+        // Only where the procedure says so: of a short or guessable text, a digest tells the text.
+        let output = (runbook.evidence.contains(&Collect::Output) && !outcome.output.is_empty())
+            .then(|| Digest::of(&outcome.output));
+        let action = step.action.to_string();
         performed.steps.push(Step {
             action,
             result: outcome.result,
@@ -136,13 +138,13 @@ fn perform(runbook: &Runbook, targets: &mut Targets, host: &dyn Host, clock: &dy
             counts: outcome.counts,
             output,
         });
-        if output.is_some() {
+        if !outcome.output.is_empty() {
             performed.outputs.push(outcome.output);
         }
         if outcome.result != StepResult::Done {
             break;
         }
-        if let runbooks::Step::ResticTestRestore { .. } = step {
+        if step.action == runbooks::Action::ResticTestRestore {
             // Proven just now; what passes from here on is added to it.
             target.facts.restore_proven = Some(Duration::ZERO);
             performed.restores.push(target.entry.id().clone());

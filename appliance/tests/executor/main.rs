@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 mod attacks;
+mod binary;
 mod crash_points;
 mod program;
 mod story;

@@ -1,17 +1,13 @@
-//! The executor as a program: threads, socket, signals; and the real binary.
+//! The executor as a program: threads, socket, an orderly end.
 
 use std::{
     fs,
     io::{Read as _, Write as _},
-    os::{
-        fd::OwnedFd,
-        unix::{
-            fs::PermissionsExt as _,
-            net::{UnixListener, UnixStream},
-        },
+    os::unix::{
+        fs::PermissionsExt as _,
+        net::{UnixListener, UnixStream},
     },
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
     sync::{Arc, Condvar, Mutex, mpsc::channel},
     time::Duration,
 };
@@ -22,10 +18,7 @@ use appliance::{
     ipc::Connection,
     world::{Executor as _, Host, HostFacts, StepOutcome},
 };
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::{Pid, Uid},
-};
+use nix::unistd::Uid;
 use proto::{
     evidence::{self, Body, Readings, StepResult, Verdict},
     local::{self, request::Call, response::Answer},
@@ -47,6 +40,7 @@ struct Running {
     service: Service,
     folder: tempfile::TempDir,
     gate: Gate,
+    crowd: Crowd,
     machine: Machine,
 }
 
@@ -84,8 +78,29 @@ impl Gate {
     }
 }
 
+/// How many are in here at once, and the most that ever were; each waits a moment for the next.
+#[derive(Clone, Default)]
+struct Crowd(Arc<(Mutex<(usize, usize)>, Condvar)>);
+
+impl Crowd {
+    fn pass(&self) {
+        let (lock, changed) = &*self.0;
+        let mut state = lock.lock().unwrap();
+        *state = (state.0 + 1, state.1.max(state.0 + 1));
+        changed.notify_all();
+        let alone = |(inside, _): &mut (usize, usize)| *inside == 1;
+        let (mut state, _) = changed.wait_timeout_while(state, Duration::from_millis(100), alone).unwrap();
+        state.0 -= 1;
+    }
+
+    fn most(&self) -> usize {
+        self.0.0.lock().unwrap().1
+    }
+}
+
 struct Gated {
     machine: Machine,
+    crowd: Crowd,
     gate: Gate,
     stop: Stop,
 }
@@ -95,6 +110,9 @@ impl Host for Gated {
         self.machine.held()
     }
     fn measure(&self, entry: &WatchEntry, facts: &HostFacts) -> Readings {
+        if entry.id().as_str() == "records" {
+            self.crowd.pass();
+        }
         self.machine.measure(entry, facts)
     }
     fn perform(&self, step: &Step, entry: &WatchEntry, facts: &HostFacts, within: Duration) -> StepOutcome {
@@ -116,7 +134,9 @@ impl Running {
         let folder = tempfile::tempdir().unwrap();
         let (gate, stop) = (Gate::default(), Stop::default());
         let machine = appliance.machine.clone();
-        let host = Gated { machine: machine.clone(), gate: gate.clone(), stop: stop.clone() };
+        let crowd = Crowd::default();
+        let host =
+            Gated { machine: machine.clone(), crowd: crowd.clone(), gate: gate.clone(), stop: stop.clone() };
         let mut setup = appliance.setup(Arc::new(host));
         // Pinned later, as on a box that is being enrolled.
         setup.trust = None;
@@ -126,7 +146,7 @@ impl Running {
         let service =
             Service::start(core, listener, vec![Uid::effective()], folder.path().join("trust.json"), stop)
                 .unwrap();
-        Self { office, service, folder, gate, machine }
+        Self { office, service, folder, gate, crowd, machine }
     }
 
     fn connect(&self) -> Connection {
@@ -159,11 +179,11 @@ fn write_trust(path: &Path, office: &Office) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
 }
 
-fn ask(connection: &mut Connection, call: Call) -> Answer {
+pub fn ask(connection: &mut Connection, call: Call) -> Answer {
     connection.call(local::Request { call: Some(call) }).unwrap().answer.unwrap()
 }
 
-fn describe(connection: &mut Connection) -> local::Description {
+pub fn describe(connection: &mut Connection) -> local::Description {
     match ask(connection, Call::Describe(local::Describe {})) {
         Answer::Description(description) => description,
         other => panic!("{other:?}"),
@@ -250,8 +270,13 @@ fn garbage_oversize_and_half_frames_send_only_their_caller_away() {
     let path = running.folder.path().join("executor.sock");
     let mut huge = u32::MAX.to_be_bytes().to_vec();
     huge.extend_from_slice(&[0; 100]);
+    let mut empty = [0x3a, 0].repeat(1 << 20); // a million empty inclusions
+    let mut deliver = vec![0x22];
+    prost::encode_length_delimiter(empty.len(), &mut deliver).unwrap();
+    deliver.append(&mut empty);
+    let many = [&u32::try_from(deliver.len()).unwrap().to_be_bytes()[..], &deliver].concat();
     let garbage = [&9_u32.to_be_bytes()[..], b"\xff\xff\xff\xff\xff\xff\xff\xff\xff"].concat();
-    for bytes in [huge, garbage] {
+    for bytes in [huge, many, garbage] {
         let mut stream = UnixStream::connect(&path).unwrap();
         stream.write_all(&bytes).unwrap();
         let mut rest = Vec::new();
@@ -267,6 +292,54 @@ fn garbage_oversize_and_half_frames_send_only_their_caller_away() {
     let crowd: Vec<UnixStream> = (0..40).map(|_| UnixStream::connect(&path).unwrap()).collect();
     describe(&mut first);
     drop((crowd, half));
+    running.service.drain(LONG).unwrap();
+}
+
+#[test]
+fn one_entry_is_measured_once_at_a_time() {
+    let running = Running::new();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let mut connection = running.connect();
+            scope.spawn(move || {
+                let call = Call::Measure(local::Measure { watch: "records".into() });
+                assert!(matches!(ask(&mut connection, call), Answer::Measured(_)));
+            });
+        }
+    });
+    assert_eq!(running.crowd.most(), 1);
+    running.service.drain(LONG).unwrap();
+}
+
+#[test]
+fn callers_whose_threads_panic_leave_their_seats() {
+    let running = Running::new();
+    running.machine.lock().calls_left = Some(0);
+    for _ in 0..20 {
+        let call = Call::Measure(local::Measure { watch: "uploads".into() });
+        assert!(running.connect().call(local::Request { call: Some(call) }).is_err());
+    }
+    running.machine.lock().calls_left = None;
+    describe(&mut running.connect());
+}
+
+#[test]
+fn an_order_that_cannot_be_begun_is_not_tried_without_a_pause() {
+    let running = Running::new();
+    let database = Database::open(running.folder.path().join("executor.db")).unwrap();
+    database
+        .execute_batch(
+            "CREATE TRIGGER full BEFORE UPDATE ON journal WHEN NEW.state = 'started'
+             BEGIN SELECT RAISE(ABORT, 'the disk is full'); END",
+        )
+        .unwrap();
+    running.machine.lock().calls_left = Some(100);
+    let mut connection = running.connect();
+    running.with_an_order(&mut connection);
+    // Time enough to try a hundred times.
+    assert!(collect(&mut connection, u64::MAX, 500).is_empty());
+    let left = running.machine.lock().calls_left.unwrap();
+    assert!((90..100).contains(&left), "{left}");
     running.service.drain(LONG).unwrap();
 }
 
@@ -288,124 +361,4 @@ fn a_database_that_cannot_be_read_is_said_to_every_caller() {
         assert!(failure.problem.contains("damaged"));
     }
     service.drain(LONG).unwrap();
-}
-
-/// The real binary, ended with the test.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn config(folder: &Path) -> PathBuf {
-    let text = format!(
-        "control_plane.address = \"https://127.0.0.1:1\"\n[trust]\norganization_keys = {:?}\nca = {:?}\n[paths]\nstate = {:?}\nsocket = {:?}\nhold = {:?}\n",
-        folder.join("keys.json"),
-        folder.join("ca.pem"),
-        folder.join("state"),
-        folder.join("run/executor.sock"),
-        folder.join("hold")
-    );
-    let path = folder.join("appliance.toml");
-    fs::write(&path, text).unwrap();
-    path
-}
-
-/// Starts it with a listening socket as standard input, as systemd does.
-fn start(folder: &Path) -> (Program, Connection) {
-    let socket = folder.join("handed-over.sock");
-    let _ = fs::remove_file(&socket);
-    let listener = UnixListener::bind(&socket).unwrap();
-    let child = Command::new(env!("CARGO_BIN_EXE_appliance"))
-        .arg("--config")
-        .arg(config(folder))
-        .arg("executor")
-        .stdin(Stdio::from(OwnedFd::from(listener)))
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    (Program(child), Connection::open(&socket).unwrap())
-}
-
-fn end(mut program: Program) -> (Option<i32>, String) {
-    kill(Pid::from_raw(program.0.id().cast_signed()), Signal::SIGTERM).unwrap();
-    let mut said = String::new();
-    program.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    (program.0.wait().unwrap().code(), said)
-}
-
-#[test]
-fn the_binary_keeps_its_incarnation_its_files_to_itself_and_ends_on_sigterm() {
-    let folder = tempfile::tempdir().unwrap();
-    let (program, mut connection) = start(folder.path());
-    let first = describe(&mut connection);
-    assert!(first.identity.is_none() && first.evidence_key.starts_with("ed25519:"));
-    assert_eq!(end(program).0, Some(0));
-    let state = folder.path().join("state/executor");
-    assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
-    for file in fs::read_dir(&state).unwrap() {
-        let file = file.unwrap();
-        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", file.file_name());
-    }
-    assert!(!folder.path().join("run").exists(), "the socket was handed over");
-
-    let (program, mut connection) = start(folder.path());
-    let second = describe(&mut connection);
-    assert_eq!(
-        (second.incarnation, second.evidence_key),
-        (first.incarnation.clone(), first.evidence_key.clone())
-    );
-    // Killed at once, it goes on as well.
-    drop(program);
-    let (_program, mut connection) = start(folder.path());
-    assert_eq!(describe(&mut connection).incarnation, first.incarnation);
-}
-
-#[test]
-fn the_binary_with_a_broken_database_or_a_lost_key_runs_nothing_and_makes_nothing_anew() {
-    for broken in ["executor.db", "evidence.key"] {
-        let folder = tempfile::tempdir().unwrap();
-        let (program, mut connection) = start(folder.path());
-        describe(&mut connection);
-        end(program);
-        let state = folder.path().join("state/executor");
-        if broken == "evidence.key" {
-            fs::remove_file(state.join(broken)).unwrap();
-        } else {
-            fs::write(state.join(broken), b"this is no database, but it is long enough to be looked at")
-                .unwrap();
-        }
-        let (program, mut connection) = start(folder.path());
-        let Answer::Failure(failure) = ask(&mut connection, Call::Describe(local::Describe {})) else {
-            panic!()
-        };
-        assert!(
-            failure.problem.contains(broken) || failure.problem.contains("evidence key"),
-            "{}",
-            failure.problem
-        );
-        let (code, said) = end(program);
-        assert_eq!(code, Some(0));
-        assert!(said.contains("no order runs"), "{said}");
-        assert_eq!(state.join("evidence.key").exists(), broken != "evidence.key");
-    }
-}
-
-#[test]
-fn two_executors_do_not_share_a_state() {
-    let folder = tempfile::tempdir().unwrap();
-    let (_program, mut connection) = start(folder.path());
-    describe(&mut connection);
-    let output = Command::new(env!("CARGO_BIN_EXE_appliance"))
-        .arg("--config")
-        .arg(config(folder.path()))
-        .arg("executor")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("another process has it"));
 }

@@ -89,7 +89,7 @@ fn from_enrolment_to_proven_evidence() {
     assert_eq!(execution.guardrails.len(), 12);
     assert_eq!((execution.before["bytes"], execution.after["bytes"]), (500, 0));
     assert_eq!(execution.steps[0].result, StepResult::Done);
-    assert!(execution.steps[0].output.is_some());
+    assert_eq!(execution.steps[0].output, None, "the procedure keeps no output");
     let last = office.records().pop().unwrap();
     assert_eq!((last.clock.source, last.clock.at), (ClockSource::Token, office.now));
 
@@ -276,6 +276,26 @@ fn a_renewed_certificate_is_taken_and_another_name_is_not() {
         local::Adopt { certificate: office.certificate_for(other, &office.tls), ..local::Adopt::default() };
     let refused = try_ask(&mut core, Call::Adopt(other)).unwrap_err();
     assert!(refused.problem.contains("stays it"), "{}", refused.problem);
+}
+
+#[test]
+fn the_largest_watch_list_fits_into_a_heartbeat_and_a_larger_one_stops_nothing() {
+    for (entries, named) in [(256, 256), (2000, 0)] {
+        let office = Office::new(at("2026-11-22T12:00:00Z"));
+        let mut appliance = Appliance::new(office.trust(), office.now);
+        let (_, entry) = appliance.settings.watch.pop_first().unwrap();
+        appliance.settings.watch =
+            (0..entries).map(|n| (format!("a{n:039}").parse().unwrap(), entry.clone())).collect();
+        let mut core = appliance.open();
+        enrol(&office, &mut core);
+        work(&mut core);
+        let mut office = office;
+        let beats: Vec<usize> = bodies(&mut office, &mut core)
+            .into_iter()
+            .filter_map(|body| if let Body::Heartbeat(beat) = body { Some(beat.watch.len()) } else { None })
+            .collect();
+        assert_eq!(beats, [named]);
+    }
 }
 
 #[test]

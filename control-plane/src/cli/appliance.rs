@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::Subcommand;
 use proto::{
     charter::OrganizationKeys,
@@ -49,6 +50,11 @@ pub(super) enum Appliance {
         #[arg(long, default_value = "", hide_default_value = true)]
         tenant: String,
     },
+    /// Show one appliance, and what is missing of what it should have sent
+    Show {
+        /// Its ID
+        id: String,
+    },
     /// Refuse an appliance for good: nothing under its keys is accepted again
     Revoke {
         /// Its ID
@@ -76,10 +82,19 @@ impl Appliance {
                         a.key_protection.clone(),
                         when(a.seen_ms),
                         a.version.clone(),
+                        a.gaps.iter().map(|gap| gap.cause.as_str()).collect::<Vec<_>>().join(", "),
                     ]
                 });
                 let json = json!({ "appliances": list.iter().map(view).collect::<Vec<_>>() });
-                Ok(Answer::new(table(["ID", "STATE", "KEYS", "SEEN", "VERSION"], rows), json))
+                Ok(Answer::new(table(["ID", "STATE", "KEYS", "SEEN", "VERSION", "GAPS"], rows), json))
+            }
+            Self::Show { id } => {
+                let list = answer(client.list(ListAppliances { tenant: String::new() })).await?.appliances;
+                let found = list.iter().find(|appliance| appliance.id == id);
+                let appliance = found.with_context(|| {
+                    format!("there is no appliance {id}; `control-plane appliance list` shows them")
+                })?;
+                Ok(Answer::new(shown(appliance), view(appliance)))
             }
             Self::Revoke { id, reason } => {
                 let revoked = answer(client.revoke(RevokeAppliance { id, reason })).await?;
@@ -92,6 +107,29 @@ impl Appliance {
             }
         }
     }
+}
+
+fn shown(appliance: &pb::Appliance) -> String {
+    let mut text = facts([
+        ("appliance", appliance.id.clone()),
+        ("state", appliance.state.clone()),
+        ("reason", appliance.state_reason.clone()),
+        ("seen", when(appliance.seen_ms)),
+        ("version", appliance.version.clone()),
+        ("keys", appliance.key_protection.clone()),
+        ("evidence", appliance.evidence_next.to_string()),
+    ]);
+    text.push_str("\n\n");
+    if appliance.gaps.is_empty() {
+        text.push_str("nothing is missing of what it should have sent");
+    } else {
+        let rows = appliance
+            .gaps
+            .iter()
+            .map(|gap| [gap.cause.clone(), gap.amount.to_string(), when(gap.first_ms), when(gap.last_ms)]);
+        text.push_str(&table(["MISSING, BECAUSE", "HOW MANY", "FROM", "TO"], rows));
+    }
+    text
 }
 
 fn hand_over(ticket: EnrolmentTicket, out: Option<PathBuf>) -> anyhow::Result<Answer> {
@@ -138,5 +176,15 @@ fn view(appliance: &pb::Appliance) -> Value {
         "order_high": appliance.order_high,
         "watch": appliance.watch.iter().map(|w| json!({ "id": w.id, "kind": w.kind })).collect::<Vec<_>>(),
         "version": optional(&appliance.version),
+        "gaps": appliance.gaps.iter().map(gap).collect::<Vec<_>>(),
+    })
+}
+
+fn gap(gap: &pb::GapSummary) -> Value {
+    json!({
+        "cause": gap.cause,
+        "amount": gap.amount,
+        "first": time(gap.first_ms),
+        "last": time(gap.last_ms),
     })
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     Global,
     connection::{answer, connect},
-    output::{Answer, facts, table, time, when},
+    output::{Answer, facts, optional, table, time, when},
 };
 
 #[derive(Debug, Subcommand)]
@@ -37,11 +37,12 @@ impl Tenant {
             }
             Self::List => {
                 let tenants = answer(client.list(ListTenants {})).await?.tenants;
-                let rows = tenants
-                    .iter()
-                    .map(|t| [t.id.clone(), t.name.clone(), t.log_size.to_string(), when(t.created_ms)]);
+                let rows = tenants.iter().map(|t| {
+                    let log = if t.log_halted.is_empty() { "open" } else { "HALTED" }.to_owned();
+                    [t.id.clone(), t.name.clone(), t.log_size.to_string(), log, when(t.created_ms)]
+                });
                 let json = json!({ "tenants": tenants.iter().map(view).collect::<Vec<_>>() });
-                Ok(Answer::new(table(["ID", "NAME", "EVIDENCE", "CREATED"], rows), json))
+                Ok(Answer::new(table(["ID", "NAME", "EVIDENCE", "LOG", "CREATED"], rows), json))
             }
         }
     }
@@ -54,5 +55,6 @@ fn view(tenant: &pb::Tenant) -> Value {
         "created": time(tenant.created_ms),
         "log_origin": tenant.log_origin,
         "log_size": tenant.log_size,
+        "log_halted": optional(&tenant.log_halted),
     })
 }

@@ -14,7 +14,7 @@ use runbooks::{Catalogue, Policy};
 
 use super::{Core, CoreError, InForce, incident::State, payload_digest};
 use crate::store::{
-    ApplianceRow, ApplianceState, Document, EnrolmentTokenRow, EvidenceRow, IncidentRow, NewTenant,
+    ApplianceRow, ApplianceState, Document, EnrolmentTokenRow, EvidenceRow, GapRow, IncidentRow, NewTenant,
     OperatorTokenRow, OrderRow, SiteRow, TenantRow, TimelineRow,
 };
 
@@ -36,21 +36,27 @@ impl Core {
     pub fn create_tenant(&mut self, name: &str, now: Millis) -> Result<TenantRow, CoreError> {
         let name = plain_name(name)?;
         let id = TenantId::new(now, self.random());
-        let policy = Policy::for_tenant(1, id).seal(&self.keys.order);
-        let added = self.store.add_tenant(&NewTenant {
-            id,
-            name: &name,
-            created: now,
-            policy_serial: 1,
-            policy: &policy,
-            log_origin: &crate::bundle::log_origin(&self.settings.organization, id),
-        })?;
-        if !added {
+        if !self.add_tenant(id, &name, now)? {
             return Err(CoreError::Exists(format!(
                 "name {name:?} is taken by another tenant; choose another"
             )));
         }
+        // Its paper goes where its checkpoints will go, once it is durable here.
+        self.grown.insert(id);
         self.tenant(&name)
+    }
+
+    /// Adds it; `false` when the name is taken.
+    pub(super) fn add_tenant(&self, id: TenantId, name: &str, created: Millis) -> Result<bool, CoreError> {
+        let policy = Policy::for_tenant(1, id).seal(&self.keys.order);
+        Ok(self.store.add_tenant(&NewTenant {
+            id,
+            name,
+            created,
+            policy_serial: 1,
+            policy: &policy,
+            log_origin: &crate::bundle::log_origin(&self.settings.organization, id),
+        })?)
     }
 
     /// All clinics.
@@ -150,6 +156,11 @@ impl Core {
     pub fn chain_next(&self, appliance: &ApplianceRow) -> Result<(u64, String), CoreError> {
         let row = self.store.incarnation(appliance.incarnation)?;
         Ok(row.map_or((0, String::new()), |row| (row.chain.next, row.protection)))
+    }
+
+    /// What is missing of what an appliance should have sent, and why.
+    pub fn gaps(&self, appliance: &ApplianceRow) -> Result<Vec<GapRow>, CoreError> {
+        Ok(self.store.gaps(appliance.id)?)
     }
 
     /// Incidents, newest first.
@@ -266,8 +277,10 @@ impl Core {
     }
 
     /// Takes an API token back.
-    pub fn revoke_operator_token(&mut self, name: &str) -> Result<OperatorTokenRow, CoreError> {
-        self.store.revoke_operator_token(name)?;
+    pub fn revoke_operator_token(&mut self, name: &str, now: Millis) -> Result<OperatorTokenRow, CoreError> {
+        if let Some(hash) = self.store.revoke_operator_token(name)? {
+            self.keep_token_revocation(hash, now)?;
+        }
         let found = self.store.operator_tokens()?.into_iter().find(|row| row.name == name);
         found.ok_or_else(|| CoreError::NotFound(format!("there is no token {name:?}")))
     }

@@ -24,13 +24,15 @@ impl Core {
             match (self.store.attachment(tenant, output)?, origin) {
                 (Some(content), Origin::Appliance) => {
                     self.ports.vault.put(&key, &content, self.retain_until(now))?;
+                    self.store.name_attachment(tenant, output)?;
                 }
                 (None, Origin::Vault { .. }) => {
                     if let Some(content) = self.ports.vault.get(&key)? {
-                        self.store.add_attachment(tenant, output, &content)?;
+                        self.store.add_named_attachment(tenant, &content, now)?;
                     }
                 }
-                (Some(_), Origin::Vault { .. }) | (None, Origin::Appliance) => {}
+                (Some(_), Origin::Vault { .. }) => self.store.name_attachment(tenant, output)?,
+                (None, Origin::Appliance) => {}
             }
         }
         Ok(())

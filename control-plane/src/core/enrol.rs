@@ -43,6 +43,11 @@ impl Core {
         if now >= token.expires {
             return Err(CoreError::Denied(BAD_TOKEN.into()));
         }
+        // Enrolled before, and forgotten here: the transaction was undone, or the database comes from a backup.
+        self.restore_enrolment_of(token.tenant, proof.incarnation)?;
+        if let Some(id) = self.store.enrolment_token(hash)?.and_then(|token| token.appliance) {
+            return self.enrolled_before(id, &proof, spki);
+        }
         if self.store.appliance_by_key(spki)?.is_some()
             || self.store.incarnation(proof.incarnation)?.is_some()
         {

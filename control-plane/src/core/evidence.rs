@@ -6,7 +6,7 @@
 use proto::{
     digest::Digest,
     evidence::{self, Arrival, Body, ChainState, Claim, Head, Record},
-    ids::TenantId,
+    ids::{Incarnation, TenantId},
     sync::Gap,
     time::Millis,
 };
@@ -40,11 +40,20 @@ pub(super) enum Origin {
     },
 }
 
+/// How many records that came before their turn a command moves a chain's end over. The next one goes on.
+pub(super) const CATCH_UP: usize = 1000;
+
 /// A batch's evidence on its way into a log.
-#[derive(Default)]
 pub(super) struct Entries {
     begin: Option<u64>,
     kept: Vec<Vec<u8>>,
+    steps: usize,
+}
+
+impl Default for Entries {
+    fn default() -> Self {
+        Self { begin: None, kept: Vec::new(), steps: CATCH_UP }
+    }
 }
 
 impl Core {
@@ -62,7 +71,8 @@ impl Core {
         };
         entries.begin = Some(begin);
         let index = begin + entries.kept.len() as u64;
-        let intake = self.take_evidence(tenant, &envelope, index, Origin::Appliance, now)?;
+        let intake =
+            self.take_evidence(tenant, &envelope, index, Origin::Appliance, &mut entries.steps, now)?;
         if intake == Intake::Kept {
             entries.kept.push(envelope);
         }
@@ -94,6 +104,7 @@ impl Core {
         envelope: &[u8],
         index: u64,
         origin: Origin,
+        steps: &mut usize,
         now: Millis,
     ) -> Result<Intake, CoreError> {
         let sha256 = Digest::of(envelope);
@@ -133,7 +144,7 @@ impl Core {
         if i64::try_from(record.chain.index).is_err() {
             return rejected("no chain gets that long");
         }
-        self.place_in_chain(&signer, &record, sha256, now)?;
+        let head = self.place_in_chain(&signer, &record, sha256, now)?;
         if let (Some(seen), Origin::Appliance) = (record.checkpoint, origin)
             && !self.has_been(tenant, seen)?
         {
@@ -151,57 +162,88 @@ impl Core {
             appliance: signer.appliance,
             incarnation: signer.incarnation,
             chain_index: record.chain.index,
+            previous: record.chain.previous,
             kind: record.body.kind(),
             summary: &effects::summary(&record.body),
             at: record.clock.at,
             received: now,
             envelope,
         })?;
+        if let Some(head) = head {
+            self.advance_chain(&signer, head, steps, now)?;
+        }
         self.act_on(&signer, &record, origin, now)?;
         Ok(Intake::Kept)
     }
 
+    /// Moves the end of a chain over what is here already, as far as one command goes.
+    pub(super) fn catch_up(&mut self, incarnation: Incarnation, now: Millis) -> Result<(), CoreError> {
+        match self.store.incarnation(incarnation)? {
+            Some(signer) => self.advance_chain(&signer, signer.chain, &mut { CATCH_UP }, now),
+            None => Ok(()),
+        }
+    }
+
+    /// Says what is wrong with a record's place; gives the chain's end after it when it is the next.
     fn place_in_chain(
         &mut self,
         signer: &IncarnationRow,
         record: &Record,
         sha256: Digest,
         now: Millis,
-    ) -> Result<(), CoreError> {
+    ) -> Result<Option<Head>, CoreError> {
         let at = self.store.evidence_at(signer.incarnation, record.chain.index)?;
         let state = ChainState { head: signer.chain, at_index: at.first().copied() };
         match evidence::arrival(state, &record.chain, sha256) {
-            Arrival::Next => self.advance_chain(signer, signer.chain.after(sha256), now),
-            Arrival::Known | Arrival::Fills => Ok(()),
-            Arrival::AfterGap { missing_from } => {
-                let gap = Gap {
-                    cause: "chain-hole".into(),
-                    dropped: record.chain.index - missing_from,
-                    first: record.clock.at,
-                    last: record.clock.at,
-                };
-                Ok(self.store.add_gap(signer.tenant, signer.appliance, &gap, now)?)
-            }
-            Arrival::Fork => self.quarantine(signer.appliance, &forked(record.chain.index), now),
+            Arrival::Next => return Ok(Some(signer.chain.after(sha256))),
+            Arrival::Known | Arrival::Fills => {}
+            Arrival::AfterGap { missing_from } => self.note_hole(signer, record, missing_from, now)?,
+            Arrival::Fork => self.quarantine(signer.appliance, &forked(record.chain.index), now)?,
         }
+        Ok(None)
     }
 
-    /// Moves a chain's end over records that came before their turn.
+    /// A hole is noted once: by the record that comes after it, not by those that follow or fill it.
+    fn note_hole(
+        &self,
+        signer: &IncarnationRow,
+        record: &Record,
+        missing_from: u64,
+        now: Millis,
+    ) -> Result<(), CoreError> {
+        let index = record.chain.index;
+        let (before, after) = self.store.neighbours(signer.incarnation, index)?;
+        let missing = index - before.map_or(0, |before| before + 1).max(missing_from);
+        if missing == 0 || after.is_some() {
+            return Ok(());
+        }
+        let (first, last) = (record.clock.at, record.clock.at);
+        let gap = Gap { cause: "chain-hole".into(), dropped: missing, first, last };
+        Ok(self.store.add_gap(signer.tenant, signer.appliance, &gap, now)?)
+    }
+
+    /// Moves a chain's end to `head` and over records that came before their turn, as many as there are `steps` left.
     fn advance_chain(
         &mut self,
         signer: &IncarnationRow,
         mut head: Head,
+        steps: &mut usize,
         now: Millis,
     ) -> Result<(), CoreError> {
-        while let [next] = self.store.evidence_at(signer.incarnation, head.next)?[..] {
-            let envelope = self.store.envelope(next)?.unwrap_or_default();
-            if !evidence::peek(&envelope).is_ok_and(|record| record.chain.previous == head.digest) {
+        while *steps > 0
+            && let [(next, previous)] = self.store.links_at(signer.incarnation, head.next)?[..]
+        {
+            if previous != head.digest {
                 self.quarantine(signer.appliance, &forked(head.next), now)?;
                 break;
             }
             head = head.after(next);
+            *steps -= 1;
         }
-        Ok(self.store.put_chain(signer.incarnation, head)?)
+        if head != signer.chain {
+            self.store.put_chain(signer.incarnation, head)?;
+        }
+        Ok(())
     }
 }
 

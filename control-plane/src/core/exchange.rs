@@ -15,6 +15,9 @@ use proto::{
 use super::{Core, CoreError, Intake, evidence::Entries};
 use crate::store::{ApplianceRow, ApplianceState};
 
+/// The most bytes of attachments that one box may keep here while no record names them.
+const UNNAMED_MAX: u64 = 64 << 20;
+
 /// What there is to say.
 #[derive(Debug)]
 pub struct Answer {
@@ -42,6 +45,7 @@ impl Core {
             Some(batch) => self.take(&appliance, batch, now)?,
             None => None,
         };
+        self.catch_up(appliance.incarnation, now)?;
         self.store.saw_appliance(appliance.id, now, &exchange.version, exchange.order_high)?;
         self.doubt(&appliance, exchange)?;
         let appliance = self.admitted(spki)?;
@@ -105,12 +109,12 @@ impl Core {
             }
             Receipt::Again => {}
             Receipt::Conflict => {
-                // Its evidence is still taken: it proves itself.
-                let evidence =
-                    unpack(&batch.records)?.into_iter().filter(|r| matches!(r, Record::Evidence(_)));
-                self.take_records(appliance, evidence.collect(), now)?;
                 let why = format!("two histories of its stream {} at batch {}", batch.stream, batch.number);
                 self.quarantine(appliance.id, &why, now)?;
+                // Its evidence is still taken, if it can be read: it proves itself.
+                let records = unpack(&batch.records).unwrap_or_default();
+                let evidence = records.into_iter().filter(|r| matches!(r, Record::Evidence(_)));
+                self.take_records(appliance, evidence.collect(), now)?;
                 return Ok(None);
             }
         }
@@ -124,7 +128,7 @@ impl Core {
         now: Millis,
     ) -> Result<(), CoreError> {
         // In the order in which they were kept: a fault that came back after its repair must not be taken for the old one.
-        let mut entries = Entries::default();
+        let (mut entries, mut unnamed) = (Entries::default(), false);
         for record in records {
             match record {
                 Record::Event(event) => self.take_event(appliance, &event, now)?,
@@ -143,10 +147,14 @@ impl Core {
                 }
                 // Into write-once storage only when a record names it.
                 Record::Attachment(content) => {
-                    self.store.add_attachment(appliance.tenant, Digest::of(&content), &content)?;
+                    self.store.add_attachment(appliance.tenant, appliance.id, &content, now)?;
+                    unnamed = true;
                 }
                 Record::Gap(gap) => self.store.add_gap(appliance.tenant, appliance.id, &gap, now)?,
             }
+        }
+        if unnamed {
+            self.store.sweep_attachments(appliance.id, UNNAMED_MAX)?;
         }
         self.append_entries(appliance.tenant, &entries, now)
     }

@@ -1,6 +1,10 @@
 //! What a bundle is made of, read from the database and the keys it names. Reads only; may run beside the writer.
 
+use std::collections::BTreeSet;
+
 use proto::{
+    digest::Digest,
+    evidence::{self, Body},
     log::{SignedCheckpoint, TlogProof, VerifierKey, encode_hashes, prove_inclusion, tiles},
     time::Millis,
 };
@@ -50,6 +54,10 @@ pub fn parts(
             Ok(TlogProof::new(entry.index, hashes, &checkpoint))
         })
         .collect::<Result<_, CoreError>>()?;
+    let attachments = outputs(&evidence)
+        .into_iter()
+        .filter_map(|output| store.attachment(tenant.id, output).transpose())
+        .collect::<Result<_, _>>()?;
     let tiles = tiles(size)
         .map(|tile| {
             let mut hashes = proto::log::Tiles::tile(&reader, tile)?;
@@ -66,7 +74,7 @@ pub fn parts(
         period: month.map_or(Period { from: tenant.created, to: now }, |month| month.until(now)),
         made_at: now,
         evidence,
-        attachments: store.attachments(tenant.id)?.into_iter().map(|(_, content)| content).collect(),
+        attachments,
         orders: store.orders(Some(tenant.id), u32::MAX)?.into_iter().map(|row| row.envelope).collect(),
         checkpoint,
         key,
@@ -106,6 +114,16 @@ fn all_evidence(store: &Store, tenant: &TenantRow, size: u64) -> Result<Vec<Logg
         }
     }
     Ok(all)
+}
+
+/// What the records name.
+fn outputs(evidence: &[LoggedEnvelope]) -> BTreeSet<Digest> {
+    let records = evidence.iter().filter_map(|entry| evidence::peek(&entry.envelope).ok());
+    let executions = records.filter_map(|record| match record.body {
+        Body::Execution(execution) => Some(execution),
+        _ => None,
+    });
+    executions.flat_map(|execution| execution.steps.into_iter().filter_map(|step| step.output)).collect()
 }
 
 /// A box is called by its site, with a number where a site has several.

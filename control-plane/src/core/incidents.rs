@@ -1,6 +1,9 @@
 //! Events become incidents, incidents get a plan; who must hear of it is told.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use proto::{
+    keys::PublicKey,
     sync::{Event, Phase},
     time::Millis,
 };
@@ -11,8 +14,22 @@ use super::{
     Core, CoreError,
     incident::{Input, State},
     planner::{self, Choice},
+    quarantine::WATCH,
 };
 use crate::store::{ApplianceRow, IncidentChange, IncidentRow, NewIncident};
+
+/// The most incidents that one box may have open, and the most that it may open in an hour.
+const FAULTS_MAX: u64 = 200;
+const HOUR: Duration = Duration::from_secs(3600);
+/// The incident that says so.
+const CROWDED: &str = "appliance.too-many-faults";
+
+/// A policy whose signature holds, and what that was found from.
+pub(crate) struct OpenedPolicy {
+    envelope: Vec<u8>,
+    order_keys: BTreeSet<PublicKey>,
+    policy: Policy,
+}
 
 impl Core {
     /// Takes an event: into the incident of its fault, or a new one. One fault is one incident, however often it is seen.
@@ -33,6 +50,7 @@ impl Core {
         let id = match (&absorbs, event.phase) {
             (Some(row), _) => Some(row.id),
             (None, Phase::Cleared) => None,
+            (None, Phase::Raised | Phase::Ongoing) if self.is_crowded(appliance, now)? => None,
             (None, Phase::Raised | Phase::Ongoing) => Some(proto::ids::IncidentId::new(now, self.random())),
         };
         if let (Some(id), None) = (id, &absorbs) {
@@ -72,11 +90,39 @@ impl Core {
         }
     }
 
-    pub(super) fn policy_of(&self, tenant: proto::ids::TenantId) -> Result<Policy, CoreError> {
+    pub(super) fn policy_of(&mut self, tenant: proto::ids::TenantId) -> Result<Policy, CoreError> {
         let row = self.store.tenant(tenant)?.ok_or_else(|| CoreError::NotFound("tenant is gone".into()))?;
-        let policy = Policy::open(&row.policy, &self.charter.document)
-            .map_err(|e| CoreError::Precondition(format!("policy of tenant {}: {e}", row.name)))?;
-        Ok(policy.into_value())
+        let charter = &self.charter.document;
+        let known = self.policies.get(&tenant);
+        if let Some(known) = known.filter(|k| k.envelope == row.policy && k.order_keys == charter.order_keys)
+        {
+            return Ok(known.policy.clone());
+        }
+        let policy = Policy::open(&row.policy, charter)
+            .map_err(|e| CoreError::Precondition(format!("policy of tenant {}: {e}", row.name)))?
+            .into_value();
+        let order_keys = charter.order_keys.clone();
+        let opened = OpenedPolicy { envelope: row.policy, order_keys, policy: policy.clone() };
+        self.policies.insert(tenant, opened);
+        Ok(policy)
+    }
+
+    /// Whether a box has so many faults that another would be one more line for nobody. The first time in a day, a person
+    /// is told.
+    fn is_crowded(&mut self, appliance: &ApplianceRow, now: Millis) -> Result<bool, CoreError> {
+        let (there, recent) = self.store.count_faults(appliance.id, now.minus(HOUR))?;
+        if there < FAULTS_MAX && recent < FAULTS_MAX {
+            return Ok(false);
+        }
+        let newest = self.store.newest_incident(appliance.id, CROWDED, &WATCH.parse()?)?;
+        if newest.is_none_or(|row| now.since(row.opened) >= 24 * HOUR) {
+            let why = format!(
+                "it reports {there} faults, {recent} of them new within the hour; what else it reports is kept, but \
+                 nothing is done about it"
+            );
+            self.call_somebody(appliance, CROWDED, &why, now)?;
+        }
+        Ok(true)
     }
 
     /// Moves an incident on; what means nothing to it is not an error.

@@ -11,7 +11,10 @@ use proto::{
     time::Millis,
 };
 
-use super::{Core, CoreError, Intake, evidence::Origin};
+use super::{
+    Core, CoreError, Intake,
+    evidence::{CATCH_UP, Origin},
+};
 use crate::{store::LogHead, vault::VaultError};
 
 /// Where an entry lies in the vault.
@@ -96,7 +99,8 @@ impl Core {
                 );
                 return Ok(());
             }
-            match self.take_evidence(tenant, &envelope, index, Origin::Vault { restored }, now)? {
+            let origin = Origin::Vault { restored };
+            match self.take_evidence(tenant, &envelope, index, origin, &mut { CATCH_UP }, now)? {
                 Intake::Kept => self.advance(tenant, &appended)?,
                 other => {
                     self.halt(tenant, format!("vault entry {index} cannot be read back: {other:?}"));
@@ -148,7 +152,10 @@ impl Core {
 
     /// After a start: every tenant's log is brought up to what the vault has, and compared with the newest that it knows.
     pub(super) fn recover_logs(&mut self, now: Millis) -> Result<(), CoreError> {
+        self.restore_tenants()?;
+        self.restore_token_revocations()?;
         for tenant in self.store.tenants()? {
+            self.keep_tenant(&tenant, now)?;
             self.restore_papers(tenant.id)?;
             self.recover_log(tenant.id, now)?;
             self.compare_newest(tenant.id)?;
@@ -192,19 +199,24 @@ impl Core {
 
     /// Puts the newest checkpoints into the vault. What fails here is tried again with the next commit.
     pub(super) fn publish(&mut self, now: Millis) -> Result<(), CoreError> {
-        let mut grown = std::mem::take(&mut self.grown);
-        while let Some(tenant) = grown.pop_first() {
+        let mut outcome = Ok(());
+        for tenant in std::mem::take(&mut self.grown) {
+            // One clinic's vault must not keep another's from being told the truth.
             if let Err(error) = self.publish_one(tenant, now) {
-                grown.insert(tenant);
-                self.grown.append(&mut grown);
-                return Err(error);
+                self.grown.insert(tenant);
+                outcome = Err(error);
             }
         }
-        Ok(())
+        outcome
     }
 
     fn publish_one(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
+        // A command that was undone may have named one that there is not.
+        let Some(row) = self.store.tenant(tenant)? else { return Ok(()) };
         let log = self.store.log_head(tenant)?;
+        if log.published == 0 {
+            self.keep_tenant(&row, now)?;
+        }
         if log.published >= log.head.size || self.halt_reason(tenant, &log).is_some() {
             return Ok(());
         }

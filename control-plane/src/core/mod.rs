@@ -42,6 +42,9 @@ pub use evidence::Intake;
 pub use exchange::Answer;
 use ports::Ports;
 
+/// The incident that says that a clinic's log is halted.
+const LOG_HALTED: &str = "log.halted";
+
 /// What an operator may set.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -88,6 +91,8 @@ pub struct Core {
     pub(crate) grown: BTreeSet<TenantId>,
     /// Logs that must not be continued, and why, until that is stored.
     pub(crate) halts: BTreeMap<TenantId, String>,
+    /// Policies that were opened once.
+    pub(crate) policies: BTreeMap<TenantId, incidents::OpenedPolicy>,
     /// Appliances that something waits for; whoever holds their call open should answer it.
     pub(crate) wake: BTreeSet<ApplianceId>,
     pub(crate) woke_until: Millis,
@@ -125,6 +130,7 @@ impl Core {
             catalogue,
             grown: BTreeSet::new(),
             halts: BTreeMap::new(),
+            policies: BTreeMap::new(),
             wake: BTreeSet::new(),
             woke_until: now,
         };
@@ -169,18 +175,25 @@ impl Core {
 
     /// Makes a group of commands durable, then puts its checkpoints where they cannot be lost. Only then may answers leave.
     pub fn commit(&mut self, now: Millis) -> Result<(), CoreError> {
-        if let Err(error) = self.keep_findings().and_then(|()| self.store.commit()) {
+        if let Err(error) = self.keep_findings(now).and_then(|()| Ok(self.store.commit()?)) {
             let _ = self.store.rollback();
             self.reread()?;
-            return Err(error.into());
+            return Err(error);
         }
         self.publish(now)
     }
 
     /// What was found out about this database itself outlives the command that found it and was undone.
-    fn keep_findings(&self) -> Result<(), StoreError> {
-        for (tenant, reason) in &self.halts {
-            self.store.halt_log(*tenant, reason)?;
+    fn keep_findings(&mut self, now: Millis) -> Result<(), CoreError> {
+        for (tenant, reason) in self.halts.clone() {
+            if self.store.log_head(tenant)?.halted.is_some() {
+                continue;
+            }
+            self.store.halt_log(tenant, &reason)?;
+            // Where it lives does not matter; that somebody is told does.
+            if let Some(appliance) = self.store.appliances(Some(tenant))?.first() {
+                self.call_somebody(appliance, LOG_HALTED, &reason, now)?;
+            }
         }
         if self.store.number("generation")?.max(1) != self.generation {
             self.store.put_number("generation", self.generation)?;

@@ -137,7 +137,7 @@ impl Core {
     }
 
     fn clear_order(
-        &self,
+        &mut self,
         order: &Order,
         appliance: &ApplianceRow,
         watch: &BTreeMap<WatchId, WatchKind>,
@@ -160,11 +160,18 @@ impl Core {
             watch,
             now: Some(now),
             order_high: order.sequence - 1,
+            taken_before: self.may_have_run(order.core.id)?,
             history: self.history(order, now)?,
             hold: appliance.heartbeat.as_ref().and_then(|beat| beat.hold.clone()),
         };
         let reported = if row.present { Presence::Present } else { Presence::Gone };
         Ok(clear(order, &facts, reported).map(|_| ()))
+    }
+
+    /// Whether an order with this ID was signed before, and is not known not to have run.
+    fn may_have_run(&self, id: OrderId) -> Result<bool, CoreError> {
+        let ran = |row: OrderRow| matches!(row.state, OrderState::Issued | OrderState::Executed);
+        Ok(self.store.order(id)?.is_some_and(ran))
     }
 
     /// What this database knows of earlier executions.

@@ -1,7 +1,9 @@
-//! What must outlive the database beside evidence: who was enrolled, and who was revoked, as objects of the vault.
+//! What must outlive the database beside evidence: which clinics there are, who was enrolled, and whose keys and tokens
+//! were taken back, as objects of the vault.
 //!
-//! A database that comes from a backup has forgotten the newest of both. Without the first, evidence that lies in the
-//! vault could not be verified again, and its log would halt; without the second, a stolen box would be welcome once more.
+//! A database that comes from a backup has forgotten the newest of each. Without the first two, evidence that lies in
+//! the vault could not be verified again, and its log would halt; without the others, a stolen box or token would be
+//! welcome once more.
 
 use proto::{
     digest::Digest,
@@ -14,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{Core, CoreError};
 use crate::{
     bundle::Enrolled,
-    store::{ApplianceState, NewAppliance, SiteRow},
+    store::{ApplianceState, NewAppliance, SiteRow, TenantRow},
 };
 
 /// An enrolment as the vault keeps it.
@@ -30,8 +32,20 @@ struct Enrolment {
     papers: String,
 }
 
-fn enrolment_key(tenant: TenantId, appliance: ApplianceId, incarnation: Incarnation) -> String {
-    format!("{tenant}/enrolments/{appliance}-{incarnation}")
+/// A clinic as the vault keeps it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Clinic {
+    name: String,
+    created: Millis,
+}
+
+const TENANTS: &str = "tenants";
+const REVOKED_TOKENS: &str = "revoked-tokens";
+
+/// One for each incarnation: whoever asks again after an enrolment that was undone gets that one.
+fn enrolment_key(tenant: TenantId, incarnation: Incarnation) -> String {
+    format!("{tenant}/enrolments/{incarnation}")
 }
 
 fn revocation_key(tenant: TenantId, appliance: ApplianceId) -> String {
@@ -39,6 +53,54 @@ fn revocation_key(tenant: TenantId, appliance: ApplianceId) -> String {
 }
 
 impl Core {
+    /// Keeps a clinic where a restored database finds it.
+    pub(super) fn keep_tenant(&self, row: &TenantRow, now: Millis) -> Result<(), CoreError> {
+        let key = format!("{TENANTS}/{}", row.id);
+        if self.ports.vault.get(&key)?.is_some() {
+            return Ok(());
+        }
+        let clinic = Clinic { name: row.name.clone(), created: row.created };
+        let bytes = serde_json::to_vec(&clinic).expect("plain data serialises");
+        Ok(self.ports.vault.put(&key, &bytes, self.retain_until(now))?)
+    }
+
+    /// Takes over the clinics that the vault knows and the database does not, each with an empty log and the default
+    /// policy; what lies in the vault of them follows.
+    pub(super) fn restore_tenants(&self) -> Result<(), CoreError> {
+        for key in self.ports.vault.list(TENANTS)? {
+            let Some(id) = last_part::<TenantId>(&key) else { continue };
+            if self.store.tenant(id)?.is_some() {
+                continue;
+            }
+            let Some(bytes) = self.ports.vault.get(&key)? else { continue };
+            let broken = |problem: String| CoreError::Log { tenant: id.to_string(), problem };
+            let clinic: Clinic = serde_json::from_slice(&bytes).map_err(|e| broken(format!("{key} {e}")))?;
+            tracing::warn!(tenant = %id, "clinic {id} is read back from the vault");
+            // Its name may have been given to another since.
+            if !self.add_tenant(id, &clinic.name, clinic.created)? {
+                self.add_tenant(id, &format!("{} ({id})", clinic.name), clinic.created)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps there that an API token was taken back.
+    pub(super) fn keep_token_revocation(&self, hash: Digest, now: Millis) -> Result<(), CoreError> {
+        let key = format!("{REVOKED_TOKENS}/{hash}");
+        Ok(self.ports.vault.put(&key, b"revoked\n", self.retain_until(now))?)
+    }
+
+    /// Takes back the API tokens that the vault says were.
+    pub(super) fn restore_token_revocations(&self) -> Result<(), CoreError> {
+        for key in self.ports.vault.list(REVOKED_TOKENS)? {
+            let Some(hash) = last_part::<Digest>(&key) else { continue };
+            if self.store.revoke_operator_token_of(hash)? {
+                tracing::warn!("an API token was taken back before this database was restored");
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps an enrolment where a restored database finds it.
     pub(super) fn keep_enrolment(&self, new: &NewAppliance<'_>, token: Digest) -> Result<(), CoreError> {
         let site_name =
@@ -57,7 +119,7 @@ impl Core {
             papers: String::from_utf8_lossy(&papers.encode()).into_owned(),
         };
         let bytes = serde_json::to_vec(&enrolment).expect("plain data serialises");
-        let key = enrolment_key(new.tenant, new.id, new.incarnation);
+        let key = enrolment_key(new.tenant, new.incarnation);
         Ok(self.ports.vault.put(&key, &bytes, self.retain_until(new.enrolled))?)
     }
 
@@ -78,9 +140,7 @@ impl Core {
             self.restore_enrolment(tenant, &key, &bytes)?;
         }
         for key in self.ports.vault.list(&format!("{tenant}/revocations"))? {
-            let Some(id) = key.rsplit('/').next().and_then(|name| name.parse::<ApplianceId>().ok()) else {
-                continue;
-            };
+            let Some(id) = last_part::<ApplianceId>(&key) else { continue };
             let known = self.store.appliance(id)?.filter(|row| row.state != ApplianceState::Revoked);
             if known.is_some_and(|row| row.tenant == tenant) {
                 tracing::warn!(appliance = %id, "appliance {id} was revoked before this database was restored");
@@ -92,6 +152,19 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// Takes over the enrolment of one executor, if the vault has it.
+    pub(super) fn restore_enrolment_of(
+        &self,
+        tenant: TenantId,
+        incarnation: Incarnation,
+    ) -> Result<(), CoreError> {
+        let key = enrolment_key(tenant, incarnation);
+        match self.ports.vault.get(&key)? {
+            Some(bytes) => self.restore_enrolment(tenant, &key, &bytes),
+            None => Ok(()),
+        }
     }
 
     fn restore_enrolment(&self, tenant: TenantId, key: &str, bytes: &[u8]) -> Result<(), CoreError> {
@@ -136,4 +209,8 @@ impl Core {
             enrolled: kept.enrolled,
         })?)
     }
+}
+
+fn last_part<T: std::str::FromStr>(key: &str) -> Option<T> {
+    key.rsplit('/').next()?.parse().ok()
 }

@@ -6,7 +6,7 @@ use proto::{
     ids::{RunbookId, WatchId},
     order::Plan,
 };
-use runbooks::{Catalogue, Entry, Fault, Policy};
+use runbooks::{Catalogue, Entry, Fault, Mode, Policy};
 
 /// What the planner says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,11 +23,13 @@ pub fn choose(kind: &str, catalogue: &Catalogue, policy: &Policy) -> Choice {
     let Ok(fault) = kind.parse::<Fault>() else {
         return Choice::Escalate(format!("{kind} is not a fault that any runbook could mend"));
     };
-    let allowed = |id: &RunbookId| policy.allow.as_ref().is_none_or(|allow| allow.contains(id));
+    let allowed = |entry: &Entry| {
+        let named = policy.allow.as_ref().is_none_or(|allow| allow.contains(&entry.runbook.id));
+        named && policy.mode(entry.runbook.risk) != Mode::Never
+    };
     let triggered: Vec<&Entry> =
         catalogue.entries.values().filter(|e| e.runbook.triggers.contains(&fault)).collect();
-    let best =
-        triggered.iter().filter(|e| allowed(&e.runbook.id)).min_by_key(|e| (e.runbook.risk, &e.runbook.id));
+    let best = triggered.iter().filter(|e| allowed(e)).min_by_key(|e| (e.runbook.risk, &e.runbook.id));
     match best {
         Some(entry) => {
             let plan = Plan {

@@ -1,14 +1,17 @@
 //! Quarantine: a box whose story does not hold gets no more orders, and a person is told. Its evidence keeps coming.
 
-use proto::{ids::ApplianceId, time::Millis};
+use proto::{
+    ids::{ApplianceId, IncidentId},
+    time::Millis,
+};
 
 use super::{Core, CoreError, incident::Input};
-use crate::store::{ApplianceState, NewIncident};
+use crate::store::{ApplianceRow, ApplianceState, NewIncident};
 
 /// The incident by which a person hears of it.
 const FAULT: &str = "appliance.quarantined";
 /// What it is about: the box as a whole.
-const WATCH: &str = "appliance";
+pub(super) const WATCH: &str = "appliance";
 
 impl Core {
     /// Withholds an appliance's orders. The first reason is the one that stays: what follows may well follow from it.
@@ -19,19 +22,28 @@ impl Core {
         };
         self.store.set_appliance_state(id, ApplianceState::Quarantined, why)?;
         tracing::error!(appliance = %id, why, "appliance {id} is quarantined");
-        let watch = WATCH.parse()?;
-        let incident = proto::ids::IncidentId::new(now, self.random());
-        let tenant = appliance.tenant;
+        self.call_somebody(&appliance, FAULT, why, now)
+    }
+
+    /// Opens an incident about a box as a whole that only a person can end.
+    pub(super) fn call_somebody(
+        &mut self,
+        appliance: &ApplianceRow,
+        kind: &str,
+        why: &str,
+        now: Millis,
+    ) -> Result<(), CoreError> {
+        let id = IncidentId::new(now, self.random());
         self.store.add_incident(&NewIncident {
-            id: incident,
-            tenant,
-            appliance: id,
-            kind: FAULT,
-            watch: &watch,
+            id,
+            tenant: appliance.tenant,
+            appliance: appliance.id,
+            kind,
+            watch: &WATCH.parse()?,
             now,
         })?;
-        self.store.add_timeline(incident, now, "seen", why)?;
-        match self.store.incident(incident)? {
+        self.store.add_timeline(id, now, "seen", why)?;
+        match self.store.incident(id)? {
             Some(row) => self.move_incident(&row, Input::NoRunbook, why, now),
             None => Ok(()),
         }

@@ -254,7 +254,13 @@ fn refused(fact: &Fact) -> Option<Refused> {
             Some(of(format!("{} {}", refusal.guardrail, refusal.name), &refusal.reason, false))
         }
         Body::Hold(hold) if hold.held => {
-            Some(of("held".into(), "A person at the box stopped all orders.", true))
+            let why = match hold.checkpoint {
+                Some(_) => {
+                    "The box was shown a log that contradicts the one it had verified, and stopped all orders."
+                }
+                None => "A person at the box stopped all orders.",
+            };
+            Some(of("held".into(), why, true))
         }
         Body::Hold(_) => Some(of("released".into(), "A person at the box let orders run again.", true)),
         Body::Enrolment(_) | Body::Heartbeat(_) | Body::Execution(_) => None,

@@ -4,6 +4,7 @@
 
 use proto::{
     identity::{CertificateFacts, Standing, standing},
+    sync::BATCH_MAX,
     time::Millis,
 };
 use tonic::Status;
@@ -21,12 +22,26 @@ enum Needs {
     Certificate,
 }
 
-/// Every method of the appliances' listener.
-const APPLIANCES: &[(&str, Needs)] = &[
-    ("/orderly.v1.Enrollment/Enroll", Needs::Nothing),
-    ("/orderly.v1.Link/Renew", Needs::EnrolledKey),
-    ("/orderly.v1.Link/Sync", Needs::Certificate),
+/// The most bytes of a request with keys and certificates.
+pub const PAPERS_MAX: usize = 64 << 10;
+/// The most bytes of an exchange: a batch, and what stands around it.
+pub const EXCHANGE_MAX: usize = BATCH_MAX + PAPERS_MAX;
+
+/// Every method of the appliances' listener, and how large its requests may be.
+const APPLIANCES: &[(&str, Needs, usize)] = &[
+    ("/orderly.v1.Enrollment/Enroll", Needs::Nothing, PAPERS_MAX),
+    ("/orderly.v1.Link/Renew", Needs::EnrolledKey, PAPERS_MAX),
+    ("/orderly.v1.Link/Sync", Needs::Certificate, EXCHANGE_MAX),
 ];
+
+/// A caller who may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admitted {
+    /// Whether it is known: enrolled, with a certificate that holds. Whoever may only enrol or renew is not.
+    pub known: bool,
+    /// The most bytes of its request.
+    pub bytes: usize,
+}
 
 /// Whether a caller may go on. `enrolled` is what the database has under the certificate's key.
 pub fn appliance(
@@ -34,13 +49,14 @@ pub fn appliance(
     certificate: Option<&CertificateFacts>,
     enrolled: Option<ApplianceState>,
     now: Millis,
-) -> Result<(), Status> {
-    let (_, needs) = APPLIANCES
+) -> Result<Admitted, Status> {
+    let (_, needs, bytes) = APPLIANCES
         .iter()
-        .find(|(method, _)| *method == path)
+        .find(|(method, ..)| *method == path)
         .ok_or_else(|| Status::permission_denied("there is no such method for appliances"))?;
+    let admitted = Admitted { known: *needs == Needs::Certificate, bytes: *bytes };
     if *needs == Needs::Nothing {
-        return Ok(());
+        return Ok(admitted);
     }
     let certificate =
         certificate.ok_or_else(|| Status::unauthenticated("this call needs an appliance's certificate"))?;
@@ -50,7 +66,7 @@ pub fn appliance(
         Some(ApplianceState::Active | ApplianceState::Quarantined) => {}
     }
     match (standing(certificate.not_before, certificate.not_after, now), needs) {
-        (Standing::Valid, _) | (Standing::RenewOnly, Needs::EnrolledKey) => Ok(()),
+        (Standing::Valid, _) | (Standing::RenewOnly, Needs::EnrolledKey) => Ok(admitted),
         (Standing::RenewOnly, _) => Err(Status::unauthenticated("the certificate has ended; call Renew")),
         (Standing::Refused, _) => {
             Err(Status::unauthenticated("the certificate does not hold; enrol the appliance anew"))
@@ -146,6 +162,16 @@ mod tests {
     }
 
     #[test]
+    fn only_an_exchange_makes_a_caller_known_and_may_be_large() {
+        let (cert, active) = (certificate(), Some(ApplianceState::Active));
+        let admitted = |path| appliance(path, Some(&cert), active, Millis(DAY)).unwrap();
+        assert_eq!(admitted(SYNC), Admitted { known: true, bytes: EXCHANGE_MAX });
+        for path in [RENEW, "/orderly.v1.Enrollment/Enroll"] {
+            assert_eq!(admitted(path), Admitted { known: false, bytes: PAPERS_MAX }, "{path}");
+        }
+    }
+
+    #[test]
     fn every_method_of_the_contract_is_in_the_table() {
         let contract = include_str!("../../../proto/orderly/v1/link.proto");
         let mut service = "";
@@ -159,7 +185,7 @@ mod tests {
                 methods.push(format!("/orderly.v1.{service}/{name}"));
             }
         }
-        let mut table: Vec<_> = APPLIANCES.iter().map(|(method, _)| (*method).to_owned()).collect();
+        let mut table: Vec<_> = APPLIANCES.iter().map(|(method, ..)| (*method).to_owned()).collect();
         table.sort();
         methods.sort();
         assert_eq!(table, methods);

@@ -8,12 +8,23 @@ use std::{
 };
 
 use http::{Request, Response, header, request::Parts};
-use proto::{identity::CertificateFacts, time::Millis};
+use http_body_util::Limited;
+use proto::{digest::Digest, identity::CertificateFacts, time::Millis};
 use tonic::{Status, body::Body};
 use tower::Service;
 
-use super::{admit, listener::Peer, writer::Writer};
+use super::{
+    admit::{self, Admitted},
+    crowd::{Crowd, Place},
+    listener::Peer,
+    writer::Writer,
+};
 use crate::store::Store;
+
+/// The most exchanges of one appliance at once: the one that is held open, and those that hang in broken connections.
+const CALLS_MAX: usize = 4;
+/// Whoever could make tokens with a token could never be shut out: there are no roles yet.
+const LOCAL_ONLY: &str = "/orderly.v1.Operators/";
 
 /// Whose door it is.
 #[derive(Clone)]
@@ -24,6 +35,8 @@ pub enum Rule {
         reader: Arc<Mutex<Store>>,
         /// The clock.
         clock: fn() -> Millis,
+        /// Exchanges under way, by the key of who called.
+        calls: Crowd<Digest>,
     },
     /// People over the network: an API token, but for the page and the health.
     People {
@@ -46,10 +59,13 @@ impl<S> Gate<S> {
     }
 }
 
+/// Whoever is let in: how, and the place that it has while its request is under way.
+type Entry = (Admitted, Option<Place<Digest>>);
+
 impl Rule {
-    async fn decide(&self, request: &Parts) -> Result<(), Status> {
+    async fn decide(&self, request: &Parts) -> Result<Entry, Status> {
         match self {
-            Self::Appliances { reader, clock } => {
+            Self::Appliances { reader, clock, calls } => {
                 let certificate =
                     request.extensions.get::<Peer>().and_then(|peer| peer.certificate.as_deref());
                 let facts = certificate.map(CertificateFacts::read).transpose();
@@ -58,16 +74,27 @@ impl Rule {
                     Some(facts) => enrolled(reader, facts)?,
                     None => None,
                 };
-                admit::appliance(request.uri.path(), facts.as_ref(), enrolled, clock())
+                let admitted = admit::appliance(request.uri.path(), facts.as_ref(), enrolled, clock())?;
+                let Some(facts) = facts.filter(|_| admitted.known) else { return Ok((admitted, None)) };
+                let place = calls.enter(facts.spki, CALLS_MAX);
+                let too_many = || Status::resource_exhausted("wait for the answers to your other calls");
+                place.map(|place| (admitted, Some(place))).ok_or_else(too_many)
             }
             Self::People { writer } => {
-                if matches!(request.uri.path(), "/" | "/healthz") {
-                    return Ok(());
+                let admitted = |known| (Admitted { known, bytes: usize::MAX }, None);
+                let path = request.uri.path();
+                if matches!(path, "/" | "/healthz") {
+                    return Ok(admitted(false));
                 }
                 let token = request.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
                 let token = token.and_then(|value| value.strip_prefix("Bearer ")).map(ToOwned::to_owned);
                 let token = token.ok_or_else(|| Status::unauthenticated("this call needs an API token"))?;
-                writer.run(move |core, now| core.operator(&token, now)).await.map(drop)
+                writer.run(move |core, now| core.operator(&token, now)).await?;
+                if path.starts_with(LOCAL_ONLY) {
+                    let why = "API tokens are made, listed and taken back over the admin socket only";
+                    return Err(Status::permission_denied(why));
+                }
+                Ok(admitted(true))
             }
         }
     }
@@ -105,7 +132,13 @@ where
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             match rule.decide(&parts).await {
-                Ok(()) => ready.call(Request::from_parts(parts, body)).await,
+                Ok((admitted, _place)) => {
+                    if let (true, Some(peer)) = (admitted.known, parts.extensions.get::<Peer>()) {
+                        peer.admission.give();
+                    }
+                    let body = Body::new(Limited::new(body, admitted.bytes));
+                    ready.call(Request::from_parts(parts, body)).await
+                }
                 Err(status) => Ok(status.into_http()),
             }
         })

@@ -7,10 +7,13 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
+use proto::time::Millis;
+use tokio::sync::Mutex;
 use tonic::{body::Body, service::Routes};
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, Service};
@@ -28,7 +31,35 @@ pub enum Health {
 }
 
 /// Asked at every `/healthz`.
-pub type HealthCheck = Arc<dyn Fn() -> Health + Send + Sync>;
+pub type HealthCheck = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Health> + Send>> + Send + Sync>;
+
+/// A check that may block, on a thread of its own; what it found is told again for a while: `/healthz` is for anybody.
+#[must_use]
+pub fn remembered(
+    check: impl Fn() -> Health + Send + Sync + 'static,
+    keep: Duration,
+    clock: fn() -> Millis,
+) -> HealthCheck {
+    let (check, last) = (Arc::new(check), Arc::new(Mutex::new(None::<(Millis, Health)>)));
+    Arc::new(move || {
+        let (check, last) = (check.clone(), last.clone());
+        Box::pin(async move {
+            // Held while it is looked up: whoever asks meanwhile gets the same answer.
+            let mut last = last.lock().await;
+            let now = clock();
+            if let Some((at, health)) = &*last
+                && *at <= now
+                && now.since(*at) < keep
+            {
+                return health.clone();
+            }
+            let found = tokio::task::spawn_blocking(move || check()).await;
+            let health = found.unwrap_or_else(|_| Health::Unwell("the health could not be looked up".into()));
+            *last = Some((now, health.clone()));
+            health
+        })
+    })
+}
 
 /// One listener's answers.
 #[derive(Clone)]
@@ -49,25 +80,6 @@ impl Front {
     pub fn programs(routes: Routes) -> Self {
         Self { grpc: GrpcWebLayer::new().layer(routes.prepare()), health: None }
     }
-
-    fn plain(&self, method: &Method, path: &str) -> Response<Body> {
-        let Some(health) = self.health.as_ref().filter(|_| matches!(path, "/" | "/healthz")) else {
-            return text(StatusCode::NOT_FOUND, "There is nothing here.\n", method);
-        };
-        if !matches!(*method, Method::GET | Method::HEAD) {
-            let mut refused =
-                text(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are allowed here.\n", method);
-            refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return refused;
-        }
-        if path == "/" {
-            return text(StatusCode::OK, PAGE, method);
-        }
-        match health() {
-            Health::Well => text(StatusCode::OK, "ok\n", method),
-            Health::Unwell(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n"), method),
-        }
-    }
 }
 
 impl Service<Request<Body>> for Front {
@@ -84,8 +96,28 @@ impl Service<Request<Body>> for Front {
         if is_grpc(&request) {
             return Box::pin(self.grpc.call(request));
         }
-        let answer = self.plain(request.method(), request.uri().path());
-        Box::pin(async { Ok(answer) })
+        let health = self.health.clone();
+        Box::pin(async move { Ok(plain(health, request.method(), request.uri().path()).await) })
+    }
+}
+
+/// Answers what is not gRPC.
+async fn plain(health: Option<HealthCheck>, method: &Method, path: &str) -> Response<Body> {
+    let Some(health) = health.filter(|_| matches!(path, "/" | "/healthz")) else {
+        return text(StatusCode::NOT_FOUND, "There is nothing here.\n", method);
+    };
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        let mut refused =
+            text(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are allowed here.\n", method);
+        refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refused;
+    }
+    if path == "/" {
+        return text(StatusCode::OK, PAGE, method);
+    }
+    match health().await {
+        Health::Well => text(StatusCode::OK, "ok\n", method),
+        Health::Unwell(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n"), method),
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::time;
 use tonic::{Request, Response, Status};
 
 use super::{
+    crowd::Crowd,
     listener::{Peer, Stop, stopped},
     writer::Writer,
 };
@@ -27,13 +28,15 @@ const COME_AGAIN_MS: u32 = 0;
 pub struct Appliances {
     writer: Writer,
     stopping: Stop,
+    /// Whose batch waits for the writer: one of each key, so that one box cannot fill the queue.
+    turns: Crowd<Digest>,
 }
 
 impl Appliances {
     /// Serves until `stopping` turns true: then held calls are answered at once.
     #[must_use]
     pub fn new(writer: Writer, stopping: Stop) -> Self {
-        Self { writer, stopping }
+        Self { writer, stopping, turns: Crowd::default() }
     }
 }
 
@@ -49,12 +52,21 @@ impl Enrollment for Appliances {
 impl Link for Appliances {
     async fn sync(&self, request: Request<SyncRequest>) -> Result<Response<SyncResponse>, Status> {
         let spki = peer_key(&request)?;
-        let exchange = Arc::new(Exchange::try_from(request.into_inner())?);
-        let (asked, wakes) = (exchange.clone(), self.writer.wakes.clone());
+        let turn = self.turns.enter(spki, 1);
+        let turn =
+            turn.ok_or_else(|| Status::unavailable("your last call is still being stored; call again"))?;
+        let mut asked = Exchange::try_from(request.into_inner())?;
+        // What is held open while there is nothing to say does not hold the batch.
+        let batch = asked.batch.take();
+        let exchange = Arc::new(asked);
+        let held = exchange.clone();
+        let wakes = self.writer.wakes.clone();
         let (answer, bell) = self
             .writer
             .run(move |core, now| {
-                let answer = core.sync(spki, &asked, now)?;
+                // Here, not in the caller, who may hang up and call again.
+                let _turn = turn;
+                let answer = core.sync(spki, &Exchange { batch, ..Exchange::clone(&held) }, now)?;
                 // Taken inside the transaction: whatever is committed after it rings.
                 let bell = wakes.bell(answer.appliance);
                 Ok((answer, bell))
@@ -66,13 +78,15 @@ impl Link for Appliances {
         let mut stopping = self.stopping.clone();
         let mut patience = pin!(patience(exchange.hold_ms));
         loop {
-            let last = tokio::select! {
+            let over = tokio::select! {
                 () = bell.notified() => false,
                 () = &mut patience => true,
                 () = stopped(&mut stopping) => true,
             };
             let asked = exchange.clone();
             let mut answer = self.writer.run(move |core, now| core.answer(spki, &asked, now)).await?;
+            // The place of a call that hangs in a broken connection is the newer one's.
+            let last = over || !self.writer.wakes.is_newest(answer.appliance, &bell);
             if last || !answer.idle {
                 answer.response.come_again_ms = COME_AGAIN_MS;
                 return Ok(Response::new(answer.response));

@@ -1,7 +1,8 @@
 //! Accepts connections and hands their requests, each with its [`Peer`], to one service.
 //!
 //! The rule: whoever connects costs little until known. Handshakes, headers, bodies, streams and the number of
-//! connections are bounded, and on the appliances' listener so is the time that a peer without a certificate may stay.
+//! connections are bounded. A stranger is whoever has had no request admitted yet by the service, whatever certificate it
+//! shows: it may not stay, and one address has room for few of them.
 //!
 //! ```text
 //!  TcpListener ── TLS handshake ──┐
@@ -12,7 +13,7 @@
 use std::{
     convert::Infallible,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     path::Path,
     pin::pin,
@@ -39,8 +40,33 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
 
+use super::crowd::{Crowd, Place};
+
 /// Becomes `true` when the server is to stop; a sender that is gone means the same.
 pub type Stop = watch::Receiver<bool>;
+
+/// Whether a connection's peer is known. The service says so, once.
+#[derive(Debug, Clone)]
+pub struct Admission(watch::Sender<bool>);
+
+impl Admission {
+    /// Of somebody who is `known` already, or not.
+    #[must_use]
+    pub fn new(known: bool) -> Self {
+        Self(watch::Sender::new(known))
+    }
+
+    /// A request was admitted of somebody who may stay.
+    pub fn give(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Completes once it is given.
+    pub async fn given(&self) {
+        // It cannot be dropped meanwhile: this is one of its senders.
+        let _ = self.0.subscribe().wait_for(|known| *known).await;
+    }
+}
 
 /// Who sent a request. Every request carries one as an extension.
 #[derive(Debug, Clone)]
@@ -49,6 +75,8 @@ pub struct Peer {
     pub certificate: Option<Vec<u8>>,
     /// From where.
     pub address: Address,
+    /// To be given when the peer may stay.
+    pub admission: Admission,
 }
 
 /// Where a request comes from.
@@ -68,7 +96,9 @@ pub enum Address {
 pub struct Limits {
     /// Connections at once; more wait in the kernel's queue.
     pub connections: usize,
-    /// How long a TLS handshake, or an HTTP/1.1 header, may take.
+    /// Connections of strangers at once from one address (IPv6: one /64).
+    pub strangers: usize,
+    /// How long a TLS handshake or an HTTP/1.1 header may take, and then how long a stranger may stay.
     pub handshake: Duration,
     /// The most bytes of a request's header.
     pub header_bytes: u32,
@@ -78,8 +108,6 @@ pub struct Limits {
     pub streams: u32,
     /// A silent HTTP/2 connection is asked this often whether it still lives.
     pub keepalive: Duration,
-    /// How long a connection without a client certificate may last; `None`: as long as it likes.
-    pub anonymous: Option<Duration>,
     /// How long requests may go on once their connection, or the server, is told to end.
     pub drain: Duration,
 }
@@ -88,12 +116,12 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            strangers: 64,
             handshake: Duration::from_secs(10),
             header_bytes: 16 * 1024,
             body_bytes: 8 << 20,
             streams: 64,
             keepalive: Duration::from_secs(20),
-            anonymous: None,
             drain: Duration::from_secs(10),
         }
     }
@@ -182,6 +210,8 @@ pub async fn stopped(stop: &mut Stop) {
 trait Door {
     type Knock: Send + 'static;
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// Whose room a knock takes while it is a stranger's; `None`: it is none.
+    fn address(knock: &Self::Knock) -> Option<IpAddr>;
     fn accept(&self) -> impl Future<Output = io::Result<Self::Knock>> + Send;
     fn admit(
         &self,
@@ -199,6 +229,10 @@ impl Door for TlsDoor {
     type Knock = (TcpStream, SocketAddr);
     type Stream = TlsStream<TcpStream>;
 
+    fn address((_, from): &Self::Knock) -> Option<IpAddr> {
+        Some(network(from.ip()))
+    }
+
     async fn accept(&self) -> io::Result<Self::Knock> {
         self.listener.accept().await
     }
@@ -213,7 +247,8 @@ impl Door for TlsDoor {
             let stream = timeout(limit, acceptor.accept(tcp)).await??;
             let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let certificate = certificates.first().map(|leaf| leaf.to_vec());
-            Ok((stream, Peer { certificate, address: Address::Network(address) }))
+            let (address, admission) = (Address::Network(address), Admission::new(false));
+            Ok((stream, Peer { certificate, address, admission }))
         }
     }
 }
@@ -226,6 +261,10 @@ struct AdminDoor {
 impl Door for AdminDoor {
     type Knock = UnixStream;
     type Stream = UnixStream;
+
+    fn address(_: &Self::Knock) -> Option<IpAddr> {
+        None
+    }
 
     async fn accept(&self) -> io::Result<Self::Knock> {
         self.listener.accept().await.map(|(stream, _)| stream)
@@ -244,7 +283,8 @@ impl Door for AdminDoor {
                     format!("user {uid} may not use the admin socket"),
                 ));
             }
-            Ok((stream, Peer { certificate: None, address: Address::Local { uid } }))
+            let (address, admission) = (Address::Local { uid }, Admission::new(true));
+            Ok((stream, Peer { certificate: None, address, admission }))
         }
     }
 }
@@ -257,6 +297,7 @@ where
 {
     let limits = Arc::new(limits);
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let strangers = Crowd::default();
     let mut connections = JoinSet::new();
     loop {
         let next = async { (slots.clone().acquire_owned().await, door.accept().await) };
@@ -267,12 +308,18 @@ where
         };
         match knock {
             Ok(knock) => {
+                let room = D::address(&knock).map(|address| strangers.enter(address, limits.strangers));
+                let room = match room {
+                    // Closed at once: whoever has more to say than that says it to nobody.
+                    Some(None) => continue,
+                    room => room.flatten(),
+                };
                 let (admission, service, limits, stop) =
                     (door.admit(knock), service.clone(), limits.clone(), stop.clone());
                 connections.spawn(async move {
                     let _slot = slot;
                     match admission.await {
-                        Ok((stream, peer)) => converse(stream, peer, service, &limits, stop).await,
+                        Ok((stream, peer)) => converse(stream, peer, room, service, &limits, stop).await,
                         Err(error) => tracing::debug!(%error, "turned away at the door: {error}"),
                     }
                 });
@@ -295,14 +342,19 @@ async fn pause() {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-async fn converse<I, S>(stream: I, peer: Peer, service: S, limits: &Limits, mut stop: Stop)
-where
+async fn converse<I, S>(
+    stream: I,
+    peer: Peer,
+    room: Option<Place<IpAddr>>,
+    service: S,
+    limits: &Limits,
+    mut stop: Stop,
+) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let stay = limits.anonymous.filter(|_| peer.certificate.is_none());
-    let body_bytes = limits.body_bytes;
+    let (admission, body_bytes) = (peer.admission.clone(), limits.body_bytes);
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(|body| Body::new(Limited::new(body, body_bytes)));
         request.extensions_mut().insert(peer.clone());
@@ -311,20 +363,34 @@ where
     let builder = http(limits);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let leave = async {
-        match stay {
-            Some(limit) => drop(timeout(limit, stopped(&mut stop)).await),
-            None => stopped(&mut stop).await,
+        let known = tokio::select! {
+            known = timeout(limits.handshake, admission.given()) => known.is_ok(),
+            () = stopped(&mut stop) => false,
+        };
+        if !known {
+            return room;
         }
+        drop(room);
+        stopped(&mut stop).await;
+        None
     };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = leave => {
+        _room = leave => {
             connection.as_mut().graceful_shutdown();
             timeout(limits.drain, connection).await.unwrap_or(Ok(()))
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection broke: {error}");
+    }
+}
+
+/// The part of an address that one customer of a network has.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
+        v4 => v4,
     }
 }
 

@@ -10,7 +10,10 @@ use proto::{
 use tonic::{Request, Response, Status};
 
 use super::{views, writer::Writer};
-use crate::core::Core;
+use crate::{
+    core::{Core, CoreError},
+    store::ApplianceRow,
+};
 
 /// What every operator service needs.
 #[derive(Clone)]
@@ -38,7 +41,7 @@ type Answer<T> = Result<Response<T>, Status>;
 impl Operators {
     async fn ask<T: Send + 'static>(
         &self,
-        command: impl FnOnce(&mut Core, Millis) -> Result<T, crate::core::CoreError> + Send + 'static,
+        command: impl FnOnce(&mut Core, Millis) -> Result<T, CoreError> + Send + 'static,
     ) -> Answer<T> {
         self.writer.run(command).await.map(Response::new)
     }
@@ -99,10 +102,8 @@ impl appliances_server::Appliances for Operators {
     async fn list(&self, request: Request<ListAppliances>) -> Answer<ApplianceList> {
         let asked = request.into_inner();
         self.ask(move |core, _| {
-            let rows = core.appliances(&asked.tenant)?;
-            let views =
-                rows.into_iter().map(|row| core.chain_next(&row).map(|chain| views::appliance(row, chain)));
-            Ok(ApplianceList { appliances: views.collect::<Result<_, _>>()? })
+            let rows = core.appliances(&asked.tenant)?.into_iter();
+            Ok(ApplianceList { appliances: rows.map(|row| view(core, row)).collect::<Result<_, _>>()? })
         })
         .await
     }
@@ -111,11 +112,15 @@ impl appliances_server::Appliances for Operators {
         let asked = request.into_inner();
         self.ask(move |core, now| {
             let row = core.revoke_appliance(&asked.id, &asked.reason, now)?;
-            let chain = core.chain_next(&row)?;
-            Ok(views::appliance(row, chain))
+            view(core, row)
         })
         .await
     }
+}
+
+fn view(core: &Core, row: ApplianceRow) -> Result<pb::Appliance, CoreError> {
+    let (chain, gaps) = (core.chain_next(&row)?, core.gaps(&row)?);
+    Ok(views::appliance(row, chain, gaps))
 }
 
 #[tonic::async_trait]
@@ -224,6 +229,6 @@ impl operators_server::Operators for Operators {
 
     async fn revoke_token(&self, request: Request<RevokeOperatorToken>) -> Answer<OperatorTokenView> {
         let name = request.into_inner().name;
-        self.ask(move |core, _| core.revoke_operator_token(&name).map(views::operator_token)).await
+        self.ask(move |core, now| core.revoke_operator_token(&name, now).map(views::operator_token)).await
     }
 }

@@ -22,8 +22,10 @@ use tokio::{net::TcpListener, sync::watch, time};
 use tonic::service::Routes;
 
 use super::{
+    admit::{EXCHANGE_MAX, PAPERS_MAX},
+    crowd::Crowd,
     gate::{Gate, Rule},
-    http::{Front, Health, HealthCheck},
+    http::{Front, Health, remembered},
     link::Appliances,
     listener::{self, Limits, Stop},
     operators::{About, Operators},
@@ -47,8 +49,10 @@ use crate::{
 /// Six years (45 CFR 164.316(b)(2)(i)) and a month to be late in.
 const RETENTION: Duration = Duration::from_secs((6 * 365 + 2 + 31) * 24 * 3600);
 const WATCH_EVERY: Duration = Duration::from_secs(1);
-/// Longest bundle or batch that is taken or given in one message.
-const MESSAGE_MAX: usize = 16 << 20;
+/// How long what was found of the server's health is told again.
+const HEALTH_FOR: Duration = Duration::from_secs(1);
+/// Longest packet that is given in one message.
+const PACKET_MAX: usize = 16 << 20;
 const KEY_FILE_MAX: u64 = 64 * 1024;
 const DOCUMENT_MAX: u64 = 4 << 20;
 
@@ -183,20 +187,24 @@ pub async fn run(
 
     let operators = operator_routes(Operators { writer: writer.clone(), about: about.clone() });
     let admin = listener::bind_admin(&directory.admin_socket())?;
-    let rule =
-        Rule::Appliances { reader: Arc::new(Mutex::new(Store::open_reader(&database)?)), clock: clock::now };
+    let rule = Rule::Appliances {
+        reader: Arc::new(Mutex::new(Store::open_reader(&database)?)),
+        clock: clock::now,
+        calls: Crowd::default(),
+    };
     let appliances = Gate::new(rule, Front::programs(appliance_routes(&writer, &stopped)));
     let people = Gate::new(
         Rule::People { writer: writer.clone() },
-        Front::people(operators.clone(), health(about.clone())),
+        Front::people(operators.clone(), remembered(health(about.clone()), HEALTH_FOR, clock::now)),
     );
-    let anonymous = Limits { anonymous: Some(Duration::from_secs(30)), ..Limits::default() };
+    // A box has one call held open, and another when that one hangs in a broken connection.
+    let of_appliances = Limits { streams: 8, body_bytes: EXCHANGE_MAX, ..Limits::default() };
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(listener::serve_tls(
         doors.appliances,
         appliances_tls,
         appliances,
-        anonymous,
+        of_appliances,
         stopped.clone(),
     ));
     tasks.spawn(listener::serve_tls(doors.people, people_tls, people, Limits::default(), stopped.clone()));
@@ -232,8 +240,8 @@ pub async fn run(
 }
 
 /// Well is: the database can be read, and the charter in it has not ended.
-fn health(about: Arc<About>) -> HealthCheck {
-    Arc::new(move || {
+fn health(about: Arc<About>) -> impl Fn() -> Health + Send + Sync + 'static {
+    move || {
         let unwell = |what: &str| Health::Unwell(what.to_owned());
         let Ok(store) = (about.reader)() else { return unwell("the database cannot be opened") };
         let Ok(Some(envelope)) = store.newest_document(Document::Charter) else {
@@ -244,7 +252,7 @@ fn health(about: Arc<About>) -> HealthCheck {
             Ok(_) => unwell("the charter has ended: no order is signed; run `control-plane charter renew`"),
             Err(_) => unwell("the charter in the database is not signed by this organization"),
         }
-    })
+    }
 }
 
 fn ready(root: &Path) {
@@ -255,8 +263,9 @@ fn ready(root: &Path) {
 
 fn appliance_routes(writer: &Writer, stopped: &Stop) -> Routes {
     let service = Appliances::new(writer.clone(), stopped.clone());
-    let link = LinkServer::new(service.clone()).max_decoding_message_size(MESSAGE_MAX);
-    Routes::new(link).add_service(EnrollmentServer::new(service))
+    let link = LinkServer::new(service.clone()).max_decoding_message_size(EXCHANGE_MAX);
+    let enrollment = EnrollmentServer::new(service).max_decoding_message_size(PAPERS_MAX);
+    Routes::new(link).add_service(enrollment)
 }
 
 fn operator_routes(service: Operators) -> Routes {
@@ -266,7 +275,7 @@ fn operator_routes(service: Operators) -> Routes {
         .add_service(IncidentsServer::new(service.clone()))
         .add_service(OrdersServer::new(service.clone()))
         .add_service(EvidenceServer::new(service.clone()))
-        .add_service(PacketsServer::new(service.clone()).max_encoding_message_size(MESSAGE_MAX))
+        .add_service(PacketsServer::new(service.clone()).max_encoding_message_size(PACKET_MAX))
         .add_service(CatalogueServer::new(service.clone()))
         .add_service(CharterServer::new(service.clone()))
         .add_service(OperatorsServer::new(service))

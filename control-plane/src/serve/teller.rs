@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use http::Uri;
-use tokio::time;
+use tokio::{task::JoinSet, time};
 
 use super::{
     listener::{self, Stop},
     webhook::{Outcome, Webhook},
     writer::Writer,
 };
+use crate::store::NotificationRow;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -25,12 +26,27 @@ pub async fn tell(writer: Writer, url: Uri, mut stopped: Stop) {
             _ = tick.tick() => {}
         }
         let Ok(due) = writer.run(|core, now| core.to_tell(now)).await else { continue };
-        for note in due {
-            let number = note.id.to_string();
-            let outcome = tokio::select! {
+        // All at once: what is slow to be told delays the next round, and nothing else of this one.
+        let mut posts: JoinSet<(NotificationRow, Outcome)> = due
+            .into_iter()
+            .map(|note| {
+                let (webhook, url) = (webhook.clone(), url.clone());
+                async move {
+                    let outcome =
+                        webhook.post(&url, &note.id.to_string(), note.body.clone().into_bytes()).await;
+                    (note, outcome)
+                }
+            })
+            .collect();
+        loop {
+            let (note, outcome) = tokio::select! {
                 // Told again after the next start: the receiver drops doubles by the number.
                 () = listener::stopped(&mut stopped) => return,
-                outcome = webhook.post(&url, &number, note.body.clone().into_bytes()) => outcome,
+                posted = posts.join_next() => match posted {
+                    None => break,
+                    Some(Err(_)) => continue,
+                    Some(Ok(posted)) => posted,
+                },
             };
             let outcome = match outcome {
                 Outcome::Delivered { .. } => Ok(()),

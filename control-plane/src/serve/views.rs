@@ -4,7 +4,8 @@ use proto::{identity::CertificateFacts, pb};
 use runbooks::Catalogue;
 
 use crate::store::{
-    ApplianceRow, EvidenceRow, IncidentRow, OperatorTokenRow, OrderRow, SiteRow, TenantRow, TimelineRow,
+    ApplianceRow, EvidenceRow, GapRow, IncidentRow, OperatorTokenRow, OrderRow, SiteRow, TenantRow,
+    TimelineRow,
 };
 
 /// A clinic.
@@ -15,6 +16,7 @@ pub fn tenant(row: TenantRow) -> pb::Tenant {
         created_ms: row.created.0,
         log_origin: row.log_origin,
         log_size: row.log_size,
+        log_halted: row.log_halted.unwrap_or_default(),
     }
 }
 
@@ -28,8 +30,18 @@ pub fn site(row: SiteRow) -> pb::Site {
     }
 }
 
-/// An appliance, with the end of its evidence chain and how its key is kept.
-pub fn appliance(row: ApplianceRow, (evidence_next, key_protection): (u64, String)) -> pb::Appliance {
+/// An appliance, with the end of its evidence chain, how its key is kept, and what is missing of it.
+pub fn appliance(
+    row: ApplianceRow,
+    (evidence_next, key_protection): (u64, String),
+    gaps: Vec<GapRow>,
+) -> pb::Appliance {
+    let gap = |gap: GapRow| pb::GapSummary {
+        cause: gap.cause,
+        amount: gap.amount,
+        first_ms: gap.first.0,
+        last_ms: gap.last.0,
+    };
     let ends = CertificateFacts::read(&row.certificate).map_or(0, |facts| facts.not_after.0);
     let watch = row.heartbeat.map(|beat| beat.watch).unwrap_or_default();
     pb::Appliance {
@@ -47,6 +59,7 @@ pub fn appliance(row: ApplianceRow, (evidence_next, key_protection): (u64, Strin
         order_high: row.taken_high,
         watch: watch.into_iter().map(|(id, kind)| pb::WatchEntry { id: id.to_string(), kind }).collect(),
         version: row.version,
+        gaps: gaps.into_iter().map(gap).collect(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
+    time::Duration,
 };
 
 use proto::{ids::ApplianceId, time::Millis};
@@ -14,8 +15,9 @@ use tonic::Status;
 
 use crate::core::{Core, CoreError, chain};
 
-/// The most commands in one transaction: bounds how long the first waits for the last.
+/// The most commands in one transaction, and how long more are taken into it: bounds how long the first waits for the last.
 const GROUP_MAX: usize = 256;
+const GROUP_TIME: Duration = Duration::from_millis(50);
 /// The most commands waiting; beyond it callers wait outside.
 const QUEUE_MAX: usize = 4096;
 
@@ -84,7 +86,7 @@ fn work(mut core: Core, commands: &mpsc::Receiver<Command>, clock: &impl Fn() ->
         let durable = match core.begin() {
             Ok(()) => {
                 releases.push(first(&mut core, now));
-                while releases.len() < GROUP_MAX {
+                while releases.len() < GROUP_MAX && clock().since(now) < GROUP_TIME {
                     let Ok(next) = commands.try_recv() else { break };
                     releases.push(next(&mut core, now));
                 }
@@ -119,6 +121,13 @@ impl Wakes {
             before.notify_one();
         }
         bell
+    }
+
+    /// Whether no newer call has taken the place of this bell's.
+    #[must_use]
+    pub fn is_newest(&self, appliance: ApplianceId, bell: &Arc<Notify>) -> bool {
+        let bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bells.get(&appliance).is_some_and(|newest| Arc::ptr_eq(newest, bell))
     }
 
     /// Rings.

@@ -1,4 +1,4 @@
-//! Evidence, attachments and the Merkle log's tiles.
+//! Evidence and the Merkle log's tiles.
 
 use proto::{
     digest::Digest,
@@ -66,6 +66,8 @@ pub struct NewEvidence<'a> {
     pub incarnation: Incarnation,
     /// Place in its chain.
     pub chain_index: u64,
+    /// What it follows there.
+    pub previous: Digest,
     /// Its kind.
     pub kind: &'a str,
     /// A line for lists.
@@ -153,7 +155,9 @@ impl Store {
     /// Keeps a record.
     pub fn add_evidence(&self, new: &NewEvidence<'_>) -> Result<(), StoreError> {
         self.db
-            .prepare_cached("INSERT INTO evidence VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?
+            .prepare_cached(
+                "INSERT INTO evidence VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            )?
             .execute(params![
                 Col(new.tenant),
                 Col(new.log_index),
@@ -161,6 +165,7 @@ impl Store {
                 Col(new.appliance),
                 Col(new.incarnation),
                 Col(new.chain_index),
+                Col(new.previous),
                 new.kind,
                 new.summary,
                 Col(new.at),
@@ -180,6 +185,38 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// The records kept at one place of a chain, each with what it follows.
+    pub fn links_at(
+        &self,
+        incarnation: Incarnation,
+        chain_index: u64,
+    ) -> Result<Vec<(Digest, Digest)>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT sha256, previous FROM evidence WHERE incarnation = ?1 AND chain_index = ?2",
+        )?;
+        let rows = statement.query_map(params![Col(incarnation), Col(chain_index)], |row| {
+            Ok((col(row, "sha256")?, col(row, "previous")?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The kept records of a chain that are nearest to a place, before and after it.
+    pub fn neighbours(
+        &self,
+        incarnation: Incarnation,
+        chain_index: u64,
+    ) -> Result<(Option<u64>, Option<u64>), StoreError> {
+        Ok(self
+            .db
+            .prepare_cached(
+                "SELECT (SELECT max(chain_index) FROM evidence WHERE incarnation = ?1 AND chain_index < ?2) AS before,
+                   (SELECT min(chain_index) FROM evidence WHERE incarnation = ?1 AND chain_index > ?2) AS after",
+            )?
+            .query_row(params![Col(incarnation), Col(chain_index)], |row| {
+                Ok((col(row, "before")?, col(row, "after")?))
+            })?)
+    }
+
     /// Whether a record of that kind stands further along in a chain.
     pub fn has_later(
         &self,
@@ -193,15 +230,6 @@ impl Store {
                 "SELECT 1 FROM evidence WHERE incarnation = ?1 AND chain_index > ?2 AND kind = ?3",
             )?
             .exists(params![Col(incarnation), Col(chain_index), kind])?)
-    }
-
-    /// A record's exact envelope.
-    pub fn envelope(&self, sha256: Digest) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self
-            .db
-            .prepare_cached("SELECT envelope FROM evidence WHERE sha256 = ?1")?
-            .query_row([Col(sha256)], |row| row.get(0))
-            .optional()?)
     }
 
     /// Log index of a record of this tenant.
@@ -219,33 +247,6 @@ impl Store {
             "SELECT * FROM evidence WHERE tenant = ?1 AND log_index >= ?2 ORDER BY log_index LIMIT ?3",
         )?;
         Ok(statement.query_map(params![Col(tenant), Col(from), most], evidence)?.collect::<Result<_, _>>()?)
-    }
-
-    /// Keeps bulk that a record names; the same content again is nothing new.
-    pub fn add_attachment(&self, tenant: TenantId, sha256: Digest, content: &[u8]) -> Result<(), StoreError> {
-        self.db
-            .prepare_cached("INSERT INTO attachment VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
-            .execute(params![Col(tenant), Col(sha256), content])?;
-        Ok(())
-    }
-
-    /// Bulk that a record names.
-    pub fn attachment(&self, tenant: TenantId, sha256: Digest) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self
-            .db
-            .prepare_cached("SELECT content FROM attachment WHERE tenant = ?1 AND sha256 = ?2")?
-            .query_row(params![Col(tenant), Col(sha256)], |row| row.get(0))
-            .optional()?)
-    }
-
-    /// All bulk of a tenant.
-    pub fn attachments(&self, tenant: TenantId) -> Result<Vec<(Digest, Vec<u8>)>, StoreError> {
-        let mut statement = self
-            .db
-            .prepare_cached("SELECT sha256, content FROM attachment WHERE tenant = ?1 ORDER BY sha256")?;
-        let rows =
-            statement.query_map([Col(tenant)], |row| Ok((col(row, "sha256")?, row.get("content")?)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// A tenant's tiles, for proofs.

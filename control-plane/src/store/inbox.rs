@@ -7,7 +7,26 @@ use proto::{
 };
 use rusqlite::params;
 
-use super::{Store, StoreError, convert::Col};
+use super::{
+    Store, StoreError,
+    convert::{Col, col},
+};
+
+/// The most causes of gaps that are shown of one box.
+const CAUSES_SHOWN: u32 = 20;
+
+/// What is missing of what one box should have sent, for one cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GapRow {
+    /// Why, in a word.
+    pub cause: String,
+    /// How much, in all.
+    pub amount: u64,
+    /// From.
+    pub first: Millis,
+    /// To.
+    pub last: Millis,
+}
 
 impl Store {
     /// Keeps an event under its incident; `false` when this very event is here already.
@@ -89,5 +108,23 @@ impl Store {
             ],
         )?;
         Ok(())
+    }
+
+    /// What is missing of a box, by cause.
+    pub fn gaps(&self, appliance: ApplianceId) -> Result<Vec<GapRow>, StoreError> {
+        // In floating point: amounts are what a box says, and two of them may be more than a whole number holds.
+        let mut statement = self.db.prepare_cached(
+            "SELECT cause, CAST(min(total(amount), 9e18) AS INTEGER) AS amount, min(first_ms) AS first_ms,
+               max(last_ms) AS last_ms FROM gap WHERE appliance = ?1 GROUP BY cause ORDER BY cause LIMIT ?2",
+        )?;
+        let rows = statement.query_map(params![Col(appliance), CAUSES_SHOWN], |row| {
+            Ok(GapRow {
+                cause: row.get("cause")?,
+                amount: col(row, "amount")?,
+                first: col(row, "first_ms")?,
+                last: col(row, "last_ms")?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 }

@@ -182,6 +182,20 @@ impl Store {
         Ok(statement.query_map([Col(before)], incident)?.collect::<Result<_, _>>()?)
     }
 
+    /// How many faults of a box are there now, as far as it is known, and how many came since `since`.
+    pub fn count_faults(&self, appliance: ApplianceId, since: Millis) -> Result<(u64, u64), StoreError> {
+        Ok(self
+            .db
+            .prepare_cached(
+                "SELECT (SELECT count(*) FROM incident WHERE appliance = ?1
+                   AND (state IN ('open', 'planned', 'ordered') OR (state = 'escalated' AND present = 1))) AS there,
+                   (SELECT count(*) FROM incident WHERE appliance = ?1 AND opened_ms > ?2) AS recent",
+            )?
+            .query_row(params![Col(appliance), Col(since)], |row| {
+                Ok((col(row, "there")?, col(row, "recent")?))
+            })?)
+    }
+
     /// Changes an incident that still stands where the caller saw it.
     pub fn change_incident(
         &self,

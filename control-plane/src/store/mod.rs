@@ -4,6 +4,7 @@
 //! undone by [`Store::undo_to_mark`]. Migrations are an append-only list.
 
 mod appliances;
+mod attachments;
 mod convert;
 mod documents;
 mod evidence;
@@ -21,6 +22,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 pub use appliances::{ApplianceRow, ApplianceState, IncarnationRow, NewAppliance};
 pub use documents::Document;
 pub use evidence::{EvidenceRow, LogHead, NewEvidence, TenantTiles};
+pub use inbox::GapRow;
 pub use incidents::{IncidentChange, IncidentRow, NewIncident, TimelineRow};
 pub use notifications::NotificationRow;
 pub use orders::{NewOrder, OrderRow, OrderState};

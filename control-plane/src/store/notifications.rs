@@ -41,10 +41,15 @@ impl Store {
         Ok(())
     }
 
-    /// What is to be told now, oldest first.
+    /// What is to be told now: of each clinic what is due longest, before anybody's second. One clinic's flood delays
+    /// nobody else's.
     pub fn notifications_due(&self, now: Millis, most: u32) -> Result<Vec<NotificationRow>, StoreError> {
         let mut statement = self.db.prepare_cached(
-            "SELECT * FROM notification WHERE state = 'due' AND due_ms <= ?1 ORDER BY id LIMIT ?2",
+            "SELECT notification.* FROM tenant clinic JOIN notification ON notification.id IN (
+               SELECT id FROM notification WHERE tenant = clinic.id AND state = 'due' AND due_ms <= ?1
+               ORDER BY due_ms, id LIMIT ?2)
+             ORDER BY row_number() OVER (PARTITION BY clinic.id ORDER BY due_ms, notification.id), due_ms,
+               notification.id LIMIT ?2",
         )?;
         Ok(statement.query_map(params![Col(now), most], notification)?.collect::<Result<_, _>>()?)
     }

@@ -29,6 +29,8 @@ pub struct TenantRow {
     pub log_origin: String,
     /// Entries of its log.
     pub log_size: u64,
+    /// Why nothing more is appended to it, when that is so.
+    pub log_halted: Option<String>,
 }
 
 /// A clinic to be.
@@ -150,6 +152,7 @@ fn tenant(row: &Row<'_>) -> rusqlite::Result<TenantRow> {
         policy: row.get("policy")?,
         log_origin: row.get("log_origin")?,
         log_size: col(row, "log_size")?,
+        log_halted: row.get("log_halted")?,
     })
 }
 

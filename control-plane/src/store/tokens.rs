@@ -113,12 +113,21 @@ impl Store {
         Ok(statement.query_map([], operator_token)?.collect::<Result<_, _>>()?)
     }
 
-    /// Takes an API token back; `false` when there is none of that name.
-    pub fn revoke_operator_token(&self, name: &str) -> Result<bool, StoreError> {
+    /// Takes the API token of that name back; gives its hash, if there is one.
+    pub fn revoke_operator_token(&self, name: &str) -> Result<Option<Digest>, StoreError> {
         Ok(self
             .db
-            .prepare_cached("UPDATE operator_token SET revoked = 1 WHERE name = ?1")?
-            .execute([name])?
+            .prepare_cached("UPDATE operator_token SET revoked = 1 WHERE name = ?1 RETURNING hash")?
+            .query_row([name], |row| col(row, "hash"))
+            .optional()?)
+    }
+
+    /// Takes the API token with this hash back; `true` when it held until now.
+    pub fn revoke_operator_token_of(&self, hash: Digest) -> Result<bool, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached("UPDATE operator_token SET revoked = 1 WHERE hash = ?1 AND revoked = 0")?
+            .execute([Col(hash)])?
             == 1)
     }
 }

@@ -211,7 +211,8 @@ fn records_of_another_tenant_do_not_pass() {
 fn a_hole_in_a_chain_is_named() {
     let mut tenant = Tenant::genuine(1);
     for _ in 0..3 {
-        let _lost = tenant.record(0, Body::Hold(proto::evidence::Hold { held: true, by: "file".into() }));
+        let _lost = tenant
+            .record(0, Body::Hold(proto::evidence::Hold { held: true, by: "file".into(), checkpoint: None }));
     }
     tenant.heartbeat(0);
     let report = check(&tenant, &tenant.bundle());

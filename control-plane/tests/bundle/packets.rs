@@ -162,6 +162,28 @@ fn another_versions_packet_is_not_proven_and_no_fault() {
     assert_eq!((report.exit_code(), status_of(&report, "packet says")), (3, Status::Missing), "{report}");
 }
 
+/// The table of paragraphs is the program's: another version may have had another, and this one cannot say which is right.
+#[test]
+fn another_versions_table_is_not_proven_and_no_fault() {
+    let manifest = || control_plane::bundle::Manifest::parse(&BUNDLE.files()["manifest.json"]).unwrap();
+    let own = manifest().provider_says.generator.clone();
+    for (generator, code, status) in
+        [("orderly control-plane 0.0.1", 3, Status::Missing), (own.as_str(), 1, Status::NotProven)]
+    {
+        let mut files = BUNDLE.files().clone();
+        files.get_mut("baseline/security-rule.csv").unwrap().extend(b"164.999,Another\n");
+        let mut manifest = manifest();
+        manifest.provider_says.generator = generator.into();
+        let table = &files["baseline/security-rule.csv"];
+        for line in manifest.files.iter_mut().filter(|line| line.path == "baseline/security-rule.csv") {
+            (line.bytes, line.sha256) = (table.len() as u64, proto::digest::Digest::of(table));
+        }
+        files.insert("manifest.json".into(), manifest.encode());
+        let report = check(&TENANT, &Bundle::new(files));
+        assert_eq!((report.exit_code(), status_of(&report, "Security Rule's")), (code, status), "{report}");
+    }
+}
+
 #[test]
 fn a_month_that_has_not_begun_has_no_packet() {
     let refused = build(&TENANT.parts(30, Some("2026-12".parse().unwrap()))).unwrap_err();

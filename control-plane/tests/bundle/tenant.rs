@@ -269,7 +269,7 @@ impl Tenant {
     }
 
     pub fn hold(&mut self, n: usize, held: bool) {
-        self.log(n, Body::Hold(Hold { held, by: "file".into() }));
+        self.log(n, Body::Hold(Hold { held, by: "file".into(), checkpoint: None }));
     }
 
     /// An order for a box, issued and signed.
@@ -334,7 +334,7 @@ impl Tenant {
             hipaa: runbook.hipaa.clone(),
             guardrails: (1..=12).map(|n| format!("guardrail {n}")).collect(),
             before: readings(deed.before),
-            steps: runbook.steps.iter().map(|s| step(s.action())).collect(),
+            steps: runbook.steps.iter().map(|s| step(s.action.as_str())).collect(),
             after: readings(deed.after),
             verdict: deed.verdict,
             took_ms: 41_200,

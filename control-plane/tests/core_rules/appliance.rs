@@ -191,7 +191,7 @@ impl Appliance {
     }
 
     pub fn hold(&mut self, at: Millis, held: bool) -> Record {
-        Record::Evidence(self.seal(at, Body::Hold(Hold { held, by: "file".into() })))
+        Record::Evidence(self.seal(at, Body::Hold(Hold { held, by: "file".into(), checkpoint: None })))
     }
 
     pub fn executed(&mut self, at: Millis, order: &Order, verdict: Verdict) -> Record {

@@ -23,7 +23,7 @@ fn quarantine(world: &World) -> String {
 }
 
 fn hold() -> Body {
-    Body::Hold(Hold { held: true, by: "file".into() })
+    Body::Hold(Hold { held: true, by: "file".into(), checkpoint: None })
 }
 
 /// A record that is not what it should be, in an envelope that is signed.

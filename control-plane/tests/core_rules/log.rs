@@ -1,5 +1,6 @@
 //! The Merkle log and its vault: crashes, restored backups, storage that contradicts itself, two servers at once.
 
+mod papers;
 mod races;
 
 use std::sync::{Arc, Mutex};
@@ -346,7 +347,11 @@ fn an_entry_that_was_changed_in_the_vault_is_not_read_back() {
         proto::evidence::seal(
             &appliance.record(
                 world.now,
-                proto::evidence::Body::Hold(proto::evidence::Hold { held: true, by: "file".into() }),
+                proto::evidence::Body::Hold(proto::evidence::Hold {
+                    held: true,
+                    by: "file".into(),
+                    checkpoint: None,
+                }),
             ),
             &SecretKey::ed25519([66; 32]),
         )

@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests: what fails there is the test's failure")]
 
 mod appliance;
+mod bounds;
+mod doors;
 mod enrolment;
 mod evidence;
 mod identity;

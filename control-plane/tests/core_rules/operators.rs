@@ -62,7 +62,7 @@ fn what_is_not_there_is_named() {
     assert!(
         not_found(world.core.run(now, |core| core.revoke_appliance(nobody, "lost", now))).contains(nobody)
     );
-    assert!(not_found(world.core.run(now, |core| core.revoke_operator_token("ci"))).contains("\"ci\""));
+    assert!(not_found(world.core.run(now, |core| core.revoke_operator_token("ci", now))).contains("\"ci\""));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn api_tokens_end_are_taken_back_and_are_kept_as_hashes() {
         rows.iter().map(|row| (row.name.as_str(), row.used)).collect::<Vec<_>>(),
         [("bot", proto::time::Millis(0)), ("ci", later)]
     );
-    world.core.run(now, |core| core.revoke_operator_token("bot")).unwrap();
+    world.core.run(now, |core| core.revoke_operator_token("bot", now)).unwrap();
     let revoked = denied(world.core.run(later, |core| core.operator(&bot.secret, later)));
     let ended = denied(world.core.run(now, |core| core.operator(&ci.secret, now.plus(DAY))));
     let unknown = denied(world.core.run(now, |core| core.operator("guess", now)));

@@ -53,6 +53,7 @@ fn executor_says(
         watch: &watch,
         now: Some(now),
         order_high: appliance.order_high,
+        taken_before: false,
         history: History::default(),
         hold: None,
     };

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -61,6 +61,32 @@ async fn one_command_that_fails_takes_no_other_with_it() {
     assert_eq!(again.unwrap_err().code(), Code::AlreadyExists);
     let names: i64 = db.share().query_row("SELECT count(*) FROM tenant", [], |row| row.get(0)).unwrap();
     assert_eq!(names, 3);
+    drop(writer);
+    thread.join().unwrap();
+}
+
+/// However many wait: what comes after the first few that take long is for the next group.
+#[tokio::test]
+async fn a_group_that_takes_long_takes_no_more() {
+    static NOW: AtomicI64 = AtomicI64::new(START.0);
+    let World { core, .. } = World::new();
+    let (writer, thread) = Writer::spawn(core, || Millis(NOW.load(Ordering::SeqCst))).unwrap();
+    let (go, begin) = std::sync::mpsc::channel::<()>();
+    let first = writer.run(move |_, now| {
+        begin.recv().unwrap();
+        Ok(now)
+    });
+    // Each takes 30 ms, and says when its group began.
+    let slow = || {
+        writer.run(|_, now| {
+            NOW.fetch_add(30, Ordering::SeqCst);
+            Ok(now)
+        })
+    };
+    // The thread waits in the first one until all are queued.
+    let all = tokio::join!(first, slow(), slow(), slow(), slow(), async { go.send(()).unwrap() });
+    let began = [all.0, all.1, all.2, all.3, all.4].map(|now| now.unwrap().0 - START.0);
+    assert_eq!(began, [0, 0, 0, 60, 60]);
     drop(writer);
     thread.join().unwrap();
 }

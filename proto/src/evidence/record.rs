@@ -223,7 +223,7 @@ pub struct Step {
     pub took_ms: u64,
     /// Counted results, such as `files_removed`.
     pub counts: Readings,
-    /// SHA-256 of its output, which travels as an attachment when it is kept at all.
+    /// SHA-256 of its output, which travels as an attachment; only when the procedure says that it keeps the output.
     pub output: Option<Digest>,
 }
 
@@ -287,6 +287,9 @@ pub struct Refusal {
 pub struct Hold {
     /// Whether orders are held from here on.
     pub held: bool,
-    /// How: `file`.
+    /// How: `file`, `log-fork`.
     pub by: String,
+    /// The head that a log key signed and that contradicts the log this box has verified, when that is why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointSeen>,
 }

@@ -1025,6 +1025,8 @@ pub struct Tenant {
     pub log_origin: ::prost::alloc::string::String,
     #[prost(uint64, tag = "5")]
     pub log_size: u64,
+    #[prost(string, tag = "6")]
+    pub log_halted: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateTenant {
@@ -1126,6 +1128,20 @@ pub struct Appliance {
     pub watch: ::prost::alloc::vec::Vec<WatchEntry>,
     #[prost(string, tag = "14")]
     pub version: ::prost::alloc::string::String,
+    /// what it should have sent and did not, by cause; the first 20
+    #[prost(message, repeated, tag = "15")]
+    pub gaps: ::prost::alloc::vec::Vec<GapSummary>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GapSummary {
+    #[prost(string, tag = "1")]
+    pub cause: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub amount: u64,
+    #[prost(int64, tag = "3")]
+    pub first_ms: i64,
+    #[prost(int64, tag = "4")]
+    pub last_ms: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchEntry {

@@ -1,6 +1,9 @@
 //! What a batch carries: events, evidence, attachments, gaps.
 
-use prost::Message as _;
+use prost::{
+    DecodeError, Message as _,
+    encoding::{DecodeContext, decode_key, skip_field},
+};
 
 use super::{BATCH_RECORDS_MAX, number};
 use crate::{
@@ -182,18 +185,28 @@ pub fn pack(records: impl IntoIterator<Item = Record>) -> Vec<u8> {
 
 /// Unpacks a batch's bytes; the complaint names the record by its place.
 pub fn unpack(bytes: &[u8]) -> Result<Vec<Record>, BadField> {
-    let records = pb::Records::decode(bytes).map_err(|e| BadField::new("records", e.to_string()))?.record;
-    if records.len() > BATCH_RECORDS_MAX {
-        return Err(BadField::new(
-            "records",
-            format!("must be at most {BATCH_RECORDS_MAX}, are {}", records.len()),
-        ));
+    let broken = |e: DecodeError| BadField::new("records", e.to_string());
+    let count = count(bytes).map_err(broken)?;
+    if count > BATCH_RECORDS_MAX {
+        return Err(BadField::new("records", format!("must be at most {BATCH_RECORDS_MAX}, are {count}")));
     }
+    let records = pb::Records::decode(bytes).map_err(broken)?.record;
     records
         .into_iter()
         .enumerate()
         .map(|(at, record)| Record::try_from(record).map_err(|b| b.within(&format!("records[{at}]"))))
         .collect()
+}
+
+/// How many records there are, found before any is made: an empty one takes two bytes here and a hundred in memory.
+fn count(mut bytes: &[u8]) -> Result<usize, DecodeError> {
+    let mut count = 0;
+    while !bytes.is_empty() {
+        let (tag, kind) = decode_key(&mut bytes)?;
+        skip_field(kind, tag, &mut bytes, DecodeContext::default())?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 #[cfg(test)]
@@ -223,5 +236,14 @@ mod tests {
             .encode_to_vec();
         assert_eq!(unpack(&bytes).unwrap_err().field, "records[0].event.watch");
         assert!(unpack(b"\xff\xff").is_err());
+    }
+
+    #[test]
+    fn too_many_records_are_refused_before_they_are_made() {
+        // The last one does not decode: whoever gets to it has made all before it.
+        let many = [[0x0a, 0].repeat(BATCH_RECORDS_MAX), vec![0x0a, 3, 0x0a, 9, 0]].concat();
+        let refused = unpack(&many).unwrap_err().to_string();
+        assert!(refused.contains("at most 10000, are 10001"), "{refused}");
+        assert!(unpack(&many[..many.len() - 7]).unwrap_err().field.starts_with("records[0]"));
     }
 }

@@ -32,7 +32,7 @@ use crate::{
 
 pub use crate::fault::Presence;
 pub use admitted::{Admitted, Confirmed, admit, clear, explain, precondition};
-pub use moment::{hold, window};
+pub use moment::{APPROVAL_AHEAD_MAX, hold, window};
 pub use origin::{binding, charter_in_force, verify};
 pub use permission::{allowlist, digest, parameters};
 pub use rate::{budget, cooldown};
@@ -68,6 +68,11 @@ vocabulary! {
     }
 }
 
+/// The most bytes of a refusal's reason.
+pub const REASON_MAX: usize = 500;
+/// What stands at the end of a reason that was cut.
+const CUT: &str = "…";
+
 impl Guardrail {
     /// Its number, 1 to 12.
     #[must_use]
@@ -81,10 +86,16 @@ impl Guardrail {
         self.as_str()
     }
 
-    /// A refusal by this guardrail. `reason` says what was wrong and what would be right, and quotes nothing but IDs.
+    /// A refusal by this guardrail. `reason` says what was wrong and what would be right, and quotes nothing but IDs; it
+    /// is cut at [`REASON_MAX`], because a refusal that is too large to sign would be none.
     #[must_use]
     pub fn refuses(self, reason: impl Into<String>) -> Refusal {
-        Refusal { guardrail: self, reason: reason.into() }
+        let mut reason = reason.into();
+        if reason.len() > REASON_MAX {
+            reason.truncate(reason.floor_char_boundary(REASON_MAX - CUT.len()));
+            reason.push_str(CUT);
+        }
+        Refusal { guardrail: self, reason }
     }
 }
 
@@ -136,6 +147,8 @@ pub struct Facts<'a> {
     pub now: Option<Millis>,
     /// Highest sequence seen.
     pub order_high: u64,
+    /// Whether an order with this order's ID was taken before, under whatever sequence, and may have run.
+    pub taken_before: bool,
     /// What happened before.
     pub history: History,
     /// Why orders are held at the box itself, in a word (`file`); `None`: they are not.
@@ -204,6 +217,17 @@ mod tests {
         let checked: Vec<u8> = CHECKS.iter().map(|(guardrail, _)| guardrail.number()).collect();
         assert_eq!(checked, [2, 3, 4, 5, 6, 7, 8, 9, 10, 12]);
         assert_eq!(Guardrail::Parameters.refuses("no").to_string(), "guardrail 7 (parameters): no");
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_between_two_characters() {
+        let reason = |text: String| Guardrail::Hold.refuses(text).reason;
+        assert_eq!(reason("x".repeat(REASON_MAX)), "x".repeat(REASON_MAX));
+        for ahead in 0..4 {
+            let cut = reason("x".repeat(ahead) + &"\u{1f511}".repeat(REASON_MAX));
+            assert!(cut.len() <= REASON_MAX && cut.len() > REASON_MAX - 8, "{}", cut.len());
+            assert!(cut.ends_with("\u{1f511}…"));
+        }
     }
 
     #[test]

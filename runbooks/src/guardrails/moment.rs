@@ -1,6 +1,6 @@
 //! Guardrails 10 and 12: whether this is the moment, whether people agreed, and whether someone said stop.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use proto::{
     approval::{ApprovalError, approvers},
@@ -9,6 +9,9 @@ use proto::{
 
 use super::{Facts, Guardrail, Refusal};
 use crate::{policy::Mode, runbook::Risk};
+
+/// How far ahead the end of an approval may lie: for that long whoever took the order must know that it was taken.
+pub const APPROVAL_AHEAD_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// **Guardrail 10**, "window and approval (maintenance window, change freeze; high risk wants an approver's passkey,
 /// destructive two)".
@@ -43,6 +46,12 @@ pub fn window(order: &Order, facts: &Facts<'_>) -> Result<(), Refusal> {
         }
         Some(until) if now >= until => {
             refuse(format!("its approval ended {until}, it is {now}; it must be approved anew"))
+        }
+        Some(until) if until > now.plus(APPROVAL_AHEAD_MAX) => {
+            let most = APPROVAL_AHEAD_MAX.as_secs() / 3600;
+            refuse(format!(
+                "may be approved until {until}, it is {now}; at most {most} hours ahead are right"
+            ))
         }
         _ => Ok(()),
     }

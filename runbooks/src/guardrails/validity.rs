@@ -46,12 +46,21 @@ pub fn freshness(order: &Order, facts: &Facts<'_>) -> Result<(), Refusal> {
 
 /// **Guardrail 4**, "replay (sequence window, across restarts)": "under the newest charter serial seen, with high <
 /// sequence ≤ high + 2^20, in order".
+///
+/// A sequence is the order key's to choose, an order's ID is not: it is in the core that approvers sign. So the same core
+/// under a new sequence is a replay too, and an approval is good for one run.
 pub fn replay(order: &Order, facts: &Facts<'_>) -> Result<(), Refusal> {
     let newest = facts.charter.serial;
     if order.charter_serial != newest {
         return Err(Guardrail::Replay.refuses(format!(
             "was signed under charter {}; the newest seen here is {newest}, sign under that",
             order.charter_serial
+        )));
+    }
+    if facts.taken_before {
+        return Err(Guardrail::Replay.refuses(format!(
+            "order {} was taken before; an order runs once, sign another with an ID of its own",
+            order.core.id
         )));
     }
     sequence_follows(facts.order_high, order.sequence).map_err(|e| {

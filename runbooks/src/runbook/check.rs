@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proto::field::{BadField, text};
 
 use super::{Collect, Condition, Expect, Runbook};
-use crate::{fault::WatchKind, step::Step};
+use crate::fault::WatchKind;
 
 /// The longest that cooldown and timeout may be: a day.
 pub const SPAN_MAX_SECONDS: u64 = 24 * 3600;
@@ -60,7 +60,8 @@ impl Runbook {
             return Err(BadField::new("steps", format!("must be 1 to 16 steps, are {}", self.steps.len())));
         }
         for (at, step) in self.steps.iter().enumerate() {
-            self.check_use(&format!("steps[{at}].target"), step.target(), step.kind(), step.action())?;
+            let (action, target) = (step.action, &step.target);
+            self.check_use(&format!("steps[{at}].target"), target, action.kind(), action.as_str())?;
         }
         for (at, fault) in self.triggers.iter().enumerate() {
             if !self.parameters.values().any(|kind| *kind == fault.kind()) {
@@ -70,7 +71,8 @@ impl Runbook {
         }
         let conditions =
             self.precondition.iter().chain(&self.verification).map(|condition| condition.on.as_str());
-        let used: BTreeSet<&str> = self.steps.iter().map(Step::target).chain(conditions).collect();
+        let used: BTreeSet<&str> =
+            self.steps.iter().map(|step| step.target.as_str()).chain(conditions).collect();
         match self.parameters.keys().find(|name| !used.contains(name.as_str())) {
             None => Ok(()),
             Some(name) => Err(BadField::new(

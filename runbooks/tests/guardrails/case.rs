@@ -15,8 +15,8 @@ use proto::{
     time::Millis,
 };
 use runbooks::{
-    Catalogue, Collect, Condition, Day, Expect, Facts, Fault, History, Limits, Mode, OnFailure, Policy,
-    Refusal, Risk, Runbook, Step, WatchKind, Window, Windows, verify,
+    Action, Catalogue, Collect, Condition, Day, Expect, Facts, Fault, History, Limits, Mode, OnFailure,
+    Policy, Refusal, Risk, Runbook, WatchKind, Window, Windows, verify,
 };
 
 pub(crate) struct Keys {
@@ -50,6 +50,7 @@ pub(crate) struct Case {
     pub(crate) watch: BTreeMap<WatchId, WatchKind>,
     pub(crate) now: Option<Millis>,
     pub(crate) order_high: u64,
+    pub(crate) taken_before: bool,
     pub(crate) history: History,
     pub(crate) hold: Option<String>,
     pub(crate) core: Core,
@@ -71,6 +72,7 @@ impl Case {
             watch: &self.watch,
             now: self.now,
             order_high: self.order_high,
+            taken_before: self.taken_before,
             history: self.history,
             hold: self.hold.clone(),
         }
@@ -161,12 +163,7 @@ fn charter(serial: u64, now: Millis) -> Charter {
 }
 
 fn fault_of(kind: WatchKind) -> Fault {
-    match kind {
-        WatchKind::Directory => Fault::DirectoryOverLimit,
-        WatchKind::Backup => Fault::BackupStale,
-        WatchKind::Log => Fault::LogMatch,
-        WatchKind::Metric => Fault::MetricOverLimit,
-    }
+    *Fault::ALL.iter().find(|fault| fault.kind() == kind).expect("every kind can be at fault")
 }
 
 fn runbook(id: &RunbookId, risk: Risk, kinds: &[WatchKind], cooldown_seconds: u64, per_hour: u32) -> Runbook {
@@ -189,8 +186,8 @@ fn runbook(id: &RunbookId, risk: Risk, kinds: &[WatchKind], cooldown_seconds: u6
         parameters: kinds.iter().enumerate().map(|(at, kind)| (name(at), *kind)).collect(),
         precondition: conditions(Expect::Present),
         steps: vec![match kinds[0] {
-            WatchKind::Directory => Step::FilesPrune { target: name(0) },
-            _ => Step::ResticBackup { target: name(0) },
+            WatchKind::Directory => Action::FilesPrune.on(&name(0)),
+            _ => Action::ResticBackup.on(&name(0)),
         }],
         verification: conditions(Expect::Gone),
         on_failure: OnFailure::Escalate,
@@ -338,6 +335,7 @@ pub(crate) fn valid() -> impl Strategy<Value = Case> {
                 watch,
                 now: Some(now),
                 order_high: high,
+                taken_before: false,
                 history,
                 hold: None,
                 core,

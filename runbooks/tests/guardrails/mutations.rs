@@ -10,7 +10,7 @@ use proto::{
     order::SEQUENCE_WINDOW,
     time::Millis,
 };
-use runbooks::{Guardrail, Mode, Risk, WatchKind, Window, Windows};
+use runbooks::{Guardrail, Mode, Risk, WatchKind, Window, Windows, guardrails::APPROVAL_AHEAD_MAX};
 
 use crate::case::{Approving, Case};
 
@@ -103,6 +103,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         c.issuance.charter_serial = c.issuance.charter_serial.saturating_sub(1)
     }),
     m(Guardrail::Replay, "charter not seen here", |c, k| c.issuance.charter_serial += 1 + k % 9),
+    m(Guardrail::Replay, "the same core under another sequence", |c, _| c.taken_before = true),
     // 5
     m(Guardrail::Allowlist, "policy not seen here", |c, k| c.issuance.policy_serial += 1 + k % 9),
     m(Guardrail::Allowlist, "older policy", |c, k| c.policy_serial += 1 + k % 9),
@@ -222,6 +223,10 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     m(Guardrail::Window, "approval ended", |c, k| {
         needs_approval(c);
         c.core.approve_until = Some(Millis(c.now().minus(ms(k)).0 + 1));
+    }),
+    m(Guardrail::Window, "approval ends too far ahead", |c, k| {
+        needs_approval(c);
+        c.core.approve_until = Some(c.now().plus(APPROVAL_AHEAD_MAX).plus(ms(k)));
     }),
     m(Guardrail::Window, "no end of approval", |c, _| {
         needs_approval(c);

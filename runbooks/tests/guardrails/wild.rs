@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proto::{approval::Approval, ids::SiteId, time::Millis};
-use runbooks::{Guardrail, History, Mode, Presence, Risk, Window, Windows, admit, clear, explain, verify};
+use runbooks::{
+    Guardrail, History, Mode, Presence, Risk, Window, Windows, admit, clear, explain, guardrails::REASON_MAX,
+    verify,
+};
 
 use crate::case::{KEYS, valid};
 
@@ -111,7 +114,7 @@ proptest! {
             Err(refusal) => refusals.push(refusal),
         }
         for refusal in refusals {
-            prop_assert!(refusal.reason.len() < 2000, "{}", refusal.reason);
+            prop_assert!(refusal.reason.len() <= REASON_MAX, "{}", refusal.reason);
             // Free text from outside must not reach evidence, which cannot be cleaned: it is kept for six years.
             let outside = [Some(&name), case.policy.hold.as_ref()].into_iter().flatten();
             for text in outside.filter(|text| text.chars().filter(|c| !c.is_ascii()).count() > 3) {

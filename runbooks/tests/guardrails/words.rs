@@ -65,10 +65,7 @@ fn every_reason_says_what_would_be_right() {
             |c| c.policy.freeze_until = Some(Millis(4_102_444_800_000)),
             "change freeze until 2100-01-01T00:00:00.000Z",
         ),
-        (
-            |c| c.policy.windows = runbooks::Windows::any_of([]),
-            "outside of the maintenance window; open: never",
-        ),
+        (|c| c.policy.windows = runbooks::Windows::any_of([]), "must wait until one of each set is open"),
         (|c| c.policy.hold = Some("Mrs Jones".into()), "a policy without hold releases them"),
         (|c| c.hold = Some("file".into()), "paused at the box itself, by file; release them there"),
         (|c| c.charter.not_after = c.now(), "the organization must sign the next charter"),

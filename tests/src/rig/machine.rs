@@ -22,6 +22,8 @@ use super::{
 };
 
 const SCRIPT: &str = include_str!("machine/boot.sh");
+/// Daemons that `.ci/setup test` has unpacked.
+const PACKAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/packages/root");
 const LIMIT: Duration = Duration::from_secs(60);
 /// What the machine is booted to; it wants what the test's units say that they are wanted by it.
 pub const TARGET: &str = "orderly-story.target";
@@ -29,10 +31,12 @@ pub const TARGET: &str = "orderly-story.target";
 /// Why no machine can be booted here; `None`: it can. In CI that is a failure, not an excuse.
 pub fn unavailable() -> Result<Option<String>> {
     let missing = ["unshare", "nsenter", "systemctl", "ip"].into_iter().find(|program| !is_there(program));
-    let why = if Uid::effective().is_root() {
-        missing.map(|program| format!("{program} is not installed"))
-    } else {
+    let why = if !Uid::effective().is_root() {
         Some("booting systemd in namespaces needs root".to_owned())
+    } else if !Path::new(PACKAGES).exists() {
+        Some("its daemons are not unpacked; `.ci/setup test` does that".to_owned())
+    } else {
+        missing.map(|program| format!("{program} is not installed"))
     };
     match &why {
         Some(why) if std::env::var_os("CI").is_some() => bail!("in CI nothing is skipped, but {why}"),
@@ -45,14 +49,17 @@ fn is_there(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).exists())
 }
 
-/// What is laid over the host's files before the machine boots.
-pub struct Tree(TempDir);
+/// What is laid over the host's files before the machine boots, and which network it has.
+pub struct Tree {
+    files: TempDir,
+    shares_network: bool,
+}
 
 impl Tree {
     /// Nothing but the target.
     pub fn new() -> Result<Self> {
-        let tree = Self(tempfile::tempdir()?);
-        fs::set_permissions(tree.0.path(), fs::Permissions::from_mode(0o755))?;
+        let tree = Self { files: tempfile::tempdir()?, shares_network: false };
+        fs::set_permissions(tree.files.path(), fs::Permissions::from_mode(0o755))?;
         // Without basic.target's own wants: nothing of the host is started but journal, bus and what a test adds.
         tree.unit(
             TARGET,
@@ -60,11 +67,26 @@ impl Tree {
         )
     }
 
+    /// Has the machine use this host's network instead of an empty one of its own.
+    #[must_use]
+    pub fn with_this_network(self) -> Self {
+        Self { shares_network: true, ..self }
+    }
+
     /// Adds or replaces a file.
     pub fn file(self, path: &str, text: &str) -> Result<Self> {
-        let path = self.0.path().join(path.trim_start_matches('/'));
+        let path = self.files.path().join(path.trim_start_matches('/'));
         fs::create_dir_all(path.parent().context("a file lies in a folder")?)?;
         fs::write(&path, text)?;
+        Ok(self)
+    }
+
+    /// Adds a program of this host.
+    pub fn program(self, path: &str, program: &Path) -> Result<Self> {
+        let path = self.files.path().join(path.trim_start_matches('/'));
+        fs::create_dir_all(path.parent().context("a file lies in a folder")?)?;
+        fs::copy(program, &path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         Ok(self)
     }
 
@@ -75,8 +97,13 @@ impl Tree {
 
     /// Adds a unit that is started with the machine.
     pub fn started(self, name: &str, text: &str) -> Result<Self> {
-        let tree = self.unit(name, text)?;
-        let wants = tree.0.path().join(format!("etc/systemd/system/{TARGET}.wants"));
+        self.unit(name, text)?.start(name)
+    }
+
+    /// Has a unit started with the machine.
+    pub fn start(self, name: &str) -> Result<Self> {
+        let tree = self;
+        let wants = tree.files.path().join(format!("etc/systemd/system/{TARGET}.wants"));
         fs::create_dir_all(&wants)?;
         std::os::unix::fs::symlink(format!("/etc/systemd/system/{name}"), wants.join(name))?;
         Ok(tree)
@@ -100,7 +127,10 @@ impl Machine {
         let script = dir.join("boot.sh");
         fs::File::create(&script)?.write_all(SCRIPT.as_bytes())?;
         let mut command = Command::new("bash");
-        command.arg(&script).arg(work.path()).arg(tree.0.path()).arg(dir).args(shared);
+        command.arg(&script).arg(work.path()).arg(tree.files.path()).arg(PACKAGES).arg(dir).args(shared);
+        if tree.shares_network {
+            command.env("NETWORK", "shared");
+        }
         let mut boot = Process::start("systemd", command, &dir.join("boot.log"), None)?;
         let init = wait::until("the machine has an init", LIMIT, || {
             boot.check()?;

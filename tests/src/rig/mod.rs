@@ -4,6 +4,7 @@
 
 pub mod attack;
 pub mod clinic;
+pub mod installed;
 pub mod machine;
 pub mod practice;
 pub mod process;
@@ -13,6 +14,7 @@ pub mod restic;
 pub mod wait;
 
 pub use clinic::{Clinic, Watch};
+pub use installed::Installed;
 pub use machine::{Machine, Tree};
 pub use practice::Practice;
 pub use process::{Process, binary};

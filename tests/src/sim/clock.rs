@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use appliance::world::Clock;
+use appliance::world::{BootId, Clock};
 use proto::time::Millis;
 
 /// The true time at which every run begins.
@@ -90,6 +90,10 @@ impl Clock for MachineClock {
 
     fn boot(&self) -> Duration {
         Duration::from_micros(self.run_for(self.booted.load(Relaxed)).unsigned_abs())
+    }
+
+    fn boot_id(&self) -> Option<BootId> {
+        Some(BootId(u128::from(self.booted.load(Relaxed)).to_be_bytes()))
     }
 }
 

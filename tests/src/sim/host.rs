@@ -17,7 +17,7 @@ use proto::{
     evidence::{Readings, StepResult},
     ids::WatchId,
 };
-use runbooks::Step;
+use runbooks::{Action, Step};
 
 use super::{
     chance::Chance,
@@ -174,7 +174,7 @@ impl Host for SimulatedHost {
         if !state.life.act() {
             return not_done(StepResult::Failed); // nobody is there to hear it
         }
-        state.ran.push(format!("{} {}", step.action(), entry.id()));
+        state.ran.push(format!("{} {}", step.action, entry.id()));
         if state.before.is_none() {
             state.before = Some(state.things.clone());
         }
@@ -191,20 +191,20 @@ impl Host for SimulatedHost {
             return not_done(StepResult::Failed);
         }
         let in_vain = state.chance.happens(mood.in_vain);
-        match step {
+        match step.action {
             _ if in_vain => {}
-            Step::FilesPrune { .. } => {
+            Action::FilesPrune => {
                 if let WatchEntry::Directory(entry) = entry {
                     state.things.insert(entry.id.clone(), Thing::Directory(entry.limit_bytes / 2));
                 }
             }
-            Step::ResticBackup { .. } => {
+            Action::ResticBackup => {
                 state.things.insert(entry.id().clone(), Thing::Repository(now));
             }
-            Step::ResticTestRestore { .. } => {}
+            _ => {}
         }
         state.life.act();
-        let output = step.action().as_bytes().to_vec();
+        let output = step.action.as_str().as_bytes().to_vec();
         StepOutcome { result: StepResult::Done, counts: Readings::from([("files".to_owned(), 1)]), output }
     }
 }

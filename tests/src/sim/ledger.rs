@@ -20,7 +20,7 @@ pub(super) fn install_agent(db: &Connection) -> rusqlite::Result<()> {
 }
 
 /// On an executor's database: every record of evidence that was ever appended, every one that was let go, every
-/// checkpoint that was kept, every alarm.
+/// checkpoint that was kept.
 pub(super) fn install_executor(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(
         "CREATE TABLE seen_kept (number INTEGER PRIMARY KEY, idx INTEGER, digest BLOB);
@@ -75,11 +75,6 @@ pub(super) fn checkpoints(db: &Connection, after: i64) -> rusqlite::Result<Vec<(
         .collect()
 }
 
-/// Whether an executor believes that the log was forked, or not shown to continue.
-pub(super) fn alarm(db: &Connection) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT count(*) > 0 FROM alarm")?.query_row([], |row| row.get(0))
-}
-
 /// IDs of the orders that are written down as started and not over.
 pub(super) fn started(db: &Connection) -> rusqlite::Result<Vec<String>> {
     db.prepare_cached("SELECT order_id FROM journal WHERE state = 'started'")?
@@ -112,7 +107,7 @@ pub(super) fn outbox_bytes(db: &Connection) -> rusqlite::Result<(u64, u64)> {
 
 /// Whether an executor believes that the log was forked, for certain.
 pub(super) fn fork_alarm(db: &Connection) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT count(*) > 0 FROM alarm WHERE fork = 1")?.query_row([], |row| row.get(0))
+    db.prepare_cached("SELECT count(*) > 0 FROM shown WHERE fork = 1")?.query_row([], |row| row.get(0))
 }
 
 /// How many orders the control plane has.

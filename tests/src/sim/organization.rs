@@ -18,7 +18,7 @@ use proto::{
     keys::{PublicKey, SecretKey},
     time::Millis,
 };
-use runbooks::{Catalogue, Runbook, Step};
+use runbooks::{Action, Catalogue, Runbook, Step};
 
 /// Its trust domain.
 pub(super) const NAME: &str = "msp.example";
@@ -86,9 +86,8 @@ pub(super) fn catalogue(version: u64, issued: Millis) -> anyhow::Result<Vec<u8>>
 fn hastened(mut runbook: Runbook) -> Runbook {
     runbook.cooldown_seconds /= 10;
     runbook.timeout_seconds = runbook.timeout_seconds.min(600);
-    if let [Step::ResticBackup { target }] = &runbook.steps[..] {
-        let target = target.clone();
-        runbook.steps.push(Step::ResticTestRestore { target });
+    if let [Step { action: Action::ResticBackup, target }] = &runbook.steps[..] {
+        runbook.steps.push(Action::ResticTestRestore.on(target));
     }
     runbook
 }

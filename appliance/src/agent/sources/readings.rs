@@ -1,4 +1,4 @@
-//! Directories and backups: the agent has no right to look into them, so it asks the executor for a reading.
+//! What the agent has no right to look into: it asks the executor for a reading.
 //!
 //! The executor answers from its last reading for as long as that cost it, so asking often is cheap.
 
@@ -8,7 +8,7 @@ use runbooks::{Fault, WatchKind};
 use super::{Observation, Produced};
 use crate::{
     agent::executor::{self, AskError},
-    config::WatchEntry,
+    config::{Eyes, WatchEntry},
     world::Executor,
 };
 
@@ -23,8 +23,8 @@ impl Measured {
     pub fn new<'a>(entries: impl IntoIterator<Item = &'a WatchEntry>) -> Self {
         let watched = entries
             .into_iter()
+            .filter(|entry| entry.eyes() == Eyes::Executor)
             .map(|entry| (entry.id().clone(), entry.kind()))
-            .filter(|(_, kind)| matches!(kind, WatchKind::Directory | WatchKind::Backup))
             .collect();
         Self { watched }
     }

@@ -68,6 +68,7 @@ pub fn run(config: &Config, world: World) -> Result<(), ServeError> {
     let _alone = crate::files::lock(&folder.join("lock"))?;
     let stop = Stop::default();
     let host = Arc::new(SystemHost::from_config(config, world.clone(), stop.clone()));
+    host.clear_scratch();
     let core = open_core(config, world, host).map_err(|error| chain_of(&error));
     if let Err(problem) = &core {
         tracing::error!("no order runs: {problem}");

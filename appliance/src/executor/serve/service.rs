@@ -7,6 +7,7 @@
 //! ```
 
 use std::{
+    collections::BTreeSet,
     io::{self, Write as _},
     os::{
         fd::AsFd as _,
@@ -37,12 +38,14 @@ use super::{
     },
     ServeError, begin,
 };
-use crate::ipc;
+use crate::ipc::{self, IpcError};
 
 /// The most callers at once.
 const CALLERS_MAX: usize = 16;
 /// The longest that a caller may wait for evidence.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Requests of more bytes than this are decoded and answered one at a time.
+const LARGE: usize = 64 << 10;
 /// How long the worker waits after something that it could not do.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
 
@@ -65,12 +68,16 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     callers: AtomicUsize,
+    /// Held from decoding a large request to its answer.
+    large: Mutex<()>,
     trust: PathBuf,
 }
 
 struct State {
     core: Result<Box<ExecutorCore>, String>,
     is_ending: bool,
+    /// Entries of the watch list that somebody is measuring: whoever else asks for one waits.
+    measuring: BTreeSet<String>,
 }
 
 /// Somebody panicked while holding the state.
@@ -103,9 +110,14 @@ impl Service {
         stop: Stop,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
-            state: Mutex::new(State { core: core.map(Box::new), is_ending: false }),
+            state: Mutex::new(State {
+                core: core.map(Box::new),
+                is_ending: false,
+                measuring: BTreeSet::new(),
+            }),
             changed: Condvar::new(),
             callers: AtomicUsize::new(0),
+            large: Mutex::new(()),
             trust,
         });
         let events = channel();
@@ -226,6 +238,8 @@ fn do_all(shared: &Shared, mut work: Work) -> Result<(), Poisoned> {
             Ok(None) => return Ok(()),
             Err(error) => {
                 tracing::error!("{}", chain_of(&error));
+                // What could not be begun would be tried again at once: the disk is full, say.
+                drop(wait(shared, state, AFTER_A_FAILURE)?);
                 return Ok(());
             }
         }
@@ -264,22 +278,35 @@ fn accept(
                 continue;
             }
         };
-        if shared.callers.fetch_add(1, Ordering::SeqCst) >= CALLERS_MAX {
-            shared.callers.fetch_sub(1, Ordering::SeqCst);
+        let Some(seat) = Seat::take(shared) else {
             tracing::warn!("a caller was not let in: {CALLERS_MAX} are there already");
             continue;
-        }
-        let (caller, events) = (shared.clone(), events.clone());
+        };
+        let events = events.clone();
         let serve = move || {
-            if attend(&caller, stream).is_err() {
+            if attend(&seat.0, stream).is_err() {
                 let _ = events.send(Event::BrokeDown);
             }
-            caller.callers.fetch_sub(1, Ordering::SeqCst);
         };
         if let Err(error) = Builder::new().name("caller".into()).spawn(serve) {
-            shared.callers.fetch_sub(1, Ordering::SeqCst);
             tracing::warn!("a caller was not let in: {error}");
         }
+    }
+}
+
+/// A caller's place, given back however its thread ends, or if there is none for it.
+struct Seat(Arc<Shared>);
+
+impl Seat {
+    fn take(shared: &Arc<Shared>) -> Option<Self> {
+        let seat = Self(shared.clone());
+        (shared.callers.fetch_add(1, Ordering::SeqCst) < CALLERS_MAX).then_some(seat)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.callers.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -291,19 +318,32 @@ fn attend(shared: &Shared, mut stream: UnixStream) -> Result<(), Poisoned> {
         if poll(&mut fds, PollTimeout::NONE).is_err() {
             continue;
         }
-        let request = match ipc::receive(&mut stream) {
-            Ok(Some(request)) => request,
+        let frame = match ipc::receive(&mut stream) {
+            Ok(Some(frame)) => frame,
             Ok(None) => return Ok(()),
-            Err(error) => {
-                tracing::warn!("a caller is sent away: {}", chain_of(&error));
-                return Ok(());
-            }
+            Err(error) => return send_away(&error),
         };
+        // Decoded it is larger still; sixteen of them at once would not fit into a small box.
+        let alone = match frame.len() > LARGE {
+            true => Some(shared.large.lock().map_err(|_| Poisoned)?),
+            false => None,
+        };
+        let request = match ipc::read_request(&frame) {
+            Ok(request) => request,
+            Err(error) => return send_away(&error),
+        };
+        drop(frame);
         let response = respond(shared, request)?;
+        drop(alone);
         if ipc::send(&mut stream, &response).is_err() {
             return Ok(());
         }
     }
+}
+
+fn send_away(error: &IpcError) -> Result<(), Poisoned> {
+    tracing::warn!("a caller is sent away: {}", chain_of(error));
+    Ok(())
 }
 
 fn respond(shared: &Shared, request: local::Request) -> Result<local::Response, Poisoned> {
@@ -330,11 +370,17 @@ fn respond(shared: &Shared, request: local::Request) -> Result<local::Response, 
             }
         }
         Some(Call::Measure(measure)) => {
-            let measurement = match core.measurement(&measure.watch) {
-                Ok(measurement) => measurement,
-                Err(_) => return Ok(core.handle(request)),
+            let watch = measure.watch.clone();
+            if core.measurement(&watch).is_err() {
+                return Ok(core.handle(request));
+            }
+            let (_turn, mut state) = Turn::wait(shared, state, watch.clone())?;
+            let measurement = match &mut state.core {
+                Ok(core) => core.measurement(&watch),
+                Err(problem) => return Ok(failure("executor", problem)),
             };
             drop(state);
+            let Ok(measurement) = measurement else { return Ok(failure("watch", "cannot be measured")) };
             let taken = measurement.take();
             if let Ok(core) = &mut shared.lock()?.core {
                 core.remember(&taken);
@@ -349,6 +395,37 @@ fn respond(shared: &Shared, request: local::Request) -> Result<local::Response, 
             Ok(answered(shared, core, request))
         }
         _ => Ok(answered(shared, core, request)),
+    }
+}
+
+/// One's turn to measure an entry: however many ask, it is measured once at a time.
+struct Turn<'s> {
+    shared: &'s Shared,
+    watch: String,
+}
+
+impl<'s> Turn<'s> {
+    fn wait<'g>(
+        shared: &'s Shared,
+        state: MutexGuard<'g, State>,
+        watch: String,
+    ) -> Result<(Self, MutexGuard<'g, State>), Poisoned>
+    where
+        's: 'g,
+    {
+        let is_taken = |state: &mut State| state.measuring.contains(&watch);
+        let mut state = shared.changed.wait_while(state, is_taken).map_err(|_| Poisoned)?;
+        state.measuring.insert(watch.clone());
+        Ok((Self { shared, watch }, state))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.shared.lock() {
+            state.measuring.remove(&self.watch);
+        }
+        self.shared.changed.notify_all();
     }
 }
 

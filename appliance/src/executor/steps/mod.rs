@@ -6,11 +6,14 @@
 
 mod beneath;
 mod prune;
+mod readers;
+mod relieve;
 mod repository;
 mod restic;
 mod restore;
 mod spawn;
 mod stop;
+mod tidy;
 mod unit;
 mod walk;
 
@@ -21,7 +24,7 @@ use proto::{
     ids::WatchId,
     time::Millis,
 };
-use runbooks::Step;
+use runbooks::{Action, Fault, Step};
 
 use crate::{
     config::{Backup, Config, Repository, WatchEntry},
@@ -30,6 +33,9 @@ use crate::{
 
 pub use self::stop::Stop;
 
+/// How long a look at something that should answer at once may take.
+const BRIEF: Duration = Duration::from_secs(10);
+
 /// The programs that are run, by name or by path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Programs {
@@ -37,11 +43,26 @@ pub struct Programs {
     pub restic: PathBuf,
     /// `systemctl`.
     pub systemctl: PathBuf,
+    /// `journalctl`.
+    pub journalctl: PathBuf,
+    /// `chronyc`.
+    pub chronyc: PathBuf,
+    /// `smartctl`.
+    pub smartctl: PathBuf,
+    /// `nix-collect-garbage`.
+    pub nix_collect_garbage: PathBuf,
 }
 
 impl Default for Programs {
     fn default() -> Self {
-        Self { restic: "restic".into(), systemctl: "systemctl".into() }
+        Self {
+            restic: "restic".into(),
+            systemctl: "systemctl".into(),
+            journalctl: "journalctl".into(),
+            chronyc: "chronyc".into(),
+            smartctl: "smartctl".into(),
+            nix_collect_garbage: "nix-collect-garbage".into(),
+        }
     }
 }
 
@@ -49,6 +70,8 @@ impl Default for Programs {
 pub struct SystemHost {
     world: World,
     programs: Programs,
+    /// Where `/proc` and `/sys` are found.
+    root: PathBuf,
     state: PathBuf,
     hold: PathBuf,
     stop: Stop,
@@ -60,13 +83,24 @@ impl SystemHost {
     /// `state`: the executor's own folder, for caches and scratch space. `hold`: while this file exists, no order runs.
     #[must_use]
     pub fn new(world: World, programs: Programs, state: PathBuf, hold: PathBuf, stop: Stop) -> Self {
-        Self { world, programs, state, hold, stop, snapshots: Mutex::default() }
+        Self { world, programs, root: "/".into(), state, hold, stop, snapshots: Mutex::default() }
     }
 
     /// With the paths of a configuration.
     #[must_use]
     pub fn from_config(config: &Config, world: World, stop: Stop) -> Self {
         Self::new(world, Programs::default(), config.paths.executor(), config.paths.hold.clone(), stop)
+    }
+
+    /// Removes what a restore left behind when the power failed: it is somebody's records.
+    pub fn clear_scratch(&self) {
+        if let Err(error) = restore::clear(&self.scratch()) {
+            tracing::error!("what the last test restore left behind cannot be removed: {error}");
+        }
+    }
+
+    fn scratch(&self) -> PathBuf {
+        self.state.join("scratch")
     }
 
     /// A limit in time that ends early when the executor is stopped.
@@ -87,6 +121,27 @@ impl SystemHost {
         }
     }
 
+    fn measure_backup(&self, backup: &Backup, facts: &HostFacts) -> Readings {
+        let mut readings = Readings::new();
+        let limit = self.limit(repository::PATIENCE);
+        let age = match self.restic(backup) {
+            Some(restic) => repository::newest(&restic, &backup.id, &self.snapshots, facts.now, &limit)
+                .map(|newest| facts.now.since(newest)),
+            None => backup
+                .unit
+                .as_deref()
+                .and_then(|unit| unit::succeeded(&self.programs.systemctl, unit, &limit))
+                .and_then(|ended| unit::age(ended, self.world.clock.wall())),
+        };
+        readings.insert("age_seconds".into(), age.map_or(-1, seconds));
+        readings.insert("max_age_seconds".into(), seconds(backup.max_age));
+        if let Some(every) = backup.restore_every {
+            readings.insert("restore_age_seconds".into(), facts.restore_proven.map_or(-1, seconds));
+            readings.insert("restore_every_seconds".into(), seconds(every));
+        }
+        readings
+    }
+
     fn perform_backup(&self, backup: &Backup, facts: &HostFacts, limit: &Limit<'_>) -> StepOutcome {
         match (&backup.unit, self.restic(backup)) {
             (Some(unit), _) => unit::start(&self.programs.systemctl, unit, limit),
@@ -95,9 +150,35 @@ impl SystemHost {
         }
     }
 
+    /// Gives what was done time to show.
+    fn settle(
+        &self,
+        fault: Fault,
+        entry: &WatchEntry,
+        facts: &HostFacts,
+        limit: &Limit<'_>,
+        outcome: StepOutcome,
+    ) -> StepOutcome {
+        // The reading afterwards must fall within the time, too.
+        let limit = Limit { ends: limit.ends.saturating_sub(BRIEF), ..*limit };
+        if outcome.result == StepResult::Done {
+            relieve::settle(&limit, || fault.holds(&self.measure(entry, facts)) == Some(false));
+        }
+        outcome
+    }
+
+    /// Corrects the clock at once; a keeper that does not answer is restarted, and corrects it at its start.
+    fn step_clock(&self, keeper: &str, limit: &Limit<'_>) -> StepOutcome {
+        let stepped = unit::run(&self.programs.chronyc, &["makestep"], limit);
+        match stepped.result {
+            StepResult::Failed => unit::restart(&self.programs.systemctl, keeper, limit),
+            _ => stepped,
+        }
+    }
+
     fn perform_test_restore(&self, backup: &Backup, facts: &HostFacts, limit: &Limit<'_>) -> StepOutcome {
         let Some(restic) = self.restic(backup) else { return failed(-1) };
-        let scratch = self.state.join("scratch");
+        let scratch = self.scratch();
         let entropy = &*self.world.entropy;
         restore::TestRestore { restic, sources: &backup.sources, scratch: &scratch, entropy, now: facts.now }
             .run(limit)
@@ -116,46 +197,78 @@ impl Host for SystemHost {
     fn measure(&self, entry: &WatchEntry, facts: &HostFacts) -> Readings {
         match entry {
             WatchEntry::Directory(directory) => prune::measure(directory, &self.limit(repository::PATIENCE)),
-            WatchEntry::Backup(backup) => {
-                let mut readings = Readings::new();
-                let limit = self.limit(repository::PATIENCE);
-                let age = match self.restic(backup) {
-                    Some(restic) => {
-                        repository::newest(&restic, &backup.id, &self.snapshots, facts.now, &limit)
-                            .map(|newest| facts.now.since(newest))
-                    }
-                    None => backup
-                        .unit
-                        .as_deref()
-                        .and_then(|unit| unit::succeeded(&self.programs.systemctl, unit, &limit))
-                        .map(|ended| self.world.clock.wall().since(ended)),
-                };
-                readings.insert("age_seconds".into(), age.map_or(-1, seconds));
-                readings.insert("max_age_seconds".into(), seconds(backup.max_age));
-                if let Some(every) = backup.restore_every {
-                    readings.insert("restore_age_seconds".into(), facts.restore_proven.map_or(-1, seconds));
-                    readings.insert("restore_every_seconds".into(), seconds(every));
-                }
-                readings
+            WatchEntry::Backup(backup) => self.measure_backup(backup, facts),
+            WatchEntry::Unit(entry) => {
+                readers::unit::read(&self.programs.systemctl, &entry.unit, &self.limit(BRIEF))
             }
-            // The agent reads these itself.
-            WatchEntry::Log(_) | WatchEntry::Metric(_) => Readings::new(),
+            WatchEntry::Filesystem(entry) => readers::filesystem::read(entry),
+            WatchEntry::Processor(entry) => readers::pressure::read(&self.root, "cpu", entry),
+            WatchEntry::Memory(entry) => readers::pressure::read(&self.root, "memory", entry),
+            WatchEntry::Drive(entry) => {
+                readers::drive::read(&self.programs.smartctl, entry, &self.limit(BRIEF))
+            }
+            WatchEntry::Sensor(entry) => readers::sensor::read(&self.root, entry),
+            WatchEntry::Clock(entry) => {
+                readers::clock::read(&self.programs.chronyc, entry, &self.limit(BRIEF))
+            }
+            WatchEntry::Certificate(entry) => readers::certificate::read(entry, facts.now),
+            WatchEntry::Uplink(entry) => readers::uplink::read(&self.root, entry),
+            WatchEntry::Store(_) => {
+                let outbox = self.state.with_file_name("agent").join("outbox.db");
+                readers::store::read(&[&self.state.join("executor.db"), &outbox])
+            }
+            WatchEntry::Footprint(entry) => readers::footprint::read(&self.root, entry),
+            // The agent reads these itself; nobody else can say how they stand.
+            WatchEntry::Log(_)
+            | WatchEntry::Metric(_)
+            | WatchEntry::Journal(_)
+            | WatchEntry::Service(_)
+            | WatchEntry::Baseline(_) => Readings::new(),
         }
     }
 
     fn perform(&self, step: &Step, entry: &WatchEntry, facts: &HostFacts, within: Duration) -> StepOutcome {
         let limit = self.limit(within);
-        match (step, entry) {
-            (Step::FilesPrune { .. }, WatchEntry::Directory(directory)) => {
+        match (step.action, entry) {
+            (Action::FilesPrune, WatchEntry::Directory(directory)) => {
                 // Whichever clock is behind: a file is never taken for older than it is.
                 let now: Millis = facts.now.min(self.world.clock.wall());
                 prune::prune(directory, now, &limit)
             }
-            (Step::ResticBackup { .. }, WatchEntry::Backup(backup)) => {
-                self.perform_backup(backup, facts, &limit)
-            }
-            (Step::ResticTestRestore { .. }, WatchEntry::Backup(backup)) => {
+            (Action::ResticBackup, WatchEntry::Backup(backup)) => self.perform_backup(backup, facts, &limit),
+            (Action::ResticTestRestore, WatchEntry::Backup(backup)) => {
                 self.perform_test_restore(backup, facts, &limit)
+            }
+            (Action::UnitRestart, WatchEntry::Unit(entry)) => {
+                unit::restart(&self.programs.systemctl, &entry.unit, &limit)
+            }
+            (Action::JournalVacuum, WatchEntry::Filesystem(entry)) => {
+                tidy::vacuum(&self.programs, entry, &limit)
+            }
+            (Action::CachesEmpty, WatchEntry::Filesystem(entry)) => {
+                tidy::empty_caches(entry, facts.now.min(self.world.clock.wall()), &limit)
+            }
+            (Action::NixCollectGarbage, WatchEntry::Filesystem(entry)) => {
+                tidy::collect_nix_garbage(&self.programs, entry, &limit)
+            }
+            (Action::CertificateRenew, WatchEntry::Certificate(entry)) => match &entry.unit {
+                Some(unit) => unit::start(&self.programs.systemctl, unit, &limit),
+                None => failed(-1),
+            },
+            (Action::ProcessorRelieve, WatchEntry::Processor(pressed)) => {
+                let outcome = relieve::processor(&self.programs, &self.root, pressed, &limit);
+                self.settle(Fault::ProcessorPressed, entry, facts, &limit, outcome)
+            }
+            (Action::MemoryRelieve, WatchEntry::Memory(pressed)) => {
+                let outcome = relieve::memory(&self.programs, &self.root, pressed, &limit);
+                self.settle(Fault::MemoryPressed, entry, facts, &limit, outcome)
+            }
+            (Action::ClockStep, WatchEntry::Clock(kept)) => {
+                let outcome = self.step_clock(&kept.unit, &limit);
+                self.settle(Fault::ClockUnsynchronised, entry, facts, &limit, outcome)
+            }
+            (Action::UplinkRestart, WatchEntry::Uplink(entry)) => {
+                unit::restart(&self.programs.systemctl, &entry.unit, &limit)
             }
             // Guardrail 7 has seen that kind of step and kind of entry belong together.
             _ => failed(-1),

@@ -1,14 +1,19 @@
 //! `files.prune`: removes the oldest files of a directory until it is within its limit, and reads how full it is.
 //!
 //! The rule: only regular files beneath the directory, never through a symlink, never on another file system, never one
-//! that is younger than the owner wants to keep. A file's age counts from its last change or from its arrival here,
-//! whichever is later: one that was copied in with an old date is new. Of a file with several names, one name goes.
+//! that is younger than the owner wants to keep.
+//!
+//! Many people may write there, and none of them may make another's files go. So a file counts with what it takes on the
+//! disk, not with what it says (a sparse one says anything), and once, however many names it has. How young it is, is said
+//! by its ctime, which only the kernel sets: one that was copied in with an old date is new, one with a date in the future
+//! is not new for ever. Which goes first, is said by mtime or ctime, whichever is older: a date can only send a file ahead.
 
 use std::{
-    collections::BinaryHeap,
+    collections::{BTreeMap, BinaryHeap},
     ffi::{CStr, CString},
     os::fd::OwnedFd,
-    path::{Path, PathBuf},
+    path::Path,
+    rc::Rc,
     time::Duration,
 };
 
@@ -28,44 +33,97 @@ use super::{
 };
 use crate::{config::Directory, world::StepOutcome};
 
-/// The most files that one look remembers: bounds memory, not work.
-const REMEMBERED: usize = 100_000;
+/// The most bytes of names that one look remembers: bounds memory, not work.
+const REMEMBERED: usize = 32 << 20;
+/// The most files with several names that it remembers; more do not count.
+const LINKED: usize = 100_000;
 
 /// A file that may go. The order is the order of going: oldest first, then by place, so that the choice is not chance.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
-    modified: (i64, i64),
-    folder: PathBuf,
+    old_since: (i64, i64),
+    folder: Rc<Path>,
     name: CString,
     size: u64,
+    modified: (i64, i64),
     changed: (i64, i64),
-    inode: u64,
+    inode: Inode,
+    is_linked: bool,
 }
+
+impl Candidate {
+    /// What remembering it costs.
+    fn cost(&self) -> usize {
+        size_of::<Self>() + self.folder.as_os_str().len() + self.name.as_bytes().len()
+    }
+}
+
+/// Device and number.
+type Inode = (u64, u64);
 
 /// How full a directory is, and what of it may go.
 struct Survey {
     bytes: u64,
     oldest: Vec<Candidate>,
+    links: Links,
 }
 
-/// `bytes`, `limit_bytes` and `files`.
+/// Names that were seen of files with several, and how many of them went.
+#[derive(Default)]
+struct Links(BTreeMap<Inode, (u32, u32)>);
+
+impl Links {
+    /// What a name adds to the bytes of its directory.
+    fn adds(&mut self, status: &FileStat) -> u64 {
+        if status.st_nlink <= 1 {
+            return size(status);
+        }
+        let inode = (status.st_dev, status.st_ino);
+        if self.0.len() >= LINKED && !self.0.contains_key(&inode) {
+            return 0;
+        }
+        let (seen, _) = self.0.entry(inode).or_default();
+        *seen += 1;
+        if *seen == 1 { size(status) } else { 0 }
+    }
+
+    /// What its directory loses with a name that was just removed.
+    fn loses(&mut self, candidate: &Candidate) -> u64 {
+        match self.0.get_mut(&candidate.inode) {
+            Some((seen, gone)) => {
+                *gone += 1;
+                if gone == seen { candidate.size } else { 0 }
+            }
+            None if candidate.is_linked => 0,
+            None => candidate.size,
+        }
+    }
+
+    /// Whether another of its names went, which changed its ctime.
+    fn was_touched(&self, inode: Inode) -> bool {
+        self.0.get(&inode).is_some_and(|(_, gone)| *gone > 0)
+    }
+}
+
+/// `bytes`, `limit_bytes`, `files`, and `folders_skipped`, which nobody has looked into.
 pub(super) fn measure(directory: &Directory, limit: &Limit<'_>) -> Readings {
-    let (mut bytes, mut files) = (0_u64, 0_i64);
+    let (mut bytes, mut files, mut links) = (0_u64, 0_i64, Links::default());
     let looked = beneath::root(&directory.path).map_err(Broken::from).and_then(|root| {
         walk::walk(&root, limit, &mut |_, _, status| {
-            bytes = bytes.saturating_add(size(status));
+            bytes = bytes.saturating_add(links.adds(status));
             files += 1;
         })
     });
-    let (bytes, files) = match looked {
-        Ok(()) => (i64::try_from(bytes).unwrap_or(i64::MAX), files),
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let (bytes, files, skipped) = match looked {
+        Ok(skipped) => (count(bytes), files, count(skipped)),
         Err(why) => {
             tracing::warn!(watch.id = %directory.id, "watched directory {} cannot be read: {why:?}", directory.id);
-            (-1, -1)
+            (-1, -1, -1)
         }
     };
-    let most = i64::try_from(directory.limit_bytes).unwrap_or(i64::MAX);
-    [("bytes", bytes), ("limit_bytes", most), ("files", files)]
+    let most = count(directory.limit_bytes);
+    [("bytes", bytes), ("limit_bytes", most), ("files", files), ("folders_skipped", skipped)]
         .map(|(name, value)| (name.to_owned(), value))
         .into()
 }
@@ -97,7 +155,7 @@ fn go(
 ) -> Result<(), Broken> {
     let root = beneath::root(&directory.path)?;
     loop {
-        let survey = survey(&root, now, directory.keep_newer_than, limit)?;
+        let mut survey = survey(&root, now, directory.keep_newer_than, limit)?;
         let mut over = survey.bytes.saturating_sub(directory.limit_bytes);
         let mut progress = false;
         for candidate in &survey.oldest {
@@ -107,13 +165,14 @@ fn go(
             if let Some(result) = limit.over() {
                 return Err(Broken::Over(result));
             }
-            match remove(&root, candidate)? {
+            match remove(&root, candidate, &survey.links)? {
                 Removal::Removed => {
-                    removed(candidate.size);
-                    over = over.saturating_sub(candidate.size);
+                    let size = survey.links.loses(candidate);
+                    removed(size);
+                    over = over.saturating_sub(size);
                     progress = true;
                 }
-                // Perhaps by us: another of its names went. Looked at again before anything newer goes.
+                // Looked at again before anything newer goes.
                 Removal::Changed if progress => break,
                 Removal::Changed | Removal::InUse => {}
             }
@@ -131,41 +190,49 @@ fn survey(
     keep_newer_than: Duration,
     limit: &Limit<'_>,
 ) -> Result<Survey, Broken> {
-    let mut bytes = 0_u64;
+    let (mut bytes, mut remembered, mut links) = (0_u64, 0, Links::default());
     let mut oldest = BinaryHeap::new();
     walk::walk(root, limit, &mut |folder, name, status| {
-        bytes = bytes.saturating_add(size(status));
+        bytes = bytes.saturating_add(links.adds(status));
         if may_go(status, now, keep_newer_than) {
-            oldest.push(candidate(folder, name, status));
-            if oldest.len() > REMEMBERED {
-                oldest.pop();
+            let candidate = candidate(folder, name, status);
+            remembered += candidate.cost();
+            oldest.push(candidate);
+            while remembered > REMEMBERED
+                && let Some(newest) = oldest.pop()
+            {
+                remembered -= newest.cost();
             }
         }
     })?;
-    Ok(Survey { bytes, oldest: oldest.into_sorted_vec() })
+    Ok(Survey { bytes, oldest: oldest.into_sorted_vec(), links })
 }
 
-fn candidate(folder: &Path, name: &CStr, status: &FileStat) -> Candidate {
+fn candidate(folder: &Rc<Path>, name: &CStr, status: &FileStat) -> Candidate {
+    let modified = (status.st_mtime, status.st_mtime_nsec);
+    let changed = (status.st_ctime, status.st_ctime_nsec);
     Candidate {
-        modified: (status.st_mtime, status.st_mtime_nsec),
-        folder: folder.to_owned(),
+        old_since: modified.min(changed),
+        folder: folder.clone(),
         name: name.to_owned(),
         size: size(status),
-        changed: (status.st_ctime, status.st_ctime_nsec),
-        inode: status.st_ino,
+        modified,
+        changed,
+        inode: (status.st_dev, status.st_ino),
+        is_linked: status.st_nlink > 1,
     }
 }
 
+/// What a file takes on the disk, in the 512 bytes of stat(2), and never more than it says.
 fn size(status: &FileStat) -> u64 {
-    u64::try_from(status.st_size).unwrap_or(0)
+    let taken = u64::try_from(status.st_blocks).unwrap_or(0).saturating_mul(512);
+    u64::try_from(status.st_size).unwrap_or(0).min(taken)
 }
 
-/// Whether a file is old enough, by its last change and by its arrival here.
+/// Whether a file is old enough, by its last change here.
 fn may_go(status: &FileStat, now: Millis, keep_newer_than: Duration) -> bool {
-    let millis = |seconds: i64, nanos: i64| seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000);
-    let modified = millis(status.st_mtime, status.st_mtime_nsec);
-    let changed = millis(status.st_ctime, status.st_ctime_nsec);
-    Millis(modified.max(changed)).plus(keep_newer_than) <= now
+    let changed = status.st_ctime.saturating_mul(1000).saturating_add(status.st_ctime_nsec / 1_000_000);
+    Millis(changed).plus(keep_newer_than) <= now
 }
 
 /// What became of a candidate.
@@ -178,14 +245,15 @@ enum Removal {
 }
 
 /// Removes a file, if it is still the one that was looked at.
-fn remove(root: &OwnedFd, candidate: &Candidate) -> Result<Removal, Errno> {
+fn remove(root: &OwnedFd, candidate: &Candidate, links: &Links) -> Result<Removal, Errno> {
     let removed = || {
         let folder = beneath::folder(root, &candidate.folder)?;
         let status = walk::status(&folder, &candidate.name)?;
         let same = beneath::is_regular(status.st_mode)
-            && status.st_ino == candidate.inode
+            && (status.st_dev, status.st_ino) == candidate.inode
             && (status.st_mtime, status.st_mtime_nsec) == candidate.modified
-            && (status.st_ctime, status.st_ctime_nsec) == candidate.changed;
+            && ((status.st_ctime, status.st_ctime_nsec) == candidate.changed
+                || links.was_touched(candidate.inode));
         if !same {
             return Ok(Removal::Changed);
         }

@@ -2,7 +2,8 @@
 //! scratch space and compared with the live files that have not changed since.
 //!
 //! The rule: proven is only what was seen: at least one file restored, and none different from its source. Names and
-//! contents stay on this box; evidence has counts.
+//! contents stay on this box; evidence has counts. A drill must not fill the disk that evidence is written to: only what
+//! leaves room there is restored, and what a power cut left behind goes when the executor begins.
 
 use std::{
     fs::{self, File},
@@ -15,6 +16,7 @@ use std::{
 };
 
 use aws_lc_rs::digest::{Context, SHA256};
+use nix::sys::statvfs::statvfs;
 use proto::{
     evidence::{Readings, StepResult},
     time::Millis,
@@ -31,6 +33,9 @@ use crate::{
 const SAMPLE: usize = 5;
 /// Larger ones are taken only when there is no smaller one.
 const LARGE: u64 = 256 << 20;
+
+/// Room that a drill leaves on the disk.
+const RESERVE: u64 = 512 << 20;
 
 /// A file of a snapshot, as `ls --json` lists it.
 #[derive(Debug, Clone, Deserialize)]
@@ -74,7 +79,7 @@ impl TestRestore<'_> {
         let result = result.unwrap_or_else(|error| {
             // What was restored is somebody's records: it goes, whatever went wrong.
             let _ = clear(self.scratch);
-            not_run(self.restic.program, &error).result
+            limit.over().unwrap_or_else(|| not_run(self.restic.program, &error).result)
         });
         let counts: Readings = [
             ("files_restored", compared.restored),
@@ -99,12 +104,12 @@ impl TestRestore<'_> {
         let listed = self
             .restic
             .run(&["ls", "--json", "--no-lock", &newest.id], limit, &mut |line| sample.offer(line))?;
-        let sample = sample.into_nodes();
+        files::private_folder(self.scratch).map_err(|e| e.source)?;
+        let sample = fitting(sample.into_nodes(), room(self.scratch)?);
         if !listed.is_good() || sample.is_empty() {
             *output = listed.output;
             return Ok(not_done());
         }
-        files::private_folder(self.scratch).map_err(|e| e.source)?;
         let mut command = self.restic.command();
         command.args(["restore", "--no-lock", "--verify", "--target"]).arg(self.scratch);
         for node in &sample {
@@ -119,22 +124,43 @@ impl TestRestore<'_> {
         }
         let root = beneath::root(self.scratch)?;
         for node in &sample {
-            compare(&root, node, compared)?;
+            compare(&root, node, limit, compared)?;
+        }
+        if let Some(result) = limit.over() {
+            return Ok(result);
         }
         let proven = compared.restored == i64::try_from(sample.len()).unwrap_or(0) && compared.different == 0;
         Ok(if proven { StepResult::Done } else { StepResult::Failed })
     }
 }
 
-fn compare(scratch: &OwnedFd, node: &Node, compared: &mut Compared) -> io::Result<()> {
+/// Bytes that may be written to a folder's file system.
+fn room(folder: &Path) -> io::Result<u64> {
+    let status = statvfs(folder)?;
+    Ok(status.blocks_available().saturating_mul(status.fragment_size()).saturating_sub(RESERVE))
+}
+
+/// Those of a sample that fit into `room` together.
+fn fitting(sample: Vec<Node>, mut room: u64) -> Vec<Node> {
+    let fits = |node: &Node| {
+        let left = room.checked_sub(node.size);
+        room = left.unwrap_or(room);
+        left.is_some()
+    };
+    let mut sample = sample;
+    sample.retain(fits);
+    sample
+}
+
+fn compare(scratch: &OwnedFd, node: &Node, limit: &Limit<'_>, compared: &mut Compared) -> io::Result<()> {
     let relative = node.path.strip_prefix("/").unwrap_or(&node.path);
     let Ok(restored) = beneath::file(scratch, relative) else { return Ok(()) };
-    let (size, digest) = digest(File::from(restored))?;
+    let (size, digest) = digest(File::from(restored), limit)?;
     if size != node.size {
         return Ok(());
     }
     compared.restored += 1;
-    match live(node) {
+    match live(node, limit) {
         Some(live) if live == digest => compared.same += 1,
         Some(_) => compared.different += 1,
         None => compared.changed_since += 1,
@@ -143,7 +169,7 @@ fn compare(scratch: &OwnedFd, node: &Node, compared: &mut Compared) -> io::Resul
 }
 
 /// Digest of the live file, if it is the one that was backed up; read without following a symlink.
-fn live(node: &Node) -> Option<Vec<u8>> {
+fn live(node: &Node, limit: &Limit<'_>) -> Option<Vec<u8>> {
     let unchanged = |file: &File| {
         let status = file.metadata().ok()?;
         let mtime = i128::from(status.mtime()) * 1_000_000_000 + i128::from(status.mtime_nsec());
@@ -152,16 +178,19 @@ fn live(node: &Node) -> Option<Vec<u8>> {
     let parent = beneath::root(node.path.parent()?).ok()?;
     let file = File::from(beneath::file(parent, node.path.file_name()?).ok()?);
     unchanged(&file)?;
-    let (_, digest) = digest(file.try_clone().ok()?).ok()?;
+    let (_, digest) = digest(file.try_clone().ok()?, limit).ok()?;
     // Written to while it was read: not the one that was backed up any more.
     unchanged(&file).map(|()| digest)
 }
 
-fn digest(mut file: File) -> io::Result<(u64, Vec<u8>)> {
+fn digest(mut file: File, limit: &Limit<'_>) -> io::Result<(u64, Vec<u8>)> {
     let mut context = Context::new(&SHA256);
     let mut buffer = vec![0; 128 * 1024];
     let mut size = 0;
     loop {
+        if limit.over().is_some() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         match file.read(&mut buffer)? {
             0 => return Ok((size, context.finish().as_ref().to_vec())),
             read => {
@@ -229,7 +258,8 @@ fn escaped(path: &Path) -> String {
     text.chars().flat_map(|c| ['\\'].into_iter().filter(move |_| "*?[\\".contains(c)).chain([c])).collect()
 }
 
-fn clear(scratch: &Path) -> io::Result<()> {
+/// Removes what was restored.
+pub(super) fn clear(scratch: &Path) -> io::Result<()> {
     match fs::remove_dir_all(scratch) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
@@ -238,6 +268,8 @@ fn clear(scratch: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::clock::SystemEntropy;
 
@@ -281,6 +313,34 @@ mod tests {
         sample.offer(&line("/larger", LARGE * 3));
         sample.offer(&line("/large", LARGE * 2));
         assert_eq!(sample.into_nodes()[0].path, Path::new("/large"));
+    }
+
+    #[test]
+    fn only_what_fits_is_restored() {
+        let sources = [];
+        let mut sample = Sample::new(&sources, &SystemEntropy);
+        for (path, size) in [("/a", 60), ("/b", 50), ("/c", 40), ("/d", 1)] {
+            sample.offer(&line(path, size));
+        }
+        let names = |nodes: Vec<Node>| nodes.into_iter().map(|node| node.path).collect::<Vec<_>>();
+        let nodes = sample.into_nodes();
+        assert_eq!(names(fitting(nodes.clone(), 100)), ["/a", "/c"].map(PathBuf::from));
+        assert!(fitting(nodes, 0).is_empty());
+        // What is free, less the reserve.
+        let free = statvfs("/").unwrap();
+        assert!(room(Path::new("/")).unwrap() < free.blocks() * free.fragment_size());
+    }
+
+    #[test]
+    fn a_digest_ends_with_the_limit() {
+        let stop = super::super::Stop::default();
+        let clock = crate::clock::SystemClock;
+        let limit = Limit { clock: &clock, stop: &stop, ends: Duration::MAX };
+        let file = || File::open("/dev/zero").unwrap();
+        stop.stop();
+        assert_eq!(digest(file(), &limit).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let limit = Limit { clock: &clock, stop: &super::super::Stop::default(), ends: Duration::ZERO };
+        assert_eq!(digest(file(), &limit).unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]

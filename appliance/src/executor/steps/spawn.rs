@@ -87,11 +87,11 @@ pub(super) fn run(mut command: Command, limit: &Limit<'_>, line: &mut dyn FnMut(
     let mut running = Group { child };
     let pid = running.pid();
     limit.stop.watch(stop_waker);
-    thread::spawn(move || {
+    thread::Builder::new().spawn(move || {
         // Waits without reaping, so that its number is nobody else's until the group was killed.
         while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
         let _ = (&waker).write(b"x");
-    });
+    })?;
     let mut streams = Streams {
         out: running.child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Pipe>),
         err: running.child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Pipe>),

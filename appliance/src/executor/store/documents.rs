@@ -59,13 +59,16 @@ pub struct KeptCheckpoint {
     pub note: String,
 }
 
-/// A checkpoint, signed by a log key, that was not shown to continue the kept one.
+/// How many heads of each kind are kept that do not continue the kept one: the first is proof enough.
+const SHOWN_MAX: i64 = 16;
+
+/// A head, signed by a log key, that was not shown to continue the kept one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alarm {
+pub struct Shown {
+    /// Size and root.
+    pub head: log::Head,
     /// Whether it contradicts the kept one for certain; else the proof was missing or wrong.
     pub fork: bool,
-    /// Its size.
-    pub size: u64,
     /// The signed note, for people to compare.
     pub note: String,
 }
@@ -120,18 +123,21 @@ impl View<'_> {
             .map_err(sql("read the checkpoint"))
     }
 
-    /// The checkpoint that does not continue the kept one.
-    pub fn alarm(&self) -> Result<Option<Alarm>, StoreError> {
-        self.0
-            .query_row("SELECT fork, size, note FROM alarm", [], |row| {
-                Ok(Alarm {
-                    fork: row.get(0)?,
-                    size: row.get::<_, i64>(1)?.cast_unsigned(),
-                    note: row.get(2)?,
-                })
-            })
-            .optional()
-            .map_err(sql("read the alarm"))
+    /// Heads that were not shown to continue the kept one: those that contradict it for certain, or those that may.
+    pub fn shown(&self, fork: bool) -> Result<Vec<Shown>, StoreError> {
+        let read = || -> rusqlite::Result<Vec<Shown>> {
+            self.0
+                .prepare_cached("SELECT size, root, note FROM shown WHERE fork = ?1 ORDER BY rowid")?
+                .query_map([fork], |row| {
+                    let head = log::Head {
+                        size: row.get::<_, i64>(0)?.cast_unsigned(),
+                        root: log::Hash(row.get(1)?),
+                    };
+                    Ok(Shown { head, fork, note: row.get(2)? })
+                })?
+                .collect()
+        };
+        read().map_err(sql("read the heads that do not continue the kept one"))
     }
 
     /// Active time at which a restore from this repository was last proven.
@@ -201,22 +207,31 @@ impl Write<'_> {
             .map_err(sql("keep the checkpoint"))
     }
 
-    /// Keeps an alarm. A certain fork is never replaced.
-    pub fn keep_alarm(&self, alarm: &Alarm) -> Result<(), StoreError> {
+    /// Keeps a head that does not continue the kept one. None takes the place of another, and a fork stays one.
+    pub fn keep_shown(&self, shown: &Shown) -> Result<(), StoreError> {
         self.0
             .0
             .execute(
-                "INSERT INTO alarm (id, fork, size, note) VALUES (1, :fork, :size, :note)
-                 ON CONFLICT (id) DO UPDATE SET fork = :fork, size = :size, note = :note WHERE fork = 0",
-                named_params! {":fork": alarm.fork, ":size": bits(alarm.size), ":note": alarm.note},
+                "INSERT INTO shown (size, root, fork, note)
+                 SELECT :size, :root, :fork, :note WHERE (SELECT count(*) FROM shown WHERE fork = :fork) < :most
+                 ON CONFLICT (size, root) DO UPDATE SET fork = max(fork, :fork)",
+                named_params! {
+                    ":size": bits(shown.head.size), ":root": shown.head.root.0, ":fork": shown.fork,
+                    ":note": shown.note, ":most": SHOWN_MAX,
+                },
             )
             .map(|_| ())
-            .map_err(sql("keep the alarm"))
+            .map_err(sql("keep a head that does not continue the kept one"))
     }
 
-    /// Drops an alarm that was not certain: the missing proof came.
-    pub fn drop_alarm(&self) -> Result<(), StoreError> {
-        self.0.0.execute("DELETE FROM alarm WHERE fork = 0", []).map(|_| ()).map_err(sql("drop the alarm"))
+    /// Drops a head that turned out to be one of the same log.
+    pub fn drop_shown(&self, head: log::Head) -> Result<(), StoreError> {
+        let query = "DELETE FROM shown WHERE fork = 0 AND size = ?1 AND root = ?2";
+        self.0
+            .0
+            .execute(query, (bits(head.size), head.root.0))
+            .map(|_| ())
+            .map_err(sql("drop a head that was accounted for"))
     }
 
     /// A restore from this repository was proven.

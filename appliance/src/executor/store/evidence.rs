@@ -1,4 +1,4 @@
-//! Evidence that waits for the proof of its inclusion, and the count of refusals.
+//! Evidence that waits for the proof of its inclusion, and the count of what may be signed only so often.
 
 use std::time::Duration;
 
@@ -14,6 +14,27 @@ pub struct Kept {
     pub index: u64,
     /// The envelope's bytes.
     pub envelope: Vec<u8>,
+}
+
+/// What others can make the executor sign, counted apart: forgeries must not use up the room of what is real.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allowance {
+    /// Refusals of orders that an order key signed.
+    Refusal,
+    /// Refusals of what no order key signed.
+    Forgery,
+    /// Holds and releases.
+    Hold,
+}
+
+impl Allowance {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Refusal => "refusal",
+            Self::Forgery => "forgery",
+            Self::Hold => "hold",
+        }
+    }
 }
 
 impl View<'_> {
@@ -80,14 +101,13 @@ impl View<'_> {
             .map_err(sql("find evidence"))
     }
 
-    /// Refusals signed after that active time; `None`: ever.
-    pub fn refusals_since(&self, active: Option<Duration>) -> Result<u64, StoreError> {
+    /// How many of that kind were signed after that active time; `None`: ever.
+    pub fn signed_since(&self, kind: Allowance, active: Option<Duration>) -> Result<u64, StoreError> {
+        let query = "SELECT count(*) FROM signed WHERE kind = ?1 AND active > ?2";
         self.0
-            .query_row("SELECT count(*) FROM refusal WHERE active > ?1", [active.map_or(-1, millis)], |row| {
-                row.get::<_, i64>(0)
-            })
+            .query_row(query, (kind.name(), active.map_or(-1, millis)), |row| row.get::<_, i64>(0))
             .map(i64::cast_unsigned)
-            .map_err(sql("count refusals"))
+            .map_err(sql("count what was signed"))
     }
 }
 
@@ -116,12 +136,19 @@ impl Write<'_> {
             .map_err(sql("let go of proven evidence"))
     }
 
-    /// Counts a signed refusal, and forgets those up to `since`.
-    pub fn keep_refusal(&self, active: Duration, since: Option<Duration>) -> Result<(), StoreError> {
+    /// Counts one more of that kind, and forgets all up to `since`.
+    pub fn count_signed(
+        &self,
+        kind: Allowance,
+        active: Duration,
+        since: Option<Duration>,
+    ) -> Result<(), StoreError> {
         let write = || {
-            self.0.0.execute("DELETE FROM refusal WHERE active <= ?1", [since.map_or(-1, millis)])?;
-            self.0.0.execute("INSERT INTO refusal (active) VALUES (?1)", [millis(active)])
+            self.0.0.execute("DELETE FROM signed WHERE active <= ?1", [since.map_or(-1, millis)])?;
+            self.0
+                .0
+                .execute("INSERT INTO signed (kind, active) VALUES (?1, ?2)", (kind.name(), millis(active)))
         };
-        write().map(|_| ()).map_err(sql("count a signed refusal"))
+        write().map(|_| ()).map_err(sql("count what was signed"))
     }
 }

@@ -6,7 +6,8 @@ use proto::{
     digest::Digest,
     evidence::{Readings, Verdict},
     field::BadField,
-    ids::RunbookId,
+    ids::{OrderId, RunbookId},
+    time::Millis,
 };
 use runbooks::Runbook;
 use rusqlite::{OptionalExtension as _, Row, named_params};
@@ -43,6 +44,19 @@ pub struct Waiting {
     pub digest: Digest,
     /// The envelope's bytes.
     pub envelope: Vec<u8>,
+}
+
+/// What the journal needs to know of an order that is accepted.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// The order.
+    pub waiting: Waiting,
+    /// Its ID.
+    pub id: OrderId,
+    /// Runbook and target.
+    pub key: (RunbookId, String),
+    /// When its approvals end; `None`: it has none.
+    pub approved_until: Option<Millis>,
 }
 
 /// What was known when an order started: enough for its evidence, should the power fail.
@@ -158,6 +172,17 @@ impl View<'_> {
             .map_err(sql("find an order"))
     }
 
+    /// Whether another order with this ID was accepted, and not refused after all.
+    pub fn was_taken(&self, id: OrderId, sequence: u64) -> Result<bool, StoreError> {
+        let query =
+            "SELECT 1 FROM journal WHERE order_id = ?1 AND sequence <> ?2 AND state <> 'refused' LIMIT 1";
+        self.0
+            .query_row(query, (id.to_string(), bits(sequence)), |_| Ok(()))
+            .optional()
+            .map(|row| row.is_some())
+            .map_err(sql("find an order by its ID"))
+    }
+
     /// What was known when an order started.
     pub fn beginning(&self, sequence: u64) -> Result<Beginning, StoreError> {
         let text: Option<String> = self
@@ -236,22 +261,23 @@ impl View<'_> {
 
 impl Write<'_> {
     /// Writes down an accepted order.
-    pub fn accept(
-        &self,
-        waiting: &Waiting,
-        order_id: &str,
-        key: &(RunbookId, String),
-        active: Duration,
-    ) -> Result<(), StoreError> {
+    pub fn accept(&self, accepted: &Accepted, active: Duration) -> Result<(), StoreError> {
+        let Accepted { waiting, id, key, approved_until } = accepted;
+        // Guardrail 4 has said so; whatever asked it, one ID is taken once.
+        if self.was_taken(*id, waiting.sequence)? {
+            return Err(StoreError::Conflict("an order with this ID was taken before"));
+        }
         self.0
             .0
             .execute(
-                "INSERT INTO journal (sequence, digest, order_id, runbook, target, state, envelope, accepted_active)
-                 VALUES (:sequence, :digest, :order, :runbook, :target, 'accepted', :envelope, :active)",
+                "INSERT INTO journal (sequence, digest, order_id, runbook, target, state, envelope, accepted_active,
+                                      approved_until_ms)
+                 VALUES (:sequence, :digest, :order, :runbook, :target, 'accepted', :envelope, :active, :until)",
                 named_params! {
-                    ":sequence": bits(waiting.sequence), ":digest": waiting.digest.0, ":order": order_id,
+                    ":sequence": bits(waiting.sequence), ":digest": waiting.digest.0, ":order": id.to_string(),
                     ":runbook": key.0.as_str(), ":target": key.1,
                     ":envelope": waiting.envelope, ":active": millis(active),
+                    ":until": approved_until.map(|until| until.0),
                 },
             )
             .map(|_| ())
@@ -327,14 +353,18 @@ impl Write<'_> {
     }
 
     /// Executions and refusals are forgotten apart: many refusals must not push the memory of an execution out, on which
-    /// cooldown and budget stand.
+    /// cooldown and budget stand. An approved execution is remembered until the floor of time has passed the end of its
+    /// approval, so that no approval outlives the memory that it was used.
     fn forget(&self) -> Result<(), StoreError> {
         let forget = |state: &str, keep: i64| {
             let newest = format!(
                 "SELECT sequence FROM journal WHERE state = '{state}' ORDER BY sequence DESC LIMIT 1 OFFSET {keep}"
             );
             self.0.0.execute(
-                &format!("DELETE FROM journal WHERE state = '{state}' AND sequence <= ({newest})"),
+                &format!(
+                    "DELETE FROM journal WHERE state = '{state}' AND sequence <= ({newest})
+                     AND (state = 'refused' OR coalesce(approved_until_ms <= (SELECT floor_ms FROM state), 1))"
+                ),
                 [],
             )
         };
@@ -346,5 +376,60 @@ impl Write<'_> {
             })
             .map(|_| ())
             .map_err(sql("forget old orders"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::{ids::Incarnation, keys::SecretKey};
+    use rusqlite::Connection;
+
+    use super::{
+        super::{Store, Times},
+        *,
+    };
+
+    fn order(sequence: u64, approved_until: Option<Millis>) -> Accepted {
+        Accepted {
+            waiting: Waiting { sequence, digest: Digest([0; 32]), envelope: Vec::new() },
+            id: OrderId::new(Millis(0), [u8::try_from(sequence % 251).unwrap(); 10]),
+            key: ("RB-DISK-002".parse().unwrap(), "directory=a".to_owned()),
+            approved_until,
+        }
+    }
+
+    fn run(store: &mut Store, accepted: &Accepted) {
+        store
+            .write(|tx| {
+                tx.accept(accepted, Duration::ZERO)?;
+                tx.0.0.execute("UPDATE journal SET state = 'started' WHERE state = 'accepted'", []).unwrap();
+                tx.finish(accepted.waiting.sequence, Verdict::Repaired, Duration::ZERO)
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn a_used_approval_is_remembered_until_it_has_ended() {
+        let mut store = Store::open(Connection::open_in_memory().unwrap()).unwrap();
+        let key = SecretKey::ed25519([1; 32]).public();
+        store.write(|tx| tx.begin(Incarnation([9; 16]), &key, Millis(0))).unwrap();
+        let (approved, plain) = (order(1, Some(Millis(1000))), order(2, None));
+        run(&mut store, &approved);
+        run(&mut store, &plain);
+        let many = "WITH RECURSIVE n(at) AS (SELECT 100 UNION ALL SELECT at + 1 FROM n WHERE at < 2200)
+            INSERT INTO journal (sequence, digest, order_id, runbook, target, state, envelope, accepted_active)
+            SELECT at, x'', at, '', '', 'finished', x'', 0 FROM n";
+        store.write(|tx| tx.0.0.execute(many, []).map(|_| ()).map_err(sql("fill"))).unwrap();
+        run(&mut store, &order(3000, None));
+        let taken = |store: &Store, order: &Accepted| store.view().was_taken(order.id, 5000).unwrap();
+        assert_eq!((taken(&store, &approved), taken(&store, &plain)), (true, false));
+        let again =
+            Accepted { waiting: Waiting { sequence: 5000, ..approved.waiting.clone() }, ..approved.clone() };
+        let refused = store.write(|tx| tx.accept(&again, Duration::ZERO));
+        assert!(matches!(refused, Err(StoreError::Conflict(_))));
+        let times = Times { floor: Millis(1000), active: Duration::ZERO, boot: None, mark: None };
+        store.write(|tx| tx.keep_times(&times)).unwrap();
+        run(&mut store, &order(3001, None));
+        assert!(!taken(&store, &approved));
     }
 }

@@ -13,13 +13,14 @@ use std::{ops::Deref, time::Duration};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use self::{
-    documents::{Adopted, Alarm, Document, DocumentKind, KeptCheckpoint},
-    journal::{Beginning, JournalEntry, JournalState, Past, Waiting},
-    state::{State, Times},
+    documents::{Adopted, Document, DocumentKind, KeptCheckpoint, Shown},
+    evidence::Allowance,
+    journal::{Accepted, Beginning, JournalEntry, JournalState, Past, Waiting},
+    state::{Mark, State, Times},
 };
 
 /// Schema, step by step. Append; never change a step that was released.
-const STEPS: &[&str] = &[include_str!("schema/001_executor.sql")];
+const STEPS: &[&str] = &[include_str!("schema/001_executor.sql"), include_str!("schema/002_bounds.sql")];
 
 /// What could not be done with the database.
 #[derive(Debug, thiserror::Error)]
@@ -200,12 +201,12 @@ mod tests {
             store.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
         assert_eq!((full, wal.as_str()), (2, "wal"));
         let failed: Result<(), StoreError> = store.write(|tx| {
-            tx.0.0.execute("INSERT INTO refusal VALUES (1)", []).unwrap();
+            tx.0.0.execute("INSERT INTO signed VALUES ('hold', 1)", []).unwrap();
             Err(StoreError::Conflict("on purpose"))
         });
         assert!(failed.is_err());
         let count: i64 =
-            store.connection.query_row("SELECT count(*) FROM refusal", [], |row| row.get(0)).unwrap();
+            store.connection.query_row("SELECT count(*) FROM signed", [], |row| row.get(0)).unwrap();
         assert_eq!(count, 0);
     }
 }

@@ -8,6 +8,7 @@ use proto::{
 use rusqlite::{OptionalExtension as _, named_params};
 
 use super::{StoreError, View, Write, bits, millis, span, sql};
+use crate::world::BootId;
 
 /// The row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +40,23 @@ pub struct Times {
     pub floor: Millis,
     /// Active time.
     pub active: Duration,
-    /// One moment by active and by trusted time.
-    pub mark: Option<(Duration, Millis)>,
+    /// Which boot that was in, and its boot-time clock then.
+    pub boot: Option<(BootId, Duration)>,
+    /// The newest moment at which trusted time was known.
+    pub mark: Option<Mark>,
+}
+
+/// One moment by every clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Active time.
+    pub active: Duration,
+    /// Trusted time.
+    pub trusted: Millis,
+    /// The wall clock.
+    pub wall: Millis,
+    /// Which boot it was in, where the machine says so.
+    pub boot: Option<BootId>,
 }
 
 impl View<'_> {
@@ -59,8 +75,21 @@ impl View<'_> {
                     times: Times {
                         floor: Millis(row.get("floor_ms")?),
                         active: span(row.get("active")?),
-                        mark: match (row.get("mark_active")?, row.get("mark_trusted_ms")?) {
-                            (Some(active), Some(trusted)) => Some((span(active), Millis(trusted))),
+                        boot: match (row.get("boot_id")?, row.get("boot")?) {
+                            (Some(id), Some(at)) => Some((BootId(id), span(at))),
+                            _ => None,
+                        },
+                        mark: match (
+                            row.get("mark_active")?,
+                            row.get("mark_trusted_ms")?,
+                            row.get("mark_wall_ms")?,
+                        ) {
+                            (Some(active), Some(trusted), Some(wall)) => Some(Mark {
+                                active: span(active),
+                                trusted: Millis(trusted),
+                                wall: Millis(wall),
+                                boot: row.get::<_, Option<[u8; 16]>>("mark_boot_id")?.map(BootId),
+                            }),
                             _ => None,
                         },
                     },
@@ -127,13 +156,20 @@ impl Write<'_> {
         self.change(
             "keep the time",
             "UPDATE state SET floor_ms = max(floor_ms, :floor), active = max(active, :active),
+                    boot_id = iif(:active >= active, :boot_id, boot_id), boot = iif(:active >= active, :boot, boot),
                     mark_active = coalesce(:mark_active, mark_active),
-                    mark_trusted_ms = coalesce(:mark_trusted, mark_trusted_ms)",
+                    mark_trusted_ms = coalesce(:mark_trusted, mark_trusted_ms),
+                    mark_wall_ms = coalesce(:mark_wall, mark_wall_ms),
+                    mark_boot_id = iif(:mark_active IS NULL, mark_boot_id, :mark_boot_id)",
             named_params! {
                 ":floor": times.floor.0,
                 ":active": millis(times.active),
-                ":mark_active": times.mark.map(|(active, _)| millis(active)),
-                ":mark_trusted": times.mark.map(|(_, trusted)| trusted.0),
+                ":boot_id": times.boot.map(|(id, _)| id.0),
+                ":boot": times.boot.map(|(_, at)| millis(at)),
+                ":mark_active": times.mark.map(|mark| millis(mark.active)),
+                ":mark_trusted": times.mark.map(|mark| mark.trusted.0),
+                ":mark_wall": times.mark.map(|mark| mark.wall.0),
+                ":mark_boot_id": times.mark.and_then(|mark| mark.boot).map(|id| id.0),
             },
         )
     }

@@ -1,6 +1,7 @@
 //! Logs that fork, do not continue, or prove nothing.
 
 use proto::{
+    digest::Digest,
     evidence::Body,
     keys::SecretKey,
     local,
@@ -61,13 +62,16 @@ fn a_forked_log_is_an_alarm_that_stays() {
         .office
         .records()
         .iter()
-        .filter(|r| matches!(&r.body, Body::Hold(h) if h.held && h.by == "log-fork"))
-        .count();
-    assert_eq!(holds, 1);
+        .filter_map(
+            |r| if let Body::Hold(hold) = &r.body { hold.checkpoint.map(|c| (hold, c)) } else { None },
+        )
+        .map(|(hold, shown)| (hold.held, hold.by.clone(), shown.size, shown.root))
+        .collect::<Vec<_>>();
+    assert_eq!(holds, [(true, "log-fork".to_owned(), 2, Digest([5; 32]))]);
 }
 
 #[test]
-fn a_log_that_does_not_show_that_it_continues_holds_orders_until_it_does() {
+fn a_log_that_does_not_show_that_it_continues_proves_nothing_and_holds_nothing() {
     let mut scene = Scene::new();
     scene.office.take(&collect(&mut scene.core, 0));
     assert!(
@@ -87,15 +91,63 @@ fn a_log_that_does_not_show_that_it_continues_holds_orders_until_it_does() {
         ..local::Deliver::default()
     };
     assert_eq!(scene.deliver(without).problems.len(), 1);
+    // Whoever delivers may have lost the proof, as often as he likes.
+    scene.work();
     let d = describe(&mut scene.core);
-    assert!(d.hold.contains("was not shown") && d.checkpoint_size == size, "{}", d.hold);
-    assert_eq!(d.unproven, unproven, "no evidence goes");
+    assert!(d.hold.is_empty() && d.checkpoint_size == size, "{}", d.hold);
+    assert_eq!(d.unproven, unproven, "no evidence goes, and none comes");
     let consistency = scene.office.consistency(size);
     let shown = local::Deliver { checkpoint, consistency, inclusions, ..local::Deliver::default() };
     assert!(scene.deliver(shown).problems.is_empty());
     let d = describe(&mut scene.core);
     assert!(d.hold.is_empty() && d.unproven.is_empty());
     scene.still_runs_a_good_order(1);
+}
+
+#[test]
+fn a_head_shown_without_a_proof_is_not_forgotten_for_a_proof_of_another() {
+    let mut scene = Scene::new();
+    scene.office.take(&collect(&mut scene.core, 0));
+    let checkpoint = scene.office.checkpoint();
+    scene.deliver(local::Deliver { checkpoint, ..local::Deliver::default() });
+    let origin = appliance::executor::log_origin("msp.example", scene.office.tenant);
+    let show = |scene: &mut Scene, size: u64| {
+        let head = proto::log::Head { size, root: Hash([5; 32]) };
+        let signed = Checkpoint::new(&origin, head).sign(&scene.office.log_key).unwrap();
+        let checkpoint = signed.note().as_bytes().to_vec();
+        let delivered = scene.deliver(local::Deliver { checkpoint, ..local::Deliver::default() });
+        assert!(delivered.problems[0].contains("consistency"), "{:?}", delivered.problems);
+    };
+    let grow_and_prove = |scene: &mut Scene| {
+        let kept = describe(&mut scene.core).checkpoint_size;
+        scene.is_refused_by(b"x".to_vec(), "signature");
+        let consistency = scene.office.consistency(kept);
+        let checkpoint = scene.office.checkpoint();
+        let delivered =
+            scene.deliver(local::Deliver { checkpoint, consistency, ..local::Deliver::default() });
+        assert!(delivered.problems.is_empty(), "{:?}", delivered.problems);
+    };
+    // One beyond the next head, and one of exactly its size that is not it.
+    show(&mut scene, 9);
+    grow_and_prove(&mut scene);
+    assert_eq!(describe(&mut scene.core).hold, "", "nothing contradicts anything yet");
+    show(&mut scene, 4);
+    grow_and_prove(&mut scene);
+    assert_eq!(describe(&mut scene.core).checkpoint_size, 4);
+    assert!(describe(&mut scene.core).hold.contains("size 4 contradicts"));
+    scene.core = scene.appliance.open();
+    scene.tell_time();
+    let envelope = scene.sealed(&scene.good_order(1, 1));
+    scene.is_refused_by(envelope, "hold");
+    let database = scene.appliance.connection();
+    let shown: String = database
+        .query_row(
+            "SELECT group_concat(size || ':' || fork) FROM (SELECT * FROM shown ORDER BY size)",
+            [],
+            |r| r.get(0),
+        )
+        .unwrap();
+    assert_eq!(shown, "4:1,9:0", "each by itself");
 }
 
 #[test]

@@ -94,6 +94,12 @@ impl Scene {
         assert_eq!(refusals.last().unwrap().name, guardrail);
     }
 
+    /// The same, without doing what waits.
+    fn is_refused_while_another_waits(&mut self, envelope: Vec<u8>, guardrail: &str) {
+        let outcome = self.send(envelope);
+        assert!(!outcome.accepted && outcome.refusal.contains(guardrail), "{guardrail}: {}", outcome.refusal);
+    }
+
     fn still_runs_a_good_order(&mut self, sequence: u64) {
         assert!(self.send(self.sealed(&self.good_order(200, sequence))).accepted);
         self.work();
@@ -118,6 +124,35 @@ fn a_flood_of_forgeries_is_counted_and_not_signed() {
     assert_eq!(counted, Some(440));
     scene.office.now = scene.appliance.clock.wall();
     scene.still_runs_a_good_order(1);
+}
+
+#[test]
+fn forgeries_do_not_keep_a_genuine_refusal_out_of_the_evidence() {
+    let mut scene = Scene::new();
+    for n in 0..100_u32 {
+        scene.send(format!("forgery {n}").into_bytes());
+    }
+    let unlisted = scene.office.core(1, &scene.incarnation, "RB-DISK-002", "etc");
+    let unlisted = scene.sealed(&scene.office.issue(unlisted, 1));
+    scene.is_refused_by(unlisted, "parameters");
+}
+
+#[test]
+fn holds_and_releases_are_evidence_but_not_without_end() {
+    let mut scene = Scene::new();
+    let holds = |scene: &mut Scene| {
+        scene.office.take(&collect(&mut scene.core, 0));
+        let records = scene.office.records();
+        records.into_iter().filter(|record| record.body.kind() == "hold").count()
+    };
+    for n in 0..101 {
+        scene.appliance.machine.lock().held = n % 2 == 0;
+        scene.work();
+    }
+    assert_eq!(holds(&mut scene), 60);
+    scene.appliance.clock.pass(Duration::from_secs(3601));
+    scene.work();
+    assert_eq!(holds(&mut scene), 61, "how it stands is said as soon as there is room");
 }
 
 #[test]

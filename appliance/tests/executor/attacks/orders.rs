@@ -4,9 +4,23 @@
 use std::time::Duration;
 
 use appliance::world::Clock as _;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use prost::Message as _;
-use proto::{digest::Digest, dsse, evidence::Body, ids::Incarnation, local, order::ORDER_TYPE, pb};
+use proto::{
+    approval::Approval,
+    charter::Approver,
+    digest::Digest,
+    dsse,
+    evidence::Body,
+    ids::Incarnation,
+    keys::SecretKey,
+    local,
+    order::{ORDER_TYPE, Order},
+    pb,
+};
 use runbooks::{Mode, Policy, Risk};
 
 use super::{Scene, stranger};
@@ -78,6 +92,79 @@ fn a_replayed_order_before_and_after_a_restart() {
     wrong_charter.charter_serial = 2;
     let wrong_charter = scene.sealed(&wrong_charter);
     scene.is_refused_by(wrong_charter, "replay");
+}
+
+/// A new charter with one approver, whose passkey it gives, and a policy under which medium risk wants approval.
+fn with_an_approver(scene: &mut Scene) -> SecretKey {
+    let passkey = SecretKey::generate_p256();
+    scene.office.charter.serial = 2;
+    scene.office.charter.approvers = vec![Approver {
+        name: "owner".into(),
+        key: passkey.public(),
+        rp_id: "msp.example".into(),
+        origin: "https://msp.example".into(),
+    }];
+    scene.office.policy_serial = 2;
+    let mut policy = scene.office.policy();
+    policy.modes.insert(Risk::Medium, Mode::Approval);
+    let delivered = scene.deliver(local::Deliver {
+        charter: scene.office.charter_bytes(),
+        policy: policy.seal(&scene.office.order_key),
+        ..local::Deliver::default()
+    });
+    assert!(delivered.problems.is_empty(), "{:?}", delivered.problems);
+    passkey
+}
+
+fn approve(order: &mut Order, passkey: &SecretKey) {
+    let challenge = URL_SAFE_NO_PAD.encode(order.core_digest.0);
+    let client_data =
+        format!(r#"{{"type":"webauthn.get","challenge":"{challenge}","origin":"https://msp.example"}}"#)
+            .into_bytes();
+    let mut authenticator_data = Digest::of(b"msp.example").to_vec();
+    authenticator_data.extend_from_slice(&[0x05, 0, 0, 0, 1]); // present and verified; signature count 1
+    let mut message = authenticator_data.clone();
+    message.extend_from_slice(&Digest::of(&client_data).0);
+    let signature = passkey.sign(&message);
+    let approver = "owner".into();
+    order.approvals.push(Approval { approver, authenticator_data, client_data, signature });
+}
+
+#[test]
+fn one_approval_buys_one_run() {
+    let mut scene = Scene::new();
+    let passkey = with_an_approver(&mut scene);
+    let hour = Duration::from_secs(3600);
+    let approved = |scene: &Scene, n: u8, sequence: u64, until| {
+        let mut core = scene.office.core(n, &scene.incarnation, "RB-DISK-002", "uploads");
+        core.approve_until = Some(until);
+        let mut order = scene.office.issue(core, sequence);
+        approve(&mut order, &passkey);
+        scene.sealed(&order)
+    };
+    let begin = scene.office.now;
+    let for_ever = approved(&scene, 1, 1, begin.plus(25 * hour));
+    scene.is_refused_by(for_ever, "window");
+    let until = begin.plus(2 * hour);
+    let first = approved(&scene, 2, 2, until);
+    assert!(scene.send(first).accepted);
+    // What waits is taken, too.
+    let while_it_waits = approved(&scene, 2, 3, until);
+    scene.is_refused_while_another_waits(while_it_waits, "replay");
+    scene.work();
+    assert_eq!(scene.appliance.machine.count("files.prune", "uploads"), 1);
+    for sequence in 4..6 {
+        scene.appliance.machine.lock().performed.clear();
+        scene.appliance.machine.lock().levels.insert("uploads".into(), 500);
+        scene.appliance.clock.pass(Duration::from_secs(301));
+        scene.core = scene.appliance.open();
+        scene.office.now = scene.appliance.clock.wall();
+        scene.tell_time();
+        let again = approved(&scene, 2, sequence, until);
+        scene.is_refused_by(again, "replay");
+    }
+    let another = approved(&scene, 7, 7, until);
+    assert!(scene.send(another).accepted, "a core of its own");
 }
 
 #[test]

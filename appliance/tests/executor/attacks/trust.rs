@@ -83,6 +83,36 @@ fn a_charter_of_somebody_else_or_from_before() {
 }
 
 #[test]
+fn a_policy_of_a_stolen_key_does_not_outlive_its_rotation() {
+    let mut scene = Scene::new();
+    let last = Policy { serial: u64::MAX, per_appliance_hour: 0, ..scene.office.policy() };
+    let policy = last.seal(&scene.office.order_key);
+    assert!(scene.deliver(local::Deliver { policy, ..local::Deliver::default() }).problems.is_empty());
+    // While its key counts, nothing is newer.
+    let policy = Policy { serial: 2, ..scene.office.policy() }.seal(&scene.office.order_key);
+    let delivered = scene.deliver(local::Deliver { policy, ..local::Deliver::default() });
+    assert!(delivered.problems[0].contains("older"), "{:?}", delivered.problems);
+    scene.office.order_key = SecretKey::ed25519([50; 32]);
+    scene.office.charter.order_keys = [scene.office.order_key.public()].into();
+    scene.office.charter.serial = 2;
+    scene.office.policy_serial = 2;
+    let rotated = local::Deliver {
+        charter: scene.office.charter_bytes(),
+        policy: scene.office.policy_bytes(),
+        ..local::Deliver::default()
+    };
+    let delivered = scene.deliver(rotated);
+    assert!(delivered.problems.is_empty(), "{:?}", delivered.problems);
+    // And from here on serials rise again, over a restart too.
+    scene.core = scene.appliance.open();
+    scene.tell_time();
+    let policy = Policy { serial: 1, ..scene.office.policy() }.seal(&scene.office.order_key);
+    let delivered = scene.deliver(local::Deliver { policy, ..local::Deliver::default() });
+    assert!(delivered.problems[0].contains("older"), "{:?}", delivered.problems);
+    scene.still_runs_a_good_order(1);
+}
+
+#[test]
 fn adoption_by_a_foreign_authority_or_for_another_key() {
     let (office, foreign) =
         (Office::new(at("2026-11-22T12:00:00Z")), Office::new(at("2026-11-22T12:00:00Z")));

@@ -167,7 +167,7 @@ impl Host for Machine {
     fn perform(&self, step: &Step, entry: &WatchEntry, _: &HostFacts, _: Duration) -> StepOutcome {
         self.call();
         let mut things = self.lock();
-        things.performed.push((step.action().to_owned(), entry.id().to_string()));
+        things.performed.push((step.action.to_string(), entry.id().to_string()));
         drop(things);
         // The power may fail before anything came of it, or after.
         self.call();

@@ -22,7 +22,8 @@ use proto::{charter::OrganizationKeys, time::Millis};
 
 use self::{charters::Charters, contents::Contents, findings::Findings};
 use super::{
-    Executor, Facts, LogFacts, Manifest, ManifestError, Place, ProviderSays, Source, gaps, purpose::Purposes,
+    Executor, Facts, LogFacts, Manifest, ManifestError, Place, ProviderSays, Source, gaps,
+    manifest::GENERATOR, purpose::Purposes,
 };
 
 pub(in crate::bundle) use findings::chain;
@@ -42,7 +43,7 @@ pub fn verify(source: &dyn Source, trust: Option<&OrganizationKeys>, now: Millis
     if let Some(manifest) = &manifest {
         index::compare(manifest, &purposes, &facts, &mut findings);
     }
-    rule(source, &mut findings);
+    rule(source, &facts.said.generator, &mut findings);
     paper::check(source, &facts, &mut findings);
     let mut missing = gaps(&facts, &facts.said.period);
     missing.extend(report::future(&facts, now));
@@ -50,13 +51,16 @@ pub fn verify(source: &dyn Source, trust: Option<&OrganizationKeys>, now: Millis
     Report::new(&facts, findings, missing, files, charters.anchored, trust.is_some())
 }
 
-/// The table of paragraphs is not signed: it has to be this verifier's own.
-fn rule(source: &dyn Source, findings: &mut Findings) {
+/// The table of paragraphs is not signed: it has to be this verifier's own. Another version may have had another.
+fn rule(source: &dyn Source, generator: &str, findings: &mut Findings) {
     let place = Place::SecurityRule;
     let mut tally = findings
         .begin("The Security Rule's paragraphs are those that this verifier knows", place.to_string());
     match findings.read(source, &place) {
         Some(bytes) if *bytes == *baseline::rule::CSV.as_bytes() => tally.proven = 1,
+        Some(_) if generator != GENERATOR => {
+            tally.missing(format!("it differs, and was made by {generator}; this is {GENERATOR}"));
+        }
         Some(_) => findings.fault(&place.to_string(), None, "differs from this verifier's own table"),
         None => tally.missing("it is not here".to_owned()),
     }

@@ -53,7 +53,7 @@ pub(super) fn catalogues(
                 id: runbook.id,
                 title: runbook.title,
                 hipaa: runbook.hipaa,
-                actions: runbook.steps.iter().map(runbooks::Step::action).collect(),
+                actions: runbook.steps.iter().map(|step| step.action.as_str()).collect(),
                 keeps_output: runbook.evidence.contains(&Collect::Output),
             };
             (entry.digest, facts)

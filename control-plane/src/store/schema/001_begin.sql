@@ -75,6 +75,7 @@ CREATE TABLE gap (
   id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, appliance TEXT NOT NULL, cause TEXT NOT NULL, amount INTEGER NOT NULL,
   first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL
 );
+CREATE INDEX gap_cause ON gap (appliance, cause);
 
 CREATE TABLE incident (
   id TEXT PRIMARY KEY, tenant TEXT NOT NULL REFERENCES tenant, appliance TEXT NOT NULL REFERENCES appliance,
@@ -84,6 +85,10 @@ CREATE TABLE incident (
 ) WITHOUT ROWID;
 CREATE INDEX incident_fault ON incident (appliance, kind, watch, opened_ms);
 CREATE INDEX incident_state ON incident (state, appliance);
+-- How many a box may have: that are there now, and that came lately.
+CREATE INDEX incident_there ON incident (appliance)
+  WHERE state IN ('open', 'planned', 'ordered') OR (state = 'escalated' AND present = 1);
+CREATE INDEX incident_recent ON incident (appliance, opened_ms);
 
 CREATE TABLE timeline (
   incident TEXT NOT NULL REFERENCES incident, number INTEGER NOT NULL, at_ms INTEGER NOT NULL,
@@ -105,15 +110,19 @@ CREATE INDEX order_incident ON "order" (incident);
 
 CREATE TABLE evidence (
   tenant TEXT NOT NULL REFERENCES tenant, log_index INTEGER NOT NULL, sha256 BLOB NOT NULL UNIQUE,
-  appliance TEXT NOT NULL, incarnation BLOB NOT NULL, chain_index INTEGER NOT NULL,
+  appliance TEXT NOT NULL, incarnation BLOB NOT NULL, chain_index INTEGER NOT NULL, previous BLOB NOT NULL,
   kind TEXT NOT NULL, summary TEXT NOT NULL, at_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL, envelope BLOB NOT NULL,
   PRIMARY KEY (tenant, log_index)
 ) WITHOUT ROWID;
 CREATE INDEX evidence_chain ON evidence (incarnation, chain_index);
 
+-- Bulk. What no record names yet is its sender's to pay for, and makes room for what comes later.
 CREATE TABLE attachment (
-  tenant TEXT NOT NULL REFERENCES tenant, sha256 BLOB NOT NULL, content BLOB NOT NULL, PRIMARY KEY (tenant, sha256)
+  tenant TEXT NOT NULL REFERENCES tenant, sha256 BLOB NOT NULL, content BLOB NOT NULL,
+  sender TEXT, received_ms INTEGER NOT NULL, -- no sender: a record names it
+  PRIMARY KEY (tenant, sha256)
 ) WITHOUT ROWID;
+CREATE INDEX attachment_unnamed ON attachment (sender, received_ms) WHERE sender IS NOT NULL;
 
 -- Tiles in C2SP terms; only the widest version of each is kept.
 CREATE TABLE tile (
@@ -125,7 +134,7 @@ CREATE TABLE notification (
   id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, incident TEXT NOT NULL REFERENCES incident, body TEXT NOT NULL,
   state TEXT NOT NULL, attempts INTEGER NOT NULL, due_ms INTEGER NOT NULL, created_ms INTEGER NOT NULL, last_error TEXT NOT NULL
 );
-CREATE INDEX notification_due ON notification (state, due_ms);
+CREATE INDEX notification_due ON notification (tenant, state, due_ms);
 
 CREATE TABLE operator_token (
   name TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL,

@@ -1,21 +1,25 @@
 #!/usr/bin/env bash
 # Boots this host's own systemd as PID 1 of fresh namespaces, over a throw-away overlay of this host's root.
 #
-#   boot.sh WORK TREE SHARED...
+#   boot.sh WORK TREE PACKAGES SHARED...
 #
-# WORK is an empty folder for mount points. TREE is laid over the root (units, configuration). Each SHARED folder is the
-# same inside as outside. Nothing else that the machine writes survives it, and its network is its own and empty.
+# WORK is an empty folder for mount points. TREE (units, configuration) is laid over the root, and so are the PACKAGES
+# that were unpacked for tests, below it. Each SHARED folder is the
+# same inside as outside. Nothing else that the machine writes survives it. Its network is its own and empty, unless
+# NETWORK=shared.
 set -euo pipefail
-work=$1 tree=$2
-shift 2
-export work tree
-exec unshare --mount --pid --fork --kill-child --net --uts --ipc --cgroup bash -euc '
+work=$1 tree=$2 packages=$3
+shift 3
+export work tree packages
+network=(--net)
+[ "${NETWORK:-own}" = shared ] && network=()
+exec unshare --mount --pid --fork --kill-child "${network[@]}" --uts --ipc --cgroup bash -euc '
 mount --make-rprivate /
 mount -t tmpfs tmpfs "$work"
 mkdir "$work/upper" "$work/work" "$work/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/work" "$work/root"
 root=$work/root
-cp -a "$tree/." "$root/"
+cp -a "$packages/." "$tree/." "$root/"
 rm -f "$root/etc/machine-id"
 : > "$root/etc/machine-id"
 mount -t proc proc "$root/proc"

@@ -56,9 +56,6 @@ impl Oracle {
             if bytes + orders > 0 {
                 what.push(format!("box {}: {bytes} bytes of evidence, {orders} orders", machine.number));
             }
-            if ledger::alarm(machine.database.eye())? {
-                what.push(format!("box {}: an alarm", machine.number));
-            }
             what.extend(unheard_fault(server, machine)?);
         }
         Ok((!what.is_empty()).then(|| what.join("; ")))

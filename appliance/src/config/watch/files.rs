@@ -1,0 +1,97 @@
+//! Entries that are files: directories, restic repositories, logs.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use proto::ids::WatchId;
+use serde::Deserialize;
+
+use crate::config::seconds;
+
+/// `[[watch.directory]]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Directory {
+    /// Its ID.
+    pub id: WatchId,
+    /// Where it is.
+    pub path: PathBuf,
+    /// The most bytes that its regular files may have together.
+    pub limit_bytes: u64,
+    /// Files younger than this are never removed, whatever the limit says.
+    #[serde(
+        rename = "keep_newer_than_seconds",
+        default = "an_hour",
+        deserialize_with = "seconds::read_or_zero"
+    )]
+    pub keep_newer_than: Duration,
+}
+
+/// `[[watch.backup]]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// Its ID.
+    pub id: WatchId,
+    /// Where it is.
+    pub repository: Repository,
+    /// File with the repository's password; needed unless a unit does the work.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// What is backed up; needed unless a unit does the work.
+    #[serde(default)]
+    pub sources: Vec<PathBuf>,
+    /// From this age on the newest snapshot is too old.
+    #[serde(rename = "max_age_seconds", deserialize_with = "seconds::read")]
+    pub max_age: Duration,
+    /// How often a restore is to be proven; absent: never.
+    #[serde(rename = "restore_every_seconds", default, deserialize_with = "seconds::read_some")]
+    pub restore_every: Option<Duration>,
+    /// The systemd unit that makes the backup instead of the executor: for what needs the network.
+    #[serde(default)]
+    pub unit: Option<String>,
+    /// How often the repository's structure is checked (`restic check`); absent: never.
+    #[serde(rename = "check_every_seconds", default, deserialize_with = "seconds::read_some")]
+    pub check_every: Option<Duration>,
+}
+
+/// A restic repository: a folder of this machine, or something that needs the network.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub enum Repository {
+    /// A folder.
+    Local(PathBuf),
+    /// `sftp:…`, `rest:https://…`, `s3:…`: only its unit reaches it.
+    Remote(String),
+}
+
+/// `[[watch.log]]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Its ID.
+    pub id: WatchId,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Plain substrings; a line with one of them is a match.
+    pub raise: Vec<String>,
+}
+
+fn an_hour() -> Duration {
+    Duration::from_secs(3600)
+}
+
+impl From<String> for Repository {
+    fn from(text: String) -> Self {
+        // A relative path lands with the remote ones, where the check asks for a unit or an absolute path.
+        if text.starts_with('/') { Self::Local(text.into()) } else { Self::Remote(text) }
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(path) => write!(f, "{}", path.display()),
+            Self::Remote(location) => f.write_str(location),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! An appliance as it is installed: its units under real systemd, on a machine of its own.
+
+use std::{fs, path::Path, time::Duration};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::{
+    Machine, Tree,
+    practice::{Folder, TENANT},
+    process::binary,
+    provider::Provider,
+    wait,
+};
+
+const UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../appliance/units");
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A control plane on this host, and an appliance on a machine that shares its network.
+pub struct Installed {
+    /// The control plane.
+    pub provider: Provider,
+    /// The machine.
+    pub machine: Machine,
+    /// Both lie in it.
+    pub folder: Folder,
+}
+
+impl Installed {
+    /// Installs, enrols and starts it. `watch`: the watch list, TOML. `tree`: what else the machine has.
+    pub fn open(tree: Tree, watch: &str) -> Result<Self> {
+        let folder = Folder::new()?;
+        let mut provider = Provider::init(&folder.join("control-plane"), "msp.example", None)?;
+        provider.start()?;
+        provider.ask(&["tenant", "create", TENANT])?;
+        provider.ask(&["site", "create", "--tenant", TENANT, "Main"])?;
+        let shared = folder.join("machine");
+        fs::create_dir_all(&shared)?;
+        let ticket = shared.join("ticket.json");
+        let out = ticket.to_str().context("a path in UTF-8")?;
+        provider.ask(&["appliance", "token", "--tenant", TENANT, "--site", "Main", "--out", out])?;
+        let text: Value = serde_json::from_slice(&fs::read(&ticket)?)?;
+        let address = text["address"].as_str().context("a ticket has an address")?;
+        let machine = Machine::boot(&shared, installed(tree.with_this_network(), address, watch)?, &[])?;
+        machine.run("systemd-sysusers", &["/usr/lib/sysusers.d/orderly.conf"])?;
+        machine.run("appliance", &["check-config"])?;
+        machine.run("systemctl", &["start", "orderly-executor.socket"])?;
+        machine.run("appliance", &["enroll", "--token-file", out])?;
+        machine.run("systemctl", &["start", "orderly-agent.service"])?;
+        let mut all = Self { provider, machine, folder };
+        wait::until("the first heartbeat is in the log", LIMIT, || {
+            all.provider.check()?;
+            Ok(all.provider.evidence(TENANT)?.iter().any(|e| e["kind"] == "heartbeat").then_some(()))
+        })
+        .with_context(|| all.journal())?;
+        Ok(all)
+    }
+
+    /// What both programs have said.
+    #[must_use]
+    pub fn journal(&self) -> String {
+        let args = ["-u", "orderly-agent", "-u", "orderly-executor", "-o", "cat", "--no-pager"];
+        self.machine.run("journalctl", &args).unwrap_or_else(|error| error.to_string())
+    }
+
+    /// What `appliance status` says.
+    pub fn status(&self) -> Result<Value> {
+        Ok(serde_json::from_str(&self.machine.run("appliance", &["status", "--json"])?)?)
+    }
+}
+
+/// The program, its units and its configuration.
+fn installed(tree: Tree, address: &str, watch: &str) -> Result<Tree> {
+    let text = |name: &str| fs::read_to_string(Path::new(UNITS).join(name)).with_context(|| name.to_owned());
+    let mut tree = tree.program("usr/bin/appliance", &binary("appliance")?)?;
+    for name in ["orderly-agent.service", "orderly-executor.service", "orderly-executor.socket"] {
+        tree = tree.unit(name, &text(name)?)?;
+    }
+    let config = format!(
+        "[control_plane]\naddress = \"{address}\"\n\n[agent]\nuser = \"orderly-agent\"\nsample_seconds = 0.5\n\n\
+         [executor]\nagent_user = \"orderly-agent\"\nheartbeat_seconds = 2\n\n{watch}"
+    );
+    tree.file("usr/lib/sysusers.d/orderly.conf", &text("orderly.sysusers")?)?
+        .file("etc/orderly/appliance.toml", &config)
+}

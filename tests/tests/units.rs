@@ -1,0 +1,195 @@
+//! The appliance under real systemd: its own units, and the units and machine that it looks after. As root.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use tests::rig::{Installed, Tree, machine, practice::TENANT, wait};
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// The most that `systemd-analyze security` may say of the agent; it says 9.6 of a unit without any protection.
+const EXPOSURE: f64 = 1.5;
+
+/// One fault on a machine of its own: what the machine has, what is watched, how the fault is made, and what must be
+/// true once the runbook has run.
+struct Story<'a> {
+    runbook: &'a str,
+    watch: &'a str,
+    tree: Tree,
+    fault: &'a dyn Fn(&Installed) -> Result<()>,
+    meanwhile: &'a dyn Fn(&Installed) -> Result<()>,
+    mended: &'a dyn Fn(&Installed) -> Result<bool>,
+}
+
+fn play(story: Story<'_>) -> Result<()> {
+    if let Some(why) = machine::unavailable()? {
+        println!("skipped: {why}");
+        return Ok(());
+    }
+    let mut all = Installed::open(story.tree, story.watch)?;
+    ensure!(!events(&all)?.contains(&"it".to_owned()), "it is said to be wrong before it is");
+    (story.fault)(&all)?;
+    (story.meanwhile)(&all)?;
+    let incident =
+        all.provider.incident("it", &["resolved", "escalated"], LIMIT).with_context(|| all.journal())?;
+    let evidence: Vec<Value> = all.provider.evidence(TENANT)?;
+    ensure!(incident["state"] == "resolved", "{incident:#}\n{evidence:#?}\n{}", all.journal());
+    ensure!((story.mended)(&all)?, "it is resolved, but not mended: {evidence:#?}");
+    let wanted = format!("{} repaired", story.runbook);
+    ensure!(evidence.iter().any(|e| e["summary"] == wanted.as_str()), "not {wanted}: {evidence:#?}");
+    Ok(())
+}
+
+/// Which entries of the watch list have had events.
+fn events(all: &Installed) -> Result<Vec<String>> {
+    let db = all.provider.database()?;
+    let mut query = db.prepare("SELECT DISTINCT watch FROM event")?;
+    let watches = query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(watches)
+}
+
+fn nothing(_: &Installed) -> Result<()> {
+    Ok(())
+}
+
+fn sleeper() -> &'static str {
+    "[Service]\nExecStart=/bin/sleep infinity\n"
+}
+
+#[test]
+fn a_crashed_unit_is_restarted() -> Result<()> {
+    play(Story {
+        runbook: "RB-SERVICE-001",
+        watch: "[[watch.unit]]\nid = \"it\"\nunit = \"frail.service\"\n",
+        tree: Tree::new()?.started("frail.service", sleeper())?,
+        fault: &|all| all.machine.run("systemctl", &["kill", "--signal=KILL", "frail.service"]).map(drop),
+        meanwhile: &nothing,
+        mended: &|all| Ok(all.machine.property("frail.service", "ActiveState")? == "active"),
+    })
+}
+
+#[test]
+fn a_full_file_system_is_emptied_of_what_may_go() -> Result<()> {
+    let mount = "[Mount]\nWhat=tmpfs\nWhere=/srv/small\nType=tmpfs\nOptions=size=8m\n";
+    play(Story {
+        runbook: "RB-DISK-001",
+        watch: "[[watch.filesystem]]\nid = \"it\"\npath = \"/srv/small\"\nkeep_journal_mb = 1\n\
+                caches = [\"/srv/small/cache\"]\n",
+        tree: Tree::new()?.started("srv-small.mount", mount)?,
+        fault: &|all| {
+            let fill = "mkdir -p /srv/small/cache/a && head -c 1000000 /dev/zero > /srv/small/kept && \
+                        head -c 6800000 /dev/zero > /srv/small/cache/a/b";
+            all.machine.run("sh", &["-c", fill]).map(drop)
+        },
+        meanwhile: &nothing,
+        mended: &|all| Ok(all.machine.run("sh", &["-c", "cd /srv/small; find . -type f"])?.trim() == "./kept"),
+    })
+}
+
+#[test]
+fn a_clock_that_nobody_keeps_is_kept_again() -> Result<()> {
+    // -x: it never touches the clock, which is this host's too. A clock of its own at stratum 8 stands for the servers.
+    let keeper = "[Unit]\nConflicts=\n[Service]\nType=simple\nRuntimeDirectory=chrony\nRuntimeDirectoryMode=0700\n\
+                  ExecStart=/usr/sbin/chronyd -x -d -u root -f /etc/chrony-test.conf\n";
+    play(Story {
+        runbook: "RB-TIME-001",
+        watch: "[[watch.clock]]\nid = \"it\"\nunit = \"keeper.service\"\n",
+        tree: Tree::new()?.started("keeper.service", keeper)?.file(
+            "etc/chrony-test.conf",
+            "local stratum 8\nserver 192.0.2.1 offline\ncmdport 0\nport 0\npidfile /run/chrony/it.pid\n",
+        )?,
+        fault: &|all| all.machine.run("systemctl", &["stop", "keeper.service"]).map(drop),
+        meanwhile: &nothing,
+        mended: &|all| Ok(all.machine.property("keeper.service", "ActiveState")? == "active"),
+    })
+}
+
+#[test]
+fn a_certificate_is_renewed_before_it_ends() -> Result<()> {
+    let make = |days: u32| {
+        format!(
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=portal.test \
+             -addext subjectAltName=DNS:portal.test -addext basicConstraints=critical,CA:FALSE -days {days} -keyout /etc/portal.key -out /etc/portal.new && \
+             cp /etc/portal.new /etc/portal.roots && mv /etc/portal.new /etc/portal.pem"
+        )
+    };
+    let unit = |days| format!("[Service]\nType=oneshot\nExecStart=/bin/sh -c '{}'\n", make(days));
+    play(Story {
+        runbook: "RB-CERT-001",
+        watch: "[[watch.certificate]]\nid = \"it\"\nfile = \"/etc/portal.pem\"\nname = \"portal.test\"\n\
+                roots = \"/etc/portal.roots\"\nunit = \"acme-portal.service\"\n",
+        tree: Tree::new()?.started("first.service", &unit(60))?.unit("acme-portal.service", &unit(90))?,
+        fault: &|all| all.machine.run("sh", &["-c", &make(5)]).map(drop),
+        meanwhile: &nothing,
+        mended: &|all| {
+            let days = ["x509", "-in", "/etc/portal.pem", "-noout", "-checkend", "7000000"];
+            Ok(all.machine.command("openssl", &days).output()?.status.success())
+        },
+    })
+}
+
+/// The kernel's averages are the whole host's, so a file in their place tells of the pressure; everything else is real.
+#[test]
+fn a_unit_that_burns_the_processor_is_held_back() -> Result<()> {
+    let hog = "[Service]\nExecStart=/bin/sh -c 'while :; do :; done'\n";
+    let pressure = |percent: u32| format!("some avg10=0.00 avg60={percent}.00 avg300=0.00 total=1\n");
+    let set = |all: &Installed, percent| -> Result<()> {
+        let told = format!("printf '{}' > /run/pressure", pressure(percent).replace('\n', "\\n"));
+        all.machine.run("sh", &["-c", &told]).map(drop)
+    };
+    let quota = |all: &Installed| all.machine.property("hog.service", "CPUQuotaPerSecUSec");
+    play(Story {
+        runbook: "RB-CPU-001",
+        watch: "[[watch.processor]]\nid = \"it\"\nlimit_percent = 40\n\
+                may_throttle = [\"calm.service\", \"hog.service\"]\nthrottle_percent = 20\n",
+        tree: Tree::new()?
+            .started("hog.service", hog)?
+            .started("calm.service", sleeper())?
+            .file("etc/pressure", &pressure(1))?
+            .started(
+                "pressure.service",
+                "[Service]\nType=oneshot\nExecStart=/bin/cp /etc/pressure /run/pressure\n\
+                 ExecStart=/bin/mount --bind /run/pressure /proc/pressure/cpu\n",
+            )?,
+        fault: &|all| set(all, 80),
+        meanwhile: &|all| {
+            wait::until("the hog is held back", LIMIT, || Ok((quota(all)? == "200ms").then_some(())))
+                .with_context(|| all.journal())?;
+            set(all, 2)
+        },
+        mended: &|all| {
+            Ok(quota(all)? == "200ms"
+                && all.machine.property("calm.service", "CPUQuotaPerSecUSec")? == "infinity")
+        },
+    })
+}
+
+#[test]
+fn the_agent_is_shut_in() -> Result<()> {
+    if let Some(why) = machine::unavailable()? {
+        println!("skipped: {why}");
+        return Ok(());
+    }
+    let all = Installed::open(Tree::new()?, "")?;
+    let said = all.machine.run("systemd-analyze", &["security", "--no-pager", "orderly-agent.service"])?;
+    let line = said.lines().last().context("a verdict")?;
+    println!("{line}");
+    let number = line.split_whitespace().find_map(|word| word.parse::<f64>().ok());
+    let exposure = number.with_context(|| format!("no number in {line}"))?;
+    ensure!(exposure < EXPOSURE, "the agent's exposure must be below {EXPOSURE}:\n{said}");
+    // By the kernel's own word: no capability, no new privilege, a filter on system calls; the executor has no network.
+    let status = |unit: &str, fields: &str| -> Result<String> {
+        let process = all.machine.property(unit, "MainPID")?;
+        all.machine.run("grep", &["-E", fields, &format!("/proc/{process}/status")])
+    };
+    let agent = status("orderly-agent.service", "^(Cap(Eff|Prm|Bnd|Amb)|NoNewPrivs|Seccomp):")?;
+    ensure!(agent.matches("\t0000000000000000").count() == 4, "{agent}");
+    ensure!(agent.contains("NoNewPrivs:\t1") && agent.contains("Seccomp:\t2"), "{agent}");
+    let executor = all.machine.property("orderly-executor.service", "MainPID")?;
+    let interfaces = all.machine.run("cat", &[&format!("/proc/{executor}/net/dev")])?;
+    ensure!(
+        interfaces.lines().filter(|line| line.contains(':')).all(|line| line.trim().starts_with("lo:")),
+        "{interfaces}"
+    );
+    Ok(())
+}
