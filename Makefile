@@ -60,7 +60,7 @@ check: setup ## Format, lints, documentation, tests, generated files, licences a
 format: setup ## Format the Rust code as `make check` wants it
 	@cargo fmt --all -- --config-path .ci/rustfmt.toml
 
-bench: setup-run ## Measure against bare loops, printed as ratios; writes target/bench/*.json
+bench: setup-test ## Measure against bare loops, printed as ratios; writes target/bench/*.json
 	@cargo build --release --workspace --locked --bin bench --bin appliance --bin control-plane
 	@$(PROGRAMS)/release/bench
 

@@ -18,6 +18,7 @@ pub mod config;
 pub mod executor;
 pub mod files;
 pub mod ipc;
+pub mod probe;
 pub mod redact;
 pub mod status;
 pub mod world;

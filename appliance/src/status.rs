@@ -9,6 +9,7 @@ use std::path::Path;
 
 use proto::{
     identity::{Standing, standing},
+    keys::PublicKey,
     local,
     time::Millis,
 };
@@ -69,6 +70,8 @@ pub struct ExecutorStatus {
     pub incarnation: String,
     /// Its public evidence key.
     pub evidence_key: String,
+    /// Its short form, as an auditor's report names it; empty when the key cannot be read.
+    pub evidence_key_hint: String,
     /// How that key is kept: `file`, `tpm`.
     pub key_protection: String,
     /// Evidence.
@@ -233,6 +236,10 @@ impl From<local::Description> for ExecutorStatus {
                 appliance: i.appliance,
             }),
             incarnation: hex::encode(d.incarnation),
+            evidence_key_hint: d
+                .evidence_key
+                .parse()
+                .map_or_else(|_| String::new(), |key: PublicKey| key.hint()),
             evidence_key: d.evidence_key,
             key_protection: d.key_protection,
             evidence: EvidenceStatus {

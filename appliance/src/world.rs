@@ -3,8 +3,9 @@
 //! The rule: a core never asks the world behind its arguments' back, so that a simulation can run the real cores in one
 //! thread and replay them from a seed.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use baseline::{Baseline, Finding, judge_all};
 use proto::{
     evidence::{Readings, StepResult},
     local,
@@ -59,6 +60,10 @@ pub trait Host: Send + Sync {
     fn held(&self) -> Option<String>;
     /// Reads one entry of the watch list, now. What cannot be read is −1, never left out.
     fn measure(&self, entry: &WatchEntry, facts: &HostFacts) -> Readings;
+    /// Looks at every control of the baseline, and judges them; where nobody can look, nobody can tell.
+    fn scan(&self, now: Millis) -> Vec<Finding> {
+        judge_all(Baseline::hipaa_v1(), &BTreeMap::new(), &[], now)
+    }
     /// Does one step on one entry, within that time.
     fn perform(&self, step: &Step, entry: &WatchEntry, facts: &HostFacts, within: Duration) -> StepOutcome;
 }

@@ -20,6 +20,7 @@ use appliance::{
     clock,
     config::Config,
     ipc::IpcError,
+    probe::background::Probes,
     world::Executor,
 };
 use proto::{
@@ -108,6 +109,7 @@ fn start(folder: tempfile::TempDir, evidence: Evidence) -> Running {
     let world = clock::system();
     let (send, calls) = mpsc::unbounded_channel();
     let parts = Parts {
+        probes: Probes::new([], Duration::from_secs(15), clock::system()),
         core: AgentCore::new(&config, outbox, Box::new(evidence.clone()), world.entropy.clone()),
         link: Played(send),
         measurer: Box::new(evidence.clone()),

@@ -59,7 +59,7 @@ impl fmt::Display for ControlId {
     }
 }
 
-vocabulary! {
+proto::vocabulary! {
     /// What a control is about.
     pub enum Area as "area" {
         /// Who gets in from elsewhere, and how.
@@ -83,7 +83,7 @@ vocabulary! {
     }
 }
 
-vocabulary! {
+proto::vocabulary! {
     /// How bad it is when it does not hold; the later, the worse.
     pub enum Severity as "severity" {
         /// A layer of defence is thinner.
@@ -97,7 +97,7 @@ vocabulary! {
     }
 }
 
-vocabulary! {
+proto::vocabulary! {
     /// How the rule binds that a control serves.
     pub enum Binding as "required" {
         /// It serves a paragraph that must be implemented.

@@ -21,7 +21,7 @@ use crate::{
     reading::{Blind, Looked, Reading},
 };
 
-vocabulary! {
+proto::vocabulary! {
     /// How a control stands.
     pub enum Verdict as "verdict" {
         /// As it must be.

@@ -11,9 +11,6 @@
 //!                                                                                    excepted or not evaluable
 //! ```
 
-#[macro_use]
-mod vocabulary;
-
 pub mod control;
 pub mod document;
 pub mod exception;

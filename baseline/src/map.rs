@@ -21,7 +21,7 @@ pub const EVIDENCE: &str = include_str!("../evidence.csv");
 /// What the map says of a paragraph that nothing here serves, before the reason.
 pub const NOT_HERE: &str = "not by this product: ";
 
-vocabulary! {
+proto::vocabulary! {
     /// A kind of evidence.
     pub enum EvidenceKind as "evidence" {
         /// A person's signed approval, of a plan, a policy or an exception.

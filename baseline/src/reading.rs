@@ -142,7 +142,7 @@ impl fmt::Display for ReadingValue {
 /// What a probe saw, by field; which fields there are stands in [`crate::Probe::fields`].
 pub type Reading = BTreeMap<String, ReadingValue>;
 
-vocabulary! {
+proto::vocabulary! {
     /// Why nothing can be said about a control. None of them is ever taken for "fine".
     pub enum Blind as "reason" {
         /// Nobody looked in this scan.

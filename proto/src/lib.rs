@@ -32,8 +32,10 @@ pub mod ids;
 pub mod keys;
 pub mod log;
 pub mod order;
+pub mod standing;
 pub mod sync;
 pub mod time;
+mod vocabulary;
 
 /// Largest evidence envelope in bytes; more goes along as attachments by digest (a log entry holds 65,535, C2SP tlog-tiles).
 pub const EVIDENCE_MAX: usize = 60 * 1024;

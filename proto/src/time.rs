@@ -133,6 +133,16 @@ pub enum TimeError {
         /// The newest time already proven.
         floor: Millis,
     },
+    /// Far ahead of what the boot-time clock has counted since the first token: a stolen key, or a server clock that jumped.
+    #[error(
+        "time token says {at}, but the boot-time clock has proven {known}; a clock that jumps is not believed"
+    )]
+    Ahead {
+        /// What it says.
+        at: Millis,
+        /// The time that the first token and the boot-time clock make.
+        known: Millis,
+    },
 }
 
 /// A question that was asked: the nonce, and when on the boot-time clock.
@@ -147,24 +157,61 @@ pub struct Question {
 /// How old an answer may be: beyond it the round trip would blur the time too much.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(120);
 
-/// What an executor knows about time. Only moves forward.
+/// How far a token may lie off what the boot-time clock has proven since the first one. It is measured from the first, so
+/// that many small lies are no larger than one.
+pub const TOKEN_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+/// One part in so many is granted on top: clocks drift, and are slewed.
+const DRIFT: u32 = 1000;
+
+/// What an executor knows about time. Only moves forward, until a charter that withdraws a key takes it back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedTime {
     floor: Millis,
     anchor: Option<(Millis, Duration)>,
+    first: Option<First>,
+}
+
+/// The first token since boot: between which times the truth lay, and the boot-time clock then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct First {
+    earliest: Millis,
+    latest: Millis,
+    since: Duration,
 }
 
 impl TrustedTime {
     /// Starts after boot from the durable floor (at least the build time); there is no anchor yet.
     #[must_use]
     pub fn from_floor(floor: Millis) -> Self {
-        Self { floor, anchor: None }
+        Self { floor, anchor: None, first: None }
     }
 
-    /// The newest time that is certainly past.
+    /// The newest time that is certainly past; after a token it goes on with the boot-time clock.
     #[must_use]
-    pub fn floor(&self) -> Millis {
-        self.floor
+    pub fn floor(&self, boot: Duration) -> Millis {
+        self.bounds(boot).0
+    }
+
+    /// The earliest and the latest time that a token may say now; no latest before the first.
+    #[must_use]
+    pub fn bounds(&self, boot: Duration) -> (Millis, Option<Millis>) {
+        let Some(first) = self.first else { return (self.floor, None) };
+        let passed = boot.saturating_sub(first.since);
+        let slack = TOKEN_TOLERANCE + passed / DRIFT;
+        let earliest = first.earliest.plus(passed).minus(slack);
+        (self.floor.max(earliest), Some(first.latest.plus(passed).plus(slack)))
+    }
+
+    /// Begins anew from a floor that the organization has signed. `newer` follows `older`; only where it withdraws a key
+    /// that may have said what time it is, and its own date is before the floor, is there anything to take back. Says the
+    /// new floor, which must be made durable.
+    pub fn withdrawn(&mut self, older: &Charter, newer: &Charter, build: Millis) -> Option<Millis> {
+        let from = newer.issued.max(build);
+        if older.order_keys.is_subset(&newer.order_keys) || from >= self.floor {
+            return None;
+        }
+        *self = Self::from_floor(from);
+        Some(from)
     }
 
     /// The time now, given the boot-time clock; `None` until a token anchored it since boot.
@@ -196,14 +243,19 @@ impl TrustedTime {
         if !charter.holds_at(token.at) {
             return Err(TimeError::BeyondCharter { at: token.at, not_after: charter.not_after });
         }
-        if token.at < self.floor {
-            return Err(TimeError::BelowFloor { at: token.at, floor: self.floor });
+        let (floor, most) = self.bounds(boot);
+        if token.at < floor {
+            return Err(TimeError::BelowFloor { at: token.at, floor });
+        }
+        if let (Some(known), true) = (self.now(boot), most.is_some_and(|most| token.at > most)) {
+            return Err(TimeError::Ahead { at: token.at, known });
         }
         let latest = token.at.plus(boot.saturating_sub(question.asked));
         // Every answer gives an interval that holds the truth; the upper ends may only tighten.
         let now = self.now(boot).map_or(latest, |known| known.min(latest).max(token.at));
         self.floor = token.at;
         self.anchor = Some((now, boot));
+        self.first.get_or_insert(First { earliest: token.at, latest, since: boot });
         Ok(())
     }
 }

@@ -8,7 +8,9 @@ use proto::{
     dsse,
     ids::{Incarnation, Nonce},
     keys::SecretKey,
-    time::{ANSWER_WITHIN, Millis, Question, TIME_TOKEN_TYPE, TimeError, TimeToken, TrustedTime},
+    time::{
+        ANSWER_WITHIN, Millis, Question, TIME_TOKEN_TYPE, TOKEN_TOLERANCE, TimeError, TimeToken, TrustedTime,
+    },
 };
 
 const BUILD: Millis = Millis(1_790_000_000_000);
@@ -54,7 +56,8 @@ fn after(ms: i64) -> Millis {
 #[test]
 fn without_a_token_there_is_a_floor_and_no_time() {
     let time = TrustedTime::from_floor(BUILD);
-    assert_eq!((time.floor(), time.now(Duration::from_secs(1_000_000))), (BUILD, None));
+    let later = Duration::from_secs(1_000_000);
+    assert_eq!((time.floor(later), time.now(later)), (BUILD, None));
 }
 
 #[test]
@@ -64,7 +67,7 @@ fn a_token_and_the_boot_clock_make_the_time() {
     // The latest possible: the whole way counted as if the clock had been read at once.
     assert_eq!(time.now(400 * MS), Some(after(5_300)));
     assert_eq!(time.now(10_400 * MS), Some(after(15_300)));
-    assert_eq!(time.floor(), after(5_000));
+    assert_eq!(time.floor(400 * MS), after(5_000));
     assert_eq!(time.now(Duration::ZERO), Some(after(5_300)), "a boot clock does not run backwards");
 }
 
@@ -123,6 +126,68 @@ fn a_token_from_beyond_its_charter_sets_no_floor() {
     time.accept(&token(1, Millis(end.0 - 1)), &charter(), HERE, question(1, MS), 2 * MS).unwrap();
 }
 
+/// Once anchored, a token says what the boot-time clock has counted, give or take; however often it is tried.
+#[test]
+fn a_token_cannot_make_time_jump() {
+    let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
+    let anchored = || {
+        let mut time = TrustedTime::from_floor(BUILD);
+        time.accept(&token(1, after(0)), &charter(), HERE, question(1, day), day).unwrap();
+        time
+    };
+    let in_an_hour = BUILD.plus(60 * minute);
+    let drift = 60 * minute / 1000;
+    for (case, at, works) in [
+        ("as counted", in_an_hour, true),
+        ("ahead within the tolerance", in_an_hour.plus(TOKEN_TOLERANCE + drift), true),
+        ("ahead beyond it", in_an_hour.plus(TOKEN_TOLERANCE + drift + MS), false),
+        ("a month ahead", in_an_hour.plus(30 * day), false),
+        ("behind within the tolerance", in_an_hour.minus(TOKEN_TOLERANCE + drift), true),
+        ("behind beyond it", in_an_hour.minus(TOKEN_TOLERANCE + drift + MS), false),
+        ("the first one's time", BUILD, false),
+    ] {
+        let (mut time, boot) = (anchored(), day + 60 * minute);
+        let taken = time.accept(&token(2, at), &charter(), HERE, question(2, boot), boot);
+        assert_eq!(taken.is_ok(), works, "{case}: {taken:?}");
+    }
+    let mut time = anchored();
+    let mut at = BUILD;
+    for _ in 0..100 {
+        at = at.plus(minute);
+        let _ = time.accept(&token(2, at), &charter(), HERE, question(2, day), day);
+    }
+    assert_eq!(time.now(day), Some(BUILD.plus(TOKEN_TOLERANCE)), "many small jumps are one");
+}
+
+#[test]
+fn a_charter_that_withdraws_the_key_takes_its_time_back() {
+    let far = charter().not_after.minus(MS);
+    let pushed = || {
+        let mut time = TrustedTime::from_floor(BUILD);
+        time.accept(&token(1, far), &charter(), HERE, question(1, MS), 2 * MS).unwrap();
+        time
+    };
+    let next = Charter { serial: 2, issued: after(7), ..charter() };
+    let other = Charter { order_keys: [SecretKey::ed25519([50; 32]).public()].into(), ..next.clone() };
+    let both = Charter {
+        order_keys: [order_key().public(), SecretKey::ed25519([50; 32]).public()].into(),
+        ..next.clone()
+    };
+    for (case, newer, expected) in
+        [("the same key", next, None), ("one more key", both, None), ("another key", other, Some(after(7)))]
+    {
+        let mut time = pushed();
+        assert_eq!(time.withdrawn(&charter(), &newer, BUILD), expected, "{case}");
+        assert_eq!(time.floor(2 * MS), expected.unwrap_or(far), "{case}");
+        assert_eq!(time.now(2 * MS).is_none(), expected.is_some(), "{case}: nobody vouches for it any more");
+    }
+    let newer =
+        Charter { order_keys: [SecretKey::ed25519([50; 32]).public()].into(), issued: after(9), ..charter() };
+    assert_eq!(pushed().withdrawn(&charter(), &newer, after(11)), Some(after(11)), "never before the build");
+    let mut behind = TrustedTime::from_floor(BUILD);
+    assert_eq!(behind.withdrawn(&charter(), &newer, BUILD), None, "there is nothing to take back");
+}
+
 #[test]
 fn a_slow_answer_is_tightened_by_a_quick_one() {
     let mut time = TrustedTime::from_floor(BUILD);
@@ -150,14 +215,15 @@ proptest! {
             boot = asked + way;
             let read = after(i64::try_from(asked + way * percent / 100).unwrap());
             let n = u8::try_from(n).unwrap();
-            let floor = time.floor();
+            let floor = time.floor(Duration::from_millis(asked));
             let taken = time.accept(
                 &token(n, read), &charter(), HERE, question(n, Duration::from_millis(asked)), Duration::from_millis(boot),
             );
             prop_assert_eq!(taken.is_ok(), way <= 120_000);
-            prop_assert!(time.floor() >= floor);
+            let now = Duration::from_millis(boot);
+            prop_assert!(time.floor(now) >= floor);
             let truth = after(i64::try_from(boot).unwrap());
-            prop_assert!(time.floor() <= truth);
+            prop_assert!(time.floor(now) <= truth);
             if let Some(now) = time.now(Duration::from_millis(boot)) {
                 prop_assert!(now >= truth, "{} is behind the truth {}: something expired would be fresh", now, truth);
                 prop_assert!(now.since(truth) <= ANSWER_WITHIN);
@@ -175,12 +241,14 @@ proptest! {
             boot = begun + Duration::from_millis(way);
             let (before, at) = (time.clone(), Millis(BUILD.0 + i64::from(at)));
             let taken = time.accept(&token(said, at), &charter(), HERE, question(asked, begun), boot);
-            prop_assert_eq!(taken.is_ok(), said == asked && way <= 120_000 && at >= before.floor());
+            let (earliest, latest) = before.bounds(boot);
+            let within = at >= earliest && latest.is_none_or(|latest| at <= latest);
+            prop_assert_eq!(taken.is_ok(), said == asked && way <= 120_000 && within);
             if taken.is_err() {
                 prop_assert_eq!(&time, &before);
             }
-            prop_assert!(time.floor() >= before.floor());
-            prop_assert!(time.now(boot).is_none_or(|now| now >= time.floor()));
+            prop_assert!(time.floor(boot) >= before.floor(boot));
+            prop_assert!(time.now(boot).is_none_or(|now| now >= time.floor(boot)));
         }
     }
 

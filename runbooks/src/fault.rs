@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proto::evidence::Readings;
 
-vocabulary! {
+proto::vocabulary! {
     /// What an entry of a box's watch list is.
     pub enum WatchKind as "watch kind" {
         /// A directory with a limit on its bytes.
@@ -49,7 +49,7 @@ vocabulary! {
     }
 }
 
-vocabulary! {
+proto::vocabulary! {
     /// Something that can be wrong with an entry of the watch list.
     ///
     /// | fault | holds when | readings |
@@ -124,7 +124,7 @@ vocabulary! {
     }
 }
 
-vocabulary! {
+proto::vocabulary! {
     /// Whether what a runbook repairs is there.
     pub enum Presence as "presence" {
         /// It is.

@@ -10,9 +10,6 @@
 //!  envelope --verify (1)--> Verified<Order> --admit (2..10, 12)--> Admitted --confirm (11)--> Confirmed: may run
 //! ```
 
-#[macro_use]
-mod vocabulary;
-
 pub mod catalogue;
 pub mod fault;
 pub mod guardrails;
@@ -26,8 +23,8 @@ pub mod yaml;
 pub use catalogue::{CATALOGUE_TYPE, Catalogue, CatalogueError, Entry, succession};
 pub use fault::{Fault, WatchKind};
 pub use guardrails::{
-    Admitted, Confirmed, Facts, Guardrail, History, Presence, Refusal, admit, clear, explain, history_key,
-    verify,
+    Admitted, Confirmed, Facts, Guardrail, History, Presence, Refusal, admit, admit_standing, clear, derive,
+    draw, explain, fits, history_key, verify, verify_standing,
 };
 pub use policy::{Mode, POLICY_TYPE, Policy, PolicyError};
 pub use runbook::{Collect, Condition, Expect, Limits, OnFailure, Risk, Runbook};

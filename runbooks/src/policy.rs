@@ -25,7 +25,7 @@ use crate::{runbook::Risk, window::Windows};
 /// DSSE payload type of a policy.
 pub const POLICY_TYPE: &str = "application/vnd.orderly.policy.v1+json";
 
-vocabulary! {
+proto::vocabulary! {
     /// Who has to agree before a runbook runs; the later, the tighter.
     pub enum Mode as "mode" {
         /// Nobody.
@@ -56,6 +56,12 @@ pub struct Policy {
     pub hold: Option<String>,
     /// Nothing runs before.
     pub freeze_until: Option<Millis>,
+    /// Shadow mode: until then faults are planned for and reported, and nothing runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow_until: Option<Millis>,
+    /// Whether standing orders may be given and used, for runbooks of low risk that run automatically.
+    #[serde(default = "yes")]
+    pub standing_orders: bool,
     /// When anything runs.
     #[serde(default)]
     pub windows: Windows,
@@ -105,6 +111,8 @@ impl Policy {
             modes: Risk::ALL.iter().map(|risk| (*risk, least_mode(*risk))).collect(),
             hold: None,
             freeze_until: None,
+            shadow_until: None,
+            standing_orders: true,
             windows: Windows::always(),
             cooldown_at_least_seconds: 0,
             per_appliance_hour: 60,
@@ -164,6 +172,12 @@ impl Policy {
         self.modes.get(&risk).copied().unwrap_or(Mode::Automatic).max(least_mode(risk))
     }
 
+    /// Until when shadow mode goes on, if it does; without trusted time it does.
+    #[must_use]
+    pub fn shadow(&self, now: Option<Millis>) -> Option<Millis> {
+        self.shadow_until.filter(|until| now.is_none_or(|now| now < *until))
+    }
+
     /// Whether the allowlists name `runbook` at `site`.
     #[must_use]
     pub fn allows(&self, runbook: &RunbookId, site: SiteId) -> bool {
@@ -196,6 +210,8 @@ impl Policy {
             modes: union(&self.modes, &other.modes, |a, b| *a.max(b)),
             hold: either(&self.hold, &other.hold, |a, b| a.min(b).clone()),
             freeze_until: self.freeze_until.max(other.freeze_until),
+            shadow_until: self.shadow_until.max(other.shadow_until),
+            standing_orders: self.standing_orders && other.standing_orders,
             windows: self.windows.and(&other.windows),
             cooldown_at_least_seconds: self.cooldown_at_least_seconds.max(other.cooldown_at_least_seconds),
             per_appliance_hour: self.per_appliance_hour.min(other.per_appliance_hour),
@@ -204,6 +220,10 @@ impl Policy {
             breaker_reset_seconds: self.breaker_reset_seconds.max(other.breaker_reset_seconds),
         }
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// High risk wants an approver, whatever a policy says (guardrail 10).

@@ -20,7 +20,7 @@ use crate::{
 
 pub use check::SPAN_MAX_SECONDS;
 
-vocabulary! {
+proto::vocabulary! {
     /// What could go wrong by running it; the later, the worse.
     pub enum Risk as "risk" {
         /// Nothing is lost and nobody notices.
@@ -34,7 +34,7 @@ vocabulary! {
     }
 }
 
-vocabulary! {
+proto::vocabulary! {
     /// What happens when the fault is still there afterwards.
     pub enum OnFailure as "on_failure" {
         /// A human is told.
@@ -42,7 +42,7 @@ vocabulary! {
     }
 }
 
-vocabulary! {
+proto::vocabulary! {
     /// What a condition expects of a fault.
     pub enum Expect as "expect" {
         /// It is there.
@@ -52,7 +52,7 @@ vocabulary! {
     }
 }
 
-vocabulary! {
+proto::vocabulary! {
     /// What an execution keeps as evidence.
     pub enum Collect as "evidence" {
         /// Readings before the first step and after the last.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::WatchKind;
 
-vocabulary! {
+proto::vocabulary! {
     /// What can be done at all.
     pub enum Action as "do" {
         /// Removes the oldest files of a directory until it is within its limit; never outside of it, never through a symlink.

@@ -12,7 +12,7 @@ use jiff::{
 use proto::{field::BadField, time::Millis};
 use serde::{Deserialize, Serialize};
 
-vocabulary! {
+proto::vocabulary! {
     /// A day of the week.
     pub enum Day as "day" {
         /// ISO 8601 day 1.

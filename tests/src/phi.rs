@@ -4,9 +4,9 @@
 //! Precision counts removals: one was right if it overlaps an identifier. The logger's own timestamp (`log-time` in the
 //! corpus) counts for neither. The corpus is what `tests/phi/generate.py` writes.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use appliance::redact::{Found, find};
 use serde::Deserialize;
 
@@ -83,6 +83,25 @@ impl Figures {
         let each = self.classes.iter().map(|(class, share)| (class.as_str(), share.fraction()));
         each.min_by(|a, b| a.1.total_cmp(&b.1))
     }
+}
+
+/// The scripts, and the Python that `.ci/setup test` gives them.
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/phi");
+const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/phi-venv/bin/python");
+
+/// A script of `tests/phi`, ready to be run.
+pub fn script(name: &str) -> Result<Command> {
+    ensure!(Path::new(PYTHON).exists(), "the corpus's libraries are missing; `.ci/setup test` installs them");
+    let mut command = Command::new(PYTHON);
+    command.arg(Path::new(SCRIPTS).join(name));
+    Ok(command)
+}
+
+/// Writes a corpus with so many samples of each template.
+pub fn generate(path: &Path, samples: usize) -> Result<()> {
+    let output = script("generate.py")?.arg("--samples").arg(samples.to_string()).output()?;
+    ensure!(output.status.success(), "no corpus: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(fs::write(path, output.stdout)?)
 }
 
 /// Reads a corpus, one JSON object a line.

@@ -15,7 +15,7 @@ use tests::sim::{self, Report};
 const SEEDS: u64 = 50;
 
 /// What must have happened somewhere in that many runs, or they prove less than they seem to.
-const SEEN: [&str; 15] = [
+const SEEN: [&str; 16] = [
     "events dropped",
     "execution: repaired",
     "execution: ineffective",
@@ -31,6 +31,7 @@ const SEEN: [&str; 15] = [
     "order refused by guardrail 11 precondition",
     "order refused by guardrail 12 hold",
     "restores",
+    "standing order: used",
 ];
 
 fn number(name: &str) -> Option<u64> {

@@ -1,10 +1,14 @@
 //! The appliance under real systemd: its own units, and the units and machine that it looks after. As root.
 
-use std::time::Duration;
+use std::{path::Path, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use appliance::{
+    agent::confine::{Held, around_agent},
+    config::Config,
+};
 use serde_json::Value;
-use tests::rig::{Installed, Tree, machine, practice::TENANT, wait};
+use tests::rig::{Installed, Tree, machine, practice::TENANT, provider, wait};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// The most that `systemd-analyze security` may say of the agent; it says 9.6 of a unit without any protection.
@@ -128,6 +132,54 @@ fn a_certificate_is_renewed_before_it_ends() -> Result<()> {
     })
 }
 
+/// What counts is what is served: a new file that the server has not taken up would not do.
+#[test]
+fn a_served_certificate_is_renewed_before_it_ends() -> Result<()> {
+    let port = provider::free_port()?;
+    let make = |days: u32| {
+        format!(
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=portal.test \
+             -addext subjectAltName=DNS:portal.test -addext basicConstraints=critical,CA:FALSE -days {days} \
+             -keyout /run/portal.key -out /run/portal.pem && cp /run/portal.pem /run/portal.roots"
+        )
+    };
+    let first =
+        format!("[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c '{}'\n", make(60));
+    let server = format!(
+        "[Unit]\nRequires=first.service\nAfter=first.service\n[Service]\n\
+         ExecStart=/usr/bin/openssl s_server -accept 127.0.0.1:{port} -cert /run/portal.pem -key /run/portal.key -www\n"
+    );
+    let renew = format!(
+        "[Service]\nType=oneshot\nExecStart=/bin/sh -c '{} && systemctl restart portal.service'\n",
+        make(90)
+    );
+    play(Story {
+        runbook: "RB-CERT-001",
+        watch: &format!(
+            "[[watch.certificate]]\nid = \"it\"\nserver = \"127.0.0.1:{port}\"\nname = \"portal.test\"\n\
+             roots = \"/run/portal.roots\"\nunit = \"acme-portal.service\"\n\n\
+             [[watch.service]]\nid = \"site\"\ntarget = \"https://127.0.0.1:{port}/\"\n"
+        ),
+        tree: Tree::new()?
+            .unit("first.service", &first)?
+            .started("portal.service", &server)?
+            .unit("acme-portal.service", &renew)?,
+        fault: &|all| {
+            let short = format!("{} && systemctl restart portal.service", make(5));
+            all.machine.run("sh", &["-c", &short]).map(drop)
+        },
+        meanwhile: &nothing,
+        mended: &|all| {
+            // As a technician looks, and as the executor does.
+            let found: Value = serde_json::from_str(&all.machine.run("appliance", &["probe", "it"])?)?;
+            let site: Value = serde_json::from_str(&all.machine.run("appliance", &["probe", "site"])?)?;
+            Ok(found["left_seconds"].as_i64() > Some(7_000_000)
+                && found["chain"] == 1
+                && site["reachable"] == 1)
+        },
+    })
+}
+
 /// The kernel's averages are the whole host's, so a file in their place tells of the pressure; everything else is real.
 #[test]
 fn a_unit_that_burns_the_processor_is_held_back() -> Result<()> {
@@ -164,6 +216,42 @@ fn a_unit_that_burns_the_processor_is_held_back() -> Result<()> {
     })
 }
 
+/// As above: the pressure is told, the hog and its restart are real.
+#[test]
+fn the_largest_unit_that_may_be_is_restarted_when_memory_is_short() -> Result<()> {
+    let hog = "[Service]\nExecStart=/bin/sh -c 'x=$(head -c 30000000 /dev/zero | tr \"\\\\0\" x); read -r y < /run/never'\n\
+               ExecStartPre=/bin/sh -c '[ -p /run/never ] || mkfifo /run/never'\n";
+    let told = |percent: u32| format!("some avg10=0.00 avg60={percent}.00 avg300=0.00 total=1\n");
+    let first = std::cell::RefCell::new(String::new());
+    play(Story {
+        runbook: "RB-MEM-001",
+        watch: "[[watch.memory]]\nid = \"it\"\nlimit_percent = 40\nmay_restart = [\"calm.service\", \"hog.service\"]\n",
+        tree: Tree::new()?
+            .started("hog.service", hog)?
+            .started("calm.service", sleeper())?
+            .file("etc/pressure-low", &told(1))?
+            .file("etc/pressure-high", &told(80))?
+            .started(
+                "pressure.service",
+                "[Service]\nType=oneshot\nExecStart=/bin/cp /etc/pressure-low /run/pressure\n\
+                 ExecStart=/bin/mount --bind /run/pressure /proc/pressure/memory\n",
+            )?,
+        fault: &|all| {
+            *first.borrow_mut() = all.machine.property("hog.service", "MainPID")?;
+            all.machine.run("cp", &["/etc/pressure-high", "/run/pressure"]).map(drop)
+        },
+        meanwhile: &|all| {
+            wait::until("the hog is restarted", LIMIT, || {
+                let now = all.machine.property("hog.service", "MainPID")?;
+                Ok((now != "0" && now != *first.borrow()).then_some(()))
+            })
+            .with_context(|| all.journal())?;
+            all.machine.run("cp", &["/etc/pressure-low", "/run/pressure"]).map(drop)
+        },
+        mended: &|all| Ok(all.machine.property("calm.service", "NRestarts")? == "0"),
+    })
+}
+
 #[test]
 fn the_agent_is_shut_in() -> Result<()> {
     if let Some(why) = machine::unavailable()? {
@@ -185,6 +273,12 @@ fn the_agent_is_shut_in() -> Result<()> {
     let agent = status("orderly-agent.service", "^(Cap(Eff|Prm|Bnd|Amb)|NoNewPrivs|Seccomp):")?;
     ensure!(agent.matches("\t0000000000000000").count() == 4, "{agent}");
     ensure!(agent.contains("NoNewPrivs:\t1") && agent.contains("Seccomp:\t2"), "{agent}");
+    // What the fence does is in the appliance's own tests; here it must not be forbidden to put it up.
+    let config = Config::parse("control_plane.address = \"https://127.0.0.1:1\"", Path::new("/etc/it.toml"))?;
+    let here =
+        thread::spawn(move || around_agent(&config).map(|fence| fence.held)).join().expect("no panic")?;
+    let journal = all.journal();
+    ensure!(here != Held::Wholly || journal.contains("shut in: the kernel"), "{journal}");
     let executor = all.machine.property("orderly-executor.service", "MainPID")?;
     let interfaces = all.machine.run("cat", &[&format!("/proc/{executor}/net/dev")])?;
     ensure!(

@@ -23,7 +23,7 @@ use proto::{
 use super::{
     executor::{self, AskError},
     outbox::{Outbox, OutboxError},
-    sources::{log_file::LogFile, metrics::Metrics, readings::Measured},
+    sources::{journal::Journal, log_file::LogFile, metrics::Metrics, readings::Measured},
 };
 use crate::{
     config::{Config, WatchEntry},
@@ -35,6 +35,8 @@ pub use look::Collected;
 
 /// The version that the agent reports.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+const JOURNALCTL: &str = "journalctl";
 
 /// What went wrong with the outbox, the executor, or an answer.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,7 @@ pub struct AgentCore {
     entropy: Arc<dyn Entropy>,
     hold_ms: u32,
     logs: Vec<LogFile>,
+    journals: Vec<Journal>,
     metrics: Metrics,
     measured: Measured,
     /// Counts requests, from anywhere, so that no answer to an earlier life passes for one to this; the newest is open
@@ -86,10 +89,13 @@ impl AgentCore {
         executor: Box<dyn Executor>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        let (mut logs, mut metrics) = (Vec::new(), Vec::new());
+        let (mut logs, mut journals, mut metrics) = (Vec::new(), Vec::new(), Vec::new());
         for entry in config.watch.values() {
             match entry {
                 WatchEntry::Log(log) => logs.push(LogFile::new(log.clone())),
+                WatchEntry::Journal(journal) => {
+                    journals.push(Journal::new(journal.clone(), JOURNALCTL.into()));
+                }
                 WatchEntry::Metric(metric) => metrics.push(metric.clone()),
                 _ => {}
             }
@@ -99,6 +105,7 @@ impl AgentCore {
             executor,
             hold_ms: u32::try_from(config.agent.hold.as_millis()).unwrap_or(HOLD_MAX_MS).min(HOLD_MAX_MS),
             logs,
+            journals,
             metrics: Metrics::new(metrics),
             measured: Measured::new(config.watch.values()),
             turn: u64::from_be_bytes(draw(entropy.as_ref())),
@@ -131,6 +138,7 @@ impl AgentCore {
             charter_serial: description.charter_serial,
             catalogue_version: description.catalogue_version,
             policy_serial: description.policy_serial,
+            standing: description.standing,
             version: VERSION.to_owned(),
         };
         Ok(Asked { request, turn: self.turn })

@@ -9,6 +9,7 @@
 //!  executor <── orders, proofs ──────┘           └─ renew
 //! ```
 
+pub mod confine;
 pub mod contact;
 pub mod core;
 pub mod credentials;

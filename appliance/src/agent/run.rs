@@ -27,7 +27,10 @@ use tokio::{
 };
 
 use super::{core::AgentCore, credentials::Folder, link::Link};
-use crate::world::{Executor, World};
+use crate::{
+    probe::background::Probes,
+    world::{Executor, World},
+};
 
 use exchange::Shell;
 pub use exchange::backoff;
@@ -43,6 +46,8 @@ pub struct Parts<L> {
     pub link: L,
     /// A second way to the executor, to measure on: a reading may take seconds.
     pub measurer: Box<dyn Executor>,
+    /// What looks at the network.
+    pub probes: Probes,
     /// A third, to wait for evidence on.
     pub waiter: Box<dyn Executor>,
     /// Clock and randomness.
@@ -103,8 +108,8 @@ pub async fn run<L: Link>(parts: Parts<L>, stop: impl Future<Output = ()>) -> Re
         world: parts.world,
     });
     let (quit, until) = mpsc::channel();
-    let sampler =
-        threads::sample(shared.clone(), parts.measurer, parts.sample, until).map_err(RunError::Thread)?;
+    let sampler = threads::sample(shared.clone(), parts.measurer, parts.probes, parts.sample, until)
+        .map_err(RunError::Thread)?;
     // Never joined: it may be waiting for the executor, and holds nothing that a crash could harm.
     threads::await_evidence(shared.clone(), parts.waiter).map_err(RunError::Thread)?;
     notify(&[NotifyState::Ready]);

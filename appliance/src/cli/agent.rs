@@ -1,16 +1,25 @@
 //! `appliance agent`: puts the agent together and runs it until SIGTERM.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use proto::ids::StreamId;
 use tokio::{
     runtime::Builder,
     signal::unix::{SignalKind, signal},
+    time::interval,
 };
 
 use crate::{
     agent::{
+        confine::{self, Fence, Held},
         core::AgentCore,
         credentials::{self, Folder, TlsKey},
         executor::Reconnecting,
@@ -20,6 +29,7 @@ use crate::{
     },
     config::Config,
     files,
+    probe::background::Probes,
     world::{World, draw},
 };
 
@@ -34,6 +44,16 @@ fn agent(config: &Config, world: World) -> anyhow::Result<()> {
     let folder = Folder::at(config.paths.agent());
     let (_, certificate) = credentials::certificate(&folder)?;
     TlsKey::load(&folder)?;
+    let fence = confine::around_agent(config).context("cannot shut this process in (Landlock)")?;
+    match fence.held {
+        Held::Wholly => {
+            tracing::info!("shut in: the kernel lets the agent open what it needs and nothing else")
+        }
+        Held::Partly => {
+            tracing::warn!("shut in as far as this kernel can: it knows not all of Landlock's rights")
+        }
+        Held::NotAtAll => tracing::warn!("not shut in: this kernel has no Landlock"),
+    }
     let _alone = files::lock(&folder.lock())?;
     let limits = Limits::new(config.agent.outbox_max_mb << 20, config.agent.evidence_reserve_mb << 20);
     let outbox = Outbox::open(&folder.outbox(), limits, StreamId(draw(world.entropy.as_ref())))?;
@@ -50,21 +70,36 @@ fn agent(config: &Config, world: World) -> anyhow::Result<()> {
             signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
             signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
         );
+        let (outdated, sample) = (Arc::new(AtomicBool::new(false)), config.agent.sample);
+        let is_outdated = Arc::clone(&outdated);
         let stop = async move {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                () = until_outdated(&fence, sample) => is_outdated.store(true, Ordering::Relaxed),
             }
             tracing::info!("stopping: a last exchange, then the end");
         };
         // The channel starts its worker when it is made, so it is made inside the runtime.
         let link = GrpcLink::new(&config.control_plane.address, pins)?;
         tracing::info!(appliance.id = %certificate.spiffe.appliance, "agent of {} begins", certificate.spiffe);
-        let (measurer, waiter, sample) = (executor(), executor(), config.agent.sample);
-        let parts = Parts { core, link, measurer, waiter, world, folder, sample };
-        run::run(parts, stop).await.map_err(anyhow::Error::from)
+        let (measurer, waiter) = (executor(), executor());
+        let probes = Probes::new(config.watch.values(), sample, world.clone());
+        let parts = Parts { core, link, measurer, probes, waiter, world, folder, sample };
+        run::run(parts, stop).await?;
+        if outdated.load(Ordering::Relaxed) {
+            bail!("a file or folder that the agent reads was replaced, so it must begin anew");
+        }
+        Ok(())
     });
     // What still blocks holds nothing that a crash could harm.
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
+}
+
+async fn until_outdated(fence: &Fence, sample: Duration) {
+    let mut tick = interval(sample);
+    while !fence.is_outdated() {
+        tick.tick().await;
+    }
 }

@@ -7,6 +7,8 @@ mod agent;
 mod check_config;
 mod enroll;
 mod failure;
+mod probe;
+mod scan;
 mod status;
 
 use std::{
@@ -16,6 +18,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use proto::{ids::WatchId, time::Millis};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -61,6 +64,29 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look once at an entry that lies on the network, and print the readings as JSON
+    #[command(
+        after_help = "For a technician, and for the executor, which has no network of its own.\n\nExample:\n  appliance probe portal | jq .reachable"
+    )]
+    Probe {
+        /// The entry's ID in the watch list: a service, or a certificate with a server
+        id: WatchId,
+        /// The time that certificates are judged by; absent: this machine's clock
+        #[arg(long, value_name = "RFC 3339")]
+        at: Option<Millis>,
+    },
+    /// Look at every control of the baseline and say how it stands; as root
+    #[command(
+        after_help = "Signs nothing and changes nothing.\n\nExamples:\n  appliance scan\n  appliance scan --json | jq -r '.[] | select(.verdict == \"drifted\") | .control'"
+    )]
+    Scan {
+        /// As JSON: control, verdict, reading
+        #[arg(long)]
+        json: bool,
+    },
+    /// What of a scan shows only from within the machine's own network, for the executor, which has none
+    #[command(hide = true, after_help = "Example:\n  appliance look")]
+    Look,
     /// Read the configuration and say what is wrong with it: exit code 2 when something is
     #[command(after_help = "Example:\n  appliance --config ./appliance.toml check-config")]
     CheckConfig,
@@ -85,8 +111,12 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let config = Config::load(&arguments.config).map_err(Failure::bad_input)?;
     let world = clock::system();
+    if let Command::Look = arguments.command {
+        // Whatever this box is configured to do, this looks at the same.
+        return scan::look(world);
+    }
+    let config = Config::load(&arguments.config).map_err(Failure::bad_input)?;
     match &arguments.command {
         Command::Agent => agent::run(&config, world),
         Command::Executor => {
@@ -98,6 +128,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
         Command::Enroll { token_file } => enroll::run(&config, world, token_file),
         Command::Status { json } => status::run(&config, &world, *json),
+        Command::Probe { id, at } => probe::run(&config, &world, id, *at),
+        Command::Scan { json } => scan::run(&config, world, *json),
+        Command::Look => scan::look(world),
         Command::CheckConfig => check_config::run(&config, &arguments.config),
     }
 }

@@ -54,6 +54,9 @@ pub struct Config {
     /// What is watched, by ID.
     #[serde(default, deserialize_with = "watch::list")]
     pub watch: BTreeMap<WatchId, WatchEntry>,
+    /// The file that it was read from.
+    #[serde(skip)]
+    pub file: PathBuf,
 }
 
 /// `[control_plane]`
@@ -117,6 +120,9 @@ pub struct Executor {
     pub evidence_max_mb: u64,
     /// Kind of the evidence key when it is made.
     pub evidence_key: KeyKind,
+    /// How long a fault is there before a standing order is drawn on; meanwhile an order may come.
+    #[serde(rename = "standing_after_seconds", deserialize_with = "seconds::read")]
+    pub standing_after: Duration,
 }
 
 /// Kind of a signing key.
@@ -189,6 +195,7 @@ impl Default for Executor {
             heartbeat: Duration::from_secs(3600),
             evidence_max_mb: 64,
             evidence_key: KeyKind::Ed25519,
+            standing_after: Duration::from_secs(120),
         }
     }
 }
@@ -244,8 +251,9 @@ impl Config {
 
     /// Reads and checks `text`; `path` is for the complaint.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let config: Self =
+        let mut config: Self =
             toml::from_str(text).map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })?;
+        config.file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         check::check(&config).map_err(|bad| ConfigError::Value {
             path: path.to_owned(),
             key: bad.key,

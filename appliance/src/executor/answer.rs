@@ -1,6 +1,7 @@
 //! Requests of the local protocol and their answers. There is no request that signs what the executor did not see.
 
 use proto::{
+    evidence::{self, Body},
     field::BadField,
     ids::WatchId,
     local::{self, request::Call, response::Answer},
@@ -9,7 +10,7 @@ use proto::{
 
 use super::{
     ExecutorCore, ExecutorError, Measurement, chain_of, identity,
-    store::{JournalEntry, JournalState},
+    store::{JournalEntry, JournalState, Kept, StoreError},
 };
 
 /// How many orders a description lists.
@@ -59,17 +60,28 @@ impl ExecutorCore {
             policy_serial,
             hold: self.held()?.map(|why| why.sentence).unwrap_or_default(),
             executions: view.journal(LISTED)?.into_iter().map(listed).collect(),
+            standing: self.standing.set().map(|digest| digest.to_vec()).unwrap_or_default(),
         })
     }
 
     fn collect(&self, message: &local::Collect) -> Result<local::Collected, ExecutorError> {
         let most = u64::from(message.most_bytes).min(crate::ipc::FRAME_MAX as u64 / 2);
         let kept = self.store.view().evidence_from(message.from, most)?;
-        let items = kept
-            .into_iter()
-            .map(|kept| local::Item { index: kept.index, envelope: kept.envelope, attachments: Vec::new() })
-            .collect();
-        Ok(local::Collected { items })
+        let item = |kept: Kept| -> Result<local::Item, StoreError> {
+            let attachments = self.attachments_of(&kept.envelope)?;
+            Ok(local::Item { index: kept.index, envelope: kept.envelope, attachments })
+        };
+        Ok(local::Collected { items: kept.into_iter().map(item).collect::<Result<_, _>>()? })
+    }
+
+    /// What a record names by digest; what is not kept any more is left out, and its absence shows.
+    fn attachments_of(&self, envelope: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
+        let Ok(Body::Execution(execution)) = evidence::peek(envelope).map(|record| record.body) else {
+            return Ok(Vec::new());
+        };
+        let view = self.store.view();
+        let named = execution.steps.iter().filter_map(|step| step.output);
+        named.filter_map(|digest| view.output(digest).transpose()).collect()
     }
 
     /// Whether there is evidence from an index on; one that cannot be read is for [`Self::handle`] to report.

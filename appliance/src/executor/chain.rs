@@ -100,6 +100,10 @@ fn lean(body: Body) -> Body {
             heartbeat.watch.clear();
             Body::Heartbeat(heartbeat)
         }
+        Body::Scan(mut scan) => {
+            scan.findings.values_mut().for_each(|found| found.reading.clear());
+            Body::Scan(scan)
+        }
         small @ (Body::Enrolment(_) | Body::Hold(_)) => small,
     }
 }

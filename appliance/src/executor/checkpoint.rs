@@ -11,7 +11,6 @@ use proto::{
     charter::Charter,
     digest::Digest,
     field::BadField,
-    ids::TenantId,
     local,
     log::{
         self, Checkpoint, CheckpointError, Hash, SignedCheckpoint, VerifierKey, leaf_hash, verify_inclusion,
@@ -25,12 +24,6 @@ use super::{
 
 /// The most inclusion proofs of one delivery.
 const INCLUSIONS_MAX: usize = 1_024;
-
-/// Identity of a tenant's log, the first line of its checkpoints: `evidence.<organization>/<tenant>`.
-#[must_use]
-pub fn log_origin(organization: &str, tenant: TenantId) -> String {
-    format!("evidence.{organization}/{tenant}")
-}
 
 /// How many checkpoints before the kept one are remembered, to know a late answer by.
 const EARLIER: usize = 8;
@@ -158,7 +151,7 @@ impl ExecutorCore {
         let (Some(identity), Some(charter)) = (&self.identity, self.trust.charter()) else {
             return Err(BadField::new("checkpoint", "cannot be judged: this executor is not enrolled").into());
         };
-        let origin = log_origin(&identity.organization, identity.tenant);
+        let origin = log::log_origin(&identity.organization, identity.tenant);
         let offered = open(note, charter, &origin)?;
         let proof = hashes(consistency).map_err(|bad| bad.within("consistency"))?;
         let kept = self.store.view().checkpoint()?.map(|kept| Checkpoint::new(&origin, kept.head));

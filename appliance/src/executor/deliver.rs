@@ -10,6 +10,8 @@ use super::{ExecutorCore, ExecutorError, chain_of, store::StoreError, trust::New
 
 /// The most orders of one delivery.
 const ORDERS_MAX: usize = 64;
+/// The most standing orders.
+const STANDING_MAX: usize = 256;
 
 impl ExecutorCore {
     pub(super) fn deliver(&mut self, message: &local::Deliver) -> Result<local::Delivered, ExecutorError> {
@@ -37,6 +39,9 @@ impl ExecutorCore {
             let taken = self.take_checkpoint(&message.checkpoint, &message.consistency, &message.inclusions);
             problems.0.extend(problems_of(taken)?);
         }
+        for envelope in message.standing.iter().take(STANDING_MAX) {
+            problems.of(self.take_standing(envelope))?;
+        }
         let mut outcomes = Vec::new();
         for envelope in message.orders.iter().take(ORDERS_MAX) {
             outcomes.push(self.take_order(envelope)?);
@@ -49,8 +54,15 @@ impl ExecutorCore {
     }
 
     fn take_charter(&mut self, envelope: &[u8]) -> Result<(), ExecutorError> {
-        let newer = self.trust.offer_charter(envelope)?;
-        self.keep(newer).map_err(ExecutorError::from)
+        let Some(newer) = self.trust.offer_charter(envelope)? else { return Ok(()) };
+        let (older, offered) = (self.trust.charter(), newer.charter.as_deref());
+        let floor = older.zip(offered).and_then(|(older, newer)| self.time.withdrawn(older, newer));
+        self.store.write(|tx| {
+            tx.keep_document(newer.kind, &newer.document)?;
+            floor.map_or(Ok(()), |floor| tx.take_back_floor(floor))
+        })?;
+        self.trust.take(newer);
+        Ok(())
     }
 
     fn take_catalogue(&mut self, envelope: &[u8]) -> Result<(), ExecutorError> {

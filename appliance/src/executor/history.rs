@@ -9,7 +9,8 @@ use super::store::{Past, StoreError, View};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What happened before `sequence` to this runbook and target, and on this appliance.
+/// What happened before `sequence` to this runbook and target, and on this appliance. Below zero, where uses of standing
+/// orders stand, everything else happened before: no two run at once.
 pub(super) fn read(
     view: &View<'_>,
     key: &(RunbookId, String),

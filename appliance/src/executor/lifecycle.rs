@@ -21,7 +21,8 @@ use proto::{
 use runbooks::{Guardrail, Refusal, admit, verify};
 
 use super::{
-    ExecutorCore, ExecutorError, KEEP_TIME_EVERY, chain_of, orders,
+    ExecutorCore, ExecutorError, KEEP_TIME_EVERY, chain_of,
+    standing::Looking,
     store::{Beginning, StoreError, Waiting, Write},
     work::{Done, Interrupted, Measured, Outcome, Performed, Running, Targets, Task, Work, flat, judge},
 };
@@ -70,6 +71,17 @@ impl ExecutorCore {
             }
             idle = if due.is_zero() { idle } else { idle.min(due) };
         }
+        match self.next_look()? {
+            Looking::Now(work) => return Ok(Next::Work(work)),
+            Looking::In(due) => idle = idle.min(due),
+            Looking::Never => {}
+        }
+        if let Some(due) = self.scan_due() {
+            if due.is_zero() {
+                return Ok(Next::Work(self.work(Task::Scan, Targets::new())));
+            }
+            idle = idle.min(due);
+        }
         if self.time.active().saturating_sub(self.time_kept) >= KEEP_TIME_EVERY {
             let times = self.time.durable();
             self.store.write(|tx| tx.keep_times(&times))?;
@@ -90,7 +102,7 @@ impl ExecutorCore {
             // Begun anew with an order in hand: whether it is still fresh is said by the next token.
             return Ok(None);
         }
-        let order = orders::stored(&waiting.envelope)?;
+        let order = self.stored(&waiting, None)?;
         match self.admit_again(&waiting, |_| Ok(()))? {
             Ok(()) => {
                 let targets = self.targets(&order)?;
@@ -109,13 +121,16 @@ impl ExecutorCore {
         let Some(charter) = self.trust.charter() else {
             return Err(BadField::new("charter", "is not believed here any more").into());
         };
+        if let Some(used) = waiting.standing {
+            return self.admit_standing_again(waiting, used, charter, confirm);
+        }
         let verified = match verify(&waiting.envelope, charter, self.time.now()) {
             Ok(verified) => verified,
             Err(refusal) => return Ok(Err(refusal)),
         };
         // Its own acceptance raised the highest sequence to it.
         let high_before = waiting.sequence.saturating_sub(1);
-        self.with_facts(verified.value().clone(), high_before, |facts| confirm(admit(verified, facts)?))
+        self.with_facts(&verified.value().clone(), high_before, |facts| confirm(admit(verified, facts)?))
     }
 
     fn targets(&self, order: &Order) -> Result<Targets, StoreError> {
@@ -128,13 +143,15 @@ impl ExecutorCore {
         Ok(targets)
     }
 
-    fn work(&self, task: Task, targets: Targets) -> Work {
-        Work { task, targets, host: self.host.clone(), clock: self.world.clock.clone() }
+    pub(super) fn work(&self, task: Task, targets: Targets) -> Work {
+        let now = self.time.best();
+        Work { task, targets, now, host: self.host.clone(), clock: self.world.clock.clone() }
     }
 
     /// Takes what came out of [`Work`]; gives what follows from it at once.
     pub fn conclude(&mut self, done: Done) -> Result<Option<Work>, ExecutorError> {
         match done.0 {
+            Outcome::Scanned { findings, at, took } => self.end_scan(&findings, at, took).map(|()| None),
             Outcome::Checked { waiting, readings } => self.start(waiting, readings),
             Outcome::Ran { running, performed, after, took } => {
                 self.end_run(&running, performed, &after, took).map(|()| None)
@@ -142,12 +159,13 @@ impl ExecutorCore {
             Outcome::Recovered { interrupted, after } => {
                 self.end_recovered(&interrupted, &after).map(|()| None)
             }
+            Outcome::Looked { key, taken } => self.looked(&key, &taken).map(|()| None),
         }
     }
 
     /// All twelve guardrails at one moment, with what was just measured; then "started", durably; then the steps.
     fn start(&mut self, waiting: Waiting, readings: Measured) -> Result<Option<Work>, ExecutorError> {
-        let order = orders::stored(&waiting.envelope)?;
+        let order = self.stored(&waiting, None)?;
         let confirmed = self.admit_again(&waiting, |admitted| {
             let presence = admitted.runbook().presence(&readings);
             admitted.confirm(presence).map_err(|(_, refusal)| refusal)
@@ -174,8 +192,8 @@ impl ExecutorCore {
 
     /// An order that had begun when the power failed: nothing of it is done again.
     fn recover(&mut self, waiting: Waiting) -> Result<Next, ExecutorError> {
-        let order = orders::stored(&waiting.envelope)?;
         let beginning = self.store.view().beginning(waiting.sequence)?;
+        let order = self.stored(&waiting, Some(&beginning.runbook))?;
         let targets = self.targets(&order)?;
         let interrupted = Interrupted { waiting, order, beginning };
         Ok(Next::Work(self.work(Task::Recover(Box::new(interrupted)), targets)))
@@ -191,7 +209,7 @@ impl ExecutorCore {
         let runbook = running.confirmed.runbook();
         let verdict = judge(&performed.steps, runbook.steps.len(), runbook.worked(after));
         let execution = Execution {
-            order: self.order_facts(running.waiting.digest, running.confirmed.order()),
+            order: self.waiting_facts(&running.waiting, running.confirmed.order())?,
             hipaa: runbook.hipaa.clone(),
             guardrails: running
                 .confirmed
@@ -230,7 +248,7 @@ impl ExecutorCore {
             output: None,
         };
         let execution = Execution {
-            order: self.order_facts(waiting.digest, order),
+            order: self.waiting_facts(waiting, order)?,
             hipaa: runbook.hipaa.clone(),
             guardrails: beginning.guardrails.clone(),
             before: beginning.before.clone(),
@@ -254,7 +272,8 @@ impl ExecutorCore {
         order: &Order,
         refusal: &Refusal,
     ) -> Result<(), ExecutorError> {
-        let body = self.refusal_body(waiting.digest, Some(order), refusal);
+        let facts = self.waiting_facts(waiting, order)?;
+        let body = self.refusal_body(waiting.digest, Some(facts), refusal);
         self.finish(Finish {
             sequence: waiting.sequence,
             body,
@@ -279,6 +298,7 @@ impl ExecutorCore {
         }
         self.running = None;
         self.forget_readings();
+        self.scan_soon();
         written
     }
 

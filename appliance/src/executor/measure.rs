@@ -1,7 +1,8 @@
 //! Readings of the watch list: what the host is asked, and what was asked a moment ago.
 //!
 //! The rule: whatever an order is decided on is measured now. The agent's frequent questions may be answered from the
-//! last reading, for two hundred times as long as it took, so that watching never costs more than half a percent.
+//! last reading, for two hundred times as long as it took, so that watching never costs more than half a percent; and for
+//! as long as the entry rests ([`WatchEntry::rest`]), because a program that answers fast is not for free either.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -67,6 +68,15 @@ impl Measurement {
 }
 
 impl Taken {
+    pub(super) fn new(id: WatchId, readings: Readings, at: Duration, took: Duration) -> Self {
+        Self { id, readings, at, took }
+    }
+
+    /// What was read.
+    pub(super) fn readings(&self) -> &Readings {
+        &self.readings
+    }
+
     /// For the local protocol.
     #[must_use]
     pub fn answer(&self) -> local::Measured {
@@ -120,8 +130,15 @@ impl ExecutorCore {
         }
         // One slow look may be the one that found something new; only what is slow twice in a row is slow.
         let usual = before.map_or(Duration::ZERO, |before| before.took.min(taken.took));
-        let kept = Kept { taken: taken.clone(), reuse: usual * REUSE };
+        let rest = self.settings.watch.get(&taken.id).map(|entry| entry.rest(self.settings.sample));
+        let reuse = (usual * REUSE).max(rest.unwrap_or_default());
+        let kept = Kept { taken: taken.clone(), reuse };
         self.recent.taken.insert(taken.id.clone(), kept);
+    }
+
+    /// Remembers a scan for that long, whatever was done meanwhile: the next one is on its way.
+    pub(super) fn remember_for(&mut self, taken: Taken, reuse: Duration) {
+        self.recent.taken.insert(taken.id.clone(), Kept { taken, reuse });
     }
 
     /// Forgets readings: something was done to what they were taken of.

@@ -15,6 +15,7 @@ mod answer;
 mod chain;
 mod checkpoint;
 mod deliver;
+mod drift;
 mod heartbeat;
 mod history;
 mod hold;
@@ -23,7 +24,9 @@ pub mod keys;
 mod lifecycle;
 mod measure;
 mod orders;
+mod probes;
 pub mod serve;
+mod standing;
 pub mod steps;
 mod store;
 #[cfg(test)]
@@ -51,9 +54,11 @@ use crate::{
     world::{Host, World, draw},
 };
 
-use self::{checkpoint::Earlier, lifecycle::Finish, measure::Recent, store::Store, time::Time, trust::Trust};
+use self::{
+    checkpoint::Earlier, lifecycle::Finish, measure::Recent, standing::Guard, store::Store, time::Time,
+    trust::Trust,
+};
 pub use self::{
-    checkpoint::log_origin,
     lifecycle::Next,
     measure::Measurement,
     store::StoreError,
@@ -70,10 +75,14 @@ pub struct Settings {
     pub watch: BTreeMap<WatchId, WatchEntry>,
     /// Time between two heartbeats.
     pub heartbeat: Duration,
+    /// Time between two looks of the agent.
+    pub sample: Duration,
     /// The most bytes of unproven evidence.
     pub evidence_max: u64,
     /// The most executions in an hour.
     pub orders_per_hour: u32,
+    /// How long a fault is there before a standing order is drawn on: meanwhile an order may come.
+    pub standing_after: Duration,
 }
 
 impl From<&Config> for Settings {
@@ -81,8 +90,10 @@ impl From<&Config> for Settings {
         Self {
             watch: config.watch.clone(),
             heartbeat: config.executor.heartbeat,
+            sample: config.agent.sample,
             evidence_max: config.executor.evidence_max_mb << 20,
             orders_per_hour: config.limits.orders_per_hour,
+            standing_after: config.executor.standing_after,
         }
     }
 }
@@ -158,6 +169,7 @@ pub struct ExecutorCore {
     time: Time,
     recent: Recent,
     earlier: Earlier,
+    standing: Guard,
     /// The sequence that [`Work`] is being done for.
     running: Option<u64>,
     /// Done, but not written down yet: the disk was full.
@@ -166,6 +178,8 @@ pub struct ExecutorCore {
     time_kept: Duration,
     /// Whether this session has signed a heartbeat.
     has_beaten: bool,
+    /// Looks at the baseline.
+    scans: drift::Scans,
 }
 
 impl ExecutorCore {
@@ -196,9 +210,11 @@ impl ExecutorCore {
             incarnation: state.incarnation,
             recent: Recent::default(),
             earlier: Earlier::default(),
+            standing: Guard::resume(&store.view())?,
             running: None,
             unfinished: None,
             has_beaten: false,
+            scans: drift::Scans::default(),
             store,
             settings,
             local,

@@ -11,8 +11,9 @@ use std::time::Duration;
 use proto::{
     digest::Digest,
     dsse::{Envelope, Verified},
-    evidence::{self, Body, OrderFacts},
+    evidence::{self, Body, Identity, OrderFacts},
     field::BadField,
+    ids::RunbookId,
     local,
     order::{Order, sequence_follows},
 };
@@ -31,6 +32,13 @@ pub(super) const HOUR: Duration = Duration::from_secs(3600);
 const SHARE_OF_REFUSALS: u64 = 2;
 /// While forgeries use more than this share, a quarter, no more of them are signed.
 const SHARE_OF_FORGERIES: u64 = 4;
+
+/// Where something stands in the journal, and what guardrail 4 must know of it.
+pub(super) struct Place {
+    pub(super) at: u64,
+    pub(super) order_high: u64,
+    pub(super) taken_before: bool,
+}
 
 impl ExecutorCore {
     /// Accepts or refuses one order.
@@ -71,7 +79,12 @@ impl ExecutorCore {
     ) -> Result<local::Outcome, ExecutorError> {
         let times = self.time.durable();
         let accepted_order = Accepted {
-            waiting: Waiting { sequence: order.sequence, digest, envelope: envelope.to_vec() },
+            waiting: Waiting {
+                sequence: order.sequence,
+                digest,
+                envelope: envelope.to_vec(),
+                standing: None,
+            },
             id: order.core.id,
             key: history_key(&order.core),
             approved_until: order.core.approve_until.filter(|_| !order.approvals.is_empty()),
@@ -90,14 +103,26 @@ impl ExecutorCore {
         order: Verified<Order>,
         order_high: u64,
     ) -> Result<Result<(), Refusal>, ExecutorError> {
-        self.with_facts(order.value().clone(), order_high, |facts| admit(order, facts).map(|_| ()))
+        self.with_facts(&order.value().clone(), order_high, |facts| admit(order, facts).map(|_| ()))
     }
 
     /// Calls `judge` with all that guardrails look at, as of now.
     pub(super) fn with_facts<T>(
         &self,
-        order: Order,
+        order: &Order,
         order_high: u64,
+        judge: impl FnOnce(&Facts<'_>) -> Result<T, Refusal>,
+    ) -> Result<Result<T, Refusal>, ExecutorError> {
+        let taken_before = self.store.view().was_taken(order.core.id, order.sequence)?;
+        let place = Place { at: order.sequence, order_high, taken_before };
+        self.with_facts_at(&history_key(&order.core), place, judge)
+    }
+
+    /// The same for what stands at a place of the journal, or would.
+    pub(super) fn with_facts_at<T>(
+        &self,
+        key: &(RunbookId, String),
+        place: Place,
         judge: impl FnOnce(&Facts<'_>) -> Result<T, Refusal>,
     ) -> Result<Result<T, Refusal>, ExecutorError> {
         let (Some(identity), Some(charter)) = (&self.identity, self.trust.charter()) else {
@@ -105,7 +130,6 @@ impl ExecutorCore {
         };
         let remote = self.trust.policy();
         let policy = remote.map_or_else(|| self.local.clone(), |remote| self.local.tightened_by(remote));
-        let key = history_key(&order.core);
         let facts = Facts {
             identity,
             incarnation: self.incarnation,
@@ -115,9 +139,9 @@ impl ExecutorCore {
             policy_serial: remote.map_or(0, |policy| policy.serial),
             watch: &self.kinds,
             now: self.time.now(),
-            order_high,
-            taken_before: self.store.view().was_taken(order.core.id, order.sequence)?,
-            history: history::read(&self.store.view(), &key, order.sequence, self.time.active())?,
+            order_high: place.order_high,
+            taken_before: place.taken_before,
+            history: history::read(&self.store.view(), key, place.at, self.time.active())?,
             hold: self.held()?.map(|why| why.word),
         };
         Ok(judge(&facts))
@@ -139,20 +163,33 @@ impl ExecutorCore {
                 && refusal.guardrail != Guardrail::Replay
                 && sequence_follows(state.order_high, order.sequence).is_ok()
         };
-        let spent = order.filter(in_turn).map(|order| order.sequence);
+        let spent = order.filter(in_turn).map(|order| (state.order_high, order.sequence));
+        let body = self.refusal_body(digest, order.map(|order| self.order_facts(digest, order)), &refusal);
+        self.sign_refusal(identity, body, order.is_some(), spent)?;
+        Ok(outcome)
+    }
+
+    /// Signs a refusal, or counts it. `spent`: the sequence that it uses up, and the highest before it.
+    pub(super) fn sign_refusal(
+        &mut self,
+        identity: Identity,
+        body: Body,
+        is_genuine: bool,
+        spent: Option<(u64, u64)>,
+    ) -> Result<(), ExecutorError> {
         let active = self.time.active();
         let since = active.checked_sub(HOUR);
-        let (allowance, share) = match order {
-            Some(_) => (Allowance::Refusal, SHARE_OF_REFUSALS),
-            None => (Allowance::Forgery, SHARE_OF_FORGERIES),
+        let (allowance, share) = if is_genuine {
+            (Allowance::Refusal, SHARE_OF_REFUSALS)
+        } else {
+            (Allowance::Forgery, SHARE_OF_FORGERIES)
         };
         let sign =
             self.store.view().signed_since(allowance, since)? < SIGNED_AN_HOUR && self.has_room(share)?;
-        let body = self.refusal_body(digest, order, &refusal);
         let sealer = self.sealer(identity);
         self.store.write(|tx| {
-            if let Some(sequence) = spent {
-                tx.raise_order_high(state.order_high, sequence)?;
+            if let Some((seen, sequence)) = spent {
+                tx.raise_order_high(seen, sequence)?;
             }
             if sign {
                 sealer.append(tx, body)?;
@@ -161,15 +198,14 @@ impl ExecutorCore {
                 tx.count_refusal()?;
             }
             tx.keep_times(sealer.times()).map_err(ExecutorError::from)
-        })?;
-        Ok(outcome)
+        })
     }
 
     /// A refusal as evidence says it.
-    pub(super) fn refusal_body(&self, digest: Digest, order: Option<&Order>, refusal: &Refusal) -> Body {
+    pub(super) fn refusal_body(&self, digest: Digest, order: Option<OrderFacts>, refusal: &Refusal) -> Body {
         Body::Refusal(evidence::Refusal {
             order_digest: digest,
-            order: order.map(|order| self.order_facts(digest, order)),
+            order,
             guardrail: refusal.guardrail.number(),
             name: refusal.guardrail.name().to_owned(),
             reason: refusal.reason.clone(),
@@ -198,6 +234,7 @@ impl ExecutorCore {
             parameters: core.parameters.clone(),
             plan: order.plan.clone(),
             approvers,
+            standing: None,
         }
     }
 

@@ -29,6 +29,7 @@ pub(super) struct Time {
     base: Duration,
     mark: Option<Mark>,
     trusted: TrustedTime,
+    build: Millis,
     questions: VecDeque<Question>,
 }
 
@@ -47,6 +48,7 @@ impl Time {
             base: durable.active + away,
             mark: durable.mark,
             trusted: TrustedTime::from_floor(durable.floor.max(build)),
+            build,
             questions: VecDeque::new(),
         }
     }
@@ -84,7 +86,7 @@ impl Time {
             at,
             source: if trusted.is_some() { ClockSource::Token } else { ClockSource::Wall },
             wall_offset_ms: wall.0.saturating_sub(at.0),
-            floor: self.trusted.floor(),
+            floor: self.trusted.floor(self.clock.boot()),
         }
     }
 
@@ -93,7 +95,7 @@ impl Time {
         let (at, id, wall) = (self.clock.boot(), self.clock.boot_id(), self.clock.wall());
         let active = self.base + at.saturating_sub(self.opened);
         let mark = self.trusted.now(at).map(|trusted| Mark { active, trusted, wall, boot: id }).or(self.mark);
-        Times { floor: self.trusted.floor(), active, boot: id.map(|id| (id, at)), mark }
+        Times { floor: self.trusted.floor(at), active, boot: id.map(|id| (id, at)), mark }
     }
 
     /// How much time has passed since `mark` that the boot-time clock may have missed.
@@ -112,6 +114,14 @@ impl Time {
         }
         self.questions.push_back(Question { nonce, asked: self.clock.boot() });
         nonce
+    }
+
+    /// A charter that withdraws an order key is about to follow the one that named it: what that key said of the time is
+    /// taken back. Says the floor to be kept with it.
+    pub(super) fn withdrawn(&mut self, older: &Charter, newer: &Charter) -> Option<Millis> {
+        let floor = self.trusted.withdrawn(older, newer, self.build)?;
+        self.mark = None;
+        Some(floor)
     }
 
     /// Takes a token in answer to one of the open questions.
@@ -252,8 +262,21 @@ mod tests {
         let mut time = Time::resume(world.clock.clone(), &new_box(), Millis(0));
         answer(&mut time, &world, Millis(1_000_000)).unwrap();
         hands.pass(SECOND);
-        answer(&mut time, &world, Millis(1_000_000).plus(86_400 * SECOND)).unwrap();
+        answer(&mut time, &world, Millis(1_000_000).plus(240 * SECOND)).unwrap();
         assert_eq!(time.active(), SECOND);
+        let day = Millis(1_000_000).plus(86_400 * SECOND);
+        assert!(matches!(answer(&mut time, &world, day), Err(TimeError::Ahead { .. })));
+    }
+
+    #[test]
+    fn the_floor_goes_on_with_the_boot_clock() {
+        let (hands, world) = world();
+        let mut time = Time::resume(world.clock.clone(), &new_box(), Millis(0));
+        answer(&mut time, &world, Millis(1_000_000)).unwrap();
+        hands.pass(1_000 * SECOND);
+        // Five minutes and a thousandth of what passed are left to drift.
+        assert_eq!(time.durable().floor, Millis(1_000_000).plus(699 * SECOND));
+        assert!(matches!(answer(&mut time, &world, Millis(1_500_000)), Err(TimeError::BelowFloor { .. })));
     }
 
     #[test]

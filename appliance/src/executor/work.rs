@@ -5,24 +5,32 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use baseline::Finding;
 use proto::{
     digest::Digest,
     evidence::{Readings, Step, StepResult, Verdict},
     ids::WatchId,
     order::Order,
+    time::Millis,
 };
 use runbooks::{Collect, Confirmed, Runbook};
 
 use super::{
-    measure::Target,
+    measure::{Taken, Target},
+    standing::{Key, Look},
     store::{Beginning, Waiting},
 };
-use crate::world::{Clock, Host, HostFacts};
+use crate::{
+    redact::redact,
+    world::{Clock, Host, HostFacts},
+};
 
 /// A measurement or the steps of one order.
 pub struct Work {
     pub(super) task: Task,
     pub(super) targets: Targets,
+    /// The best time at hand when it was handed out.
+    pub(super) now: Millis,
     pub(super) host: Arc<dyn Host>,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -31,9 +39,12 @@ pub(super) type Targets = BTreeMap<String, Target>;
 pub(super) type Measured = BTreeMap<String, Readings>;
 
 pub(super) enum Task {
+    Scan,
     Check(Waiting),
     Run(Box<Running>),
     Recover(Box<Interrupted>),
+    /// To see whether the fault of a standing order is there.
+    Look(Box<Look>),
 }
 
 /// An order that passed all twelve guardrails, and is written down as started.
@@ -54,16 +65,18 @@ pub(super) struct Interrupted {
 pub struct Done(pub(super) Outcome);
 
 pub(super) enum Outcome {
+    Scanned { findings: Vec<Finding>, at: Duration, took: Duration },
     Checked { waiting: Waiting, readings: Measured },
     Ran { running: Box<Running>, performed: Performed, after: Measured, took: Duration },
     Recovered { interrupted: Box<Interrupted>, after: Measured },
+    Looked { key: Key, taken: Taken },
 }
 
 impl Done {
     /// Whether nothing was done yet: the order can as well begin another time.
     #[must_use]
     pub fn is_before_the_start(&self) -> bool {
-        matches!(self.0, Outcome::Checked { .. })
+        matches!(self.0, Outcome::Checked { .. } | Outcome::Scanned { .. } | Outcome::Looked { .. })
     }
 }
 
@@ -81,6 +94,11 @@ impl Work {
     pub fn perform(mut self) -> Done {
         let began = self.clock.boot();
         Done(match self.task {
+            Task::Scan => {
+                let findings = self.host.scan(self.now);
+                let took = self.clock.boot().saturating_sub(began);
+                Outcome::Scanned { findings, at: began, took }
+            }
             Task::Check(waiting) => Outcome::Checked {
                 waiting,
                 readings: measure(&*self.host, &*self.clock, &self.targets, began),
@@ -91,6 +109,7 @@ impl Work {
                 let after = measure(&*self.host, &*self.clock, &self.targets, began);
                 Outcome::Ran { performed, after, took: self.clock.boot().saturating_sub(began), running }
             }
+            Task::Look(look) => Outcome::Looked { key: look.key, taken: look.measurement.take() },
             Task::Recover(interrupted) => Outcome::Recovered {
                 interrupted,
                 after: measure(&*self.host, &*self.clock, &self.targets, began),
@@ -127,9 +146,10 @@ fn perform(runbook: &Runbook, targets: &mut Targets, host: &dyn Host, clock: &dy
         let within = runbook.timeout().saturating_sub(at);
         let outcome = host.perform(step, &target.entry, &facts_by_now(&target.facts, at), within);
         let took_ms = u64::try_from(passed().saturating_sub(at).as_millis()).unwrap_or(u64::MAX);
-        // Only where the procedure says so: of a short or guessable text, a digest tells the text.
-        let output = (runbook.evidence.contains(&Collect::Output) && !outcome.output.is_empty())
-            .then(|| Digest::of(&outcome.output));
+        // Only where the procedure says so, and redacted: of a short or guessable text, a digest tells the text.
+        let travels = runbook.evidence.contains(&Collect::Output) && !outcome.output.is_empty();
+        let kept = if travels { redact(&outcome.output).into_bytes() } else { outcome.output };
+        let output = travels.then(|| Digest::of(&kept));
         let action = step.action.to_string();
         performed.steps.push(Step {
             action,
@@ -138,8 +158,8 @@ fn perform(runbook: &Runbook, targets: &mut Targets, host: &dyn Host, clock: &dy
             counts: outcome.counts,
             output,
         });
-        if !outcome.output.is_empty() {
-            performed.outputs.push(outcome.output);
+        if !kept.is_empty() {
+            performed.outputs.push(kept);
         }
         if outcome.result != StepResult::Done {
             break;

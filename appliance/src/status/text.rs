@@ -41,7 +41,8 @@ impl ExecutorStatus {
         };
         line(f, "appliance", &identity)?;
         line(f, "incarnation", &self.incarnation)?;
-        line(f, "evidence key", &format!("{} (kept in a {})", self.evidence_key, self.key_protection))?;
+        let (hint, kept) = (&self.evidence_key_hint, &self.key_protection);
+        line(f, "evidence key", &format!("{hint}, kept in a {kept}: {}", self.evidence_key))?;
         let e = &self.evidence;
         let evidence = format!(
             "{} made, {} waiting for proof, newest checkpoint of {} entries",

@@ -244,3 +244,63 @@ fn a_full_disk_delays_evidence_and_loses_none() {
         assert_eq!(appliance.clock.wall(), office.now);
     }
 }
+
+/// A standing order's use is a story of its own: nobody delivers it, and its counter must hold whatever happens.
+fn standing_session(office: &Office, appliance: &Appliance, core: &mut ExecutorCore) -> Session<()> {
+    let d = describe(core)?;
+    if d.identity.is_none() {
+        let prove = local::ProveKeys { tls_spki: office.spki().to_vec(), challenge: vec![1; 32] };
+        ask(core, Call::ProveKeys(prove))?;
+        ask(core, Call::Adopt(office.adopt()))?;
+    }
+    let d = describe(core)?;
+    let mut standing = office.standing(1, &d.incarnation, "RB-BACKUP-001", "records");
+    // The same one in every session.
+    standing.issued = at("2026-11-22T12:00:00Z");
+    standing.expires = at("2026-12-10T12:00:00Z");
+    let standing = vec![standing.seal(&office.order_key)];
+    let time_token = office.token(&d.incarnation, &d.nonce);
+    assert!(deliver(core, local::Deliver { time_token, ..local::Deliver::default() })?.problems.is_empty());
+    deliver(core, local::Deliver { standing, ..local::Deliver::default() })?;
+    for _ in 0..40 {
+        while core.step().map_err(|_| PowerCut)? {}
+        appliance.clock.pass(std::time::Duration::from_secs(30));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_standing_order_at_every_commit_and_every_call() {
+    for (point, by_calls) in (0..30).flat_map(|point| [(point, false), (point, true)]) {
+        let (mut office, appliance) = begin();
+        // Nothing helps: it is tried for as long as it is permitted, and no longer.
+        appliance.machine.lock().steps_help = false;
+        let attempt = |office: &Office, connection: Connection| {
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                let Ok(mut core) = appliance.open_with(connection) else { return };
+                let _ = standing_session(office, &appliance, &mut core);
+            }));
+        };
+        let connection = appliance.connection();
+        if by_calls {
+            appliance.machine.lock().calls_left = Some(point);
+        } else {
+            limit(&connection, i64::try_from(point).unwrap());
+        }
+        attempt(&office, connection);
+        appliance.machine.lock().calls_left = None;
+        office.now = appliance.clock.wall();
+        attempt(&office, appliance.connection());
+        let mut core = appliance.open();
+        office.take(&crate::support::collect(&mut core, 0));
+        let records = office.records();
+        let uses = records.iter().filter_map(|record| match &record.body {
+            Body::Execution(execution) => execution.order.standing.as_ref().map(|used| used.count),
+            _ => None,
+        });
+        let counts: Vec<u32> = uses.collect();
+        let begun = appliance.machine.count("restic.backup", "records");
+        assert_eq!(counts, [1, 2], "{point} {by_calls}: every use has one end");
+        assert!(begun <= 2, "{point} {by_calls}: begun {begun} times");
+    }
+}

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::support::{ask, at, box_world::Appliance, collect, deliver, describe, office::Office, try_ask};
 use appliance::{executor::ExecutorCore, world::Clock as _};
 use proto::{
-    evidence::{Body, ClockSource, StepResult, Verdict},
+    digest::Digest,
+    evidence::{self, Body, ClockSource, StepResult, Verdict},
     local::{self, request::Call, response::Answer},
 };
 
@@ -296,6 +297,23 @@ fn the_largest_watch_list_fits_into_a_heartbeat_and_a_larger_one_stops_nothing()
             .collect();
         assert_eq!(beats, [named]);
     }
+}
+
+#[test]
+fn output_that_a_procedure_keeps_goes_along_by_digest_without_identifiers() {
+    let (office, _appliance, mut core) = enrolled();
+    tell_time(&office, &mut core);
+    work(&mut core);
+    assert!(order(&office, &mut core, 7, 1, "RB-RESTORE-001", "records").accepted);
+    work(&mut core);
+    let items = collect(&mut core, 0);
+    let (last, before) = items.split_last().unwrap();
+    assert!(before.iter().all(|item| item.attachments.is_empty()));
+    let Body::Execution(execution) = evidence::peek(&last.envelope).unwrap().body else { panic!() };
+    let [content] = &last.attachments[..] else { panic!("one step, one output") };
+    assert_eq!(execution.steps[0].output, Some(Digest::of(content)));
+    let text = String::from_utf8(content.clone()).unwrap();
+    assert!(text.contains("restored") && !text.contains("6789"), "{text}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proto::field::{BadField, text};
 use serde::{Deserialize, Serialize};
 
-vocabulary! {
+proto::vocabulary! {
     /// How the value meets what other modules say of the same option.
     pub enum Setting as "set" {
         /// It is the value, whatever others say (`lib.mkForce`).

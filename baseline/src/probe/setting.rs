@@ -2,7 +2,7 @@
 
 use super::fields::{Kind, YES_NO};
 
-vocabulary! {
+proto::vocabulary! {
     /// A file with all its drop-ins.
     ///
     /// systemd's are read as `systemd-analyze cat-config` prints them, last one wins; nix.conf as `nix config show` would
@@ -19,7 +19,7 @@ vocabulary! {
     }
 }
 
-vocabulary! {
+proto::vocabulary! {
     /// A key of one of these files. Each reading has one field, `value`.
     pub enum Key as "key" {
         /// journald.conf: where the journal is kept.

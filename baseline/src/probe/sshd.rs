@@ -2,7 +2,7 @@
 
 use super::fields::{Kind, YES_NO};
 
-vocabulary! {
+proto::vocabulary! {
     /// A keyword of `sshd -T`, in its spelling. Each reading has one field, `value`.
     pub enum Keyword as "keyword" {
         /// Forwarding of an SSH agent: yes or no.

@@ -2,7 +2,7 @@
 
 use super::fields::Kind;
 
-vocabulary! {
+proto::vocabulary! {
     /// A property in systemd's spelling. Each reading has `loaded` (false: there is no such unit, or it is masked) and
     /// `value`; a unit that is not loaded reads as `inactive`, and lacks the value of any other property.
     pub enum Property as "property" {

@@ -22,8 +22,6 @@ pub mod verify;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use proto::ids::TenantId;
-
 pub use enrolled::Enrolled;
 pub use facts::{Executor, Fact, Facts, LogFacts, MissingOrder, MissingOutput, RunbookFacts};
 pub use folder::{Folder, FolderError};
@@ -115,31 +113,5 @@ impl Source for Bundle {
         let bytes = self.files.get(path).ok_or(ReadError::Absent)?;
         let length = bytes.len() as u64;
         if length > FILE_MAX { Err(ReadError::TooLarge { bytes: length }) } else { Ok(Cow::Borrowed(bytes)) }
-    }
-}
-
-/// Name of a tenant's log, so of its checkpoints and keys: `evidence.<organization>/<tenant>`.
-#[must_use]
-pub fn log_origin(organization: &str, tenant: TenantId) -> String {
-    format!("evidence.{organization}/{tenant}")
-}
-
-/// The tenant whose log is called `origin`, if it is one of `organization`.
-fn tenant_of(origin: &str, organization: &str) -> Option<TenantId> {
-    origin.strip_prefix("evidence.")?.strip_prefix(organization)?.strip_prefix('/')?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_belongs_to_one_tenant_of_one_organization() {
-        let tenant: TenantId = "0190a0c0-0000-7000-8000-000000000001".parse().unwrap();
-        let origin = log_origin("msp.example", tenant);
-        assert_eq!(tenant_of(&origin, "msp.example"), Some(tenant));
-        for other in ["example", "msp.exampl", "msp.example.org", ""] {
-            assert_eq!(tenant_of(&origin, other), None, "{other}");
-        }
     }
 }

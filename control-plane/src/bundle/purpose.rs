@@ -83,6 +83,7 @@ fn line(fact: &Fact) -> (&'static str, String) {
                 execution.order.parameters.values().map(|watch| watch.as_str()).collect();
             (title::ACTIVITY, format!("{} on {}", execution.order.runbook, targets.join(", ")))
         }
+        Body::Scan(_) => (title::BASELINE, "a scan of the baseline".into()),
         Body::Refusal(refusal) => (title::REFUSALS, format!("refused by guardrail {}", refusal.guardrail)),
         Body::Hold(hold) => {
             (title::REFUSALS, if hold.held { "orders held" } else { "orders released" }.into())

@@ -119,6 +119,14 @@ fn shown(appliance: &pb::Appliance) -> String {
         ("keys", appliance.key_protection.clone()),
         ("evidence", appliance.evidence_next.to_string()),
     ]);
+    if !appliance.standing.is_empty() {
+        let rows = appliance.standing.iter().map(|s| {
+            let used = format!("{} of {}", s.used, s.most);
+            [s.runbook.clone(), s.trigger.clone(), s.watch.clone(), used, s.state.clone(), when(s.expires_ms)]
+        });
+        text.push_str("\n\n");
+        text.push_str(&table(["STANDING ORDER", "FOR", "ON", "USED", "STATE", "UNTIL"], rows));
+    }
     text.push_str("\n\n");
     if appliance.gaps.is_empty() {
         text.push_str("nothing is missing of what it should have sent");
@@ -177,6 +185,20 @@ fn view(appliance: &pb::Appliance) -> Value {
         "watch": appliance.watch.iter().map(|w| json!({ "id": w.id, "kind": w.kind })).collect::<Vec<_>>(),
         "version": optional(&appliance.version),
         "gaps": appliance.gaps.iter().map(gap).collect::<Vec<_>>(),
+        "standing_orders": appliance.standing.iter().map(standing).collect::<Vec<_>>(),
+    })
+}
+
+fn standing(order: &pb::StandingSummary) -> Value {
+    json!({
+        "id": order.id,
+        "runbook": order.runbook,
+        "trigger": order.trigger,
+        "watch": order.watch,
+        "used": order.used,
+        "most": order.most,
+        "state": order.state,
+        "expires": time(order.expires_ms),
     })
 }
 

@@ -117,7 +117,7 @@ impl Catalogue {
 }
 
 /// A day, or a moment of it, as RFC 3339.
-fn date(text: &str) -> Result<Millis, String> {
+pub(super) fn date(text: &str) -> Result<Millis, String> {
     let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
     full.parse().map_err(|_| "must be a date such as 2027-11-01, or RFC 3339 in UTC".to_owned())
 }

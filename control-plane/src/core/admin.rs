@@ -55,7 +55,7 @@ impl Core {
             created,
             policy_serial: 1,
             policy: &policy,
-            log_origin: &crate::bundle::log_origin(&self.settings.organization, id),
+            log_origin: &proto::log::log_origin(&self.settings.organization, id),
         })?)
     }
 

@@ -1,7 +1,7 @@
 //! What a record of evidence changes here, besides being kept: heartbeats, orders, incidents, and the bulk that it names.
 
 use proto::{
-    evidence::{Body, Record},
+    evidence::{Body, Record, Standing},
     ids::TenantId,
     time::Millis,
 };
@@ -72,7 +72,7 @@ impl Core {
                 }
                 Ok(())
             }
-            Body::Enrolment(_) => Ok(()),
+            Body::Enrolment(_) | Body::Scan(_) => Ok(()),
         }
     }
 
@@ -88,6 +88,16 @@ pub(super) fn summary(body: &Body) -> String {
         Body::Heartbeat(beat) => format!("alive, highest order {}", beat.order_high),
         Body::Execution(e) => format!("{} {}", e.order.runbook, super::orders::verdict_word(e.verdict)),
         Body::Refusal(r) => format!("order refused by guardrail {} {}", r.guardrail, r.name),
+        Body::Scan(scan) => {
+            let of = |standing| scan.standing(standing).count();
+            format!(
+                "baseline: {} controls, {} drifted, {} excepted, {} not evaluable",
+                scan.findings.len(),
+                of(Standing::Drifted),
+                of(Standing::Excepted),
+                of(Standing::NotEvaluable)
+            )
+        }
         Body::Hold(h) => {
             if h.held {
                 "orders held at the box".into()

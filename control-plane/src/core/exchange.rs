@@ -169,8 +169,10 @@ impl Core {
         let mut response = pb::SyncResponse { ack: ack.map(Into::into), ..Default::default() };
         self.add_documents(appliance, exchange, &mut response)?;
         self.add_proofs(appliance, exchange, &mut response)?;
+        let mut renewed = false;
         match appliance.state {
             ApplianceState::Active => {
+                (response.standing, renewed) = self.standing_orders(appliance, exchange, now)?;
                 self.issue_orders(appliance, now)?;
                 response.orders = self
                     .store
@@ -184,7 +186,9 @@ impl Core {
         }
         let chain = self.store.incarnation(appliance.incarnation)?.map_or(0, |row| row.chain.next);
         response.evidence_next = chain;
+        // Standing orders come along with whatever is said; only new ones are worth an answer of their own.
         let idle = response.ack.is_none()
+            && !renewed
             && response.orders.is_empty()
             && response.inclusions.is_empty()
             && response.charter.is_empty()

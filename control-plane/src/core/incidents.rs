@@ -13,10 +13,11 @@ use serde_json::json;
 use super::{
     Core, CoreError,
     incident::{Input, State},
+    orders::is_good_word,
     planner::{self, Choice},
     quarantine::WATCH,
 };
-use crate::store::{ApplianceRow, IncidentChange, IncidentRow, NewIncident};
+use crate::store::{ApplianceRow, IncidentChange, IncidentRow, NewIncident, OrderRow, OrderState};
 
 /// The most incidents that one box may have open, and the most that it may open in an hour.
 const FAULTS_MAX: u64 = 200;
@@ -43,6 +44,7 @@ impl Core {
             return Ok(());
         }
         let newest = self.store.newest_incident(appliance.id, &event.kind, &event.watch)?;
+        let before = newest.clone();
         let absorbs = newest.filter(|row| {
             // A person who was told of a fault is not told again while it has not gone away in between.
             !row.state.has_ended() || (row.state == State::Escalated && row.present)
@@ -68,6 +70,11 @@ impl Core {
         let row = self.store.incident(id)?.ok_or_else(|| CoreError::NotFound("incident is gone".into()))?;
         if absorbs.is_none() {
             self.store.add_timeline(id, now, "seen", &format!("{} on {}", event.kind, event.watch))?;
+            let earlier = before.map(|before| self.earlier(&before, now)).transpose()?;
+            if planner::is_repeated(earlier, now) {
+                let why = "it is back within the hour after something was done about it; the same is not done again";
+                return self.move_incident(&row, Input::NoRunbook, why, now);
+            }
             return self.plan(&row, now);
         }
         if event.phase == Phase::Cleared && row.state != State::Escalated {
@@ -76,9 +83,26 @@ impl Core {
         Ok(())
     }
 
+    fn earlier(&self, before: &IncidentRow, now: Millis) -> Result<planner::Earlier, CoreError> {
+        let orders = self.store.orders_since(before.appliance, now.minus(24 * HOUR))?;
+        let executed = || orders.iter().filter(|o| o.state == OrderState::Executed);
+        let ran = executed().find(|o| o.incident == before.id);
+        let same =
+            |o: &&OrderRow| ran.is_some_and(|ran| (&o.runbook, &o.target) == (&ran.runbook, &ran.target));
+        let lately = |o: &&OrderRow| o.ended.is_some_and(|at| now.since(at) < planner::BACK_WITHIN);
+        let repairs = executed().filter(same).filter(lately).filter(|o| is_good_word(&o.outcome)).count();
+        Ok(planner::Earlier { state: before.state, ended: before.changed, ran: ran.is_some(), repairs })
+    }
+
     fn plan(&mut self, row: &IncidentRow, now: Millis) -> Result<(), CoreError> {
         let policy = self.policy_of(row.tenant)?;
         match planner::choose(&row.kind, &self.catalogue.document, &policy) {
+            Choice::Runbook(runbook, plan) if policy.shadow(Some(now)).is_some() => {
+                let until = policy.shadow_until.unwrap_or(now);
+                let reason = format!("shadow mode until {until}: would run {runbook}; {}", plan.reason);
+                let change = IncidentChange { plan: Some((runbook, plan)), ..Default::default() };
+                self.change(row, Input::NoRunbook, &reason, change, now)
+            }
             Choice::Runbook(runbook, plan) => {
                 let reason = plan.reason.clone();
                 let change = IncidentChange { plan: Some((runbook, plan)), ..Default::default() };

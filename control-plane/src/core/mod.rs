@@ -17,8 +17,10 @@ mod log;
 mod orders;
 mod papers;
 pub mod planner;
+mod policies;
 pub mod ports;
 mod quarantine;
+pub mod standing;
 mod watchdog;
 
 use std::{

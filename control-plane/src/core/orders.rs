@@ -229,6 +229,9 @@ impl Core {
         execution: &Execution,
         now: Millis,
     ) -> Result<(), CoreError> {
+        if let Some(used) = &execution.order.standing {
+            return self.standing_was_used(signer, execution, used, now);
+        }
         let Some(order) = self.own_order(signer, execution.order.id, execution.order.digest)? else {
             return Ok(());
         };
@@ -250,6 +253,9 @@ impl Core {
         now: Millis,
     ) -> Result<(), CoreError> {
         let Some(facts) = &refusal.order else { return Ok(()) };
+        if let Some(used) = &facts.standing {
+            return self.standing_was_refused(signer, facts.digest, used, now);
+        }
         let Some(order) = self.own_order(signer, facts.id, facts.digest)? else { return Ok(()) };
         // By its number: the name and the words are whatever the box says.
         let guardrail = Guardrail::ALL.iter().copied().find(|g| g.number() == refusal.guardrail);
@@ -321,7 +327,7 @@ impl Core {
     }
 }
 
-fn watch_list(reported: &BTreeMap<WatchId, String>) -> BTreeMap<WatchId, WatchKind> {
+pub(super) fn watch_list(reported: &BTreeMap<WatchId, String>) -> BTreeMap<WatchId, WatchKind> {
     reported.iter().filter_map(|(id, kind)| Some((id.clone(), kind.parse().ok()?))).collect()
 }
 
@@ -341,6 +347,6 @@ pub(super) fn verdict_word(verdict: Verdict) -> &'static str {
     }
 }
 
-fn is_good_word(word: &str) -> bool {
+pub(super) fn is_good_word(word: &str) -> bool {
     word == verdict_word(Verdict::Repaired) || word == verdict_word(Verdict::InterruptedRepaired)
 }

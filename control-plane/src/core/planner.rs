@@ -1,12 +1,15 @@
 //! The rules planner: from an incident to one runbook out of the catalogue, or to a person. Deterministic, and it says why.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use proto::{
     ids::{RunbookId, WatchId},
     order::Plan,
+    time::Millis,
 };
 use runbooks::{Catalogue, Entry, Fault, Mode, Policy};
+
+use super::incident::State;
 
 /// What the planner says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +48,59 @@ pub fn choose(kind: &str, catalogue: &Catalogue, policy: &Policy) -> Choice {
     }
 }
 
+/// A fault that is back within this time was not repaired for good, whatever the readings said.
+pub const BACK_WITHIN: Duration = Duration::from_secs(3600);
+
+/// How the incident before ended, of the same fault on the same entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Earlier {
+    /// Where it ended.
+    pub state: State,
+    /// When.
+    pub ended: Millis,
+    /// Whether a runbook was carried out for it.
+    pub ran: bool,
+    /// Executions that repaired the same within [`BACK_WITHIN`].
+    pub repairs: usize,
+}
+
+/// Whether a repair would only be repeated: "an ineffective repair is not repeated: second time in the window it
+/// escalates". It is, when what was done lately did not help, or did not last for the second time.
+#[must_use]
+pub fn is_repeated(earlier: Option<Earlier>, now: Millis) -> bool {
+    earlier.is_some_and(|earlier| {
+        let in_vain = earlier.state == State::Escalated && earlier.ran;
+        let did_not_last = earlier.state == State::Resolved && earlier.repairs >= 2;
+        (in_vain || did_not_last) && now.since(earlier.ended) < BACK_WITHIN
+    })
+}
+
 /// The parameters: derived by code, from the incident alone. Every parameter is the entry the fault was seen on.
 #[must_use]
 pub fn parameters(entry: &Entry, watch: &WatchId) -> BTreeMap<String, WatchId> {
     entry.runbook.parameters.keys().map(|name| (name.clone(), watch.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repair_is_not_repeated_within_the_window() {
+        let ended = Millis(1_000_000);
+        let (within, after) = (ended.plus(BACK_WITHIN - Duration::from_millis(1)), ended.plus(BACK_WITHIN));
+        for (state, ran, repairs, repeated) in [
+            (State::Resolved, true, 1, false),
+            (State::Resolved, true, 2, true),
+            (State::Escalated, true, 0, true),
+            (State::Escalated, false, 0, false),
+            (State::Withdrawn, false, 0, false),
+            (State::Withdrawn, true, 2, false),
+        ] {
+            let earlier = Some(Earlier { state, ended, ran, repairs });
+            assert_eq!(is_repeated(earlier, within), repeated, "{state:?}, ran: {ran}");
+            assert!(!is_repeated(earlier, after), "{state:?}: long ago");
+        }
+        assert!(!is_repeated(None, within));
+    }
 }

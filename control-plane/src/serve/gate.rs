@@ -29,7 +29,7 @@ const LOCAL_ONLY: &str = "/orderly.v1.Operators/";
 /// Whose door it is.
 #[derive(Clone)]
 pub enum Rule {
-    /// Appliances: enrolled keys, by the table in [`admit`].
+    /// Appliances: enrolled keys, by the table in `admit`.
     Appliances {
         /// The database, for reading.
         reader: Arc<Mutex<Store>>,

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use super::{views, writer::Writer};
 use crate::{
     core::{Core, CoreError},
-    store::ApplianceRow,
+    store::{ApplianceRow, TenantRow},
 };
 
 /// What every operator service needs.
@@ -51,15 +51,31 @@ impl Operators {
 impl tenants_server::Tenants for Operators {
     async fn create(&self, request: Request<CreateTenant>) -> Answer<Tenant> {
         let name = request.into_inner().name;
-        self.ask(move |core, now| core.create_tenant(&name, now).map(views::tenant)).await
+        self.ask(move |core, now| core.create_tenant(&name, now).map(|row| views::tenant(row, None))).await
     }
 
     async fn list(&self, _: Request<ListTenants>) -> Answer<TenantList> {
-        self.ask(|core, _| {
-            Ok(TenantList { tenants: core.tenants()?.into_iter().map(views::tenant).collect() })
+        self.ask(|core, now| {
+            let rows = core.tenants()?.into_iter();
+            Ok(TenantList { tenants: rows.map(|row| shadowed(core, row, now)).collect::<Result<_, _>>()? })
         })
         .await
     }
+
+    async fn shadow(&self, request: Request<ShadowTenant>) -> Answer<Tenant> {
+        let asked = request.into_inner();
+        self.ask(move |core, now| {
+            let until = (asked.until_ms != 0).then_some(Millis(asked.until_ms));
+            let row = core.shadow_tenant(&asked.tenant, until, now)?;
+            shadowed(core, row, now)
+        })
+        .await
+    }
+}
+
+fn shadowed(core: &mut Core, row: TenantRow, now: Millis) -> Result<Tenant, CoreError> {
+    let shadow = core.shadow_of(row.id, now)?;
+    Ok(views::tenant(row, shadow))
 }
 
 #[tonic::async_trait]
@@ -120,7 +136,8 @@ impl appliances_server::Appliances for Operators {
 
 fn view(core: &Core, row: ApplianceRow) -> Result<pb::Appliance, CoreError> {
     let (chain, gaps) = (core.chain_next(&row)?, core.gaps(&row)?);
-    Ok(views::appliance(row, chain, gaps))
+    let standing = core.standing(&row)?;
+    Ok(views::appliance(row, chain, gaps, standing))
 }
 
 #[tonic::async_trait]

@@ -1,15 +1,15 @@
 //! Rows as the operators' contract shows them.
 
-use proto::{identity::CertificateFacts, pb};
+use proto::{identity::CertificateFacts, pb, time::Millis};
 use runbooks::Catalogue;
 
 use crate::store::{
-    ApplianceRow, EvidenceRow, GapRow, IncidentRow, OperatorTokenRow, OrderRow, SiteRow, TenantRow,
-    TimelineRow,
+    ApplianceRow, EvidenceRow, GapRow, IncidentRow, OperatorTokenRow, OrderRow, SiteRow, StandingRow,
+    TenantRow, TimelineRow,
 };
 
 /// A clinic.
-pub fn tenant(row: TenantRow) -> pb::Tenant {
+pub fn tenant(row: TenantRow, shadow: Option<Millis>) -> pb::Tenant {
     pb::Tenant {
         id: row.id.to_string(),
         name: row.name,
@@ -17,6 +17,7 @@ pub fn tenant(row: TenantRow) -> pb::Tenant {
         log_origin: row.log_origin,
         log_size: row.log_size,
         log_halted: row.log_halted.unwrap_or_default(),
+        shadow_until_ms: shadow.map_or(0, |until| until.0),
     }
 }
 
@@ -35,6 +36,7 @@ pub fn appliance(
     row: ApplianceRow,
     (evidence_next, key_protection): (u64, String),
     gaps: Vec<GapRow>,
+    standing: Vec<StandingRow>,
 ) -> pb::Appliance {
     let gap = |gap: GapRow| pb::GapSummary {
         cause: gap.cause,
@@ -60,6 +62,20 @@ pub fn appliance(
         watch: watch.into_iter().map(|(id, kind)| pb::WatchEntry { id: id.to_string(), kind }).collect(),
         version: row.version,
         gaps: gaps.into_iter().map(gap).collect(),
+        standing: standing.into_iter().map(standing_order).collect(),
+    }
+}
+
+fn standing_order(row: StandingRow) -> pb::StandingSummary {
+    pb::StandingSummary {
+        id: row.id.to_string(),
+        runbook: row.runbook.to_string(),
+        trigger: row.trigger,
+        watch: row.watch.to_string(),
+        used: row.used,
+        most: row.most,
+        expires_ms: row.expires.0,
+        state: row.state,
     }
 }
 

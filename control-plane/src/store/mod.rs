@@ -12,6 +12,7 @@ mod inbox;
 mod incidents;
 mod notifications;
 mod orders;
+mod standing;
 mod tenants;
 mod tokens;
 
@@ -26,11 +27,12 @@ pub use inbox::GapRow;
 pub use incidents::{IncidentChange, IncidentRow, NewIncident, TimelineRow};
 pub use notifications::NotificationRow;
 pub use orders::{NewOrder, OrderRow, OrderState};
+pub use standing::StandingRow;
 pub use tenants::{NewTenant, SiteRow, TenantRow};
 pub use tokens::{EnrolmentTokenRow, OperatorTokenRow};
 
 /// Every schema step ever released, oldest first. Never edit one; add one.
-pub const STEPS: &[&str] = &[include_str!("schema/001_begin.sql")];
+pub const STEPS: &[&str] = &[include_str!("schema/001_begin.sql"), include_str!("schema/002_standing.sql")];
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]

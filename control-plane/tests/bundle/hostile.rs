@@ -3,13 +3,13 @@
 use std::sync::LazyLock;
 
 use control_plane::bundle::{
-    Bundle, FILE_MAX, GapKind, log_origin,
+    Bundle, FILE_MAX, GapKind,
     verify::{Status, verify},
 };
 use proptest::prelude::*;
 use proto::{
     evidence::{Body, Heartbeat},
-    log::{Checkpoint, Hash, Head},
+    log::{Checkpoint, Hash, Head, log_origin},
     time::Millis,
 };
 

@@ -52,7 +52,9 @@ fn it_says_what_the_evidence_says() {
         "| 2 binding | order is for another appliance; one for this is right | 25 |",
         "The month was not over",
         "control-plane evidence verify --trust organization.keys.json BUNDLE",
-        "## 7. What this packet does not cover",
+        "## 6. Baseline",
+        "No scan of the baseline was signed in this period.",
+        "## 8. What this packet does not cover",
     ] {
         assert!(packet.contains(line), "{line}\n\n{packet}");
     }

@@ -6,7 +6,6 @@ use control_plane::{
     bundle::{
         Bundle, Enrolled, Month,
         export::{LoggedEnvelope, Parts, Tree, build, tree},
-        log_origin,
     },
     ca::CertificateAuthority,
 };
@@ -20,7 +19,7 @@ use proto::{
     identity::{KeyProof, KeyProtection, SpiffeId, csr_spki},
     ids::{ApplianceId, Incarnation, IncidentId, OrderId, SiteId, TenantId, WatchId},
     keys::SecretKey,
-    log::{self, Checkpoint, SignedCheckpoint, VerifierKey, leaf_hash, root_of},
+    log::{self, Checkpoint, SignedCheckpoint, VerifierKey, leaf_hash, log_origin, root_of},
     order::{Core, Issuance, Order, Plan},
     time::Millis,
 };
@@ -314,6 +313,7 @@ impl Tenant {
             parameters: order.core.parameters.clone(),
             plan: order.plan.clone(),
             approvers: vec![],
+            standing: None,
         };
         (facts, order.seal(&self.order_key))
     }

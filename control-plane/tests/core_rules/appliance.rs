@@ -47,6 +47,9 @@ pub struct Appliance {
     pub order_high: u64,
     pub watch: BTreeMap<WatchId, String>,
     pub charter_serial: u64,
+    pub policy_serial: u64,
+    /// What it calls its set of standing orders.
+    pub standing: Option<Digest>,
     pub entropy: Seeded,
 }
 
@@ -76,6 +79,8 @@ impl Appliance {
                 .map(|(id, kind)| (watch(id), kind.to_owned()))
                 .collect(),
             charter_serial: 1,
+            policy_serial: 1,
+            standing: None,
             entropy,
         }
     }
@@ -253,7 +258,8 @@ impl Appliance {
             order_high: self.order_high,
             charter_serial: self.charter_serial,
             catalogue_version: 1,
-            policy_serial: 1,
+            policy_serial: self.policy_serial,
+            standing: self.standing,
             hold_ms: 0,
             version: "0.1.0".into(),
         }
@@ -322,6 +328,7 @@ pub fn facts(order: &Order) -> OrderFacts {
         parameters: order.core.parameters.clone(),
         plan: order.plan.clone(),
         approvers: Vec::new(),
+        standing: None,
     }
 }
 

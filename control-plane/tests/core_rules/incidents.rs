@@ -159,10 +159,32 @@ fn a_failed_repair_is_told_once_until_the_fault_has_gone_and_come_back() {
         assert_eq!((states(&world).as_str(), told(&world)), ("escalated", 1), "{verdict:?}: told again");
         say(&mut world, &mut appliance, Phase::Cleared);
         assert_eq!(states(&world), "escalated");
+        // What did not help is not done again within the hour.
         world.wait(20 * MINUTE);
         raise(&mut world, &mut appliance);
-        assert_eq!(states(&world), "escalated ordered", "{verdict:?}");
+        assert_eq!((states(&world).as_str(), told(&world)), ("escalated escalated", 2), "{verdict:?}");
+        assert_eq!(appliance.orders.len(), 1);
+        say(&mut world, &mut appliance, Phase::Cleared);
+        world.wait(HOUR);
+        raise(&mut world, &mut appliance);
+        assert_eq!(states(&world), "escalated escalated ordered", "{verdict:?}");
     }
+}
+
+/// "An ineffective repair is not repeated: second time in the window it escalates."
+#[test]
+fn a_repair_that_does_not_last_is_not_made_a_third_time() {
+    let mut world = World::new();
+    let mut appliance = world.appliance();
+    for _ in 0..2 {
+        raise(&mut world, &mut appliance);
+        execute(&mut world, &mut appliance, Verdict::Repaired);
+        world.wait(10 * MINUTE);
+    }
+    raise(&mut world, &mut appliance);
+    assert_eq!((states(&world).as_str(), told(&world)), ("resolved resolved escalated", 1));
+    assert!(world.text("SELECT reason FROM incident WHERE state = 'escalated'").contains("not done again"));
+    assert_eq!(appliance.orders.len(), 2);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod incidents;
 mod log;
 mod operators;
 mod orders;
+mod standing;
 mod sync;
 mod world;
 mod writer;

@@ -6,6 +6,7 @@
 
 mod chain;
 mod record;
+mod scan;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -20,6 +21,7 @@ use crate::{
 
 pub use chain::{Arrival, ChainState, Head, Link, arrival};
 pub use record::*;
+pub use scan::{ControlFinding, ControlName, Scan, Seen, Standing, Token};
 
 /// DSSE payload type (in-toto attestation framework, envelope.md).
 pub const STATEMENT_PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";

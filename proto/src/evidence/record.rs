@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Link;
+use super::{Link, Scan};
 use crate::{
     digest::Digest,
     identity::KeyProtection,
@@ -92,6 +92,8 @@ pub enum Body {
     Refusal(Refusal),
     /// Someone stopped or released all orders at the box.
     Hold(Hold),
+    /// All controls of the baseline were looked at.
+    Scan(Scan),
 }
 
 impl Body {
@@ -101,7 +103,7 @@ impl Body {
         match self {
             Self::Execution(execution) => Some(execution.order.digest),
             Self::Refusal(refusal) => Some(refusal.order_digest),
-            Self::Enrolment(_) | Self::Heartbeat(_) | Self::Hold(_) => None,
+            Self::Enrolment(_) | Self::Heartbeat(_) | Self::Hold(_) | Self::Scan(_) => None,
         }
     }
 
@@ -114,6 +116,7 @@ impl Body {
             Self::Execution(_) => "execution",
             Self::Refusal(_) => "refusal",
             Self::Hold(_) => "hold",
+            Self::Scan(_) => "scan",
         }
     }
 }
@@ -184,6 +187,35 @@ pub struct OrderFacts {
     pub plan: Plan,
     /// Who approved it.
     pub approvers: Vec<String>,
+    /// The standing order that was drawn on; `None`: it was an order for this one run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<StandingUse>,
+}
+
+/// One use of a standing order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StandingUse {
+    /// The standing order.
+    pub id: OrderId,
+    /// Which of its executions this is, from 1.
+    pub count: u32,
+    /// How many it permits.
+    pub most: u32,
+    /// The fault that called for it.
+    pub trigger: String,
+    /// For how long that had been seen, in milliseconds of the boot-time clock.
+    pub held_ms: u64,
+    /// By whom.
+    pub seen_by: SeenBy,
+}
+
+/// Whose measurements called for the use of a standing order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SeenBy {
+    /// The executor's own. What the agent says, of the network or of a fault, played no part.
+    Executor,
 }
 
 /// An order carried out.

@@ -98,6 +98,9 @@ pub struct Description {
     /// running and newest, for `status`
     #[prost(message, repeated, tag = "15")]
     pub executions: ::prost::alloc::vec::Vec<Execution>,
+    /// what the set of standing orders here is called by; empty: there are none
+    #[prost(bytes = "vec", tag = "16")]
+    pub standing: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Identity {
@@ -165,6 +168,9 @@ pub struct Deliver {
     pub inclusions: ::prost::alloc::vec::Vec<Inclusion>,
     #[prost(bytes = "vec", repeated, tag = "8")]
     pub orders: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// standing orders
+    #[prost(bytes = "vec", repeated, tag = "9")]
+    pub standing: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Inclusion {

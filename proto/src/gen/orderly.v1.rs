@@ -169,6 +169,9 @@ pub struct SyncRequest {
     pub hold_ms: u32,
     #[prost(string, tag = "11")]
     pub version: ::prost::alloc::string::String,
+    /// what the set of standing orders there is called by: a SHA-256; empty: there are none
+    #[prost(bytes = "vec", tag = "12")]
+    pub standing: ::prost::alloc::vec::Vec<u8>,
 }
 /// Frozen when first sent; resent byte for byte until acknowledged.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -338,6 +341,9 @@ pub struct SyncResponse {
     pub evidence_next: u64,
     #[prost(uint32, tag = "11")]
     pub come_again_ms: u32,
+    /// standing orders, DSSE envelopes; those in force when the caller's set is another
+    #[prost(bytes = "vec", repeated, tag = "13")]
+    pub standing: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
     /// why orders are withheld; empty: they are not
     #[prost(string, tag = "12")]
     pub quarantine: ::prost::alloc::string::String,
@@ -1027,11 +1033,20 @@ pub struct Tenant {
     pub log_size: u64,
     #[prost(string, tag = "6")]
     pub log_halted: ::prost::alloc::string::String,
+    #[prost(int64, tag = "7")]
+    pub shadow_until_ms: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateTenant {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShadowTenant {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub until_ms: i64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListTenants {}
@@ -1131,6 +1146,28 @@ pub struct Appliance {
     /// what it should have sent and did not, by cause; the first 20
     #[prost(message, repeated, tag = "15")]
     pub gaps: ::prost::alloc::vec::Vec<GapSummary>,
+    /// standing orders, the newest of each runbook and watch entry
+    #[prost(message, repeated, tag = "16")]
+    pub standing: ::prost::alloc::vec::Vec<StandingSummary>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StandingSummary {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub runbook: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub trigger: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub watch: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "5")]
+    pub used: u32,
+    #[prost(uint32, tag = "6")]
+    pub most: u32,
+    #[prost(int64, tag = "7")]
+    pub expires_ms: i64,
+    #[prost(string, tag = "8")]
+    pub state: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GapSummary {
@@ -1541,6 +1578,27 @@ pub mod tenants_client {
             req.extensions_mut().insert(GrpcMethod::new("orderly.v1.Tenants", "List"));
             self.inner.unary(req, path, codec).await
         }
+        /// Shadow mode: until then faults are planned for and reported, and nothing runs.
+        pub async fn shadow(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ShadowTenant>,
+        ) -> std::result::Result<tonic::Response<super::Tenant>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/orderly.v1.Tenants/Shadow",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("orderly.v1.Tenants", "Shadow"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1564,6 +1622,11 @@ pub mod tenants_server {
             &self,
             request: tonic::Request<super::ListTenants>,
         ) -> std::result::Result<tonic::Response<super::TenantList>, tonic::Status>;
+        /// Shadow mode: until then faults are planned for and reported, and nothing runs.
+        async fn shadow(
+            &self,
+            request: tonic::Request<super::ShadowTenant>,
+        ) -> std::result::Result<tonic::Response<super::Tenant>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct TenantsServer<T> {
@@ -1712,6 +1775,49 @@ pub mod tenants_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderly.v1.Tenants/Shadow" => {
+                    #[allow(non_camel_case_types)]
+                    struct ShadowSvc<T: Tenants>(pub Arc<T>);
+                    impl<T: Tenants> tonic::server::UnaryService<super::ShadowTenant>
+                    for ShadowSvc<T> {
+                        type Response = super::Tenant;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ShadowTenant>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Tenants>::shadow(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ShadowSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -18,6 +18,7 @@ mod entries;
 mod memory;
 mod merkle;
 mod note;
+mod origin;
 mod proof;
 mod signature;
 mod tile;
@@ -36,6 +37,7 @@ pub use self::{
     memory::{MemoryTiles, MissingTile},
     merkle::{ProofError, root_of, verify_consistency, verify_inclusion},
     note::{Note, NoteError, OpenedNote, SIGNATURES_MAX},
+    origin::{log_origin, tenant_of},
     proof::{BadPolicy, BadProof, TlogProof, VerifiedEntry, policy_text},
     signature::Signature,
     tile::{BadTile, TILE_WIDTH, Tile, decode_hashes, encode_hashes, tiles},

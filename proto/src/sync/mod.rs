@@ -182,6 +182,8 @@ pub struct Exchange {
     pub catalogue_version: u64,
     /// Newest policy there.
     pub policy_serial: u64,
+    /// What the set of standing orders there is called by; `None`: there are none.
+    pub standing: Option<Digest>,
     /// How long the answer may be held back, in milliseconds.
     pub hold_ms: u32,
     /// Program version, reported.
@@ -219,6 +221,10 @@ impl TryFrom<pb::SyncRequest> for Exchange {
             charter_serial: m.charter_serial,
             catalogue_version: m.catalogue_version,
             policy_serial: m.policy_serial,
+            standing: match m.standing.as_slice() {
+                [] => None,
+                digest => Some(Digest::from_field("standing", digest)?),
+            },
             hold_ms: m.hold_ms.min(HOLD_MAX_MS),
             version: text("version", &m.version, 100)?,
         })

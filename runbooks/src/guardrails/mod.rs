@@ -9,6 +9,7 @@ mod moment;
 mod origin;
 mod permission;
 mod rate;
+mod standing;
 mod validity;
 
 use std::{
@@ -36,9 +37,10 @@ pub use moment::{APPROVAL_AHEAD_MAX, hold, window};
 pub use origin::{binding, charter_in_force, verify};
 pub use permission::{allowlist, digest, parameters};
 pub use rate::{budget, cooldown};
+pub use standing::{admit_standing, derive, draw, fits, verify_standing};
 pub use validity::{CLOCK_SKEW, freshness, replay};
 
-vocabulary! {
+proto::vocabulary! {
     /// A named check that can refuse.
     pub enum Guardrail as "guardrail" {
         /// 1: signature and delegation.

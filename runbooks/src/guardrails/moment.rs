@@ -83,6 +83,9 @@ pub fn hold(_: &Order, facts: &Facts<'_>) -> Result<(), Refusal> {
             Guardrail::Hold.refuses("orders are paused by policy; a policy without hold releases them")
         );
     }
+    if let Some(until) = facts.policy.shadow(facts.now) {
+        return Err(Guardrail::Hold.refuses(format!("shadow mode until {until}: it is reported, not run")));
+    }
     match &facts.hold {
         Some(by) => Err(Guardrail::Hold
             .refuses(format!("orders are paused at the box itself, by {by}; release them there"))),

@@ -55,14 +55,15 @@ fn policies() -> impl Strategy<Value = Policy> {
         prop::sample::select(Mode::ALL.to_vec()),
         0..4,
     );
-    let stops = (prop::option::of("[a-c]{1,2}"), prop::option::of(any::<i64>().prop_map(Millis)), windows());
+    let moment = || prop::option::of(any::<i64>().prop_map(Millis));
+    let stops = (prop::option::of("[a-c]{1,2}"), moment(), moment(), any::<bool>(), windows());
     let rates = (0..9000u64, any::<[u32; 3]>(), 0..9000u64);
     (who, sites, modes, stops, rates).prop_map(
         |(
             (serial, tenant, allow),
             sites,
             modes,
-            (hold, freeze_until, windows),
+            (hold, freeze_until, shadow_until, standing_orders, windows),
             (cooldown, counts, reset),
         )| Policy {
             serial,
@@ -72,6 +73,8 @@ fn policies() -> impl Strategy<Value = Policy> {
             modes,
             hold,
             freeze_until,
+            shadow_until,
+            standing_orders,
             windows,
             cooldown_at_least_seconds: cooldown,
             per_appliance_hour: counts[0],
@@ -103,6 +106,7 @@ fn near(case: &Case, part: [u8; 10]) -> Policy {
     policy.modes = Risk::ALL.iter().filter(|_| part[3] > 20).map(|risk| (*risk, mode)).collect();
     policy.hold = hits(4).then(|| format!("hold {}", part[4] % 3));
     let around = |at: usize| Duration::from_secs(u64::from(part[at]));
+    policy.shadow_until = hits(6).then(|| case.now().plus(std::time::Duration::from_millis(1)));
     policy.freeze_until =
         changed(5).then(|| if hits(5) { case.now().plus(around(5)) } else { case.now().minus(around(5)) });
     if hits(6) {

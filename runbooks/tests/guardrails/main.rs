@@ -6,5 +6,6 @@ mod exact;
 mod forgery;
 mod lattice;
 mod mutations;
+mod standing;
 mod wild;
 mod words;

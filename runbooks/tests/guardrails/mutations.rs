@@ -55,6 +55,7 @@ fn window(zone: &str, days: &[runbooks::Day]) -> Windows {
 }
 
 pub(crate) const MUTATIONS: &[Mutation] = &[
+    m(Guardrail::Hold, "shadow mode", |c, k| c.policy.shadow_until = Some(c.now().plus(ms(k)))),
     // 1: what of it holds before there is a signature; forged signatures are in `forgery`.
     m(Guardrail::Signature, "charter ended", |c, k| c.charter.not_after = Millis(c.now().minus(ms(k)).0 + 1)),
     // 2

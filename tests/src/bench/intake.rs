@@ -143,6 +143,7 @@ fn exchange(incarnation: Incarnation, state: &mut StreamState, records: &[Vec<u8
         charter_serial: 1,
         catalogue_version: 1,
         policy_serial: 1,
+        standing: None,
         hold_ms: 0,
         version: String::new(),
     }

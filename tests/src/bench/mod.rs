@@ -9,6 +9,7 @@ mod evidence;
 mod intake;
 mod latency;
 mod records;
+mod redaction;
 mod report;
 mod stage;
 
@@ -37,15 +38,31 @@ pub struct Effort {
     pub appliances: usize,
     /// Faults on each; a runbook's budget is 12 an hour.
     pub faults: usize,
+    /// Samples of each template of clinical text.
+    pub samples: usize,
 }
 
 impl Effort {
     /// For figures.
-    pub const FULL: Self =
-        Self { rounds: 5, events: 20_000, verifications: 10_000, batches: 20, appliances: 10, faults: 10 };
+    pub const FULL: Self = Self {
+        rounds: 5,
+        events: 20_000,
+        verifications: 10_000,
+        batches: 20,
+        appliances: 10,
+        faults: 10,
+        samples: 40,
+    };
     /// To see that it works.
-    pub const QUICK: Self =
-        Self { rounds: 3, events: 1_000, verifications: 300, batches: 3, appliances: 1, faults: 4 };
+    pub const QUICK: Self = Self {
+        rounds: 3,
+        events: 1_000,
+        verifications: 300,
+        batches: 3,
+        appliances: 1,
+        faults: 4,
+        samples: 2,
+    };
 }
 
 /// The benches.
@@ -57,16 +74,19 @@ pub enum Bench {
     Evidence,
     /// From fault to evidence.
     Latency,
+    /// What redaction leaves, takes, and costs.
+    Redaction,
 }
 
 impl Bench {
-    const ALL: [Self; 3] = [Self::Events, Self::Evidence, Self::Latency];
+    const ALL: [Self; 4] = [Self::Events, Self::Evidence, Self::Latency, Self::Redaction];
 
     fn name(self) -> &'static str {
         match self {
             Self::Events => "events",
             Self::Evidence => "evidence",
             Self::Latency => "latency",
+            Self::Redaction => "redaction",
         }
     }
 
@@ -79,6 +99,7 @@ impl Bench {
                 Ok(rows)
             }
             Self::Latency => latency::run(work, effort),
+            Self::Redaction => redaction::run(work, effort),
         }
     }
 }

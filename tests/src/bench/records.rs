@@ -108,6 +108,7 @@ fn execution(number: u64, at: Millis) -> Result<Execution> {
         parameters: [("directory".to_owned(), "uploads".parse()?)].into(),
         plan,
         approvers: Vec::new(),
+        standing: None,
     };
     let step = Step {
         action: "files.prune".to_owned(),

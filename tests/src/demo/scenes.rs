@@ -1,4 +1,4 @@
-//! Eight scenes, each with its fault and with what must come of it.
+//! Nine scenes, each with its fault and with what must come of it.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     clock,
-    rig::{attack::Intruder, process::run, wait},
+    rig::{Tree, attack::Intruder, install, machine, process::run, wait},
 };
 
 /// All of them, in order.
@@ -33,6 +33,7 @@ pub fn play(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
     broken_repository(stage, teller)?;
     no_control_plane(stage, teller)?;
     forged_orders(stage, teller)?;
+    crashed_unit(stage, teller)?;
     packet_and_bundle(stage, teller)?;
     one_flipped_byte(stage, teller)
 }
@@ -191,8 +192,42 @@ fn forged_orders(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
     Ok(())
 }
 
+/// A second box, installed as a clinic's are: its units under real systemd, in namespaces. Only root can boot that.
+fn crashed_unit(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
+    teller.scene("7", "A service crashes, and stays down");
+    if let Some(why) = machine::unavailable()? {
+        teller.left_out("crashed service", &why);
+        return Ok(());
+    }
+    let start = clock::instant();
+    let watch = "[[watch.unit]]\nid = \"frontdesk\"\nunit = \"frontdesk.service\"\n";
+    let tree = Tree::new()?.started("frontdesk.service", "[Service]\nExecStart=/bin/sleep infinity\n")?;
+    let box_of_its_own = install(&stage.provider, &stage.folder.join("machine"), tree, watch)?;
+    teller.say("a second box: the appliance's own units, under the systemd of a machine in namespaces");
+    wait::until("it is looked after", stage.patience, || {
+        let looked = box_of_its_own.run("appliance", &["status", "--json"])?;
+        let status: Value = serde_json::from_str(&looked)?;
+        Ok((status["executor"]["evidence"]["checkpoint_size"] != 0).then_some(()))
+    })?;
+    if stage.plays(7) {
+        box_of_its_own.run("systemctl", &["kill", "--signal=KILL", "frontdesk.service"])?;
+    }
+    let incident = stage.provider.incident("frontdesk", &["resolved"], stage.patience)?;
+    narrate(stage, teller, &incident)?;
+    let state = box_of_its_own.property("frontdesk.service", "ActiveState")?;
+    ensure!(state == "active", "the unit is {state}");
+    teller.proved(
+        "crashed service",
+        "RB-SERVICE-001 restarted the unit, systemd says active",
+        clock::since(start),
+    );
+    // It goes on until the end: a box that falls silent would rightly be missed in the packet.
+    stage.machine = Some(box_of_its_own);
+    Ok(())
+}
+
 fn packet_and_bundle(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
-    teller.scene("7", "What an auditor gets");
+    teller.scene("8", "What an auditor gets");
     let start = clock::instant();
     let bundle = export(stage, "bundle")?;
     fs::copy(bundle.join("packet.pdf"), stage.folder.join("packet.pdf"))?;
@@ -212,7 +247,7 @@ fn packet_and_bundle(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
 }
 
 fn one_flipped_byte(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
-    teller.scene("8", "One byte is changed");
+    teller.scene("9", "One byte is changed");
     let start = clock::instant();
     let (bundle, copy) = (stage.folder.join("bundle"), stage.folder.join("tampered"));
     run(Command::new("cp").arg("-r").arg(&bundle).arg(&copy), &[0])?;

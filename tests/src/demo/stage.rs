@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use super::Teller;
 use crate::{
     clock,
-    rig::{Clinic, Provider, Receiver, Watch, restic::Repository, wait},
+    rig::{Clinic, Machine, Provider, Receiver, Watch, restic::Repository, wait},
 };
 
 /// What the clinic is called.
@@ -30,6 +30,8 @@ pub struct Stage {
     pub provider: Provider,
     /// The appliance.
     pub clinic: Clinic,
+    /// A second appliance on a machine of its own, once it is there.
+    pub machine: Option<Machine>,
     /// Who is told.
     pub receiver: Receiver,
     /// A directory that will be over its limit.
@@ -109,6 +111,7 @@ impl Stage {
             folder,
             provider,
             clinic,
+            machine: None,
             receiver,
             uploads,
             spool,
@@ -122,6 +125,9 @@ impl Stage {
     /// Ends everything in good order.
     pub fn close(&mut self) -> Result<()> {
         self.clinic.stop()?;
+        if let Some(machine) = self.machine.take() {
+            machine.run("systemctl", &["stop", "orderly-agent.service", "orderly-executor.service"])?;
+        }
         self.provider.stop()
     }
 

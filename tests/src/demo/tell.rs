@@ -40,6 +40,12 @@ impl Teller {
         self.lines.push((what.to_owned(), how.to_string(), took));
     }
 
+    /// A line for what could not be shown here.
+    pub fn left_out(&mut self, what: &str, why: &str) {
+        self.say(format!("left out: {why}"));
+        self.lines.push((what.to_owned(), format!("left out: {why}"), Duration::ZERO));
+    }
+
     /// The table.
     pub fn summary(&self, folder: &Path) {
         println!("\n{}", self.bold("What was shown"));

@@ -34,19 +34,7 @@ impl Installed {
         provider.start()?;
         provider.ask(&["tenant", "create", TENANT])?;
         provider.ask(&["site", "create", "--tenant", TENANT, "Main"])?;
-        let shared = folder.join("machine");
-        fs::create_dir_all(&shared)?;
-        let ticket = shared.join("ticket.json");
-        let out = ticket.to_str().context("a path in UTF-8")?;
-        provider.ask(&["appliance", "token", "--tenant", TENANT, "--site", "Main", "--out", out])?;
-        let text: Value = serde_json::from_slice(&fs::read(&ticket)?)?;
-        let address = text["address"].as_str().context("a ticket has an address")?;
-        let machine = Machine::boot(&shared, installed(tree.with_this_network(), address, watch)?, &[])?;
-        machine.run("systemd-sysusers", &["/usr/lib/sysusers.d/orderly.conf"])?;
-        machine.run("appliance", &["check-config"])?;
-        machine.run("systemctl", &["start", "orderly-executor.socket"])?;
-        machine.run("appliance", &["enroll", "--token-file", out])?;
-        machine.run("systemctl", &["start", "orderly-agent.service"])?;
+        let machine = install(&provider, &folder.join("machine"), tree, watch)?;
         let mut all = Self { provider, machine, folder };
         wait::until("the first heartbeat is in the log", LIMIT, || {
             all.provider.check()?;
@@ -67,6 +55,24 @@ impl Installed {
     pub fn status(&self) -> Result<Value> {
         Ok(serde_json::from_str(&self.machine.run("appliance", &["status", "--json"])?)?)
     }
+}
+
+/// A machine in `shared` with an appliance of the one clinic's one site, installed, enrolled and started.
+pub fn install(provider: &Provider, shared: &Path, tree: Tree, watch: &str) -> Result<Machine> {
+    fs::create_dir_all(shared)?;
+    let ticket = shared.join("ticket.json");
+    let out = ticket.to_str().context("a path in UTF-8")?;
+    provider.ask(&["appliance", "token", "--tenant", TENANT, "--site", "Main", "--out", out])?;
+    let text: Value = serde_json::from_slice(&fs::read(&ticket)?)?;
+    let address = text["address"].as_str().context("a ticket has an address")?;
+    let machine = Machine::boot(shared, installed(tree.with_this_network(), address, watch)?, &[])?;
+    machine.run("systemd-sysusers", &["/usr/lib/sysusers.d/orderly.conf"])?;
+    machine.run("appliance", &["check-config"])?;
+    machine.run("systemctl", &["start", "orderly-executor.socket"])?;
+    machine.run("appliance", &["enroll", "--token-file", out])?;
+    fs::remove_file(&ticket)?;
+    machine.run("systemctl", &["start", "orderly-agent.service"])?;
+    Ok(machine)
 }
 
 /// The program, its units and its configuration.

@@ -14,7 +14,7 @@ pub mod restic;
 pub mod wait;
 
 pub use clinic::{Clinic, Watch};
-pub use installed::Installed;
+pub use installed::{Installed, install};
 pub use machine::{Machine, Tree};
 pub use practice::Practice;
 pub use process::{Process, binary};

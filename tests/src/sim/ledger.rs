@@ -75,11 +75,13 @@ pub(super) fn checkpoints(db: &Connection, after: i64) -> rusqlite::Result<Vec<(
         .collect()
 }
 
-/// IDs of the orders that are written down as started and not over.
+/// IDs of the orders that are written down as started and not over; a use of a standing order with its number: `id#2`.
 pub(super) fn started(db: &Connection) -> rusqlite::Result<Vec<String>> {
-    db.prepare_cached("SELECT order_id FROM journal WHERE state = 'started'")?
-        .query_map([], |row| row.get(0))?
-        .collect()
+    db.prepare_cached(
+        "SELECT order_id || coalesce('#' || standing_count, '') FROM journal WHERE state = 'started'",
+    )?
+    .query_map([], |row| row.get(0))?
+    .collect()
 }
 
 /// Orders of the journal that are not over.
@@ -110,7 +112,18 @@ pub(super) fn fork_alarm(db: &Connection) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT count(*) > 0 FROM shown WHERE fork = 1")?.query_row([], |row| row.get(0))
 }
 
-/// How many orders the control plane has.
+/// A standing order that was signed: its ID and box, how often it may be used, and until when.
+pub(super) type Standing = (String, (String, u32, i64));
+
+/// All standing orders that the control plane has.
+pub(super) fn standing(db: &Connection) -> rusqlite::Result<Vec<Standing>> {
+    db.prepare_cached("SELECT id, appliance, most, expires_ms FROM standing")?
+        .query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?))))?
+        .collect()
+}
+
+/// How many orders the control plane has, standing ones too.
 pub(super) fn orders(db: &Connection) -> rusqlite::Result<i64> {
-    db.prepare_cached("SELECT count(*) FROM \"order\"")?.query_row([], |row| row.get(0))
+    let query = "SELECT (SELECT count(*) FROM \"order\") + (SELECT count(*) FROM standing)";
+    db.prepare_cached(query)?.query_row([], |row| row.get(0))
 }

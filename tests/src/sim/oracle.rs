@@ -19,6 +19,7 @@ use control_plane::store::OrderRow;
 use proto::{
     digest::Digest,
     ids::{OrderId, TenantId},
+    time::Millis,
 };
 
 use super::{
@@ -43,6 +44,8 @@ pub(super) struct Oracle {
     ran: BTreeMap<String, (usize, Vec<String>)>,
     /// Every order that was ever signed: a restored database may have forgotten it.
     signed: BTreeMap<OrderId, OrderRow>,
+    /// The same of standing orders: box, how many uses, until when.
+    standing: BTreeMap<String, (String, u32, i64)>,
     /// Whether the control plane's database was ever restored from a backup: then events since that backup are gone,
     /// and a gap says that batches are missing.
     restored: bool,
@@ -72,6 +75,7 @@ impl Oracle {
             logs: clinics.map(|(tenant, _)| (tenant, Log::default())).collect(),
             ran: BTreeMap::new(),
             signed: BTreeMap::new(),
+            standing: BTreeMap::new(),
             restored: false,
             version: 0,
             orders: 0,
@@ -94,11 +98,41 @@ impl Oracle {
                 started.len()
             );
         };
+        let now = server.now();
+        if let Some((id, count)) = order.split_once('#') {
+            self.standing_ran(machine, id, count.parse()?, now)?;
+        } else {
+            self.order_ran(machine, order, now)?;
+        }
+        if let Some((_, before)) = self.ran.insert(order.clone(), (number, steps.to_vec())) {
+            bail!("order {order} ran twice: {before:?}, then {steps:?} on box {number}");
+        }
+        for (at, step) in steps.iter().enumerate() {
+            ensure!(!steps[..at].contains(step), "order {order}: step {step} ran twice");
+        }
+        Ok(order.clone())
+    }
+
+    /// A use of a standing order: on its own box, before its end, and no more of them than it permits.
+    fn standing_ran(&self, machine: &Machine, id: &str, count: u32, now: Millis) -> anyhow::Result<()> {
+        let number = machine.number;
+        let known = self.standing.get(id);
+        let (appliance, most, expires) = known
+            .with_context(|| format!("box {number}: standing order {id} was never signed, and was used"))?;
+        let own = machine.identity.is_some_and(|(_, own)| own.to_string() == *appliance);
+        ensure!(own, "standing order {id} is for appliance {appliance}, and was used on box {number}");
+        ensure!((1..=*most).contains(&count), "box {number}: use {count} of standing order {id} of {most}");
+        let in_time = now < Millis(*expires).plus(DRIFT);
+        ensure!(in_time, "box {number}: standing order {id} ended {}, and was used {now}", Millis(*expires));
+        Ok(())
+    }
+
+    fn order_ran(&self, machine: &Machine, order: &str, now: Millis) -> anyhow::Result<()> {
+        let number = machine.number;
         let known = self.signed.get(&order.parse()?);
         let row = known.with_context(|| format!("box {number}: order {order} was never signed, and ran"))?;
         let own = machine.identity.is_some_and(|(_, appliance)| appliance == row.appliance);
         ensure!(own, "order {order} is for appliance {}, and ran on box {number}", row.appliance);
-        let now = server.now();
         ensure!(
             now < row.expires.plus(DRIFT),
             "box {number}: order {order} ended {}, and ran {now}",
@@ -109,13 +143,7 @@ impl Oracle {
             "box {number}: order {order} begins {}, and ran {now}",
             row.issued
         );
-        if let Some((_, before)) = self.ran.insert(order.clone(), (number, steps.to_vec())) {
-            bail!("order {order} ran twice: {before:?}, then {steps:?} on box {number}");
-        }
-        for (at, step) in steps.iter().enumerate() {
-            ensure!(!steps[..at].contains(step), "order {order}: step {step} ran twice");
-        }
-        Ok(order.clone())
+        Ok(())
     }
 
     /// An executor did something. Says whether there is new evidence.
@@ -175,6 +203,7 @@ impl Oracle {
         if std::mem::replace(&mut self.orders, count) != count {
             let newest = server.eye.orders(None, AT_ONCE)?;
             self.signed.extend(newest.into_iter().map(|row| (row.id, row)));
+            self.standing.extend(ledger::standing(server.disk.eye())?);
         }
         Ok(())
     }

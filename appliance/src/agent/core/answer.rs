@@ -69,6 +69,7 @@ impl AgentCore {
             consistency: response.consistency,
             inclusions: response.inclusions.into_iter().map(inclusion).collect(),
             orders: response.orders,
+            standing: response.standing,
         };
         if deliver == local::Deliver::default() {
             return Ok(());

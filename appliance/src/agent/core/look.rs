@@ -63,6 +63,9 @@ impl AgentCore {
         for at in 0..self.logs.len() {
             collected.note(self.collect_log(at, now));
         }
+        for at in 0..self.journals.len() {
+            collected.note(self.collect_journal(at, now));
+        }
         collected
     }
 
@@ -70,6 +73,13 @@ impl AgentCore {
         let name = self.logs[at].name();
         let cursor = self.outbox.cursor(&name)?;
         let produced = self.logs[at].poll(cursor.as_deref());
+        self.take(&name, produced, now)
+    }
+
+    fn collect_journal(&mut self, at: usize, now: Millis) -> Result<usize, AgentError> {
+        let name = self.journals[at].name();
+        let cursor = self.outbox.cursor(&name)?;
+        let produced = self.journals[at].poll(cursor.as_deref(), now);
         self.take(&name, produced, now)
     }
 

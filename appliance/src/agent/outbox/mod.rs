@@ -159,6 +159,7 @@ impl Outbox {
             db.pragma_update(None, "journal_mode", "WAL")?;
             db.pragma_update(None, "synchronous", "FULL")?;
             db.pragma_update(None, "cache_size", -1024)?; // KiB: the box is small
+            db.pragma_update(None, "temp_store", "MEMORY")?; // the agent may write nowhere but here
             db.pragma_update(None, "journal_size_limit", 4 << 20)?;
             db.busy_timeout(std::time::Duration::from_secs(5)) // `status` reads beside us
         };

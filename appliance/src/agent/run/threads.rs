@@ -15,7 +15,8 @@ use proto::local;
 
 use super::Shared;
 use crate::{
-    agent::{chain, core::AgentError, executor},
+    agent::{chain, core::AgentError, executor, sources::readings::observations},
+    probe::background::Probes,
     world::Executor,
 };
 
@@ -28,6 +29,7 @@ const REST: Duration = Duration::from_secs(2);
 pub(super) fn sample(
     shared: Arc<Shared>,
     mut measurer: Box<dyn Executor>,
+    probes: Probes,
     sample: Duration,
     until: Receiver<()>,
 ) -> io::Result<JoinHandle<()>> {
@@ -35,7 +37,10 @@ pub(super) fn sample(
         let measured = shared.core().measured().clone();
         let mut known = Vec::new();
         loop {
-            let readings = measured.poll(measurer.as_mut());
+            let mut readings = measured.poll(measurer.as_mut());
+            for (entry, found) in probes.poll() {
+                readings.0.observations.extend(observations(entry.id(), entry.kind(), &found));
+            }
             let now = shared.world.clock.wall();
             let collected = shared.core().collect_measured(readings, now);
             let boot = shared.world.clock.boot().as_millis();

@@ -1,10 +1,11 @@
-//! Where the agent looks: log files and metrics by itself, directories and backups through the executor's eyes, and the
+//! Where the agent looks: log files, the journal, the network and metrics by itself, directories and backups through the executor's eyes, and the
 //! executor's evidence.
 //!
 //! The rule: a source keeps nothing in memory that it could not lose. Where it goes on is its cursor, which the outbox
 //! commits together with what was found.
 
 pub mod evidence;
+pub mod journal;
 pub mod log_file;
 pub mod metrics;
 pub mod readings;

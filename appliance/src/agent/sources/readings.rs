@@ -42,7 +42,8 @@ impl Measured {
     }
 }
 
-fn observations(watch: &WatchId, kind: WatchKind, readings: &Readings) -> Vec<Observation> {
+/// How every fault of an entry stands by what was read of it.
+pub(crate) fn observations(watch: &WatchId, kind: WatchKind, readings: &Readings) -> Vec<Observation> {
     Fault::ALL
         .iter()
         .filter(|fault| fault.kind() == kind)

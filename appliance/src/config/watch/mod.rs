@@ -6,7 +6,7 @@ mod files;
 mod machine;
 mod network;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use proto::ids::WatchId;
 use runbooks::WatchKind;
@@ -114,6 +114,24 @@ impl WatchEntry {
             Self::Certificate(entry) if entry.server.is_some() => Eyes::Agent,
             _ => Eyes::Executor,
         }
+    }
+
+    /// How long a reading serves again at the least. `sample`: the time between two looks. What costs a program, a
+    /// handshake or a walk through a database is not looked at every time.
+    #[must_use]
+    pub fn rest(&self, sample: Duration) -> Duration {
+        let looks = match self {
+            Self::Store(entry) => return entry.every,
+            Self::Baseline(entry) => return entry.every,
+            Self::Unit(_) | Self::Service(_) => 1,
+            Self::Clock(_) => 4,
+            Self::Certificate(entry) if entry.server.is_some() => 4,
+            Self::Certificate(_) => 20,
+            Self::Drive(_) => 240,
+            _ => return Duration::ZERO,
+        };
+        // Looks do not come to the millisecond: half of one less, or one too many would be left out.
+        sample * looks - sample / 2
     }
 }
 

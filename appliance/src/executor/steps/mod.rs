@@ -5,13 +5,14 @@
 //! environment, no secret in an argument, no descriptor of ours, a deadline, and die as a group.
 
 mod beneath;
+mod drift;
 mod prune;
 mod readers;
 mod relieve;
 mod repository;
 mod restic;
 mod restore;
-mod spawn;
+pub(super) mod spawn;
 mod stop;
 mod tidy;
 mod unit;
@@ -19,6 +20,7 @@ mod walk;
 
 use std::{collections::BTreeMap, fs, io, path::PathBuf, sync::Mutex, time::Duration};
 
+use baseline::Finding;
 use proto::{
     evidence::{Readings, StepResult},
     ids::WatchId,
@@ -27,14 +29,19 @@ use proto::{
 use runbooks::{Action, Fault, Step};
 
 use crate::{
-    config::{Backup, Config, Repository, WatchEntry},
+    config::{Backup, Config, DEFAULT_PATH, Repository, WatchEntry},
     world::{Host, HostFacts, StepOutcome, World},
 };
 
+pub(super) use self::drift::readings as drift_readings;
 pub use self::stop::Stop;
 
 /// How long a look at something that should answer at once may take.
 const BRIEF: Duration = Duration::from_secs(10);
+/// How long a server may take to show a new certificate.
+const TAKING_UP: Duration = Duration::from_secs(40);
+/// How long a look at the network may take, beside what a service itself may.
+const LOOKING: Duration = Duration::from_secs(20);
 
 /// The programs that are run, by name or by path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +58,16 @@ pub struct Programs {
     pub smartctl: PathBuf,
     /// `nix-collect-garbage`.
     pub nix_collect_garbage: PathBuf,
+    /// `systemd-run`.
+    pub systemd_run: PathBuf,
+    /// `sshd`.
+    pub sshd: PathBuf,
+    /// `auditctl`.
+    pub auditctl: PathBuf,
+    /// `nft`.
+    pub nft: PathBuf,
+    /// `cryptsetup`.
+    pub cryptsetup: PathBuf,
 }
 
 impl Default for Programs {
@@ -62,6 +79,11 @@ impl Default for Programs {
             chronyc: "chronyc".into(),
             smartctl: "smartctl".into(),
             nix_collect_garbage: "nix-collect-garbage".into(),
+            systemd_run: "systemd-run".into(),
+            sshd: "sshd".into(),
+            auditctl: "auditctl".into(),
+            nft: "nft".into(),
+            cryptsetup: "cryptsetup".into(),
         }
     }
 }
@@ -72,9 +94,13 @@ pub struct SystemHost {
     programs: Programs,
     /// Where `/proc` and `/sys` are found.
     root: PathBuf,
+    /// The configuration, for a second process of this program.
+    config: PathBuf,
     state: PathBuf,
     hold: PathBuf,
     stop: Stop,
+    /// The watch list, and what was last read of its repositories.
+    repositories: drift::Repositories,
     /// Times of the snapshots of each repository, as long as nothing changes in it.
     snapshots: Mutex<BTreeMap<WatchId, repository::Seen>>,
 }
@@ -83,13 +109,18 @@ impl SystemHost {
     /// `state`: the executor's own folder, for caches and scratch space. `hold`: while this file exists, no order runs.
     #[must_use]
     pub fn new(world: World, programs: Programs, state: PathBuf, hold: PathBuf, stop: Stop) -> Self {
-        Self { world, programs, root: "/".into(), state, hold, stop, snapshots: Mutex::default() }
+        let (root, config) = ("/".into(), DEFAULT_PATH.into());
+        let repositories = drift::Repositories::default();
+        Self { world, programs, root, config, state, hold, stop, repositories, snapshots: Mutex::default() }
     }
 
     /// With the paths of a configuration.
     #[must_use]
     pub fn from_config(config: &Config, world: World, stop: Stop) -> Self {
-        Self::new(world, Programs::default(), config.paths.executor(), config.paths.hold.clone(), stop)
+        let (state, hold) = (config.paths.executor(), config.paths.hold.clone());
+        let repositories = drift::Repositories::of(config.watch.values());
+        let host = Self::new(world, Programs::default(), state, hold, stop);
+        Self { config: config.file.clone(), repositories, ..host }
     }
 
     /// Removes what a restore left behind when the power failed: it is somebody's records.
@@ -197,7 +228,12 @@ impl Host for SystemHost {
     fn measure(&self, entry: &WatchEntry, facts: &HostFacts) -> Readings {
         match entry {
             WatchEntry::Directory(directory) => prune::measure(directory, &self.limit(repository::PATIENCE)),
-            WatchEntry::Backup(backup) => self.measure_backup(backup, facts),
+            WatchEntry::Backup(backup) => {
+                let readings = self.measure_backup(backup, facts);
+                self.repositories.remember(&backup.id, &readings);
+                readings
+            }
+            WatchEntry::Baseline(_) => drift::readings(&self.scan(facts.now)),
             WatchEntry::Unit(entry) => {
                 readers::unit::read(&self.programs.systemctl, &entry.unit, &self.limit(BRIEF))
             }
@@ -211,7 +247,15 @@ impl Host for SystemHost {
             WatchEntry::Clock(entry) => {
                 readers::clock::read(&self.programs.chronyc, entry, &self.limit(BRIEF))
             }
+            WatchEntry::Certificate(entry) if entry.server.is_some() => {
+                let (run, limit) = (&self.programs.systemd_run, self.limit(LOOKING));
+                readers::served::certificate(run, &self.config, entry, facts.now, &limit)
+            }
             WatchEntry::Certificate(entry) => readers::certificate::read(entry, facts.now),
+            WatchEntry::Service(entry) => {
+                let (run, limit) = (&self.programs.systemd_run, self.limit(LOOKING + entry.timeout));
+                readers::served::service(run, &self.config, entry, facts.now, &limit)
+            }
             WatchEntry::Uplink(entry) => readers::uplink::read(&self.root, entry),
             WatchEntry::Store(_) => {
                 let outbox = self.state.with_file_name("agent").join("outbox.db");
@@ -219,12 +263,12 @@ impl Host for SystemHost {
             }
             WatchEntry::Footprint(entry) => readers::footprint::read(&self.root, entry),
             // The agent reads these itself; nobody else can say how they stand.
-            WatchEntry::Log(_)
-            | WatchEntry::Metric(_)
-            | WatchEntry::Journal(_)
-            | WatchEntry::Service(_)
-            | WatchEntry::Baseline(_) => Readings::new(),
+            WatchEntry::Log(_) | WatchEntry::Metric(_) | WatchEntry::Journal(_) => Readings::new(),
         }
+    }
+
+    fn scan(&self, now: Millis) -> Vec<Finding> {
+        self.scan_baseline(now)
     }
 
     fn perform(&self, step: &Step, entry: &WatchEntry, facts: &HostFacts, within: Duration) -> StepOutcome {
@@ -251,10 +295,17 @@ impl Host for SystemHost {
             (Action::NixCollectGarbage, WatchEntry::Filesystem(entry)) => {
                 tidy::collect_nix_garbage(&self.programs, entry, &limit)
             }
-            (Action::CertificateRenew, WatchEntry::Certificate(entry)) => match &entry.unit {
-                Some(unit) => unit::start(&self.programs.systemctl, unit, &limit),
-                None => failed(-1),
-            },
+            (Action::CertificateRenew, WatchEntry::Certificate(renewed)) => {
+                let Some(unit) = &renewed.unit else { return failed(-1) };
+                let outcome = unit::start(&self.programs.systemctl, unit, &limit);
+                // A server that was restarted does not listen at once.
+                let ends = limit.ends.min(self.world.clock.boot() + TAKING_UP);
+                let limit = Limit { ends, ..limit };
+                match renewed.server {
+                    Some(_) => self.settle(Fault::CertificateExpiring, entry, facts, &limit, outcome),
+                    None => outcome,
+                }
+            }
             (Action::ProcessorRelieve, WatchEntry::Processor(pressed)) => {
                 let outcome = relieve::processor(&self.programs, &self.root, pressed, &limit);
                 self.settle(Fault::ProcessorPressed, entry, facts, &limit, outcome)
@@ -270,6 +321,7 @@ impl Host for SystemHost {
             (Action::UplinkRestart, WatchEntry::Uplink(entry)) => {
                 unit::restart(&self.programs.systemctl, &entry.unit, &limit)
             }
+            (Action::BaselineReapply, WatchEntry::Baseline(_)) => self.reapply_baseline(facts.now, &limit),
             // Guardrail 7 has seen that kind of step and kind of entry belong together.
             _ => failed(-1),
         }
@@ -277,11 +329,11 @@ impl Host for SystemHost {
 }
 
 /// How long something may take.
-struct Limit<'a> {
-    clock: &'a dyn crate::world::Clock,
-    stop: &'a Stop,
+pub(super) struct Limit<'a> {
+    pub(super) clock: &'a dyn crate::world::Clock,
+    pub(super) stop: &'a Stop,
     /// By the boot-time clock.
-    ends: Duration,
+    pub(super) ends: Duration,
 }
 
 impl Limit<'_> {

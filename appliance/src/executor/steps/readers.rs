@@ -10,6 +10,7 @@ pub(super) mod filesystem;
 pub(super) mod footprint;
 pub(super) mod pressure;
 pub(super) mod sensor;
+pub(super) mod served;
 pub(super) mod store;
 pub(super) mod unit;
 pub(super) mod uplink;

@@ -35,20 +35,20 @@ const LINE_MAX: usize = 16 << 20;
 /// How long output may still come once the program has ended.
 const AFTER_THE_END: Duration = Duration::from_secs(1);
 /// Where programs are looked for.
-const PATH: &str = "/run/wrappers/bin:/run/current-system/sw/bin:/usr/local/bin:/usr/bin:/bin";
+const PATH: &str = "/run/wrappers/bin:/run/current-system/sw/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
 /// What became of a program.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(in crate::executor) struct Ended {
     /// Its exit status; else why it was killed.
-    pub(super) status: Result<ExitStatus, StepResult>,
+    pub(in crate::executor) status: Result<ExitStatus, StepResult>,
     /// The end of what it printed, both streams.
-    pub(super) output: Vec<u8>,
+    pub(in crate::executor) output: Vec<u8>,
 }
 
 impl Ended {
     /// Whether it ended by itself and well.
-    pub(super) fn is_good(&self) -> bool {
+    pub(in crate::executor) fn is_good(&self) -> bool {
         self.status.as_ref().is_ok_and(ExitStatus::success)
     }
 
@@ -68,14 +68,18 @@ impl Ended {
 }
 
 /// A command with nothing of our environment.
-pub(super) fn command(program: &Path) -> Command {
+pub(in crate::executor) fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", PATH).env("LANG", "C.UTF-8").env("TZ", "UTC").current_dir("/");
     command
 }
 
 /// Runs it to its end, or to that of `limit`; `line` gets every line of its standard output.
-pub(super) fn run(mut command: Command, limit: &Limit<'_>, line: &mut dyn FnMut(&[u8])) -> io::Result<Ended> {
+pub(in crate::executor) fn run(
+    mut command: Command,
+    limit: &Limit<'_>,
+    line: &mut dyn FnMut(&[u8]),
+) -> io::Result<Ended> {
     let (wake, waker) = UnixStream::pair()?;
     let stop_waker = waker.try_clone()?;
     let child = command

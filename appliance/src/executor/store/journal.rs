@@ -20,7 +20,7 @@ const EXECUTIONS: i64 = 2_000;
 /// How many refused orders.
 const REFUSALS: i64 = 200;
 /// Of how many the output is kept.
-const OUTPUTS: i64 = 20;
+const OUTPUTS: i64 = 100;
 
 /// How far an order has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +42,19 @@ pub struct Waiting {
     pub sequence: u64,
     /// Digest of its payload.
     pub digest: Digest,
-    /// The envelope's bytes.
+    /// The envelope's bytes: an order's, or a standing order's.
     pub envelope: Vec<u8>,
+    /// Which use of a standing order it is; `None`: an order for this one run.
+    pub standing: Option<Use>,
+}
+
+/// One use of a standing order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Use {
+    /// Which, from 1.
+    pub count: u32,
+    /// For how long its fault had been seen.
+    pub held: Duration,
 }
 
 /// What the journal needs to know of an order that is accepted.
@@ -130,12 +141,28 @@ fn verdict(text: Option<String>) -> Result<Option<Verdict>, StoreError> {
 }
 
 impl View<'_> {
+    /// What a step printed, by its digest.
+    pub fn output(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0
+            .query_row(
+                "SELECT content FROM output WHERE digest = :digest LIMIT 1",
+                named_params! {":digest": digest.0},
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(sql("read a step's output"))
+    }
+
     fn waiting(&self, doing: &'static str, query: &str) -> Result<Option<Waiting>, StoreError> {
         let read = |row: &Row<'_>| {
             Ok(Waiting {
                 sequence: row.get::<_, i64>(0)?.cast_unsigned(),
                 digest: Digest(row.get(1)?),
                 envelope: row.get(2)?,
+                standing: match (row.get(3)?, row.get(4)?) {
+                    (Some(count), Some(held)) => Some(Use { count, held: span(held) }),
+                    _ => None,
+                },
             })
         };
         self.0.query_row(query, [], read).optional().map_err(sql(doing))
@@ -143,13 +170,15 @@ impl View<'_> {
 
     /// The oldest order that was accepted and has not begun.
     pub fn accepted(&self) -> Result<Option<Waiting>, StoreError> {
-        let query = "SELECT sequence, digest, envelope FROM journal WHERE state = 'accepted' ORDER BY sequence LIMIT 1";
+        let query = "SELECT sequence, digest, envelope, standing_count, standing_held FROM journal
+                     WHERE state = 'accepted' ORDER BY sequence LIMIT 1";
         self.waiting("find the next order", query)
     }
 
     /// The order that has begun and is not over.
     pub fn started(&self) -> Result<Option<Waiting>, StoreError> {
-        let query = "SELECT sequence, digest, envelope FROM journal WHERE state = 'started' ORDER BY sequence LIMIT 1";
+        let query = "SELECT sequence, digest, envelope, standing_count, standing_held FROM journal
+                     WHERE state = 'started' ORDER BY sequence LIMIT 1";
         self.waiting("find the running order", query)
     }
 
@@ -196,7 +225,8 @@ impl View<'_> {
 
     /// The newest orders, newest first.
     pub fn journal(&self, most: u32) -> Result<Vec<JournalEntry>, StoreError> {
-        let query = "SELECT order_id, runbook, state, verdict FROM journal ORDER BY sequence DESC LIMIT ?1";
+        let query = "SELECT order_id, runbook, state, verdict FROM journal
+                     ORDER BY accepted_active DESC, sequence DESC LIMIT ?1";
         let mut query = self.0.prepare_cached(query).map_err(sql("read the journal"))?;
         let mut rows = query.query([most]).map_err(sql("read the journal"))?;
         let mut entries = Vec::new();
@@ -237,12 +267,13 @@ impl View<'_> {
         rows.into_iter().map(|(past, text)| Ok(Past { verdict: verdict(text)?, ..past })).collect()
     }
 
-    /// Orders before `sequence`, not refused, that began after that active time; `None`: ever.
+    /// Orders before `sequence` and uses of standing orders, not refused, that began after that active time; `None`: ever.
     pub fn past_since(&self, sequence: u64, active: Option<Duration>) -> Result<Vec<Past>, StoreError> {
         self.past(
             "read the last hour",
             "SELECT runbook, target, coalesce(started_active, accepted_active) AS began, finished_active, verdict
-             FROM journal WHERE sequence < :sequence AND state <> 'refused' AND began > :active",
+             FROM journal WHERE (:sequence < 0 OR sequence < :sequence) AND sequence <> :sequence
+             AND state <> 'refused' AND began > :active",
             named_params! {":sequence": bits(sequence), ":active": active.map_or(-1, millis)},
         )
     }
@@ -252,8 +283,9 @@ impl View<'_> {
         self.past(
             "read the history of a target",
             "SELECT runbook, target, coalesce(started_active, accepted_active), finished_active, verdict
-             FROM journal WHERE runbook = :runbook AND target = :target AND sequence < :sequence AND state <> 'refused'
-             ORDER BY sequence DESC LIMIT 100",
+             FROM journal WHERE runbook = :runbook AND target = :target AND (:sequence < 0 OR sequence < :sequence)
+             AND sequence <> :sequence AND state <> 'refused'
+             ORDER BY coalesce(started_active, accepted_active) DESC, sequence DESC LIMIT 100",
             named_params! {":runbook": key.0.as_str(), ":target": key.1, ":sequence": bits(sequence)},
         )
     }
@@ -358,17 +390,19 @@ impl Write<'_> {
     fn forget(&self) -> Result<(), StoreError> {
         let forget = |state: &str, keep: i64| {
             let newest = format!(
-                "SELECT sequence FROM journal WHERE state = '{state}' ORDER BY sequence DESC LIMIT 1 OFFSET {keep}"
+                "SELECT accepted_active, sequence FROM journal WHERE state = '{state}'
+                 ORDER BY accepted_active DESC, sequence DESC LIMIT 1 OFFSET {keep}"
             );
             self.0.0.execute(
                 &format!(
-                    "DELETE FROM journal WHERE state = '{state}' AND sequence <= ({newest})
+                    "DELETE FROM journal WHERE state = '{state}' AND (accepted_active, sequence) <= ({newest})
                      AND (state = 'refused' OR coalesce(approved_until_ms <= (SELECT floor_ms FROM state), 1))"
                 ),
                 [],
             )
         };
-        let outputs = format!("SELECT DISTINCT sequence FROM output ORDER BY sequence DESC LIMIT {OUTPUTS}");
+        let outputs =
+            format!("SELECT sequence FROM output GROUP BY sequence ORDER BY max(rowid) DESC LIMIT {OUTPUTS}");
         forget("finished", EXECUTIONS)
             .and_then(|_| forget("refused", REFUSALS))
             .and_then(|_| {
@@ -380,56 +414,4 @@ impl Write<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proto::{ids::Incarnation, keys::SecretKey};
-    use rusqlite::Connection;
-
-    use super::{
-        super::{Store, Times},
-        *,
-    };
-
-    fn order(sequence: u64, approved_until: Option<Millis>) -> Accepted {
-        Accepted {
-            waiting: Waiting { sequence, digest: Digest([0; 32]), envelope: Vec::new() },
-            id: OrderId::new(Millis(0), [u8::try_from(sequence % 251).unwrap(); 10]),
-            key: ("RB-DISK-002".parse().unwrap(), "directory=a".to_owned()),
-            approved_until,
-        }
-    }
-
-    fn run(store: &mut Store, accepted: &Accepted) {
-        store
-            .write(|tx| {
-                tx.accept(accepted, Duration::ZERO)?;
-                tx.0.0.execute("UPDATE journal SET state = 'started' WHERE state = 'accepted'", []).unwrap();
-                tx.finish(accepted.waiting.sequence, Verdict::Repaired, Duration::ZERO)
-            })
-            .unwrap();
-    }
-
-    #[test]
-    fn a_used_approval_is_remembered_until_it_has_ended() {
-        let mut store = Store::open(Connection::open_in_memory().unwrap()).unwrap();
-        let key = SecretKey::ed25519([1; 32]).public();
-        store.write(|tx| tx.begin(Incarnation([9; 16]), &key, Millis(0))).unwrap();
-        let (approved, plain) = (order(1, Some(Millis(1000))), order(2, None));
-        run(&mut store, &approved);
-        run(&mut store, &plain);
-        let many = "WITH RECURSIVE n(at) AS (SELECT 100 UNION ALL SELECT at + 1 FROM n WHERE at < 2200)
-            INSERT INTO journal (sequence, digest, order_id, runbook, target, state, envelope, accepted_active)
-            SELECT at, x'', at, '', '', 'finished', x'', 0 FROM n";
-        store.write(|tx| tx.0.0.execute(many, []).map(|_| ()).map_err(sql("fill"))).unwrap();
-        run(&mut store, &order(3000, None));
-        let taken = |store: &Store, order: &Accepted| store.view().was_taken(order.id, 5000).unwrap();
-        assert_eq!((taken(&store, &approved), taken(&store, &plain)), (true, false));
-        let again =
-            Accepted { waiting: Waiting { sequence: 5000, ..approved.waiting.clone() }, ..approved.clone() };
-        let refused = store.write(|tx| tx.accept(&again, Duration::ZERO));
-        assert!(matches!(refused, Err(StoreError::Conflict(_))));
-        let times = Times { floor: Millis(1000), active: Duration::ZERO, boot: None, mark: None };
-        store.write(|tx| tx.keep_times(&times)).unwrap();
-        run(&mut store, &order(3001, None));
-        assert!(!taken(&store, &approved));
-    }
-}
+mod tests;

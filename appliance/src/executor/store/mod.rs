@@ -6,6 +6,7 @@
 mod documents;
 mod evidence;
 mod journal;
+mod standing;
 mod state;
 
 use std::{ops::Deref, time::Duration};
@@ -14,13 +15,18 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use self::{
     documents::{Adopted, Document, DocumentKind, KeptCheckpoint, Shown},
-    evidence::Allowance,
-    journal::{Accepted, Beginning, JournalEntry, JournalState, Past, Waiting},
+    evidence::{Allowance, Kept},
+    journal::{Accepted, Beginning, JournalEntry, JournalState, Past, Use, Waiting},
+    standing::{NewStanding, NewUse},
     state::{Mark, State, Times},
 };
 
 /// Schema, step by step. Append; never change a step that was released.
-const STEPS: &[&str] = &[include_str!("schema/001_executor.sql"), include_str!("schema/002_bounds.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema/001_executor.sql"),
+    include_str!("schema/002_bounds.sql"),
+    include_str!("schema/003_standing.sql"),
+];
 
 /// What could not be done with the database.
 #[derive(Debug, thiserror::Error)]

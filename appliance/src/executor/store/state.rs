@@ -174,6 +174,16 @@ impl Write<'_> {
         )
     }
 
+    /// Sets the floor back to what the organization has signed: the key that raised it is withdrawn.
+    pub fn take_back_floor(&self, floor: Millis) -> Result<(), StoreError> {
+        self.change(
+            "take the floor of time back",
+            "UPDATE state SET floor_ms = :floor, mark_active = NULL, mark_trusted_ms = NULL, mark_wall_ms = NULL,
+                    mark_boot_id = NULL",
+            named_params! {":floor": floor.0},
+        )
+    }
+
     /// Remembers the TLS key that a proof was made for; not once it is pinned.
     pub fn prove_tls(&self, spki: Digest) -> Result<(), StoreError> {
         self.change(

@@ -18,7 +18,7 @@ fn a_forked_log_is_an_alarm_that_stays() {
     let d = describe(&mut scene.core);
     let inclusions = scene.office.inclusions(&d.unproven);
     let kept = collect(&mut scene.core, 0).len();
-    let origin = appliance::executor::log_origin("msp.example", scene.office.tenant);
+    let origin = proto::log::log_origin("msp.example", scene.office.tenant);
     let sign = |key: &SecretKey, origin: &str, size: u64, root: Hash| {
         let head = proto::log::Head { size, root };
         Checkpoint::new(origin, head).sign(key).unwrap().note().as_bytes().to_vec()
@@ -110,7 +110,7 @@ fn a_head_shown_without_a_proof_is_not_forgotten_for_a_proof_of_another() {
     scene.office.take(&collect(&mut scene.core, 0));
     let checkpoint = scene.office.checkpoint();
     scene.deliver(local::Deliver { checkpoint, ..local::Deliver::default() });
-    let origin = appliance::executor::log_origin("msp.example", scene.office.tenant);
+    let origin = proto::log::log_origin("msp.example", scene.office.tenant);
     let show = |scene: &mut Scene, size: u64| {
         let head = proto::log::Head { size, root: Hash([5; 32]) };
         let signed = Checkpoint::new(&origin, head).sign(&scene.office.log_key).unwrap();

@@ -178,3 +178,39 @@ fn a_forged_or_replayed_time_token() {
     let expired_by_then = scene.sealed(&scene.good_order(1, 1));
     assert!(scene.send(expired_by_then).accepted, "no token moved the time");
 }
+
+#[test]
+fn a_stolen_order_key_moves_time_by_minutes_and_only_until_it_is_withdrawn() {
+    let mut scene = Scene::new();
+    let mine = Incarnation::from_field("incarnation", &scene.incarnation).unwrap();
+    let truth = scene.office.now;
+    let months = truth.plus(Duration::from_secs(80 * 86_400));
+    let tell = |scene: &mut Scene, at| {
+        let nonce = Nonce::from_field("nonce", &describe(&mut scene.core).nonce).unwrap();
+        let time_token = TimeToken { incarnation: mine, nonce, at }.seal(&scene.office.order_key);
+        scene.deliver(local::Deliver { time_token, ..local::Deliver::default() }).problems
+    };
+    let problems = tell(&mut scene, months);
+    assert!(problems[0].contains("boot-time clock"), "{problems:?}");
+    // At the next start there is nothing to compare it with, and the floor is set for months.
+    scene.core = scene.appliance.open();
+    assert!(tell(&mut scene, months).is_empty());
+    let problems = tell(&mut scene, truth);
+    assert!(problems[0].contains("before the floor"), "{problems:?}");
+    // A charter that goes on naming the key takes nothing back; one that does not does, over a restart too.
+    for (serial, seed, believed) in [(2, None, false), (3, Some(50), true)] {
+        if let Some(seed) = seed {
+            scene.office.order_key = SecretKey::ed25519([seed; 32]);
+            scene.office.charter.order_keys = [scene.office.order_key.public()].into();
+        }
+        scene.office.charter.serial = serial;
+        let charter = scene.office.charter_bytes();
+        assert!(scene.deliver(local::Deliver { charter, ..local::Deliver::default() }).problems.is_empty());
+        scene.core = scene.appliance.open();
+        assert_eq!(tell(&mut scene, truth).is_empty(), believed, "charter {serial}");
+    }
+    scene.office.policy_serial = 2;
+    let policy = scene.office.policy_bytes();
+    assert!(scene.deliver(local::Deliver { policy, ..local::Deliver::default() }).problems.is_empty());
+    scene.still_runs_a_good_order(1);
+}

@@ -178,7 +178,7 @@ impl Host for Machine {
         StepOutcome {
             result: things.steps_end.unwrap_or(StepResult::Done),
             counts: [("files_removed".to_owned(), 2)].into(),
-            output: b"what it printed".to_vec(),
+            output: b"restored the chart, ssn=123-45-6789".to_vec(),
         }
     }
 }

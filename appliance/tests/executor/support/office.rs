@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use appliance::executor::log_origin;
 use proto::{
     charter::{Charter, OrganizationKeys, Quorum},
     digest::Digest,
@@ -11,12 +10,16 @@ use proto::{
     ids::{ApplianceId, Incarnation, IncidentId, Nonce, OrderId, SiteId, TenantId},
     keys::SecretKey,
     local,
-    log::{Checkpoint, Hash, Head, MemoryTiles, append, leaf_hash, prove_consistency, prove_inclusion},
+    log::{
+        Checkpoint, Hash, Head, MemoryTiles, append, leaf_hash, log_origin, prove_consistency,
+        prove_inclusion,
+    },
     order::{Core, Issuance, Order, Plan},
+    standing::StandingOrder,
     time::{Millis, TimeToken},
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
-use runbooks::{Catalogue, Policy, Runbook};
+use runbooks::{Catalogue, Collect, Policy, Runbook};
 
 pub const ORGANIZATION: &str = "msp.example";
 
@@ -74,7 +77,10 @@ pub fn runbooks() -> Vec<Runbook> {
     vec![
         one_step("RB-DISK-002", "medium", "files.prune", "directory", "directory", "directory.over-limit"),
         one_step("RB-BACKUP-001", "low", "restic.backup", "backup", "backup", "backup.stale"),
-        one_step("RB-RESTORE-001", "low", "restic.test-restore", "backup", "backup", "restore.due"),
+        Runbook {
+            evidence: vec![Collect::Readings, Collect::Output],
+            ..one_step("RB-RESTORE-001", "low", "restic.test-restore", "backup", "backup", "restore.due")
+        },
     ]
 }
 
@@ -217,6 +223,29 @@ impl Office {
             reason: "it triggers".into(),
         };
         Order::issue(core, &issuance, plan, Vec::new())
+    }
+
+    /// A good standing order, for two executions.
+    pub fn standing(&self, n: u8, incarnation: &[u8], runbook: &str, watch: &str) -> StandingOrder {
+        let core = self.core(n, incarnation, runbook, watch);
+        let trigger = if runbook == "RB-DISK-002" { "directory.over-limit" } else { "backup.stale" };
+        StandingOrder {
+            id: core.id,
+            organization: core.organization,
+            tenant: core.tenant,
+            site: core.site,
+            appliance: core.appliance,
+            incarnation: core.incarnation,
+            runbook: core.runbook,
+            runbook_digest: core.runbook_digest,
+            trigger: trigger.into(),
+            watch: watch.parse().unwrap(),
+            most: 2,
+            issued: self.now,
+            expires: self.now.plus(Duration::from_secs(20 * 86_400)),
+            charter_serial: self.charter.serial,
+            policy_serial: self.policy_serial,
+        }
     }
 
     /// A good order.

@@ -1,6 +1,6 @@
 //! Chains: each executor's records follow one another, and say nothing that contradicts what it said before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{
     digest::Digest,
@@ -38,6 +38,8 @@ struct State {
     sequence: u64,
     charter_serial: u64,
     orders: BTreeSet<Digest>,
+    /// Of each standing order, the newest count.
+    standing: BTreeMap<Digest, u32>,
 }
 
 fn problems(fact: &Fact, before: Option<&Fact>, state: &mut State) -> Vec<String> {
@@ -65,6 +67,18 @@ fn problems(fact: &Fact, before: Option<&Fact>, state: &mut State) -> Vec<String
         state.charter_serial = state.charter_serial.max(beat.charter_serial);
     }
     if let Body::Execution(execution) = &record.body {
+        let order = &execution.order;
+        if let Some(used) = &order.standing {
+            // Its own counter takes the place of the sequence.
+            let count = state.standing.entry(order.digest).or_default();
+            if used.count <= *count || used.count > used.most {
+                let (id, count, most) = (used.id, used.count, used.most);
+                problems
+                    .push(format!("draws on standing order {id} as number {count} of {most} after another"));
+            }
+            *count = used.count.max(*count);
+            return problems;
+        }
         if !state.orders.insert(execution.order.digest) {
             problems.push(format!("carries out order {} a second time", execution.order.id));
         } else if execution.order.sequence <= state.sequence {

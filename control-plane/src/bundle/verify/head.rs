@@ -5,11 +5,11 @@
 
 use proto::{
     ids::TenantId,
-    log::{Head, SignedCheckpoint, VerifierKey, policy_text},
+    log::{Head, SignedCheckpoint, VerifierKey, policy_text, tenant_of},
 };
 
 use super::{charters::Charters, findings::Findings};
-use crate::bundle::{Place, Source, tenant_of};
+use crate::bundle::{Place, Source};
 
 /// A head that holds.
 #[derive(Debug)]

@@ -6,6 +6,7 @@
 mod activity;
 mod appliances;
 mod audit;
+mod baseline;
 mod summary;
 
 use proto::time::Millis;
@@ -29,6 +30,8 @@ pub mod title {
     pub const BACKUPS: &str = "Backups and restores";
     /// Boxes, heartbeats, gaps.
     pub const APPLIANCES: &str = "Appliances and gaps";
+    /// Scans, and what has drifted.
+    pub const BASELINE: &str = "Baseline";
     /// By paragraph.
     pub const CITATIONS: &str = "HIPAA Security Rule";
     /// What nobody should read into it.
@@ -64,6 +67,7 @@ pub(super) fn document(model: &Model<'_>) -> Document {
             section(title::REFUSALS, activity::refused(model)),
             section(title::BACKUPS, activity::backups(model)),
             section(title::APPLIANCES, appliances::blocks(model)),
+            section(title::BASELINE, baseline::blocks(model)),
             section(title::CITATIONS, audit::citations(model)),
             section(title::NOT_COVERED, audit::not_covered(model)),
             section(title::REVIEW, audit::review(model)),

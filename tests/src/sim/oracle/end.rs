@@ -91,6 +91,7 @@ impl Oracle {
             "SELECT 'evidence: ' || kind, 1 FROM evidence",
             "SELECT 'incident: ' || state, 1 FROM incident",
             "SELECT 'order: ' || state, 1 FROM \"order\"",
+            "SELECT 'standing order: used', used FROM standing",
             "SELECT 'events dropped', amount FROM gap",
             "SELECT 'events', 1 FROM event",
         ];
@@ -176,7 +177,11 @@ impl Oracle {
                 else {
                     continue;
                 };
-                let id = execution.order.id.to_string();
+                let order = &execution.order;
+                let id = match &order.standing {
+                    Some(used) => format!("{}#{}", order.id, used.count),
+                    None => order.id.to_string(),
+                };
                 let interrupted =
                     matches!(execution.verdict, Verdict::Interrupted | Verdict::InterruptedRepaired);
                 let ran = self.ran.contains_key(&id);
@@ -193,6 +198,9 @@ impl Oracle {
         }
         for id in self.ran.keys() {
             ensure!(told.contains_key(id), "order {id} ran, and no evidence says so");
+            if id.contains('#') {
+                continue;
+            }
             let state = server.eye.order(id.parse()?)?.map(|row| row.state);
             let forgotten = self.restored && state.is_none();
             ensure!(

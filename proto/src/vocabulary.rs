@@ -1,6 +1,7 @@
 //! Closed vocabularies: an enum, its words, and a complaint that lists them all. One word, one variant, no aliases.
 
 /// Declares an enum whose every variant has exactly one word, in text, JSON and YAML alike.
+#[macro_export]
 macro_rules! vocabulary {
     ($(#[$doc:meta])* pub enum $name:ident as $field:literal { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
@@ -26,17 +27,17 @@ macro_rules! vocabulary {
         }
 
         impl std::str::FromStr for $name {
-            type Err = proto::field::BadField;
+            type Err = $crate::field::BadField;
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 match text {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err(proto::field::BadField::new($field, format!("must be one of: {}", [$($word,)+].join(", ")))),
+                    _ => Err($crate::field::BadField::new($field, format!("must be one of: {}", [$($word,)+].join(", ")))),
                 }
             }
         }
 
         impl TryFrom<String> for $name {
-            type Error = proto::field::BadField;
+            type Error = $crate::field::BadField;
             fn try_from(text: String) -> Result<Self, Self::Error> {
                 text.parse()
             }

@@ -1,0 +1,306 @@
+//! Configuration drift on a real machine: every control is broken live, seen drifted, mended, and seen compliant; and one
+//! is mended by the appliance itself, with evidence. As root.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use tests::rig::{Installed, Machine, Tree, binary, machine, practice::TENANT, wait};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const STAGE: &str = include_str!("drift/stage.sh");
+/// Controls that nobody can break and mend on such a machine.
+const NOT_HERE: &[(&str, &str)] = &[(
+    "NXH-043",
+    "only an executor knows when it has proven a restore; a scan by hand says that it cannot tell",
+)];
+
+/// Which controls break by a command, and are mended by another.
+struct Drift {
+    controls: &'static [&'static str],
+    broken: &'static str,
+    mended: &'static str,
+}
+
+const fn drift(controls: &'static [&'static str], broken: &'static str, mended: &'static str) -> Drift {
+    Drift { controls, broken, mended }
+}
+
+const DRIFTS: &[Drift] = &[
+    drift(&["NXH-001"], "systemctl start sshd", "systemctl stop sshd"),
+    drift(
+        &["NXH-002", "NXH-003", "NXH-004", "NXH-006", "NXH-009"],
+        "cp /etc/ssh/sshd_config /run/kept; sed -i -E '/^(Passw|Kbd|PermitRoot|AuthorizedK|AllowTcp)/d' \
+         /etc/ssh/sshd_config; echo 'PermitRootLogin yes' >> /etc/ssh/sshd_config",
+        "cp /run/kept /etc/ssh/sshd_config",
+    ),
+    drift(
+        &["NXH-005", "NXH-007", "NXH-008", "NXH-026"],
+        "cp /etc/ssh/sshd_config /run/kept; sed -i -E '/^(Trusted|Ciphers|Kex|LogLevel)/d' /etc/ssh/sshd_config; \
+         printf 'Ciphers aes128-ctr,aes128-cbc\nKexAlgorithms diffie-hellman-group14-sha1\n' >> /etc/ssh/sshd_config",
+        "cp /run/kept /etc/ssh/sshd_config",
+    ),
+    drift(
+        &["NXH-010", "NXH-013"],
+        "cp /etc/passwd /run/kept; echo 'toor:x:0:0::/root:/bin/sh' >> /etc/passwd",
+        "cp /run/kept /etc/passwd",
+    ),
+    drift(
+        &["NXH-011", "NXH-012"],
+        "cp /etc/shadow /run/kept; sed -i 's/^root:[^:]*:/root::/' /etc/shadow",
+        "cp /run/kept /etc/shadow",
+    ),
+    drift(&["NXH-014"], "chmod 644 /etc/shadow", "chmod 640 /etc/shadow"),
+    drift(
+        &["NXH-015"],
+        "echo StopIdleSessionSec=infinity >> /etc/systemd/logind.conf.d/50-baseline.conf",
+        "sed -i '$d' /etc/systemd/logind.conf.d/50-baseline.conf",
+    ),
+    drift(
+        &["NXH-016"],
+        "mv /run/stage/block/data/dm /run/kept-dm",
+        "mv /run/kept-dm /run/stage/block/data/dm",
+    ),
+    drift(
+        &["NXH-017"],
+        "mkdir /run/stage/block/sda2; printf '/dev/sda2\tpartition\t1000\t0\t-2\n' >> /run/stage/swaps",
+        "echo Filename > /run/stage/swaps",
+    ),
+    drift(
+        &["NXH-018"],
+        "echo Storage=external >> /etc/systemd/coredump.conf.d/50-baseline.conf",
+        "sed -i '$d' /etc/systemd/coredump.conf.d/50-baseline.conf",
+    ),
+    drift(
+        &["NXH-019"],
+        "chmod 644 /etc/ssh/ssh_host_ed25519_key; ssh-keygen -q -t rsa -b 2048 -N '' -f /etc/ssh/ssh_host_rsa_key; \
+         echo 'HostKey /etc/ssh/ssh_host_rsa_key' >> /etc/ssh/sshd_config",
+        "chmod 600 /etc/ssh/ssh_host_ed25519_key; sed -i '$d' /etc/ssh/sshd_config",
+    ),
+    drift(&["NXH-020"], "chmod 755 /var/lib/orderly/executor", "chmod 700 /var/lib/orderly/executor"),
+    drift(
+        &["NXH-021", "NXH-022"],
+        "printf 'Storage=volatile\nSystemMaxUse=100M\n' > /etc/systemd/journald.conf.d/90-small.conf",
+        "rm /etc/systemd/journald.conf.d/90-small.conf",
+    ),
+    drift(
+        &["NXH-023", "NXH-024"],
+        "sed -i s/enabled.1/enabled\\ 0/ /run/stage/audit-s; mv /run/stage/audit-l /run/kept-l; \
+         echo No rules > /run/stage/audit-l",
+        "sed -i s/enabled.0/enabled\\ 1/ /run/stage/audit-s; mv /run/kept-l /run/stage/audit-l",
+    ),
+    drift(&["NXH-025"], "systemctl stop auditd", "systemctl start auditd"),
+    drift(&["NXH-027"], "systemctl stop orderly-agent", "systemctl start orderly-agent"),
+    drift(&["NXH-028"], "systemctl start reachable.socket", "systemctl stop reachable.socket"),
+    drift(&["NXH-029"], "sed -i s/drop/accept/ /run/stage/nft", "sed -i s/accept/drop/ /run/stage/nft"),
+    drift(
+        &["NXH-030", "NXH-031", "NXH-032", "NXH-033"],
+        "cd /proc/sys/net; echo 1 | tee ipv4/ip_forward ipv4/conf/all/accept_redirects \
+         ipv6/conf/all/accept_redirects; echo 0 > ipv4/conf/all/rp_filter",
+        "cd /proc/sys/net; echo 0 | tee ipv4/ip_forward ipv4/conf/all/accept_redirects \
+         ipv6/conf/all/accept_redirects; echo 1 > ipv4/conf/all/rp_filter",
+    ),
+    drift(
+        &["NXH-034", "NXH-035"],
+        "echo > /etc/chrony-servers.conf; systemctl restart keeper",
+        "cp /etc/chrony-all.conf /etc/chrony-servers.conf; systemctl restart keeper",
+    ),
+    drift(&["NXH-036"], "systemctl start systemd-timesyncd", "systemctl stop systemd-timesyncd"),
+    drift(
+        &["NXH-037", "NXH-038"],
+        "cp /etc/nix/nix.conf /run/kept; printf 'require-sigs = false\ntrusted-users = root @wheel\n' > /etc/nix/nix.conf",
+        "cp /run/kept /etc/nix/nix.conf",
+    ),
+    drift(&["NXH-039"], "mount -o remount,rw /nix/store", "mount -o remount,ro /nix/store"),
+    drift(
+        &["NXH-040"],
+        "echo timeout 3 > /boot/loader/loader.conf",
+        "echo editor no > /boot/loader/loader.conf",
+    ),
+    drift(&["NXH-041"], "systemctl start nixos-upgrade.timer", "systemctl stop nixos-upgrade.timer"),
+    drift(
+        &["NXH-042"],
+        "mv /srv/repository/snapshots /srv/repository/kept; mkdir /srv/repository/snapshots",
+        "rmdir /srv/repository/snapshots; mv /srv/repository/kept /srv/repository/snapshots",
+    ),
+    drift(&["NXH-044"], "chmod 644 /etc/backup.password", "chmod 600 /etc/backup.password"),
+    drift(
+        &["NXH-045", "NXH-046", "NXH-047", "NXH-048", "NXH-050", "NXH-051"],
+        "cd /proc/sys; echo 0 | tee kernel/kptr_restrict kernel/dmesg_restrict kernel/unprivileged_bpf_disabled \
+         kernel/yama/ptrace_scope fs/protected_symlinks kernel/kexec_load_disabled",
+        "cd /proc/sys; echo 1 | tee kernel/kptr_restrict kernel/dmesg_restrict kernel/unprivileged_bpf_disabled \
+         kernel/yama/ptrace_scope fs/protected_symlinks kernel/kexec_load_disabled",
+    ),
+    drift(&["NXH-049"], "echo 2 > /proc/sys/fs/suid_dumpable", "echo 0 > /proc/sys/fs/suid_dumpable"),
+    drift(
+        &["NXH-052"],
+        "cp /run/stage/cmdline /run/kept; echo quiet mitigations=off systemd.debug_shell > /run/stage/cmdline",
+        "cat /run/kept > /run/stage/cmdline",
+    ),
+    drift(&["NXH-053"], "mkdir /sys/module/usb_storage", "rmdir /sys/module/usb_storage"),
+    drift(&["NXH-054"], "mount -o remount,bind,dev,suid /tmp", "mount -o remount,bind,nodev,nosuid /tmp"),
+    drift(
+        &["NXH-055", "NXH-056"],
+        "for unit in agent executor; do mkdir -p /run/systemd/system/orderly-$unit.service.d; printf \
+         '[Service]\nNoNewPrivileges=no\nPrivateNetwork=no\n' > /run/systemd/system/orderly-$unit.service.d/loose.conf; \
+         done; systemctl daemon-reload",
+        "rm /run/systemd/system/orderly-*.service.d/loose.conf; systemctl daemon-reload",
+    ),
+];
+
+/// What of a compliant machine is the same with an appliance and without.
+fn staged(tree: Tree) -> Result<Tree> {
+    let sleeper = "[Service]\nExecStart=/bin/sleep infinity\n";
+    let time = "[Service]\nExecStart=/usr/sbin/chronyd -4 -x -d -u root \"local stratum 5\" \"port 11123\" \
+                \"bindaddress 127.0.0.%i\" \"allow\" \"cmdport 0\" \"bindcmdaddress /\" \"pidfile /run/time-%i.pid\"\n";
+    let keeper = "[Unit]\nAfter=time@1.service time@2.service time@3.service\nWants=time@1.service time@2.service \
+                  time@3.service\n[Service]\nRuntimeDirectory=chrony\nRuntimeDirectoryMode=0700\n\
+                  ExecStart=/usr/sbin/chronyd -x -d -u root -f /etc/chrony-test.conf\n";
+    let servers: String =
+        (1..4).map(|n| format!("server 127.0.0.{n} port 11123 iburst minpoll -2 maxpoll -2\n")).collect();
+    tree.file("etc/stage.sh", STAGE)?
+        .started(
+            "stage.service",
+            "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh /etc/stage.sh\n\
+             ExecStart=systemctl stop systemd-timesyncd\nExecStart=/bin/sh -ec \"chmod 600 /etc/backup.password; \
+             restic -q init; restic -q backup /etc/nix\"\nEnvironment=RESTIC_REPOSITORY=/srv/repository \
+             RESTIC_PASSWORD_FILE=/etc/backup.password HOME=/root\n",
+        )?
+        .file("etc/backup.password", "correct horse\n")?
+        .started("auditd.service", sleeper)?
+        .unit("sshd.service", sleeper)?
+        .unit("systemd-timesyncd.service", sleeper)?
+        .unit("nixos-upgrade.service", sleeper)?
+        .unit("nixos-upgrade.timer", "[Timer]\nOnActiveSec=1d\n")?
+        .unit("reachable.socket", "[Socket]\nListenStream=0.0.0.0:4444\nListenDatagram=[::]:4444\n")?
+        .unit("reachable.service", sleeper)?
+        .unit("time@.service", time)?
+        .started("keeper.service", keeper)?
+        .file("etc/chrony-all.conf", &servers)?
+        .file("etc/chrony-servers.conf", &servers)?
+        .file("etc/chrony-test.conf", "port 0\ncmdport 0\ninclude /etc/chrony-servers.conf\n")
+}
+
+type Verdicts = BTreeMap<String, Value>;
+
+fn scan(machine: &Machine) -> Result<Verdicts> {
+    let said = machine.run("appliance", &["scan", "--json"])?;
+    let found: Vec<Value> = serde_json::from_str(&said)?;
+    let named = |one: Value| Some((one["control"].as_str()?.to_owned(), one));
+    Ok(found.into_iter().filter_map(named).collect())
+}
+
+/// Waits until the controls stand so, and no other one has changed from compliant.
+fn expect(machine: &Machine, controls: &[&str], verdict: &str) -> Result<()> {
+    let mut last = Verdicts::new();
+    let stands = wait::until("the controls stand as expected", Duration::from_secs(20), || {
+        last = scan(machine)?;
+        Ok(controls.iter().all(|control| last[*control]["verdict"] == verdict).then_some(()))
+    });
+    let others = controls.iter().map(|control| &last[*control]).filter(|found| found["verdict"] != verdict);
+    stands.with_context(|| others.fold(format!("not {verdict}:"), |all, found| format!("{all}\n{found}")))
+}
+
+#[test]
+fn every_control_is_seen_to_drift_and_to_be_mended() -> Result<()> {
+    if let Some(why) = machine::unavailable()? {
+        println!("skipped: {why}");
+        return Ok(());
+    }
+    let dir = tempfile::tempdir()?;
+    let config = "[control_plane]\naddress = \"https://127.0.0.1:1\"\n\n[[watch.backup]]\nid = \"records\"\n\
+                  repository = \"/srv/repository\"\npassword_file = \"/etc/backup.password\"\nsources = [\"/etc/nix\"]\n\
+                  max_age_seconds = 86400\nrestore_every_seconds = 604800\n";
+    let held = "[Service]\nExecStart=/bin/sleep infinity\nNoNewPrivileges=yes\nPrivateNetwork=yes\n";
+    let tree = staged(Tree::new()?)?
+        .program("usr/bin/appliance", &binary("appliance")?)?
+        .file("etc/orderly/appliance.toml", config)?
+        .started("orderly-agent.service", held)?
+        .started("orderly-executor.service", held)?;
+    let machine = Machine::boot(&dir.path().join("machine"), tree, &[])?;
+
+    let all: Vec<&str> = DRIFTS.iter().flat_map(|drift| drift.controls).copied().collect();
+    let known: Vec<String> = scan(&machine)?.into_keys().collect();
+    for control in &known {
+        let is_left_out = NOT_HERE.iter().any(|(id, _)| id == control);
+        ensure!(
+            all.contains(&control.as_str()) != is_left_out,
+            "{control} must be in exactly one of the tables"
+        );
+    }
+    expect(&machine, &all, "compliant")?;
+    for drift in DRIFTS {
+        let step = |command: &str, verdict: &str| {
+            machine.run("sh", &["-ec", command])?;
+            expect(&machine, drift.controls, verdict).with_context(|| command.to_owned())
+        };
+        step(drift.broken, "drifted")?;
+        step(drift.mended, "compliant")?;
+        println!("{}: drifted, mended", drift.controls.join(", "));
+    }
+    expect(&machine, &all, "compliant")?;
+    for (control, why) in NOT_HERE {
+        expect(&machine, &[control], "not-evaluable")?;
+        println!("{control}: not evaluable here: {why}");
+    }
+    println!("{}", cost(&machine)?);
+    Ok(())
+}
+
+/// What ten scans cost, as the shell that waits for them counts it.
+fn cost(machine: &Machine) -> Result<String> {
+    // Without the backups: restic is asked when they are measured, not when they are judged.
+    let ten = "sed '/watch.backup/,$d' /etc/orderly/appliance.toml > /run/bare.toml; for n in 1 2 3 4 5 6 7 8 9 10; \
+               do appliance --config /run/bare.toml scan --json > /dev/null; done; times";
+    let said = machine.run("sh", &["-c", ten])?;
+    let line = said.lines().last().context("times prints two lines")?.to_owned();
+    Ok(format!("ten scans, user and system, without what process 1 does for them: {line}"))
+}
+
+/// What is broken, each in a way of its own that RB-DRIFT-001 can mend; and what must be so afterwards.
+const BREAK: &str = "echo 0 > /proc/sys/kernel/kptr_restrict; echo 1 > /proc/sys/net/ipv4/ip_forward; \
+                     chmod 666 /etc/shadow; mount -o remount,bind,dev,suid /tmp; systemctl stop auditd; \
+                     systemctl start systemd-timesyncd";
+const BROKEN: &[&str] = &["NXH-014", "NXH-025", "NXH-030", "NXH-036", "NXH-045", "NXH-054"];
+
+#[test]
+fn drift_is_an_incident_that_is_mended_with_evidence() -> Result<()> {
+    if let Some(why) = machine::unavailable()? {
+        println!("skipped: {why}");
+        return Ok(());
+    }
+    // Its network is this host's, on which anything may listen: the machine sees another list of sockets.
+    let quiet = "[Unit]\nAfter=stage.service\nRequires=stage.service\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
+                 ExecStart=mkdir /run/stage/net\nExecStart=/bin/sh -c 'head -n 1 /proc/net/tcp > /run/stage/net/tcp'\n\
+                 ExecStart=mount --bind /run/stage/net /proc/1/net\n";
+    let tree = staged(Tree::new()?)?.started("quiet.service", quiet)?;
+    let watch = "[[watch.baseline]]\nid = \"it\"\nevery_seconds = 5\n\n[[watch.backup]]\nid = \"records\"\n\
+                 repository = \"/srv/repository\"\npassword_file = \"/etc/backup.password\"\n\
+                 sources = [\"/etc/nix\"]\nmax_age_seconds = 86400\n";
+    let mut all = Installed::open(tree, watch)?;
+    let scans = |all: &Installed| -> Result<Vec<String>> {
+        let evidence: Vec<Value> = all.provider.evidence(TENANT)?;
+        let scans = evidence.iter().filter(|e| e["kind"] == "scan");
+        Ok(scans.filter_map(|e| Some(e["summary"].as_str()?.to_owned())).collect())
+    };
+    wait::until("a scan is signed in which nothing has drifted", LIMIT, || {
+        Ok(scans(&all)?.iter().any(|scan| scan.contains(" 0 drifted")).then_some(()))
+    })
+    .with_context(|| {
+        let found = all.machine.run("appliance", &["scan"]).unwrap_or_default();
+        format!("{found}\n{:?}\n{}", scans(&all), all.journal())
+    })?;
+    all.machine.run("sh", &["-ec", BREAK])?;
+    let incident = all
+        .provider
+        .incident("it", &["resolved", "escalated"], LIMIT)
+        .with_context(|| all.machine.run("appliance", &["scan"]).unwrap_or_default() + &all.journal())?;
+    let evidence: Vec<Value> = all.provider.evidence(TENANT)?;
+    ensure!(incident["state"] == "resolved", "{incident:#}\n{evidence:#?}\n{}", all.journal());
+    ensure!(evidence.iter().any(|e| e["summary"] == "RB-DRIFT-001 repaired"), "{evidence:#?}");
+    expect(&all.machine, BROKEN, "compliant")?;
+    let drifted = format!(" {} drifted", BROKEN.len());
+    ensure!(scans(&all)?.iter().any(|scan| scan.contains(&drifted)), "{:?}", scans(&all)?);
+    println!("{:?}", scans(&all)?);
+    Ok(())
+}
