@@ -73,7 +73,6 @@ proto::vocabulary! {
     /// | `service.unreachable` | it did not answer | `reachable` (1, 0) |
     /// | `uplink.lost` | no carrier or no default route | `carrier`, `route` (1, 0) |
     /// | `store.damaged` | a database is not whole | `damaged` (0, 1; −1: cannot be read) |
-    /// | `backup.damaged` | `restic check` found something | `damaged` (0, 1; −1: cannot be read) |
     /// | `footprint.over-limit` | the appliance uses more than it may | `resident_kb`, `resident_limit_kb` |
     /// | `baseline.drifted` | a control drifted | `drifted`, `controls` |
     pub enum Fault as "fault" {
@@ -115,8 +114,6 @@ proto::vocabulary! {
         UplinkLost = "uplink.lost",
         /// One of the appliance's own databases is damaged.
         StoreDamaged = "store.damaged",
-        /// A repository is damaged.
-        BackupDamaged = "backup.damaged",
         /// The appliance itself uses too much.
         FootprintOverLimit = "footprint.over-limit",
         /// A control of the baseline does not hold.
@@ -142,7 +139,7 @@ impl Fault {
     pub fn kind(self) -> WatchKind {
         match self {
             Self::DirectoryOverLimit => WatchKind::Directory,
-            Self::BackupStale | Self::RestoreDue | Self::BackupDamaged => WatchKind::Backup,
+            Self::BackupStale | Self::RestoreDue => WatchKind::Backup,
             Self::LogMatch => WatchKind::Log,
             Self::MetricOverLimit => WatchKind::Metric,
             Self::JournalMatch => WatchKind::Journal,
@@ -191,7 +188,7 @@ impl Fault {
             Self::FilesystemInodesUsed => over("inodes_used_percent", "inodes_limit_percent"),
             Self::ProcessorPressed | Self::MemoryPressed => over("waiting_percent", "limit_percent"),
             Self::DriveFailing => is_not("failing", 0),
-            Self::StoreDamaged | Self::BackupDamaged => is_not("damaged", 0),
+            Self::StoreDamaged => is_not("damaged", 0),
             Self::ClockUnsynchronised => {
                 let synchronised = is_not("synchronised", 1)?;
                 let (offset, most) = (read("offset_us")?, limit("limit_us")?);

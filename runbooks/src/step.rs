@@ -34,8 +34,6 @@ proto::vocabulary! {
         ClockStep = "clock.step",
         /// Restarts what keeps the uplink.
         UplinkRestart = "uplink.restart",
-        /// Sets a damaged database aside and goes on with what can be read of it.
-        StoreRebuild = "store.rebuild",
         /// Sets what has drifted from the baseline, where that can be set.
         BaselineReapply = "baseline.reapply",
     }
@@ -55,7 +53,6 @@ impl Action {
             Self::MemoryRelieve => WatchKind::Memory,
             Self::ClockStep => WatchKind::Clock,
             Self::UplinkRestart => WatchKind::Uplink,
-            Self::StoreRebuild => WatchKind::Store,
             Self::BaselineReapply => WatchKind::Baseline,
         }
     }

@@ -48,7 +48,6 @@ pub fn lingers(fault: Fault) -> Duration {
         Fault::DirectoryOverLimit
         | Fault::BackupStale
         | Fault::RestoreDue
-        | Fault::BackupDamaged
         | Fault::UnitDown
         | Fault::FilesystemFull
         | Fault::FilesystemInodesUsed

@@ -49,9 +49,6 @@ pub struct Backup {
     /// The systemd unit that makes the backup instead of the executor: for what needs the network.
     #[serde(default)]
     pub unit: Option<String>,
-    /// How often the repository's structure is checked (`restic check`); absent: never.
-    #[serde(rename = "check_every_seconds", default, deserialize_with = "seconds::read_some")]
-    pub check_every: Option<Duration>,
 }
 
 /// A restic repository: a folder of this machine, or something that needs the network.
