@@ -34,12 +34,23 @@ pub fn unavailable() -> Result<Option<String>> {
     let why = if !Uid::effective().is_root() {
         Some("booting systemd in namespaces needs root".to_owned())
     } else {
-        missing.map(|program| format!("{program} is not installed"))
+        missing.map(|program| format!("{program} is not installed")).or_else(refused)
     };
     match &why {
         Some(why) if std::env::var_os("CI").is_some() => bail!("in CI nothing is skipped, but {why}"),
         _ => Ok(why),
     }
+}
+
+/// Why this root may not do what a machine needs, as in most containers.
+fn refused() -> Option<String> {
+    let attempt = "mount --make-rprivate / && mount -t tmpfs tmpfs /tmp && mkdir /tmp/u /tmp/w /tmp/r && \
+                   mount -t overlay overlay -o lowerdir=/,upperdir=/tmp/u,workdir=/tmp/w /tmp/r";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--pid", "--fork", "--net", "--uts", "--ipc", "--cgroup", "sh", "-c", attempt]);
+    run(&mut command, &[0])
+        .err()
+        .map(|_| "this root may not make namespaces and mounts (a container?)".to_owned())
 }
 
 fn is_there(program: &str) -> bool {
