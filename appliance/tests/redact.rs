@@ -174,7 +174,7 @@ proptest! {
         for found in find(text.as_bytes()) {
             prop_assert!(kept <= found.start && found.start < found.end);
             out.extend_from_slice(&text.as_bytes()[kept..found.start]);
-            out.extend_from_slice(found.class.placeholder().as_bytes());
+            out.extend_from_slice(found.class.mark().as_bytes());
             kept = found.end;
         }
         out.extend_from_slice(&text.as_bytes()[kept..]);

@@ -16,7 +16,7 @@ import spacy
 from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
 from presidio_analyzer.nlp_engine import NlpEngineProvider
 
-PLACEHOLDER = re.compile(
+MARK = re.compile(
     r"<(name|place|date|phone|fax|email|ssn|mrn|plan|account|licence|vehicle|device|url|ip|biometric|photo|code|hl7)>"
 )
 
@@ -57,7 +57,7 @@ def main():
         for lines, line in enumerate(sys.stdin, start=1):
             for hit in analyzer.analyze(text=line, language="en", score_threshold=args.threshold):
                 text = line[hit.start:hit.end]
-                if not artefact(line, hit) and PLACEHOLDER.sub("", text).strip(" .,:;()[]'\"-/"):
+                if not artefact(line, hit) and MARK.sub("", text).strip(" .,:;()[]'\"-/"):
                     found += 1
                     print(f"{lines}: {hit.entity_type} {hit.score:.2f} {text!r} in {line.rstrip()!r}")
     print(f"presidio: {found} findings in {lines} lines", file=sys.stderr)

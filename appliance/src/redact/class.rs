@@ -43,7 +43,7 @@ pub enum Class {
     Hl7,
 }
 
-/// Every class, with its placeholder.
+/// Every class, with its mark.
 const ALL: [(Class, &str); 19] = [
     (Class::Name, "<name>"),
     (Class::Place, "<place>"),
@@ -74,12 +74,12 @@ impl Class {
 
     /// What stands in the text where such an identifier stood.
     #[must_use]
-    pub const fn placeholder(self) -> &'static str {
+    pub const fn mark(self) -> &'static str {
         ALL[self as usize].1
     }
 
-    /// The placeholder that starts at `at`, and where it ends.
-    pub(super) fn placeholder_at(text: &[u8], at: usize) -> Option<(Self, usize)> {
+    /// The mark that starts at `at`, and where it ends.
+    pub(super) fn mark_at(text: &[u8], at: usize) -> Option<(Self, usize)> {
         let rest = text.get(at..)?;
         ALL.iter().find(|(_, word)| rest.starts_with(word.as_bytes())).map(|(c, word)| (*c, at + word.len()))
     }
@@ -93,8 +93,8 @@ mod tests {
     fn the_table_is_in_the_order_of_the_enum() {
         for (at, class) in Class::all().enumerate() {
             assert_eq!(class as usize, at);
-            let word = class.placeholder();
-            assert_eq!(Class::placeholder_at(word.as_bytes(), 0), Some((class, word.len())));
+            let word = class.mark();
+            assert_eq!(Class::mark_at(word.as_bytes(), 0), Some((class, word.len())));
         }
     }
 }

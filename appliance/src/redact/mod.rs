@@ -2,16 +2,16 @@
 //!
 //! The rule: **what is not known to be harmless goes.** A token stays when it is a word of the dictionary or of our
 //! jargon, a small number, a unit, a code of a protocol; a capitalised word, a number or a mix that is none of these is
-//! replaced by a placeholder such as `<name>`. Cues ("MRN", `patient=`) and shapes (dates, addresses) only widen what
-//! goes, and choose the placeholder.
+//! replaced by a mark such as `<name>`. Cues ("MRN", `patient=`) and shapes (dates, addresses) only widen what
+//! goes, and choose the mark.
 //!
 //! ```text
-//!  line ─> segment? DICOM element? ─> token ─> shape ─> cue ─> lexicon ─> keep, or a placeholder
+//!  line ─> segment? DICOM element? ─> token ─> shape ─> cue ─> lexicon ─> keep, or a mark
 //! ```
 //!
-//! Each line is judged alone, in one pass, and again if a placeholder touches what stayed; so text may be cut between lines
+//! Each line is judged alone, in one pass, and again if a mark touches what stayed; so text may be cut between lines
 //! anywhere. The result is UTF-8 whatever went in: a byte past ASCII that is not a known sign belongs to an unknown word.
-//! Redacting twice is redacting once. A placeholder is at most nine times what it replaces, for a single digit after a
+//! Redacting twice is redacting once. A mark is at most nine times what it replaces, for a single digit after a
 //! cue; over a log the text shrinks.
 //!
 //! What stays although it may look like a date: a year alone, a time of day alone. The logger's own timestamps go: they
@@ -84,7 +84,7 @@ fn settle(start: usize, out: &mut Vec<u8>) {
 /// The most times that a line is judged again. Each but the last removes something, and two are rare.
 const ROUNDS: usize = 8;
 
-/// What [`redact`] removes in its first pass, in order: all but what only placeholders make suspect.
+/// What [`redact`] removes in its first pass, in order: all but what only marks make suspect.
 #[must_use]
 pub fn find(text: &[u8]) -> Vec<Found> {
     let mut found = Vec::new();

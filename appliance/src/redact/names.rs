@@ -98,7 +98,7 @@ pub(super) fn run(text: &[u8], at: usize, cued: bool) -> Option<usize> {
     let (mut from, mut last, mut before) = (at, None, None);
     for n in 0..8 {
         let end = letters(text, from);
-        if end == from || is_alnum(byte(text, end)) || n > 0 && before_placeholder(text, from) {
+        if end == from || is_alnum(byte(text, end)) || n > 0 && before_mark(text, from) {
             break;
         }
         let word = &text[from..end];
@@ -137,7 +137,7 @@ pub(super) fn run(text: &[u8], at: usize, cued: bool) -> Option<usize> {
     last
 }
 
-fn before_placeholder(text: &[u8], at: usize) -> bool {
+fn before_mark(text: &[u8], at: usize) -> bool {
     byte(text, at) == b'<'
 }
 

@@ -31,7 +31,7 @@ impl<'a> Writer<'a> {
         Self { line, out, kept: 0, touched: false }
     }
 
-    /// Writes the rest. True if a placeholder touches what was kept, so that its neighbour may read otherwise now.
+    /// Writes the rest. True if a mark touches what was kept, so that its neighbour may read otherwise now.
     pub(super) fn end(self) -> bool {
         self.out.extend_from_slice(&self.line[self.kept..]);
         self.touched
@@ -59,7 +59,7 @@ impl Sink for Writer<'_> {
         let (start, end) = (found.start, found.end);
         self.touched |=
             self.joins(start.checked_sub(1), start.checked_sub(2)) || self.joins(Some(end), Some(end + 1));
-        self.put(start, end, found.class.placeholder().as_bytes());
+        self.put(start, end, found.class.mark().as_bytes());
     }
 
     fn blank(&mut self, at: usize) {

@@ -114,7 +114,7 @@ impl<S: Sink> Walk<'_, S> {
         let next = byte(self.t, at + 1);
         match first {
             b'<' => {
-                if let Some((class, end)) = Class::placeholder_at(self.t, at) {
+                if let Some((class, end)) = Class::mark_at(self.t, at) {
                     self.at = end;
                     return self.after(class);
                 }
@@ -321,7 +321,7 @@ impl<S: Sink> Walk<'_, S> {
                 _ => compound::judge(part),
             };
             match class {
-                // What follows is judged as it will be beside the placeholder, so that twice is once.
+                // What follows is judged as it will be beside the mark, so that twice is once.
                 Some(class) => return self.drop(from, stop, class),
                 None => self.keep(stop),
             }
