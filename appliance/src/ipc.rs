@@ -278,6 +278,15 @@ mod tests {
         assert!(matches!(receive(&mut short.as_slice()), Err(IpcError::Broken { .. })));
     }
 
+    /// In numbers, so that the bounds cannot grow unseen: sixteen callers at once on a box of 4 GB.
+    #[test]
+    fn what_once_took_a_box_down_is_refused() {
+        let claimed = (5_u32 << 20).to_be_bytes();
+        assert!(matches!(receive(&mut &claimed[..]), Err(IpcError::TooLarge { .. })));
+        // Two bytes each on the wire, 56 when decoded.
+        assert!(matches!(read_request(&delivery(100_000, 0, 0)), Err(IpcError::TooManyFields)));
+    }
+
     #[test]
     fn what_is_too_large_is_not_sent() {
         let request = local::Request {
