@@ -14,7 +14,7 @@
 mod entry;
 mod follow;
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 use proto::{evidence::Readings, time::Millis};
 use runbooks::Fault;
@@ -26,6 +26,8 @@ use crate::{agent::redact, config};
 
 /// What was written this shortly before a look may still be on its way to us, in microseconds.
 const ON_ITS_WAY: u64 = 60_000_000;
+/// How long journalctl must stay before it counts as one that works, though the journal is quiet.
+const PROVEN_AFTER: Duration = Duration::from_secs(60);
 /// How often a quiet journal's place is moved on, in microseconds: the disk of an idle box is to sleep.
 const MOVE_ON: u64 = 3_600_000_000;
 
@@ -46,7 +48,9 @@ pub struct Journal {
     follow: Option<Follow>,
     /// What the last look gave: when it was not committed, this begins anew from what was.
     given: Option<Vec<u8>>,
-    /// Whether journalctl ended at once the last time.
+    /// When journalctl was started.
+    begun: Millis,
+    /// Whether the one before ended before it showed anything; forgotten once this one has proven itself.
     failed: bool,
 }
 
@@ -60,7 +64,7 @@ impl Journal {
     /// Follows what `journal` names, with the `journalctl` at `program`.
     #[must_use]
     pub fn new(journal: config::Journal, program: PathBuf) -> Self {
-        Self { journal, program, follow: None, given: None, failed: false }
+        Self { journal, program, follow: None, given: None, begun: Millis(0), failed: false }
     }
 
     /// The name of its cursor.
@@ -84,7 +88,8 @@ impl Journal {
             };
         };
         let mut gap = None;
-        if self.follow.is_none() || self.given.as_deref() != cursor {
+        let is_fresh = self.follow.is_none() || self.given.as_deref() != cursor;
+        if is_fresh {
             self.follow = None;
             let oldest = match first_entry(&self.program, &["--lines=all"]) {
                 Ok(oldest) => oldest,
@@ -95,6 +100,7 @@ impl Journal {
                 place.until = oldest.written;
             }
             self.follow = Follow::start(&self.program, &self.journal, &place.cursor).ok();
+            self.begun = now;
         }
         let Some(follow) = &self.follow else { return self.unreadable(io::ErrorKind::NotFound) };
         let found = follow.take();
@@ -103,14 +109,16 @@ impl Journal {
         }
         // journald or somebody may end it now and then; one that ends again and again is of no use.
         let failed = found.ended && found.last.is_none();
-        if failed && std::mem::replace(&mut self.failed, failed) && gap.is_none() {
+        if failed && self.failed && gap.is_none() {
             return self.unreadable(io::ErrorKind::BrokenPipe);
         }
-        self.failed = failed;
+        // One that has only just begun has proven nothing.
+        let is_proven = found.last.is_some() || now.since(self.begun) >= PROVEN_AFTER;
+        self.failed = failed || (self.failed && !is_proven);
         let now = u64::try_from(now.0).unwrap_or(0).saturating_mul(1000).saturating_sub(ON_ITS_WAY);
         if let Some((cursor, written)) = &found.last {
             place = Place { cursor: cursor.clone(), until: place.until.max(*written) };
-        } else if !found.ended && now > place.until.saturating_add(MOVE_ON) {
+        } else if !is_fresh && !found.ended && now > place.until.saturating_add(MOVE_ON) {
             place.until = now;
         }
         self.produced(Some(&place), &found, gap)

@@ -13,7 +13,20 @@ shift 3
 export work tree packages
 network=(--net)
 [ "${NETWORK:-own}" = shared ] && network=()
-exec unshare --mount --pid --fork --kill-child "${network[@]}" --uts --ipc --cgroup bash -euc '
+
+# A cgroup of its own, below ours: systemd takes everything in system.slice/NAME for the unit NAME, and another machine
+# has units of the same names. What earlier machines left behind is empty, and goes.
+own_cgroup='
+mount --make-rprivate /
+mount -t cgroup2 cgroup2 "$work"
+ours=$work$(sed -n "s/^0:://p" /proc/self/cgroup)
+find "$ours"/orderly-* -depth -type d -exec rmdir {} + 2>/dev/null || true
+until mkdir -p "$ours/orderly-$$" && echo $$ > "$ours/orderly-$$/cgroup.procs"; do :; done 2>/dev/null
+umount "$work"
+exec unshare "$@"
+'
+exec unshare --mount bash -euc "$own_cgroup" boot \
+    --mount --pid --fork --kill-child "${network[@]}" --uts --ipc --cgroup bash -euc '
 mount --make-rprivate /
 mount -t tmpfs tmpfs "$work"
 mkdir "$work/upper" "$work/work" "$work/root"
