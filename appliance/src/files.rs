@@ -7,14 +7,14 @@
 use std::{
     fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
 };
 
 use nix::{
     fcntl::{Flock, FlockArg},
     libc,
-    unistd::Uid,
+    unistd::{Gid, Uid},
 };
 
 /// What could not be done to a file, and which.
@@ -36,11 +36,11 @@ fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> 
 
 /// Makes a folder that only its owner may enter (0700), or takes the rights of others on an existing one away.
 pub fn private_folder(path: &Path) -> Result<(), FileError> {
-    private_folder_of(path, Uid::effective())
+    private_folder_of(path, None)
 }
 
-/// The same for a folder that may belong to `user` already: root enrols, and then it is the agent's.
-pub fn private_folder_of(path: &Path, user: Uid) -> Result<(), FileError> {
+/// The same for a folder that root makes for `user`, or that is that user's already; afterwards it is.
+pub fn private_folder_of(path: &Path, user: Option<(Uid, Gid)>) -> Result<(), FileError> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(failed("create folder", parent))?;
         let status = fs::metadata(parent).map_err(failed("look at folder", parent))?;
@@ -54,23 +54,26 @@ pub fn private_folder_of(path: &Path, user: Uid) -> Result<(), FileError> {
         }
     }
     match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => sync_parent(path),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            let found = OpenOptions::new()
-                .read(true)
-                .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
-                .open(path)
-                .map_err(failed("use as a folder", path))?;
-            let status = found.metadata().map_err(failed("look at folder", path))?;
-            is_of(user, path, &status)?;
-            if status.permissions().mode() & 0o077 == 0 {
-                return Ok(());
-            }
-            found
-                .set_permissions(Permissions::from_mode(0o700))
-                .map_err(failed("close to others the folder", path))
-        }
-        Err(source) => Err(failed("create folder", path)(source)),
+        Ok(()) => sync_parent(path)?,
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(source) => return Err(failed("create folder", path)(source)),
+    }
+    let found = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
+        .open(path)
+        .map_err(failed("use as a folder", path))?;
+    let status = found.metadata().map_err(failed("look at folder", path))?;
+    is_of(user.map_or_else(Uid::effective, |(uid, _)| uid), path, &status)?;
+    if status.permissions().mode() & 0o077 != 0 {
+        found
+            .set_permissions(Permissions::from_mode(0o700))
+            .map_err(failed("close to others the folder", path))?;
+    }
+    match user {
+        Some((uid, gid)) => fchown(&found, Some(uid.as_raw()), Some(gid.as_raw()))
+            .map_err(failed("give to the agent's user the folder", path)),
+        None => Ok(()),
     }
 }
 
@@ -176,6 +179,7 @@ pub fn lock(path: &Path) -> Result<Lock, FileError> {
         .truncate(false)
         .write(true)
         .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
         .open(path)
         .map_err(failed("open", path))?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock)

@@ -37,6 +37,9 @@ use rcgen::{
 
 const ID: &str = "spiffe://msp.example/tenant/0190a0c0-0000-7000-8000-000000000001/appliance/0190a0c0-0000-7000-8000-000000000002";
 
+/// A user that is nobody's.
+const AGENT: u32 = 65_534;
+
 /// An executor that vouches and adopts, and can be out of reach for either.
 struct Fake {
     key: SecretKey,
@@ -366,4 +369,60 @@ fn a_ticket_that_cannot_be_right_is_refused_by_name() {
         let said = format!("{error}: {}", std::error::Error::source(&error).unwrap());
         assert!(said.contains("ticket.json") && said.contains(named), "{said}");
     }
+}
+
+/// Root enrols in a folder that the agent owned before, and whose agent is a stranger's: it plants names there.
+#[test]
+fn root_does_nothing_in_the_agents_folder_that_the_agent_could_not() {
+    if !nix::unistd::Uid::effective().is_root() {
+        println!("skipped: only root could be misled");
+        return;
+    }
+    let appliance = Appliance::new();
+    let dir = appliance.dir.path();
+    let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    open(dir);
+    let config = dir.join("appliance.toml");
+    let at = |name: &str| dir.join(name).display().to_string();
+    let text = format!(
+        "control_plane.address = \"https://127.0.0.1:1\"\nagent.user = {AGENT}\n[trust]\norganization_keys = {:?}\n\
+         ca = {:?}\n[paths]\nstate = {:?}\nsocket = {:?}\nhold = {:?}\n",
+        at("etc/keys.json"),
+        at("etc/ca.pem"),
+        at("state"),
+        at("executor.sock"),
+        at("hold")
+    );
+    fs::write(&config, text).unwrap();
+    let ticket = dir.join("ticket.json");
+    let json = serde_json::json!({
+        "token": "one-time",
+        "expires": "2026-11-01T00:00:00Z",
+        "address": "https://127.0.0.1:1",
+        "ca_pem": appliance.ticket.ca_pem,
+        "organization_keys": serde_json::to_value(&appliance.ticket.organization_keys).unwrap(),
+    });
+    fs::write(&ticket, json.to_string()).unwrap();
+    let run = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_appliance"));
+        command.arg("--config").arg(&config).args(["enroll", "--token-file"]).arg(&ticket);
+        String::from_utf8(command.output().unwrap().stderr).unwrap()
+    };
+    let owner = |path: &Path| std::os::unix::fs::MetadataExt::uid(&fs::symlink_metadata(path).unwrap());
+
+    // There is no executor, so it goes no further than to its own key: in a folder, and as a user, of the agent's.
+    let output = run();
+    assert!(output.contains("executor"), "{output}");
+    let folder = appliance.folder();
+    assert_eq!((owner(folder.path()), owner(&folder.key()), owner(&folder.lock())), (AGENT, AGENT, AGENT));
+
+    let secret = dir.join("secret");
+    fs::write(&secret, "root's").unwrap();
+    let planted = dir.join("state/planted");
+    fs::remove_file(folder.lock()).unwrap();
+    std::os::unix::fs::symlink(&planted, folder.lock()).unwrap();
+    std::os::unix::fs::symlink(&secret, folder.path().join("name")).unwrap();
+    let output = run();
+    assert!(output.contains("lock"), "{output}");
+    assert!(!planted.exists() && owner(&secret) == 0);
 }

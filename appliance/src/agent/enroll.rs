@@ -2,6 +2,7 @@
 //!
 //! The rule: it may be cut anywhere and run again. Each step first looks whether it was done; the one answer that the
 //! control plane gives for a token is kept on disk before anything is done with it. What is pinned is never replaced.
+//! Root pins, and is the agent's user from there on: in a folder of the agent's it does nothing that the agent could not.
 //!
 //! ```text
 //!  ticket ─> pin keys and authority ─> TLS key ─> executor vouches ─> Enroll ─> answer kept
@@ -15,7 +16,7 @@ use std::{fs, io, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use nix::{
     errno::Errno,
-    unistd::{Gid, Uid},
+    unistd::{Gid, Uid, setgroups, setresgid, setresuid},
 };
 use prost::Message as _;
 use proto::{
@@ -103,15 +104,9 @@ pub enum EnrollError {
         #[source]
         source: UnknownUser,
     },
-    /// The files cannot be given to `agent.user`.
-    #[error("cannot give {path} to the agent's user")]
-    HandOver {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    /// This process cannot become `agent.user`.
+    #[error("cannot become the agent's user; nothing of its was touched")]
+    StepDown(#[source] Errno),
 }
 
 /// What an enrolment came to.
@@ -132,11 +127,19 @@ pub fn enroll(
 ) -> Result<Enrolled, EnrollError> {
     pin::pin(&config.trust, ticket)?;
     let folder = Folder::at(config.paths.agent());
-    files::private_folder_of(folder.path(), agent_user(config.agent.user.as_ref())?.0)?;
+    match &config.agent.user {
+        Some(user) if Uid::effective().is_root() => {
+            let (uid, gid) =
+                user.resolve().map_err(|source| EnrollError::User { user: user.clone(), source })?;
+            files::private_folder_of(folder.path(), Some((uid, gid)))?;
+            step_down(uid, gid).map_err(EnrollError::StepDown)?;
+        }
+        _ => files::private_folder(folder.path())?,
+    }
     let _alone = files::lock(&folder.lock())?;
     let key = TlsKey::load_or_make(&folder)?;
     let description = executor::describe(executor)?;
-    let enrolled = match known(&folder, description.identity.as_ref())? {
+    Ok(match known(&folder, description.identity.as_ref())? {
         Some(certificate) => Enrolled { certificate, already: true },
         None => {
             let answer = match pending(&folder)? {
@@ -145,9 +148,15 @@ pub fn enroll(
             };
             Enrolled { certificate: finish(&folder, &key, ticket, executor, answer)?, already: false }
         }
-    };
-    hand_over(&folder, config.agent.user.as_ref())?;
-    Ok(enrolled)
+    })
+}
+
+/// For good, with every thread of this process: a name that the agent has put into its folder leads nowhere that it may
+/// not go by itself.
+fn step_down(uid: Uid, gid: Gid) -> nix::Result<()> {
+    setgroups(&[gid])?;
+    setresgid(gid, gid, gid)?;
+    setresuid(uid, uid, uid)
 }
 
 /// The certificate of an enrolment that was finished.
@@ -245,29 +254,6 @@ fn finish(
     let facts = credentials::keep_certificate(folder, key, &certificate)?;
     forget(folder)?;
     Ok(facts)
-}
-
-/// Whose the agent's files are; without a name, whoever enrols.
-fn agent_user(user: Option<&User>) -> Result<(Uid, Gid), EnrollError> {
-    let Some(user) = user else { return Ok((Uid::effective(), Gid::effective())) };
-    user.resolve().map_err(|source| EnrollError::User { user: user.clone(), source })
-}
-
-/// When root enrols, the agent's files become the agent's.
-fn hand_over(folder: &Folder, user: Option<&User>) -> Result<(), EnrollError> {
-    if !Uid::effective().is_root() {
-        return Ok(());
-    }
-    let (uid, gid) = agent_user(user)?;
-    let give = |path: PathBuf| {
-        nix::unistd::chown(&path, Some(uid), Some(gid))
-            .map_err(|errno: Errno| EnrollError::HandOver { path, source: errno.into() })
-    };
-    let failed = |source| EnrollError::HandOver { path: folder.path().to_owned(), source };
-    for entry in fs::read_dir(folder.path()).map_err(failed)? {
-        give(entry.map_err(failed)?.path())?;
-    }
-    give(folder.path().to_owned())
 }
 
 /// Makes a file that holds nothing secret readable by the other of the two processes.
