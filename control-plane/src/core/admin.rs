@@ -221,7 +221,7 @@ impl Core {
         self.store.put_document(Document::Charter, offered.serial, envelope, now)?;
         self.wake_everyone()?;
         self.charter = InForce { document: offered, envelope: envelope.to_vec() };
-        Ok(())
+        self.sign_anew()
     }
 
     /// The catalogue in force.

@@ -240,6 +240,6 @@ impl Core {
     }
 }
 
-fn broken(tenant: TenantId, problem: String) -> CoreError {
+pub(super) fn broken(tenant: TenantId, problem: String) -> CoreError {
     CoreError::Log { tenant: tenant.to_string(), problem }
 }

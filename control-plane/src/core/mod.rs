@@ -20,6 +20,7 @@ pub mod planner;
 mod policies;
 pub mod ports;
 mod quarantine;
+mod rotation;
 pub mod standing;
 mod watchdog;
 
@@ -136,7 +137,10 @@ impl Core {
             wake: BTreeSet::new(),
             woke_until: now,
         };
-        core.run(now, |core| core.recover_logs(now))?;
+        core.run(now, |core| {
+            core.recover_logs(now)?;
+            core.sign_anew()
+        })?;
         Ok(core)
     }
 

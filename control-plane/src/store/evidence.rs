@@ -129,6 +129,17 @@ impl Store {
         if changed == 1 { Ok(()) } else { Err(StoreError::Conflict { what: "log" }) }
     }
 
+    /// Puts another signature on the head that a log has.
+    pub fn put_checkpoint(&self, tenant: TenantId, head: Head, checkpoint: &[u8]) -> Result<(), StoreError> {
+        let changed = self
+            .db
+            .prepare_cached(
+                "UPDATE tenant SET checkpoint = ?4 WHERE id = ?1 AND log_size = ?2 AND log_root = ?3",
+            )?
+            .execute(params![Col(tenant), Col(head.size), Col(head.root), checkpoint])?;
+        if changed == 1 { Ok(()) } else { Err(StoreError::Conflict { what: "log" }) }
+    }
+
     /// Notes that checkpoint and tiles up to `size` are where others can read them.
     pub fn put_published(&self, tenant: TenantId, size: u64) -> Result<(), StoreError> {
         self.db

@@ -14,6 +14,7 @@ mod incidents;
 mod log;
 mod operators;
 mod orders;
+mod rotation;
 mod standing;
 mod sync;
 mod world;

@@ -1,0 +1,62 @@
+//! New online keys: what was signed once and is handed out again, a clinic's policy and the head of its log, is signed
+//! anew when the charter in force does not name the key that signed it any more.
+//!
+//! The rule: a stolen key must be exchangeable for good. What stands in one's own database is trusted for its words,
+//! whoever's signature is on it; the boxes are shown nothing but signatures of the charter's keys.
+
+use proto::{
+    dsse::Envelope,
+    log::{Checkpoint, SignedCheckpoint, VerifierKey},
+};
+use runbooks::Policy;
+
+use super::{Core, CoreError, log::broken};
+use crate::store::TenantRow;
+
+impl Core {
+    /// Signs anew what the keys of the charter in force do not stand behind.
+    pub(super) fn sign_anew(&mut self) -> Result<(), CoreError> {
+        for tenant in self.store.tenants()? {
+            self.seal_policy_anew(&tenant)?;
+            self.sign_head_anew(&tenant)?;
+        }
+        Ok(())
+    }
+
+    fn seal_policy_anew(&mut self, tenant: &TenantRow) -> Result<(), CoreError> {
+        if Policy::open(&tenant.policy, &self.charter.document).is_ok() {
+            return Ok(());
+        }
+        let read = Envelope::parse(&tenant.policy)
+            .ok()
+            .and_then(|envelope| serde_json::from_slice::<Policy>(envelope.unverified_payload()).ok());
+        let sound = |policy: &Policy| policy.tenant == Some(tenant.id) && policy.check().is_ok();
+        // One clinic's damaged row must not keep the others from their new key.
+        let Some(mut policy) = read.filter(sound) else {
+            tracing::error!(tenant = %tenant.id, "the policy of tenant {} cannot be read", tenant.id);
+            return Ok(());
+        };
+        policy.serial = tenant.policy_serial + 1;
+        self.store.put_policy(tenant.id, policy.serial, &policy.seal(&self.keys.order))?;
+        tracing::warn!(tenant = %tenant.id, serial = policy.serial, "the policy of tenant {} is signed anew", tenant.id);
+        self.wake.extend(self.store.appliances(Some(tenant.id))?.into_iter().map(|appliance| appliance.id));
+        Ok(())
+    }
+
+    fn sign_head_anew(&mut self, tenant: &TenantRow) -> Result<(), CoreError> {
+        let log = self.store.log_head(tenant.id)?;
+        let Some(note) = &log.checkpoint else { return Ok(()) };
+        let keys = &self.charter.document.log_keys;
+        let keys: Vec<VerifierKey> =
+            keys.iter().filter_map(|key| VerifierKey::new(&log.origin, key).ok()).collect();
+        // A log that is halted has no head that anybody should be told.
+        if SignedCheckpoint::open(note, &keys).is_ok() || self.halt_reason(tenant.id, &log).is_some() {
+            return Ok(());
+        }
+        let signed = Checkpoint::new(&log.origin, log.head)
+            .sign(&self.keys.log)
+            .map_err(|e| broken(tenant.id, e.to_string()))?;
+        tracing::warn!(tenant = %tenant.id, size = log.head.size, "the log of tenant {} is signed anew", tenant.id);
+        Ok(self.store.put_checkpoint(tenant.id, log.head, signed.note().as_bytes())?)
+    }
+}
