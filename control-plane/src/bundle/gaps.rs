@@ -57,6 +57,8 @@ pub enum GapKind {
     Silence,
     /// The clock was set back.
     Clock,
+    /// The time that the provider names leaves out some that its own records speak of.
+    Period,
     /// An order was carried out and is not in the bundle.
     OrderMissing,
     /// A record names an output that is not in the bundle.

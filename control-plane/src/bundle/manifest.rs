@@ -123,8 +123,8 @@ impl ProviderSays {
         for (appliance, name) in &self.appliances {
             text(&format!("appliances.{appliance}"), name, 100)?;
         }
-        if self.period.to < self.period.from {
-            return Err(BadField::new("period.to", "must not be before period.from"));
+        if self.period.to <= self.period.from {
+            return Err(BadField::new("period.to", "must be after period.from"));
         }
         Ok(())
     }

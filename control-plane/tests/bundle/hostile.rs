@@ -74,6 +74,7 @@ fn an_executor_that_says_the_most_it_can() {
     }
     let mut parts = tenant.parts(36, Some("2026-11".parse().unwrap()));
     parts.made_at = at("2026-11-03T20:00:00Z");
+    parts.period = parts.packet.unwrap().until(parts.made_at);
     let bundle = control_plane::bundle::export::build(&parts).unwrap();
     let report = verify(&bundle, Some(&tenant.trust()), parts.made_at);
     assert_eq!(report.exit_code(), 3, "{report}");

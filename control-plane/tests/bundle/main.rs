@@ -6,6 +6,7 @@ mod files;
 mod history;
 mod hostile;
 mod packets;
+mod periods;
 mod tenant;
 
 use control_plane::bundle::{

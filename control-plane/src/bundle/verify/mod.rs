@@ -16,6 +16,7 @@ mod outputs;
 mod paper;
 mod records;
 mod report;
+mod span;
 mod tree;
 
 use proto::{charter::OrganizationKeys, time::Millis};
@@ -29,10 +30,22 @@ use super::{
 pub(in crate::bundle) use findings::chain;
 pub use findings::{Claim, Fault, Status};
 pub use report::{Completeness, Integrity, Report};
+pub use span::Asked;
 
 /// Verifies a bundle at `now`. `trust` are the organization's public keys, from anywhere but the bundle.
 #[must_use]
 pub fn verify(source: &dyn Source, trust: Option<&OrganizationKeys>, now: Millis) -> Report {
+    verify_within(source, trust, Asked::default(), now)
+}
+
+/// The same, judged over the time that an auditor asks about.
+#[must_use]
+pub fn verify_within(
+    source: &dyn Source,
+    trust: Option<&OrganizationKeys>,
+    asked: Asked,
+    now: Millis,
+) -> Report {
     let mut findings = Findings::default();
     let manifest = index::read(source, &mut findings);
     let said = manifest.as_ref().map_or_else(index::nothing_said, |manifest| manifest.provider_says.clone());
@@ -42,13 +55,15 @@ pub fn verify(source: &dyn Source, trust: Option<&OrganizationKeys>, now: Millis
     let purposes = Purposes::new(&facts);
     if let Some(manifest) = &manifest {
         index::compare(manifest, &purposes, &facts, &mut findings);
+        span::of_packet(&manifest.provider_says, &mut findings);
     }
     rule(source, &facts.said.generator, &mut findings);
     paper::check(source, &facts, &mut findings);
-    let mut missing = gaps(&facts, &facts.said.period);
-    missing.extend(report::future(&facts, now));
+    let span = span::judged(&facts, asked, now);
+    let mut missing = gaps(&facts, &span.period);
+    missing.extend(span.missing.iter().cloned());
     let files = manifest.map_or_else(Vec::new, |manifest| manifest.files);
-    Report::new(&facts, findings, missing, files, charters.anchored, trust.is_some())
+    Report::new(&facts, findings, missing, &span, files, charters.anchored, trust.is_some())
 }
 
 /// The table of paragraphs is not signed: it has to be this verifier's own. Another version may have had another.

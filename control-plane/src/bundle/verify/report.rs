@@ -1,15 +1,16 @@
 //! The report: two verdicts, what was checked and how each stands, and what nobody can learn from the files.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
-use proto::{ids::TenantId, time::Millis};
+use proto::ids::TenantId;
 use serde::Serialize;
 
-use super::findings::{Claim, Fault, Findings, Status, plain};
-use crate::bundle::{Facts, FileLine, Gap, GapKind, Period, gaps::blind_end, manifest::LogLine, minute};
+use super::{
+    findings::{Claim, Fault, Findings, Status, plain},
+    span::Span,
+};
+use crate::bundle::{Facts, FileLine, Gap, Period, gaps::blind_end, manifest::LogLine, minute};
 
-/// How far the verifier's clock may lag behind the maker's.
-const CLOCK_SLACK: Duration = Duration::from_secs(600);
 /// Lines that people are shown of a list; JSON has them all.
 const SHOWN: usize = 25;
 
@@ -50,7 +51,7 @@ pub struct Report {
     pub clinic: String,
     /// The log.
     pub log: Option<LogLine>,
-    /// The time it is meant to cover.
+    /// The time it was judged over.
     pub period: Period,
     /// One line for each thing that was checked.
     pub claims: Vec<Claim>,
@@ -73,6 +74,7 @@ impl Report {
         facts: &Facts,
         findings: Findings,
         gaps: Vec<Gap>,
+        span: &Span,
         files: Vec<FileLine>,
         anchored: bool,
         trusted: bool,
@@ -97,12 +99,12 @@ impl Report {
             tenant: facts.tenant,
             clinic: plain(&facts.said.clinic),
             log: facts.log.as_ref().map(LogLine::from),
-            period: facts.said.period,
+            period: span.period,
             claims,
             faults: findings.faults,
             fault_count: findings.fault_count,
             gaps,
-            not_checked: not_checked(facts),
+            not_checked: not_checked(facts, span),
             files,
             names: facts.appliances().into_iter().map(|id| (id, plain(&facts.name_of(id)))).collect(),
         }
@@ -131,25 +133,19 @@ impl Report {
     }
 }
 
-/// Times that have not come yet: nothing can be known of them.
-pub(super) fn future(facts: &Facts, now: Millis) -> Vec<Gap> {
-    let limit = now.plus(CLOCK_SLACK);
-    let gap = |what: String| Gap { kind: GapKind::Clock, appliance: None, from: Some(now), to: None, what };
-    let later = facts.records.iter().filter(|fact| fact.record.clock.at > limit).count();
-    let records =
-        (later > 0).then(|| gap(format!("{later} records are dated after now, {} UTC.", minute(now))));
-    let period = facts.said.period;
-    let ahead = period.to > limit;
-    let period =
-        ahead.then(|| gap(format!("The period ends {} UTC, which has not come yet.", minute(period.to))));
-    records.into_iter().chain(period).collect()
-}
-
-fn not_checked(facts: &Facts) -> Vec<String> {
+fn not_checked(facts: &Facts, span: &Span) -> Vec<String> {
     let mut all = vec![
         "What happened before an appliance's first record, and on machines that no appliance watches."
             .to_owned(),
     ];
+    if span.said {
+        all.push(format!(
+            "Silence before {} and after {} UTC: that this is the period is the provider's word; --from and --to judge \
+             another.",
+            minute(span.period.from),
+            minute(span.period.to)
+        ));
+    }
     if let Some(blind) = blind_end(facts) {
         all.push(format!(
             "The last {} minutes of the period: that much silence is still within what heartbeats promised.",
