@@ -15,6 +15,8 @@ use super::{
 
 /// How many orders a description lists.
 const LISTED: u32 = 10;
+/// Bytes of one record and what it names that an answer holds; the rest of the frame is for what is around them.
+const FRAME_ROOM: usize = crate::ipc::FRAME_MAX - (64 << 10);
 
 impl ExecutorCore {
     /// Answers one request, at once: `Collect` does not wait here, and `Measure` measures before it returns.
@@ -64,24 +66,42 @@ impl ExecutorCore {
         })
     }
 
+    /// Records with what they name, as much as was asked for. The first goes along however large it is, or nothing would.
     fn collect(&self, message: &local::Collect) -> Result<local::Collected, ExecutorError> {
         let most = u64::from(message.most_bytes).min(crate::ipc::FRAME_MAX as u64 / 2);
-        let kept = self.store.view().evidence_from(message.from, most)?;
-        let item = |kept: Kept| -> Result<local::Item, StoreError> {
-            let attachments = self.attachments_of(&kept.envelope)?;
-            Ok(local::Item { index: kept.index, envelope: kept.envelope, attachments })
-        };
-        Ok(local::Collected { items: kept.into_iter().map(item).collect::<Result<_, _>>()? })
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        for Kept { index, envelope } in self.store.view().evidence_from(message.from, most)? {
+            let attachments = self.attachments_of(&envelope, FRAME_ROOM.saturating_sub(envelope.len()))?;
+            bytes += (envelope.len() + attachments.iter().map(Vec::len).sum::<usize>()) as u64;
+            if !items.is_empty() && bytes > most {
+                break;
+            }
+            items.push(local::Item { index, envelope, attachments });
+        }
+        Ok(local::Collected { items })
     }
 
-    /// What a record names by digest; what is not kept any more is left out, and its absence shows.
-    fn attachments_of(&self, envelope: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
+    /// What a record names by digest, as far as there is room; what is not kept any more, or never fits, is left out, and
+    /// its absence shows.
+    fn attachments_of(&self, envelope: &[u8], mut room: usize) -> Result<Vec<Vec<u8>>, StoreError> {
         let Ok(Body::Execution(execution)) = evidence::peek(envelope).map(|record| record.body) else {
             return Ok(Vec::new());
         };
-        let view = self.store.view();
-        let named = execution.steps.iter().filter_map(|step| step.output);
-        named.filter_map(|digest| view.output(digest).transpose()).collect()
+        let (view, mut attachments) = (self.store.view(), Vec::new());
+        for digest in execution.steps.iter().filter_map(|step| step.output) {
+            let Some(content) = view.output(digest)? else { continue };
+            match room.checked_sub(content.len()) {
+                Some(left) => {
+                    room = left;
+                    attachments.push(content);
+                }
+                None => tracing::error!(
+                    "output {digest} of {} bytes is left behind: it fits into no answer",
+                    content.len()
+                ),
+            }
+        }
+        Ok(attachments)
     }
 
     /// Whether there is evidence from an index on; one that cannot be read is for [`Self::handle`] to report.

@@ -4,9 +4,17 @@
 //! The rule: each part stands for itself. One that is not believed is named among the problems and holds up nothing
 //! else; only a database that cannot be written ends the delivery.
 
-use proto::{field::BadField, local, time::TimeError};
+use proto::{
+    field::BadField,
+    local,
+    time::{Millis, TimeError},
+};
 
-use super::{ExecutorCore, ExecutorError, chain_of, store::StoreError, trust::Newer};
+use super::{
+    ExecutorCore, ExecutorError, chain_of,
+    store::{StoreError, Write},
+    trust::Newer,
+};
 
 /// The most orders of one delivery.
 const ORDERS_MAX: usize = 64;
@@ -54,15 +62,8 @@ impl ExecutorCore {
     }
 
     fn take_charter(&mut self, envelope: &[u8]) -> Result<(), ExecutorError> {
-        let Some(newer) = self.trust.offer_charter(envelope)? else { return Ok(()) };
-        let (older, offered) = (self.trust.charter(), newer.charter.as_deref());
-        let floor = older.zip(offered).and_then(|(older, newer)| self.time.withdrawn(older, newer));
-        self.store.write(|tx| {
-            tx.keep_document(newer.kind, &newer.document)?;
-            floor.map_or(Ok(()), |floor| tx.take_back_floor(floor))
-        })?;
-        self.trust.take(newer);
-        Ok(())
+        let newer = self.trust.offer_charter(envelope)?;
+        self.keep(newer).map_err(ExecutorError::from)
     }
 
     fn take_catalogue(&mut self, envelope: &[u8]) -> Result<(), ExecutorError> {
@@ -81,9 +82,16 @@ impl ExecutorCore {
 
     fn keep(&mut self, newer: Option<Newer>) -> Result<(), StoreError> {
         let Some(newer) = newer else { return Ok(()) };
-        self.store.write(|tx| tx.keep_document(newer.kind, &newer.document))?;
+        let floor = self.floor_under(&newer);
+        self.store.write(|tx| keep_newer(tx, &newer, floor))?;
         self.trust.take(newer);
         Ok(())
+    }
+
+    /// The floor of time that a document sets back: only a charter does, when it takes an order key away.
+    pub(super) fn floor_under(&mut self, newer: &Newer) -> Option<Millis> {
+        let (older, offered) = (self.trust.charter()?, newer.charter.as_deref()?);
+        self.time.withdrawn(older, offered)
     }
 
     fn take_time(&mut self, token: &[u8]) -> Result<(), ExecutorError> {
@@ -96,6 +104,12 @@ impl ExecutorCore {
         self.time_kept = times.active;
         Ok(())
     }
+}
+
+/// Keeps a newer document, and with it the floor of time that it sets back.
+pub(super) fn keep_newer(tx: &Write<'_>, newer: &Newer, floor: Option<Millis>) -> Result<(), StoreError> {
+    tx.keep_document(newer.kind, &newer.document)?;
+    floor.map_or(Ok(()), |floor| tx.take_back_floor(floor))
 }
 
 fn no_charter(field: &str) -> ExecutorError {

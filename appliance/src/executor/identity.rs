@@ -15,6 +15,7 @@ use proto::{
 
 use super::{
     ExecutorCore, ExecutorError,
+    deliver::keep_newer,
     store::{Adopted, StoreError},
     trust::Newer,
 };
@@ -70,9 +71,10 @@ impl ExecutorCore {
             // A new incarnation knows nothing of the one before.
             predecessor: None,
         };
+        let floor = newer.iter().find_map(|newer| self.floor_under(newer));
         self.store.write(|tx| {
             for newer in &newer {
-                tx.keep_document(newer.kind, &newer.document)?;
+                keep_newer(tx, newer, floor)?;
             }
             tx.keep_identity(&adopted)?;
             match first {

@@ -154,8 +154,10 @@ impl Trust {
         let kind = DocumentKind::Catalogue;
         let catalogue = Catalogue::open(envelope, charter).map_err(|e| bad(kind, &e))?.into_value();
         let offered = document(catalogue.version, envelope);
-        let newer = catalogue::succession(seen(self.catalogue.as_ref()), (offered.serial, offered.digest))
-            .map_err(|e| bad(kind, &e))?;
+        let counts = |kept: &&Document| Catalogue::open(&kept.envelope, charter).is_ok();
+        let floor = seen(self.catalogue.as_ref().filter(counts));
+        let newer =
+            catalogue::succession(floor, (offered.serial, offered.digest)).map_err(|e| bad(kind, &e))?;
         // Signed anew with other keys, it is in force again.
         let again = self.catalogue_in_force.version != catalogue.version;
         Ok((newer || again).then_some(Newer { kind, document: offered, charter: None }))

@@ -214,3 +214,59 @@ fn a_stolen_order_key_moves_time_by_minutes_and_only_until_it_is_withdrawn() {
     assert!(scene.deliver(local::Deliver { policy, ..local::Deliver::default() }).problems.is_empty());
     scene.still_runs_a_good_order(1);
 }
+
+/// A renewal brings the charter too: what it withdraws is withdrawn, whichever way it came.
+#[test]
+fn a_charter_that_comes_with_a_renewal_takes_back_what_a_stolen_key_said_of_the_time() {
+    let mut scene = Scene::new();
+    let mine = Incarnation::from_field("incarnation", &scene.incarnation).unwrap();
+    let truth = scene.office.now;
+    let tell = |scene: &mut Scene, at| {
+        let nonce = Nonce::from_field("nonce", &describe(&mut scene.core).nonce).unwrap();
+        let time_token = TimeToken { incarnation: mine, nonce, at }.seal(&scene.office.order_key);
+        scene.deliver(local::Deliver { time_token, ..local::Deliver::default() }).problems
+    };
+    scene.core = scene.appliance.open();
+    assert!(tell(&mut scene, truth.plus(Duration::from_secs(80 * 86_400))).is_empty());
+    scene.office.order_key = SecretKey::ed25519([50; 32]);
+    scene.office.charter.order_keys = [scene.office.order_key.public()].into();
+    scene.office.charter.serial = 2;
+    scene.office.policy_serial = 2;
+    let adopt = scene.office.adopt();
+    ask(&mut scene.core, Call::Adopt(adopt));
+    for _ in 0..2 {
+        let problems = tell(&mut scene, truth);
+        assert!(problems.is_empty(), "{problems:?}");
+        scene.core = scene.appliance.open();
+    }
+    scene.tell_time();
+    scene.still_runs_a_good_order(1);
+}
+
+#[test]
+fn a_catalogue_of_stolen_keys_does_not_outlive_their_rotation() {
+    let mut scene = Scene::new();
+    let catalogue = |scene: &mut Scene, version| {
+        let catalogue = scene.office.catalogue_bytes(version);
+        scene.deliver(local::Deliver { catalogue, ..local::Deliver::default() }).problems
+    };
+    assert!(catalogue(&mut scene, u64::MAX).is_empty());
+    // While its keys count, nothing is newer.
+    let problems = catalogue(&mut scene, 2);
+    assert!(problems[0].contains("older"), "{problems:?}");
+    scene.office.release = [60, 61, 62].map(|n| SecretKey::ed25519([n; 32]));
+    scene.office.charter.release_keys.keys = scene.office.release.iter().map(SecretKey::public).collect();
+    scene.office.charter.serial = 2;
+    let charter = scene.office.charter_bytes();
+    assert!(scene.deliver(local::Deliver { charter, ..local::Deliver::default() }).problems.is_empty());
+    assert_eq!(describe(&mut scene.core).catalogue_version, 0, "what they signed is not in force");
+    let problems = catalogue(&mut scene, 2);
+    assert!(problems.is_empty(), "{problems:?}");
+    // And from here on versions rise again, over a restart too.
+    scene.core = scene.appliance.open();
+    scene.tell_time();
+    let problems = catalogue(&mut scene, 1);
+    assert!(problems[0].contains("older"), "{problems:?}");
+    assert_eq!(describe(&mut scene.core).catalogue_version, 2);
+    scene.still_runs_a_good_order(1);
+}
