@@ -200,6 +200,9 @@ fn collect(parts: &Parts) -> Result<Bundle, ExportError> {
         put(Place::Catalogue(version).to_string(), envelope.clone())?;
     }
     put(Place::SecurityRule.to_string(), baseline::rule::CSV.as_bytes().to_vec())?;
+    // Even where no scan cites it: the packet says that boxes are compared with it.
+    let hipaa = baseline::HIPAA_V1.as_bytes();
+    put(Place::Baseline(Digest::of(hipaa)).to_string(), hipaa.to_vec())?;
     for enrolled in &parts.appliances {
         put(Place::Appliance(enrolled.appliance, enrolled.incarnation).to_string(), enrolled.encode())?;
     }

@@ -34,6 +34,8 @@ pub enum Place {
     Catalogue(u64),
     /// The Security Rule's paragraphs, which runbooks cite ([`baseline::rule`]).
     SecurityRule,
+    /// What scans are judged by, by the SHA-256 of the file, as records cite it ([`baseline::Baseline`]).
+    Baseline(Digest),
     /// Whose evidence key it is.
     Appliance(ApplianceId, Incarnation),
     /// The log's signed head (C2SP tlog-checkpoint).
@@ -61,6 +63,7 @@ impl fmt::Display for Place {
             Self::Charter(serial) => write!(f, "charter/{serial}.json"),
             Self::Catalogue(version) => write!(f, "catalogue/{version}.json"),
             Self::SecurityRule => f.write_str("baseline/security-rule.csv"),
+            Self::Baseline(digest) => write!(f, "baseline/{digest}.json"),
             Self::Appliance(appliance, incarnation) => write!(f, "appliances/{appliance}-{incarnation}.json"),
             Self::Checkpoint => f.write_str("log/checkpoint"),
             Self::VerifierKey => f.write_str("log/vkey"),
@@ -96,6 +99,7 @@ impl FromStr for Place {
                 ("charter", _) => Self::Charter(json()?.parse().ok()?),
                 ("catalogue", _) => Self::Catalogue(json()?.parse().ok()?),
                 ("baseline", "security-rule.csv") => Self::SecurityRule,
+                ("baseline", _) => Self::Baseline(json()?.parse().ok()?),
                 ("appliances", _) => {
                     let (appliance, incarnation) = json()?.rsplit_once('-')?;
                     Self::Appliance(appliance.parse().ok()?, incarnation.to_owned().try_into().ok()?)
@@ -132,6 +136,7 @@ mod tests {
             Place::Charter(3),
             Place::Catalogue(1),
             Place::SecurityRule,
+            Place::Baseline(digest),
             Place::Appliance(appliance, Incarnation([0xab; 16])),
             Place::Checkpoint,
             Place::VerifierKey,
@@ -162,6 +167,8 @@ mod tests {
             &format!("evidence/7-{digest}.json"),
             &format!("evidence/00000007-{}.json", digest.to_uppercase()),
             &format!("attachments/{digest}.json"),
+            &format!("baseline/{digest}"),
+            "baseline/hipaa-v1.json",
             &format!("appliances/0190a0c0-0000-7000-8000-000000000002-{}.json", "AB".repeat(16)),
         ] {
             assert_eq!(path.parse::<Place>(), Err(NoPlace), "{path}");

@@ -47,6 +47,7 @@ impl<'f> Purposes<'f> {
             Place::Charter(serial) => format!("whose keys counted under charter {serial}"),
             Place::Catalogue(version) => format!("what the runbooks of catalogue {version} do and cite"),
             Place::SecurityRule => "which paragraphs there are to cite".into(),
+            Place::Baseline(_) => "what a scan that cites this baseline was judged by".into(),
             Place::Appliance(appliance, _) => {
                 format!("the evidence key of {}", self.facts.name_of(*appliance))
             }

@@ -20,6 +20,7 @@ pub(super) struct Contents {
     pub(super) orders: Vec<Digest>,
     pub(super) charters: Vec<u64>,
     pub(super) catalogues: Vec<u64>,
+    pub(super) baselines: Vec<Digest>,
     pub(super) appliances: Vec<(ApplianceId, Incarnation)>,
     pub(super) tiles: Vec<Tile>,
     pub(super) entries: Vec<log::Bundle>,
@@ -40,6 +41,7 @@ pub(super) fn read(source: &dyn Source, findings: &mut Findings) -> Contents {
             Ok(Place::Order(digest)) => contents.orders.push(digest),
             Ok(Place::Charter(serial)) => contents.charters.push(serial),
             Ok(Place::Catalogue(version)) => contents.catalogues.push(version),
+            Ok(Place::Baseline(digest)) => contents.baselines.push(digest),
             Ok(Place::Appliance(appliance, incarnation)) => {
                 contents.appliances.push((appliance, incarnation))
             }

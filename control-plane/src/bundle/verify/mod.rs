@@ -4,6 +4,7 @@
 //! without a trust file, or with a claim that could not be checked, a bundle is never called sound. Nothing a stranger
 //! can write makes this panic, loop, or take more than its bounds.
 
+mod baselines;
 mod chains;
 mod charters;
 mod contents;
@@ -58,6 +59,7 @@ pub fn verify_within(
         span::of_packet(&manifest.provider_says, &mut findings);
     }
     rule(source, &facts.said.generator, &mut findings);
+    baselines::check(source, &contents, &facts, &mut findings);
     paper::check(source, &facts, &mut findings);
     let span = span::judged(&facts, asked, now);
     let mut missing = gaps(&facts, &span.period);
