@@ -8,7 +8,7 @@ use appliance::{
     config::Config,
 };
 use serde_json::Value;
-use tests::rig::{Installed, Tree, machine, practice::TENANT, provider, wait};
+use tests::rig::{Installed, Tree, machine, practice::TENANT, provider::Port, wait};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// The most that `systemd-analyze security` may say of the agent; it says 9.6 of a unit without any protection.
@@ -144,7 +144,8 @@ fn a_certificate_is_renewed_before_it_ends() -> Result<()> {
 /// What counts is what is served: a new file that the server has not taken up would not do.
 #[test]
 fn a_served_certificate_is_renewed_before_it_ends() -> Result<()> {
-    let port = provider::free_port()?;
+    let held = Port::hold()?;
+    let port = held.address.port();
     let make = |days: u32| {
         format!(
             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=portal.test \

@@ -1,10 +1,11 @@
-//! `make run`: a control plane and one appliance, kept running until Ctrl-C.
+//! `make run`: a control plane and one appliance, kept running until Ctrl-C or SIGTERM.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::Parser;
 use tests::demo::{Stage, Teller};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// A control plane and one appliance with things to look after, to look around in.
 #[derive(Parser)]
@@ -30,7 +31,8 @@ fn run(options: &Options) -> Result<()> {
     let programs = tests::rig::binary("control-plane")?;
     let (program, dir) = (programs.display(), stage.provider.dir.display());
     println!(
-        "\nRunning. Look around in another terminal:\n  \
+        "\nRunning: people at https://{people}, appliances at https://{appliances}.\n\n\
+         Look around in another terminal:\n  \
          {program} --dir {dir} appliance list\n  \
          {program} --dir {dir} incident list\n  \
          {program} --dir {dir} evidence list --tenant {tenant:?}\n\n\
@@ -40,9 +42,19 @@ fn run(options: &Options) -> Result<()> {
         tenant = tests::demo::TENANT,
         limit = tests::demo::LIMIT_BYTES,
         uploads = stage.uploads.display(),
+        people = stage.provider.people,
+        appliances = stage.provider.appliances,
     );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(tokio::signal::ctrl_c())?;
+    runtime.block_on(async {
+        let (mut interrupted, mut ended) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = ended.recv() => {}
+        }
+        anyhow::Ok(())
+    })?;
     println!("\nstopping");
     stage.close()
 }

@@ -1,5 +1,6 @@
 //! The whole loop on this machine, told scene by scene. Any surprise ends it with exit code 1.
 
+mod place;
 mod scenes;
 mod stage;
 mod tell;
@@ -8,16 +9,26 @@ use std::{path::Path, time::Duration};
 
 use anyhow::Result;
 
-pub use stage::{LIMIT_BYTES, PATIENCE, Stage, TENANT};
+pub use scenes::Scene;
+pub use stage::{LIMIT_BYTES, Stage, TENANT};
 pub use tell::Teller;
 
-/// Runs all scenes in `folder`. `without` leaves out the fault of one scene, which must then fail; `patience` is how
-/// long a scene waits for what must come of its fault.
-pub fn run(folder: &Path, without: Option<u8>, patience: Duration) -> Result<()> {
+/// Which scenes, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Play {
+    /// This one alone, with those that it builds on; `None`: all.
+    pub only: Option<Scene>,
+    /// This one without its fault: it must then fail.
+    pub without: Option<Scene>,
+    /// How long the scene without its fault waits for what cannot come of it.
+    pub patience: Duration,
+}
+
+/// Plays in `folder`.
+pub fn run(folder: &Path, play: &Play) -> Result<()> {
     let mut teller = Teller::new();
-    let mut stage = Stage::build(folder, without, &mut teller)?;
-    stage.patience = patience;
-    scenes::play(&mut stage, &mut teller)?;
+    let mut stage = Stage::build(folder, play.without, &mut teller)?;
+    scenes::play(play, &mut stage, &mut teller)?;
     stage.close()?;
     teller.summary(folder);
     Ok(())

@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
-use super::Teller;
+use super::{Scene, Teller, place};
 use crate::{
     clock,
     rig::{Clinic, Machine, Provider, Receiver, Watch, restic::Repository, wait},
@@ -18,8 +18,8 @@ use crate::{
 pub const TENANT: &str = "Elm Street Clinic";
 /// How much the watched directories may hold.
 pub const LIMIT_BYTES: u64 = 4_000_000;
-/// Long enough for a busy machine; the whole demo takes less.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+/// How long a scene waits for what must come: for a busy machine; the whole demo takes less.
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 const ORGANIZATION: &str = "msp.example";
 
 /// Everything on it.
@@ -42,22 +42,18 @@ pub struct Stage {
     pub records: Repository,
     /// A repository that breaks.
     pub images: Repository,
-    /// The scene whose fault is left out.
-    pub without: Option<u8>,
-    /// How long a scene waits for what must come of its fault.
+    /// Whether the scene that is played does its harm.
+    pub fault: bool,
+    /// How long it waits for what must come of that.
     pub patience: Duration,
 }
 
 impl Stage {
-    /// Sets it up: installation, server, enrolment, agent.
-    pub fn build(folder: &Path, without: Option<u8>, teller: &mut Teller) -> Result<Self> {
+    /// Sets it up: installation, server, enrolment, agent. `without`: a scene that will be played without its fault.
+    pub fn build(folder: &Path, without: Option<Scene>, teller: &mut Teller) -> Result<Self> {
         let start = clock::instant();
-        teller.scene("0", "A provider, a clinic, a box");
-        if folder.exists() {
-            fs::remove_dir_all(folder).with_context(|| format!("cannot clear {}", folder.display()))?;
-        }
-        fs::create_dir_all(folder)?;
-        let folder = fs::canonicalize(folder)?;
+        teller.scene(0, "A provider, a clinic, a box");
+        let folder = place::prepare(folder)?;
         let receiver = Receiver::start()?;
         let mut provider =
             Provider::init(&folder.join("control-plane"), ORGANIZATION, Some(&receiver.url()))?;
@@ -89,7 +85,7 @@ impl Stage {
             ("uploads", Watch::Directory(&uploads, LIMIT_BYTES)),
             ("spool", Watch::Directory(&spool, LIMIT_BYTES)),
             ("records", Watch::Backup(&records, false)),
-            ("archive", Watch::Backup(&archive, without != Some(3))),
+            ("archive", Watch::Backup(&archive, without != Some(Scene::ProvenRestore))),
             ("images", Watch::Backup(&images, false)),
         ];
         let mut clinic = Clinic::create(&folder.join("appliance"), &address, 5, &watch)?;
@@ -117,7 +113,7 @@ impl Stage {
             spool,
             records,
             images,
-            without,
+            fault: true,
             patience: PATIENCE,
         })
     }
@@ -130,20 +126,21 @@ impl Stage {
         }
         self.provider.stop()
     }
-
-    /// Whether the fault of scene `number` is to be there.
-    #[must_use]
-    pub fn plays(&self, number: u8) -> bool {
-        self.without != Some(number)
-    }
 }
 
+/// Tried, not inferred: by the agent's user, on a key that is there, beside a file that it can read.
 fn separation(clinic: &Clinic) -> Result<&'static str> {
-    let readable = clinic.agent_can_read(&clinic.evidence_key())?;
+    let key = clinic.evidence_key();
+    ensure!(
+        !fs::read(&key).with_context(|| key.display().to_string())?.is_empty(),
+        "the evidence key is empty"
+    );
+    ensure!(clinic.agent_can_read(&clinic.tls_key())?, "the agent's user cannot read its own TLS key");
+    let readable = clinic.agent_can_read(&key)?;
     match (clinic.agent_uid, readable) {
         (Some(_), false) => Ok("two users: the agent cannot read the evidence key"),
         (Some(_), true) => bail!("the agent's user can read the evidence key"),
-        (None, _) => Ok("not separated: one user (as root, in a folder others may enter, they are two)"),
+        (None, _) => Ok("not separated: one user (started as root, they are two)"),
     }
 }
 

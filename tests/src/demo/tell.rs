@@ -25,7 +25,7 @@ impl Teller {
     }
 
     /// A heading.
-    pub fn scene(&self, number: &str, title: &str) {
+    pub fn scene(&self, number: usize, title: &str) {
         println!("\n{}", self.bold(&format!("{number}  {title}")));
     }
 

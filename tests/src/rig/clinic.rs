@@ -56,8 +56,16 @@ impl Clinic {
     ) -> Result<Self> {
         fs::create_dir_all(dir)?;
         let program = binary("appliance")?;
-        let agent_uid = (Uid::effective().is_root() && others_may_enter(dir) && others_may_enter(&program))
-            .then_some(AGENT_UID);
+        let agent_uid =
+            (Uid::effective().is_root() && others_may_enter(&dir.join("config.toml"))).then_some(AGENT_UID);
+        // The agent's user may not get to where it was built: in a clone in root's home, for one.
+        let program = if agent_uid.is_some() && !others_may_enter(&program) {
+            let copy = dir.join("appliance");
+            fs::copy(&program, &copy)?;
+            copy
+        } else {
+            program
+        };
         let text = config(dir, address, heartbeat_seconds, agent_uid, watch)?;
         fs::write(dir.join("config.toml"), text)?;
         let made = Self { dir: dir.to_owned(), agent_uid, program, executor: None, agent: None };
@@ -153,6 +161,12 @@ impl Clinic {
         self.dir.join("state/executor/evidence.key")
     }
 
+    /// The agent's own key's file.
+    #[must_use]
+    pub fn tls_key(&self) -> PathBuf {
+        self.dir.join("state/agent/tls.key")
+    }
+
     /// Whether the agent's user can read a file; tried by that user.
     pub fn agent_can_read(&self, file: &Path) -> Result<bool> {
         use std::os::unix::process::CommandExt as _;
@@ -174,12 +188,10 @@ impl Clinic {
     }
 }
 
-/// Whether another user gets through all folders above `path`.
-fn others_may_enter(path: &Path) -> bool {
-    let Ok(path) = fs::canonicalize(path) else { return false };
-    path.ancestors()
-        .skip(1)
-        .all(|folder| fs::metadata(folder).is_ok_and(|m| m.permissions().mode() & 0o001 != 0))
+/// Whether another user gets through all folders above `path`, the last of which must exist.
+pub fn others_may_enter(path: &Path) -> bool {
+    let Some(Ok(folder)) = path.parent().map(fs::canonicalize) else { return false };
+    folder.ancestors().all(|folder| fs::metadata(folder).is_ok_and(|m| m.permissions().mode() & 0o001 != 0))
 }
 
 fn config(

@@ -28,18 +28,22 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// What the machine is booted to; it wants what the test's units say that they are wanted by it.
 pub const TARGET: &str = "orderly-story.target";
 
-/// Why no machine can be booted here; `None`: it can. In CI that is a failure, not an excuse.
+/// Why no machine can be booted here, for a test; `None`: it can. In CI that is a failure, not an excuse.
 pub fn unavailable() -> Result<Option<String>> {
-    let missing = ["unshare", "nsenter", "systemctl", "ip"].into_iter().find(|program| !is_there(program));
-    let why = if !Uid::effective().is_root() {
-        Some("booting systemd in namespaces needs root".to_owned())
-    } else {
-        missing.map(|program| format!("{program} is not installed")).or_else(refused)
-    };
-    match &why {
+    match obstacle() {
         Some(why) if std::env::var_os("CI").is_some() => bail!("in CI nothing is skipped, but {why}"),
-        _ => Ok(why),
+        why => Ok(why),
     }
+}
+
+/// Why no machine can be booted here; `None`: it can.
+#[must_use]
+pub fn obstacle() -> Option<String> {
+    if !Uid::effective().is_root() {
+        return Some("booting systemd in namespaces needs root".to_owned());
+    }
+    let missing = ["unshare", "nsenter", "systemctl", "ip"].into_iter().find(|program| !is_there(program));
+    missing.map(|program| format!("{program} is not installed")).or_else(refused)
 }
 
 /// Why this root may not do what a machine needs, as in most containers.

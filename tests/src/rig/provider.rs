@@ -1,7 +1,7 @@
 //! A control plane of its own, in a folder of its own.
 
 use std::{
-    net::TcpListener,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Command, Output},
     time::Duration,
@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
+use tokio::net::TcpSocket;
 
 use super::{
     process::{Process, binary, run},
@@ -17,35 +18,36 @@ use super::{
 };
 
 /// Long enough for a busy machine.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A control plane: its folder, and its server while it runs.
 pub struct Provider {
     /// The folder of the installation.
     pub dir: PathBuf,
+    /// Where people reach it.
+    pub people: SocketAddr,
+    /// Where appliances reach it.
+    pub appliances: SocketAddr,
     program: PathBuf,
     server: Option<Process>,
+    _held: [Port; 2],
 }
 
 impl Provider {
     /// Makes an installation in `dir` that listens on free ports of the loopback.
     pub fn init(dir: &Path, organization: &str, webhook: Option<&str>) -> Result<Self> {
         let program = binary("control-plane")?;
-        let (appliances, people) = (free_port()?, free_port()?);
+        let held = [Port::hold()?, Port::hold()?];
+        let [appliances, people] = [held[0].address, held[1].address];
         let mut command = Command::new(&program);
         command.args(["init", "--organization", organization, "--dir"]).arg(dir);
-        command.args(["--public-address", &format!("https://127.0.0.1:{appliances}")]);
-        command.args([
-            "--appliances",
-            &format!("127.0.0.1:{appliances}"),
-            "--people",
-            &format!("127.0.0.1:{people}"),
-        ]);
+        command.args(["--public-address", &format!("https://{appliances}")]);
+        command.args(["--appliances", &appliances.to_string(), "--people", &people.to_string()]);
         if let Some(url) = webhook {
             command.args(["--webhook", url]);
         }
         run(&mut command, &[0])?;
-        Ok(Self { dir: dir.to_owned(), program, server: None })
+        Ok(Self { dir: dir.to_owned(), program, people, appliances, server: None, _held: held })
     }
 
     /// Starts the server and waits until it answers.
@@ -134,7 +136,42 @@ impl Provider {
     }
 }
 
-/// A port of the loopback that was free just now.
-pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+/// A port of the loopback that nobody else is given while this lives.
+///
+/// It is bound and does not listen. Linux gives such a port to nobody who asks for any, and lets a server that asks for
+/// this one (with `SO_REUSEADDR`, as all servers do) bind it too, as often as it starts again.
+pub struct Port {
+    /// Loopback and port.
+    pub address: SocketAddr,
+    _socket: TcpSocket,
+}
+
+impl Port {
+    /// Takes one.
+    pub fn hold() -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        Ok(Self { address: socket.local_addr()?, _socket: socket })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_port_can_be_listened_on_again_and_again_and_is_given_to_nobody() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let held = Port::hold().unwrap();
+        for _ in 0..2 {
+            // As a server does: tokio and mio set SO_REUSEADDR.
+            let server = runtime.block_on(tokio::net::TcpListener::bind(held.address)).unwrap();
+            let taken = runtime.block_on(tokio::net::TcpListener::bind(held.address));
+            assert_eq!(taken.unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+            drop(server);
+        }
+        let others: Vec<_> = (0..200).map(|_| Port::hold().unwrap()).collect();
+        assert!(others.iter().all(|other| other.address != held.address));
+    }
 }

@@ -1,0 +1,88 @@
+//! What an auditor gets, and what an auditor finds.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{
+    clock,
+    demo::{
+        Teller,
+        stage::{Stage, TENANT},
+    },
+    rig::process::run,
+};
+
+pub(super) fn packet_and_bundle(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
+    let start = clock::instant();
+    let bundle = export(stage, "bundle")?;
+    fs::copy(bundle.join("packet.pdf"), stage.folder.join("packet.pdf"))?;
+    let (code, report) = verify(stage, &bundle)?;
+    print!("{}", indented(&report));
+    ensure!(code == 0, "the verifier ended with {code}");
+    // The fault is on the auditor's side: nobody gave the organization's keys.
+    let (untrusting, _) = verify_with(stage, &bundle, !stage.fault)?;
+    ensure!(
+        untrusting == 3,
+        "for an auditor without the organization's keys the verifier must end with 3, it ended with {untrusting}"
+    );
+    let how = "verified offline: sound and complete; without the organization's keys, unanchored";
+    teller.proved("packet and bundle", how, clock::since(start));
+    Ok(())
+}
+
+pub(super) fn one_flipped_byte(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
+    let start = clock::instant();
+    let (bundle, copy) = (stage.folder.join("bundle"), stage.folder.join("tampered"));
+    run(Command::new("cp").arg("-r").arg(&bundle).arg(&copy), &[0])?;
+    let file = fs::read_dir(copy.join("evidence"))?.next().context("evidence")??.path();
+    let mut bytes = fs::read(&file)?;
+    let middle = bytes.len() / 2;
+    if stage.fault {
+        bytes[middle] ^= 1;
+    }
+    fs::write(&file, bytes)?;
+    let (code, report) = verify(stage, &copy)?;
+    let name = file.file_name().and_then(|n| n.to_str()).context("a name")?;
+    ensure!(code == 1, "the verifier ended with {code}");
+    ensure!(report.contains(name), "the verifier does not name {name}");
+    fs::remove_dir_all(&copy)?;
+    teller.proved("one flipped byte", format!("found in evidence/{name}"), clock::since(start));
+    Ok(())
+}
+
+pub(super) fn export(stage: &Stage, name: &str) -> Result<PathBuf> {
+    let out = stage.folder.join(name);
+    let month = clock::now().to_string()[..7].to_owned();
+    let path = out.to_str().context("a path in UTF-8")?;
+    stage
+        .provider
+        .run(&["evidence", "export", "--tenant", TENANT, "--month", &month, "--out", path], &[0])?;
+    Ok(out)
+}
+
+fn verify(stage: &Stage, bundle: &Path) -> Result<(i32, String)> {
+    verify_with(stage, bundle, true)
+}
+
+fn verify_with(stage: &Stage, bundle: &Path, trust: bool) -> Result<(i32, String)> {
+    let trust_file = stage.folder.join("trust/organization.keys.json");
+    let (trust_file, bundle) = (trust_file.to_str().context("UTF-8")?, bundle.to_str().context("UTF-8")?);
+    let mut args = vec!["evidence", "verify"];
+    if trust {
+        args.extend(["--trust", trust_file]);
+    }
+    args.push(bundle);
+    let output = stage.provider.run(&args, &[0, 1, 3])?;
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    Ok((output.status.code().context("an exit code")?, text))
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("           {line}\n")).collect()
+}

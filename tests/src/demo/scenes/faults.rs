@@ -1,0 +1,110 @@
+//! Faults of a clinic's box: a full directory, a stale backup, an unproven restore, a broken repository, no control plane.
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::narrate;
+use crate::{
+    clock,
+    demo::{
+        Teller,
+        stage::{LIMIT_BYTES, PATIENCE, Stage, TENANT, fill, size},
+    },
+    rig::wait,
+};
+
+pub(super) fn full_directory(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
+    let start = clock::instant();
+    if stage.fault {
+        fill(&stage.uploads, 6_000_000)?;
+    }
+    let incident = stage.provider.incident("uploads", &["resolved"], stage.patience)?;
+    narrate(stage, teller, &incident)?;
+    let left = size(&stage.uploads)?;
+    ensure!(left <= LIMIT_BYTES, "{left} bytes are left in the directory");
+    let how = format!("RB-DISK-002 pruned the oldest files: 6.0 MB before, {:.1} MB after", mega(left));
+    teller.proved("full directory", how, clock::since(start));
+    Ok(())
+}
+
+pub(super) fn stale_backup(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
+    let start = clock::instant();
+    let before = stage.records.snapshots()?.len();
+    if stage.fault {
+        stage.records.make_stale()?;
+    }
+    let incident = stage.provider.incident("records", &["resolved"], stage.patience)?;
+    narrate(stage, teller, &incident)?;
+    let after = stage.records.snapshots()?.len();
+    ensure!(after > before, "{after} snapshots, there were {before}");
+    teller.proved(
+        "stale backup",
+        "RB-BACKUP-001 made a snapshot, restic itself lists it",
+        clock::since(start),
+    );
+    Ok(())
+}
+
+pub(super) fn proven_restore(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
+    let start = clock::instant();
+    let incident = stage.provider.incident("archive", &["resolved"], stage.patience)?;
+    ensure!(incident["kind"] == "restore.due", "the incident is {}", incident["kind"]);
+    narrate(stage, teller, &incident)?;
+    teller.proved(
+        "test restore",
+        "RB-RESTORE-001 restored a sample and compared SHA-256",
+        clock::since(start),
+    );
+    Ok(())
+}
+
+pub(super) fn broken_repository(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
+    let start = clock::instant();
+    if stage.fault {
+        stage.images.break_it()?;
+    }
+    let incident = stage.provider.incident("images", &["escalated"], stage.patience)?;
+    narrate(stage, teller, &incident)?;
+    let told = wait::until("the webhook is called", stage.patience, || {
+        Ok(stage.receiver.got().into_iter().find(|alert| alert["incident"] == incident["id"]))
+    })?;
+    ensure!(told["watch"] == "images" && told["tenant"]["name"] == TENANT, "the webhook got {told}");
+    teller.proved(
+        "escalation",
+        "tried once, did not help, a person was told by webhook",
+        clock::since(start),
+    );
+    Ok(())
+}
+
+pub(super) fn no_control_plane(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
+    let start = clock::instant();
+    stage.provider.stop()?;
+    teller.say("control plane stopped");
+    // A batch is frozen when it is first sent. With a heartbeat's on its way, what comes after it can only wait.
+    wait::until("a heartbeat is on its way to nobody", PATIENCE, || {
+        stage.clinic.check()?;
+        Ok((!stage.clinic.status()?["outbox"]["on_its_way"].is_null()).then_some(()))
+    })?;
+    if stage.fault {
+        fill(&stage.spool, 6_000_000)?;
+    }
+    let events = wait::until("the event waits in the outbox", stage.patience, || {
+        stage.clinic.check()?;
+        let status = stage.clinic.status()?;
+        let faults = status["faults"].as_array().context("status names the faults")?;
+        let events = status["outbox"]["events"].as_u64().context("status counts what waits")?;
+        Ok((events > 0 && faults.iter().any(|fault| fault["watch"] == "spool")).then_some(events))
+    })?;
+    teller.say(format!("the appliance saw the fault; events that wait in its outbox: {events}"));
+    stage.provider.start()?;
+    teller.say("control plane started again");
+    let incident = stage.provider.incident("spool", &["resolved"], stage.patience)?;
+    narrate(stage, teller, &incident)?;
+    ensure!(size(&stage.spool)? <= LIMIT_BYTES, "the directory is still over its limit");
+    teller.proved("outage survived", "nothing was lost; handled when it returned", clock::since(start));
+    Ok(())
+}
+
+fn mega(bytes: u64) -> f64 {
+    f64::from(u32::try_from(bytes / 1000).unwrap_or(u32::MAX)) / 1000.0
+}
