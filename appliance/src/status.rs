@@ -115,6 +115,8 @@ pub struct OrderStatus {
     pub catalogue_version: u64,
     /// Serial of the policy in force; 0: none.
     pub policy_serial: u64,
+    /// Whether standing orders are kept here, for a time in which none can be asked for.
+    pub standing: bool,
     /// Running and newest.
     pub executions: Vec<ExecutionStatus>,
 }
@@ -252,6 +254,7 @@ impl From<local::Description> for ExecutorStatus {
                 charter_serial: d.charter_serial,
                 catalogue_version: d.catalogue_version,
                 policy_serial: d.policy_serial,
+                standing: !d.standing.is_empty(),
                 executions: d.executions.into_iter().map(execution).collect(),
             },
             hold: Some(d.hold).filter(|hold| !hold.is_empty()),

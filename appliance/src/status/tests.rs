@@ -46,6 +46,7 @@ fn description() -> local::Description {
         checkpoint_size: 3,
         order_high: 7,
         charter_serial: 1,
+        standing: vec![1; 32],
         executions: vec![local::Execution {
             order: "o".to_owned(),
             runbook: "RB-DISK-002".to_owned(),
@@ -92,7 +93,7 @@ fn a_person_sees_all_of_it_and_a_program_by_stable_names() {
     for part in [
         "a of tenant t (msp.example)",
         "5 made, 2 waiting for proof, newest checkpoint of 3 entries",
-        "highest sequence 7; charter 1, catalogue 0, policy 0",
+        "highest sequence 7; charter 1, catalogue 0, policy 0; standing orders kept",
         "RB-DISK-002 finished (o)",
         "answered 90 s ago",
         "0 events and 1 evidence waiting",
@@ -108,6 +109,7 @@ fn a_person_sees_all_of_it_and_a_program_by_stable_names() {
         ("/executor/incarnation", "ab".repeat(16).into()),
         ("/executor/evidence/waiting_for_proof", 2.into()),
         ("/executor/orders/high", 7.into()),
+        ("/executor/orders/standing", true.into()),
         ("/executor/hold", "file".into()),
         ("/outbox/evidence", 1.into()),
         ("/outbox/oldest", "2026-11-22T11:58:30.000Z".into()),

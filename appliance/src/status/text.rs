@@ -51,8 +51,12 @@ impl ExecutorStatus {
         line(f, "evidence", &evidence)?;
         let o = &self.orders;
         let orders = format!(
-            "highest sequence {}; charter {}, catalogue {}, policy {}",
-            o.high, o.charter_serial, o.catalogue_version, o.policy_serial
+            "highest sequence {}; charter {}, catalogue {}, policy {}; {}",
+            o.high,
+            o.charter_serial,
+            o.catalogue_version,
+            o.policy_serial,
+            if o.standing { "standing orders kept" } else { "no standing orders" }
         );
         line(f, "orders", &orders)?;
         for execution in &o.executions {

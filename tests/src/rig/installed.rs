@@ -57,7 +57,8 @@ impl Installed {
     }
 }
 
-/// A machine in `shared` with an appliance of the one clinic's one site, installed, enrolled and started.
+/// A machine in `shared` with an appliance of the one clinic's one site, installed, enrolled and started. `watch`: more
+/// of the table `executor`, if anything, and the watch list.
 pub fn install(provider: &Provider, shared: &Path, tree: Tree, watch: &str) -> Result<Machine> {
     fs::create_dir_all(shared)?;
     let ticket = shared.join("ticket.json");

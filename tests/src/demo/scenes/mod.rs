@@ -7,7 +7,7 @@
 mod attack;
 mod audit;
 mod faults;
-mod service;
+mod machine;
 
 use std::str::FromStr;
 
@@ -36,6 +36,8 @@ pub enum Scene {
     ForgedOrders,
     /// A service that does not come back by itself.
     CrashedService,
+    /// A fault for which nobody can be asked.
+    NoUplink,
     /// What an auditor gets.
     PacketAndBundle,
     /// What an auditor finds.
@@ -60,6 +62,7 @@ impl Scene {
         Self::NoControlPlane,
         Self::ForgedOrders,
         Self::CrashedService,
+        Self::NoUplink,
         Self::PacketAndBundle,
         Self::FlippedByte,
     ];
@@ -79,6 +82,7 @@ impl Scene {
             Self::NoControlPlane => "The control plane is down",
             Self::ForgedOrders => "Somebody owns the agent, and even the order key",
             Self::CrashedService => "A service crashes, and stays down",
+            Self::NoUplink => "The clinic's line is cut, and a service crashes",
             Self::PacketAndBundle => "What an auditor gets",
             Self::FlippedByte => "One byte is changed",
         }
@@ -101,7 +105,8 @@ impl Scene {
             Self::BrokenRepository => faults::broken_repository(stage, teller)?,
             Self::NoControlPlane => faults::no_control_plane(stage, teller)?,
             Self::ForgedOrders => attack::forged_orders(stage, teller)?,
-            Self::CrashedService => return service::crashed(stage, teller),
+            Self::CrashedService => return machine::crashed_service(stage, teller),
+            Self::NoUplink => return machine::no_uplink(stage, teller),
             Self::PacketAndBundle => audit::packet_and_bundle(stage, teller)?,
             Self::FlippedByte => audit::one_flipped_byte(stage, teller)?,
         }
