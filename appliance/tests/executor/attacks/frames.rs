@@ -19,7 +19,10 @@ fn scene(bytes: usize) -> Scene {
         scene.office.now = proto::time::Millis::plus(scene.office.now, std::time::Duration::from_secs(700));
         scene.tell_time();
     }
-    let changed = scene.appliance.connection().execute("UPDATE output SET content = zeroblob(?1)", [bytes]);
+    let changed = scene
+        .appliance
+        .connection()
+        .execute("UPDATE output SET content = zeroblob(?1)", [i64::try_from(bytes).unwrap()]);
     assert_eq!(changed.unwrap(), 2);
     scene
 }
