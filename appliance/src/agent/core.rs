@@ -76,8 +76,9 @@ pub struct AgentCore {
     open: bool,
     /// Highest sequence that this executor says it was handed.
     delivered: Option<(Incarnation, u64)>,
-    /// The last move back: (what the server missed, where we went). Not made twice in a row, should it not help.
-    moved_back: Option<(u64, u64)>,
+    /// The last move back: (what the server missed, where we went), and at which turn. Should it not help, it is not made
+    /// again for a while.
+    moved_back: Option<((u64, u64), u64)>,
 }
 
 impl AgentCore {

@@ -85,6 +85,7 @@ fn line(fact: &Fact) -> (&'static str, String) {
             (title::ACTIVITY, format!("{} on {}", execution.order.runbook, targets.join(", ")))
         }
         Body::Scan(_) => (title::BASELINE, "a scan of the baseline".into()),
+        Body::Unknown => (title::NOT_COVERED, "a record of a newer version, not read here".into()),
         Body::Refusal(refusal) => (title::REFUSALS, format!("refused by guardrail {}", refusal.guardrail)),
         Body::Hold(hold) => {
             (title::REFUSALS, if hold.held { "orders held" } else { "orders released" }.into())

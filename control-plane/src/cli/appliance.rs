@@ -9,7 +9,7 @@ use proto::{
     field::BadField,
     keys::PublicKey,
     pb::{
-        self, EnrolmentTicket, IssueTokenRequest, ListAppliances, RevokeAppliance,
+        self, EnrolmentTicket, IssueTokenRequest, ListAppliances, ReadmitAppliance, RevokeAppliance,
         appliances_client::AppliancesClient,
     },
 };
@@ -63,6 +63,19 @@ pub(super) enum Appliance {
         #[arg(long)]
         reason: String,
     },
+    /// End an appliance's quarantine: it is given orders again
+    #[command(
+        after_help = "First find out why it was quarantined (`control-plane appliance show ID`), and that there is one \
+        such box and not two.\n\n\
+        Example:\n  control-plane appliance readmit ID --why \"disk was restored from an image; serial number seen on site\""
+    )]
+    Readmit {
+        /// Its ID
+        id: String,
+        /// What was found out, for the record
+        #[arg(long)]
+        why: String,
+    },
 }
 
 impl Appliance {
@@ -97,16 +110,22 @@ impl Appliance {
                 Ok(Answer::new(shown(appliance), view(appliance)))
             }
             Self::Revoke { id, reason } => {
-                let revoked = answer(client.revoke(RevokeAppliance { id, reason })).await?;
-                let text = facts([
-                    ("appliance", revoked.id.clone()),
-                    ("state", revoked.state.clone()),
-                    ("reason", revoked.state_reason.clone()),
-                ]);
-                Ok(Answer::new(text, view(&revoked)))
+                Ok(changed(&answer(client.revoke(RevokeAppliance { id, reason })).await?))
+            }
+            Self::Readmit { id, why } => {
+                Ok(changed(&answer(client.readmit(ReadmitAppliance { id, why })).await?))
             }
         }
     }
+}
+
+fn changed(appliance: &pb::Appliance) -> Answer {
+    let text = facts([
+        ("appliance", appliance.id.clone()),
+        ("state", appliance.state.clone()),
+        ("reason", appliance.state_reason.clone()),
+    ]);
+    Answer::new(text, view(appliance))
 }
 
 fn shown(appliance: &pb::Appliance) -> String {

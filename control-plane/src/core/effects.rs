@@ -72,7 +72,7 @@ impl Core {
                 }
                 Ok(())
             }
-            Body::Enrolment(_) | Body::Scan(_) => Ok(()),
+            Body::Enrolment(_) | Body::Scan(_) | Body::Unknown => Ok(()),
         }
     }
 
@@ -85,6 +85,7 @@ impl Core {
 pub(super) fn summary(body: &Body) -> String {
     match body {
         Body::Enrolment(_) => "enrolled".into(),
+        Body::Unknown => "of a newer version of the appliance's program".into(),
         Body::Heartbeat(beat) => format!("alive, highest order {}", beat.order_high),
         Body::Execution(e) => format!("{} {}", e.order.runbook, super::orders::verdict_word(e.verdict)),
         Body::Refusal(r) => format!("order refused by guardrail {} {}", r.guardrail, r.name),

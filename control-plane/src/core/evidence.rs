@@ -113,7 +113,7 @@ impl Core {
         }
         let rejected = |why: &str| Ok(Intake::Rejected(why.to_owned()));
         let Ok(claim) = Claim::read(envelope) else {
-            return rejected("it is not a record of this version");
+            return rejected("it is not a record of any version");
         };
         let Some(signer) = self.store.incarnation(claim.incarnation())? else {
             return rejected("its incarnation is not enrolled");

@@ -1,6 +1,7 @@
 //! Quarantine: a box whose story does not hold gets no more orders, and a person is told. Its evidence keeps coming.
 
 use proto::{
+    field::text,
     ids::{ApplianceId, IncidentId},
     time::Millis,
 };
@@ -23,6 +24,25 @@ impl Core {
         self.store.set_appliance_state(id, ApplianceState::Quarantined, why)?;
         tracing::error!(appliance = %id, why, "appliance {id} is quarantined");
         self.call_somebody(&appliance, FAULT, why, now)
+    }
+
+    /// Ends a quarantine: a person has looked into it and says why. That stays with the incident by which it began.
+    pub fn readmit_appliance(&mut self, id: &str, why: &str, now: Millis) -> Result<ApplianceRow, CoreError> {
+        let id = ApplianceId::from_field("id", id)?;
+        let why = text("why", why, 200)?;
+        let missing = || CoreError::NotFound(format!("there is no appliance {id}"));
+        let row = self.store.appliance(id)?.ok_or_else(missing)?;
+        if row.state != ApplianceState::Quarantined {
+            let state = row.state.name();
+            return Err(CoreError::Precondition(format!("appliance {id} is {state}, not quarantined")));
+        }
+        self.store.set_appliance_state(id, ApplianceState::Active, &format!("readmitted: {why}"))?;
+        if let Some(incident) = self.store.newest_incident(id, FAULT, &WATCH.parse()?)? {
+            self.store.add_timeline(incident.id, now, "readmitted", &why)?;
+        }
+        tracing::warn!(appliance = %id, why, "appliance {id} is readmitted");
+        self.wake.insert(id);
+        self.store.appliance(id)?.ok_or_else(missing)
     }
 
     /// Opens an incident about a box as a whole that only a person can end.

@@ -263,7 +263,7 @@ fn refused(fact: &Fact) -> Option<Refused> {
             Some(of("held".into(), why, true))
         }
         Body::Hold(_) => Some(of("released".into(), "A person at the box let orders run again.", true)),
-        Body::Enrolment(_) | Body::Heartbeat(_) | Body::Execution(_) | Body::Scan(_) => None,
+        Body::Enrolment(_) | Body::Heartbeat(_) | Body::Execution(_) | Body::Scan(_) | Body::Unknown => None,
     }
 }
 

@@ -132,6 +132,15 @@ impl appliances_server::Appliances for Operators {
         })
         .await
     }
+
+    async fn readmit(&self, request: Request<ReadmitAppliance>) -> Answer<pb::Appliance> {
+        let asked = request.into_inner();
+        self.ask(move |core, now| {
+            let row = core.readmit_appliance(&asked.id, &asked.why, now)?;
+            view(core, row)
+        })
+        .await
+    }
 }
 
 fn view(core: &Core, row: ApplianceRow) -> Result<pb::Appliance, CoreError> {

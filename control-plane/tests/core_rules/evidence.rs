@@ -48,7 +48,7 @@ fn what_is_not_this_boxs_evidence_is_refused_and_its_orders_stop() {
             "a statement of another predicate",
             |_, a| {
                 let good = String::from_utf8(payload(&forged(a, &a.evidence_key, |_| {}))).unwrap();
-                let other = good.replace("urn:orderly:evidence:v1", "urn:orderly:evidence:v2");
+                let other = good.replace("urn:orderly:evidence:v1", "urn:somebody:evidence:v1");
                 dsse::seal(STATEMENT_PAYLOAD_TYPE, other.as_bytes(), &[&a.evidence_key])
             },
             "not a record",

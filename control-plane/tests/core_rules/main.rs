@@ -12,6 +12,7 @@ mod evidence;
 mod identity;
 mod incidents;
 mod log;
+mod newer;
 mod operators;
 mod orders;
 mod rotation;

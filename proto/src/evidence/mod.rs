@@ -5,6 +5,7 @@
 //! storage cannot be cleaned.
 
 mod chain;
+mod outline;
 mod record;
 mod scan;
 
@@ -29,6 +30,8 @@ pub const STATEMENT_PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 /// Predicate of every record of this version.
 pub const PREDICATE_TYPE: &str = "urn:orderly:evidence:v1";
+/// What the predicate of every version begins with.
+const PREDICATE_FAMILY: &str = "urn:orderly:evidence:";
 
 /// Why evidence was not believed.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +89,8 @@ pub fn seal(record: &Record, evidence_key: &SecretKey) -> Result<Vec<u8>, Eviden
     Ok(envelope)
 }
 
-/// A record that nobody has vouched for yet: says whose key to check it with, and is never acted on.
+/// A record that nobody has vouched for yet: says whose key to check it with, and is never acted on. One of a newer version
+/// is read as far as every version says the same ([`Body::Unknown`]): who signed it and where it stands can be checked.
 #[derive(Debug)]
 pub struct Claim<'e> {
     bytes: &'e [u8],
@@ -141,16 +145,23 @@ pub fn peek(envelope: &[u8]) -> Result<Record, EvidenceError> {
 fn read(payload: &[u8]) -> Result<Record, EvidenceError> {
     let malformed = |problem: String| EvidenceError::Malformed(problem);
     let statement: Statement = serde_json::from_slice(payload).map_err(|e| malformed(e.to_string()))?;
-    if statement.kind != STATEMENT_TYPE || statement.predicate_type != PREDICATE_TYPE {
+    if statement.kind != STATEMENT_TYPE || !statement.predicate_type.starts_with(PREDICATE_FAMILY) {
         return Err(malformed(format!("must be a {STATEMENT_TYPE} with predicate {PREDICATE_TYPE}")));
     }
-    let record: Record =
-        serde_json::from_str(statement.predicate.get()).map_err(|e| malformed(e.to_string()))?;
-    let own = Digest::of(statement.predicate.get().as_bytes());
+    let predicate = statement.predicate.get();
+    let own = Digest::of(predicate.as_bytes());
     let named = |name: &str| statement.subject.iter().find(|s| s.name == name).map(|s| s.digest.sha256);
     if named("record") != Some(own) {
         return Err(malformed("subject record must be the digest of the predicate".into()));
     }
+    if statement.predicate_type != PREDICATE_TYPE {
+        return outline::read(predicate).ok_or_else(|| malformed("says neither chain nor identity".into()));
+    }
+    let record: Record = match serde_json::from_str(predicate) {
+        Ok(record) => record,
+        // A word or field more than this version knows: genuine all the same, if it is signed.
+        Err(e) => return outline::read(predicate).ok_or_else(|| malformed(e.to_string())),
+    };
     if named("order") != record.body.order_digest() {
         return Err(malformed("subject order must be the digest of the order".into()));
     }

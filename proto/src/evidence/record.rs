@@ -94,6 +94,9 @@ pub enum Body {
     Hold(Hold),
     /// All controls of the baseline were looked at.
     Scan(Scan),
+    /// Something that only a newer version of this program can say. Never written: what is read as this keeps its bytes.
+    #[serde(skip)]
+    Unknown,
 }
 
 impl Body {
@@ -103,7 +106,7 @@ impl Body {
         match self {
             Self::Execution(execution) => Some(execution.order.digest),
             Self::Refusal(refusal) => Some(refusal.order_digest),
-            Self::Enrolment(_) | Self::Heartbeat(_) | Self::Hold(_) | Self::Scan(_) => None,
+            Self::Enrolment(_) | Self::Heartbeat(_) | Self::Hold(_) | Self::Scan(_) | Self::Unknown => None,
         }
     }
 
@@ -117,6 +120,7 @@ impl Body {
             Self::Refusal(_) => "refusal",
             Self::Hold(_) => "hold",
             Self::Scan(_) => "scan",
+            Self::Unknown => "unknown",
         }
     }
 }

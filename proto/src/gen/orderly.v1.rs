@@ -1204,6 +1204,13 @@ pub struct RevokeAppliance {
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadmitAppliance {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub why: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Incident {
     #[prost(string, tag = "1")]
@@ -2385,6 +2392,28 @@ pub mod appliances_client {
                 .insert(GrpcMethod::new("orderly.v1.Appliances", "Revoke"));
             self.inner.unary(req, path, codec).await
         }
+        /// Ends a quarantine, once a person has looked into it; its incident keeps why.
+        pub async fn readmit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReadmitAppliance>,
+        ) -> std::result::Result<tonic::Response<super::Appliance>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/orderly.v1.Appliances/Readmit",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("orderly.v1.Appliances", "Readmit"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2413,6 +2442,11 @@ pub mod appliances_server {
         async fn revoke(
             &self,
             request: tonic::Request<super::RevokeAppliance>,
+        ) -> std::result::Result<tonic::Response<super::Appliance>, tonic::Status>;
+        /// Ends a quarantine, once a person has looked into it; its incident keeps why.
+        async fn readmit(
+            &self,
+            request: tonic::Request<super::ReadmitAppliance>,
         ) -> std::result::Result<tonic::Response<super::Appliance>, tonic::Status>;
     }
     #[derive(Debug)]
@@ -2610,6 +2644,51 @@ pub mod appliances_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RevokeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderly.v1.Appliances/Readmit" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReadmitSvc<T: Appliances>(pub Arc<T>);
+                    impl<
+                        T: Appliances,
+                    > tonic::server::UnaryService<super::ReadmitAppliance>
+                    for ReadmitSvc<T> {
+                        type Response = super::Appliance;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReadmitAppliance>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Appliances>::readmit(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReadmitSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -11,6 +11,10 @@ use crate::agent::{
     sources::evidence::{self, Place},
 };
 
+/// Requests after which evidence that the server still misses is sent once more: a newer version of it may take what the
+/// one before did not. A request is held open for half a minute while there is nothing to say.
+const TRY_AGAIN_AFTER: u64 = 60;
+
 /// What an answer came to.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Absorbed {
@@ -95,7 +99,9 @@ impl AgentCore {
         }
         let description = executor::describe(self.executor.as_mut())?;
         let next = server_next.max(description.evidence_first);
-        let helped_not = self.moved_back == Some((server_next, next));
+        let helped_not = self.moved_back.is_some_and(|(move_back, turn)| {
+            move_back == (server_next, next) && self.turn.wrapping_sub(turn) < TRY_AGAIN_AFTER
+        });
         let another = asked.request.incarnation != description.incarnation;
         if another || helped_not || next >= place.next {
             return Ok(None);
@@ -104,7 +110,7 @@ impl AgentCore {
         let source = evidence::SOURCE.to_owned();
         // No record goes with it, so the time does not matter.
         self.outbox.commit(&Intake { source, cursor, ..Intake::default() }, proto::time::Millis(0))?;
-        self.moved_back = Some((server_next, next));
+        self.moved_back = Some(((server_next, next), self.turn));
         Ok(Some(next))
     }
 }

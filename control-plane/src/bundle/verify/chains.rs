@@ -48,7 +48,12 @@ fn problems(fact: &Fact, before: Option<&Fact>, state: &mut State) -> Vec<String
     if let Some(problem) = link_problem(record, before) {
         problems.push(problem);
     }
-    if (record.chain.index == 0) != matches!(record.body, Body::Enrolment(_)) {
+    let is_enrolment = match record.body {
+        // What a newer version calls an enrolment is not known here.
+        Body::Unknown => record.chain.index == 0,
+        _ => matches!(record.body, Body::Enrolment(_)),
+    };
+    if (record.chain.index == 0) != is_enrolment {
         problems.push("must be an enrolment if and only if it is the executor's first record".to_owned());
     }
     if let Some(seen) = record.checkpoint {

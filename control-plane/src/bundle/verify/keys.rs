@@ -84,6 +84,10 @@ pub(super) fn confirm(keys: &Keys, facts: &[Fact], charters: &Charters, findings
             }
             continue;
         };
+        if first.record.body == Body::Unknown {
+            tally.missing(format!("the first record of executor {incarnation} is of a newer version"));
+            continue;
+        }
         let Body::Enrolment(enrolment) = &first.record.body else {
             findings.fault(&path, Some(first.index), "the executor's first record is not its enrolment");
             continue;

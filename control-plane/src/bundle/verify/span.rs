@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use proto::time::Millis;
+use proto::{evidence::Body, time::Millis};
 
 use super::findings::Findings;
 use crate::bundle::{Facts, Gap, GapKind, Period, Place, ProviderSays, minute};
@@ -82,8 +82,8 @@ pub(super) fn judged(facts: &Facts, asked: Asked, now: Millis) -> Span {
 
 /// Times of the first and the newest record, without those that are still to come.
 fn records(facts: &Facts, now: Millis) -> Option<(Millis, Millis)> {
-    let times =
-        || facts.records.iter().map(|fact| fact.record.clock.at).filter(|at| *at <= now.plus(CLOCK_SLACK));
+    let read = || facts.records.iter().filter(|fact| fact.record.body != Body::Unknown);
+    let times = || read().map(|fact| fact.record.clock.at).filter(|at| *at <= now.plus(CLOCK_SLACK));
     Some((times().min()?, times().max()?))
 }
 
