@@ -50,7 +50,7 @@ pub struct Parts {
     pub evidence: Vec<LoggedEnvelope>,
     /// Outputs; those that no record names are left out.
     pub attachments: Vec<Vec<u8>>,
-    /// Order envelopes; those that no record names are left out.
+    /// Envelopes of orders and standing orders; those that no record names are left out.
     pub orders: Vec<Vec<u8>>,
     /// The newest checkpoint, by a log key of the newest charter.
     pub checkpoint: SignedCheckpoint,

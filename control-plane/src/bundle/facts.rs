@@ -13,7 +13,9 @@ use proto::{
     keys::PublicKey,
     log::Hash,
     order::Order,
+    standing::StandingOrder,
 };
+use runbooks::Runbook;
 
 use super::ProviderSays;
 
@@ -36,8 +38,8 @@ pub struct Facts {
     pub catalogues: BTreeSet<u64>,
     /// Runbooks of these catalogues, by digest.
     pub runbooks: BTreeMap<Digest, RunbookFacts>,
-    /// Orders in the bundle whose signature holds, by digest of the payload.
-    pub orders: BTreeMap<Digest, Order>,
+    /// Orders in the bundle whose signature holds, standing ones too, by digest of the payload.
+    pub orders: BTreeMap<Digest, Permission>,
     /// Ranges of log indices, both ends included, below the checkpoint's size, whose record is not here.
     pub absent: Vec<(u64, u64)>,
     /// Executions whose order is not here.
@@ -81,6 +83,15 @@ pub struct Executor {
     pub protection: KeyProtection,
 }
 
+/// What permitted an execution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Permission {
+    /// An order, for this one run.
+    Order(Box<Order>),
+    /// A standing order, given in advance.
+    Standing(Box<StandingOrder>),
+}
+
 /// What a packet says of a runbook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunbookFacts {
@@ -94,6 +105,8 @@ pub struct RunbookFacts {
     pub actions: Vec<&'static str>,
     /// Its outputs are kept, as attachments.
     pub keeps_output: bool,
+    /// The procedure itself: what a standing order's parameters follow from.
+    pub procedure: Runbook,
 }
 
 /// An execution without its order.

@@ -26,7 +26,7 @@ pub enum Place {
     Proof(u64),
     /// Bulk that a record names, by its SHA-256.
     Attachment(Digest),
-    /// An order, by the SHA-256 of its signed payload, as records name it.
+    /// An order or a standing order, by the SHA-256 of its signed payload, as records name it.
     Order(Digest),
     /// A charter by its serial.
     Charter(u64),

@@ -75,7 +75,7 @@ pub fn parts(
         made_at: now,
         evidence,
         attachments,
-        orders: store.orders(Some(tenant.id), u32::MAX)?.into_iter().map(|row| row.envelope).collect(),
+        orders: store.order_papers(tenant.id)?.into_iter().map(|(_, envelope)| envelope).collect(),
         checkpoint,
         key,
         tiles,

@@ -157,6 +157,7 @@ impl Core {
         for tenant in self.store.tenants()? {
             self.keep_tenant(&tenant, now)?;
             self.restore_papers(tenant.id)?;
+            self.restore_orders(tenant.id, now)?;
             self.recover_log(tenant.id, now)?;
             self.compare_newest(tenant.id)?;
         }

@@ -14,6 +14,7 @@ pub mod export;
 pub mod incident;
 mod incidents;
 mod log;
+mod order_papers;
 mod orders;
 mod papers;
 pub mod planner;

@@ -201,8 +201,9 @@ impl Core {
     }
 
     fn sign_and_keep(&mut self, order: &Order, row: &IncidentRow, now: Millis) -> Result<(), CoreError> {
-        let envelope = order.seal(&self.keys.order);
+        let (digest, envelope) = (Digest::of(&order.encode()), order.seal(&self.keys.order));
         let (runbook, target) = history_key(&order.core);
+        self.keep_orders(order.core.tenant, &[(digest, envelope.clone())], now)?;
         self.store.raise_issued_high(order.core.appliance, order.sequence)?;
         self.store.add_order(&NewOrder {
             id: order.core.id,
@@ -213,7 +214,7 @@ impl Core {
             sequence: order.sequence,
             runbook: &runbook,
             target: &target,
-            digest: Digest::of(&order.encode()),
+            digest,
             envelope: &envelope,
             issued: now,
             expires: order.expires,

@@ -140,7 +140,7 @@ impl Core {
             tenant: appliance.tenant,
             appliance: appliance.id,
         };
-        let mut signed = false;
+        let mut signed = Vec::new();
         for want in wanted {
             let row = rows.iter().find(|row| row.runbook == want.runbook && row.watch == want.watch);
             let id = OrderId::new(now, self.random());
@@ -184,9 +184,12 @@ impl Core {
             }
             let envelope = next.seal(&self.keys.order);
             self.store.add_standing(&next, &envelope)?;
-            signed = true;
+            signed.push((Digest::of(&next.encode()), envelope));
         }
-        Ok(signed)
+        if !signed.is_empty() {
+            self.keep_orders(appliance.tenant, &signed, now)?;
+        }
+        Ok(!signed.is_empty())
     }
 
     /// Evidence: a standing order was drawn on.

@@ -11,6 +11,7 @@ mod evidence;
 mod inbox;
 mod incidents;
 mod notifications;
+mod order_papers;
 mod orders;
 mod standing;
 mod tenants;
@@ -32,7 +33,11 @@ pub use tenants::{NewTenant, SiteRow, TenantRow};
 pub use tokens::{EnrolmentTokenRow, OperatorTokenRow};
 
 /// Every schema step ever released, oldest first. Never edit one; add one.
-pub const STEPS: &[&str] = &[include_str!("schema/001_begin.sql"), include_str!("schema/002_standing.sql")];
+pub const STEPS: &[&str] = &[
+    include_str!("schema/001_begin.sql"),
+    include_str!("schema/002_standing.sql"),
+    include_str!("schema/003_order_papers.sql"),
+];
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,7 @@ mod history;
 mod hostile;
 mod packets;
 mod periods;
+mod standing;
 mod tenant;
 
 use control_plane::bundle::{

@@ -14,6 +14,7 @@ mod incidents;
 mod log;
 mod newer;
 mod operators;
+mod order_papers;
 mod orders;
 mod rotation;
 mod standing;

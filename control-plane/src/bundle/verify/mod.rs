@@ -15,6 +15,7 @@ mod keys;
 mod orders;
 mod outputs;
 mod paper;
+mod permissions;
 mod records;
 mod report;
 mod span;

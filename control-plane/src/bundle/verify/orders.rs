@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{
-    approval,
     digest::Digest,
-    dsse::{self, Envelope},
-    evidence::{Body, Execution, OrderFacts},
-    field::BadField,
-    order::{ORDER_TYPE, Order},
+    evidence::{Body, Execution},
 };
 use runbooks::{Catalogue, Collect};
 
-use super::{charters::Charters, contents::Contents, findings::Findings};
-use crate::bundle::{Fact, MissingOrder, Place, RunbookFacts, Source};
+use super::{
+    charters::Charters,
+    contents::Contents,
+    findings::Findings,
+    permissions::{difference, read},
+};
+use crate::bundle::{Fact, MissingOrder, Permission, Place, RunbookFacts, Source};
 
 /// Catalogues that hold: versions, and runbooks by digest.
 pub(super) fn catalogues(
@@ -48,61 +49,20 @@ pub(super) fn catalogues(
         tally.proven += 1;
         versions.insert(version);
         runbooks.extend(catalogue.entries.into_values().map(|entry| {
-            let runbook = entry.runbook;
+            let procedure = entry.runbook;
             let facts = RunbookFacts {
-                id: runbook.id,
-                title: runbook.title,
-                hipaa: runbook.hipaa,
-                actions: runbook.steps.iter().map(|step| step.action.as_str()).collect(),
-                keeps_output: runbook.evidence.contains(&Collect::Output),
+                id: procedure.id.clone(),
+                title: procedure.title.clone(),
+                hipaa: procedure.hipaa.clone(),
+                actions: procedure.steps.iter().map(|step| step.action.as_str()).collect(),
+                keeps_output: procedure.evidence.contains(&Collect::Output),
+                procedure,
             };
             (entry.digest, facts)
         }));
     }
     findings.end(tally);
     (versions, runbooks)
-}
-
-/// Orders whose signature holds, by digest of the payload.
-fn read(
-    source: &dyn Source,
-    contents: &Contents,
-    charters: &Charters,
-    findings: &mut Findings,
-) -> BTreeMap<Digest, Order> {
-    let mut orders = BTreeMap::new();
-    for &digest in &contents.orders {
-        let place = Place::Order(digest);
-        let Some(bytes) = findings.read(source, &place) else { continue };
-        match open(&bytes, digest, charters) {
-            Ok(Some(order)) => {
-                orders.insert(digest, order);
-            }
-            Ok(None) => {}
-            Err(bad) => findings.fault(&place.to_string(), None, &bad.to_string()),
-        }
-    }
-    orders
-}
-
-/// `None`: the charter it was signed under is not here.
-fn open(bytes: &[u8], digest: Digest, charters: &Charters) -> Result<Option<Order>, BadField> {
-    let bad = |problem: String| BadField::new("order", problem);
-    let envelope = Envelope::parse(bytes).map_err(|error| bad(error.to_string()))?;
-    if Digest::of(envelope.unverified_payload()) != digest {
-        return Err(bad("is not the one that its name says".into()));
-    }
-    let claimed = Order::decode(envelope.unverified_payload())?;
-    let Some(charter) = charters.by_serial(claimed.charter_serial) else { return Ok(None) };
-    let payload = dsse::open(bytes, ORDER_TYPE, &charter.order_keys, 1)
-        .map_err(|error| bad(format!("by charter {}: {error}", charter.serial)))?;
-    let order = Order::decode(payload.value())?;
-    if !charter.holds_at(order.issued) {
-        return Err(bad(format!("was signed after charter {} had ended", charter.serial)));
-    }
-    approval::approvers(&order.approvals, &charter.approvers, order.core_digest)
-        .map_err(|error| bad(error.to_string()))?;
-    Ok(Some(order))
 }
 
 /// Reads all orders and compares every execution with its order and its runbook; gives the orders that hold, and
@@ -114,7 +74,7 @@ pub(super) fn check(
     facts: &[Fact],
     runbooks: &BTreeMap<Digest, RunbookFacts>,
     findings: &mut Findings,
-) -> (BTreeMap<Digest, Order>, Vec<MissingOrder>) {
+) -> (BTreeMap<Digest, Permission>, Vec<MissingOrder>) {
     let mut tally =
         findings.begin("Everything done was ordered, by a signed order out of a signed catalogue", "orders/");
     let orders = read(source, contents, charters, findings);
@@ -129,14 +89,19 @@ pub(super) fn check(
                 let Some(order) = &refusal.order else { continue };
                 (order, None)
             }
-            Body::Enrolment(_) | Body::Heartbeat(_) | Body::Hold(_) | Body::Scan(_) | Body::Unknown => continue,
+            Body::Enrolment(_) | Body::Heartbeat(_) | Body::Hold(_) | Body::Scan(_) | Body::Unknown => {
+                continue;
+            }
         };
         named.insert(stated.digest);
         let path = Place::Evidence(fact.index, fact.digest).to_string();
         let mut holds = true;
         let mut problems = Vec::new();
         match orders.get(&stated.digest) {
-            Some(order) => problems.extend(difference(fact, stated, order)),
+            Some(permission) => {
+                let procedure = runbooks.get(&stated.runbook_digest).map(|runbook| &runbook.procedure);
+                problems.extend(difference(fact, stated, permission, procedure));
+            }
             // What was refused need not be anybody's order.
             None if execution.is_none() => continue,
             None if present.contains(&stated.digest) => {
@@ -171,40 +136,6 @@ pub(super) fn check(
     }
     findings.end(tally);
     (orders, missing)
-}
-
-/// Where a record says something else than the signed order that it names.
-fn difference(fact: &Fact, stated: &OrderFacts, order: &Order) -> Option<String> {
-    let core = &order.core;
-    let identity = &fact.record.identity;
-    let mut approvers: Vec<&str> =
-        order.approvals.iter().map(|approval| approval.approver.as_str()).collect();
-    let mut stated_approvers: Vec<&str> = stated.approvers.iter().map(String::as_str).collect();
-    for names in [&mut approvers, &mut stated_approvers] {
-        names.sort_unstable();
-        names.dedup();
-    }
-    let same = [
-        ("id", stated.id == core.id),
-        ("incident", stated.incident == core.incident),
-        ("sequence", stated.sequence == order.sequence),
-        ("charter", stated.charter_serial == order.charter_serial),
-        ("policy", stated.policy_serial == order.policy_serial),
-        ("runbook", stated.runbook == core.runbook && stated.runbook_digest == core.runbook_digest),
-        ("parameters", stated.parameters == core.parameters),
-        ("plan", stated.plan == order.plan),
-        ("approvers", stated_approvers == approvers),
-        ("organization", identity.organization == core.organization),
-        ("tenant", identity.tenant == core.tenant),
-        ("appliance", identity.appliance == core.appliance),
-        ("incarnation", fact.record.chain.incarnation == core.incarnation),
-    ];
-    // A refusal may be exactly about an order that was meant for somebody else.
-    let refused = matches!(fact.record.body, Body::Refusal(_));
-    let excused =
-        |name: &str| refused && ["organization", "tenant", "appliance", "incarnation"].contains(&name);
-    let (name, _) = same.into_iter().find(|(name, same)| !same && !excused(name))?;
-    Some(format!("states another {name} than the signed order {}", core.id))
 }
 
 /// Where an execution did something else than its runbook says.
