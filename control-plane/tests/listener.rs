@@ -119,6 +119,44 @@ async fn whoever_had_a_request_admitted_may_stay_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn somebody_known_who_asks_nothing_any_more_is_sent_away() {
+    let (authority, clock) = (Arc::new(authority()), Clock::at(now()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = tls::people(identity(&authority, &clock), clock.shared()).unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let limits = Limits { idle: Some(BRIEF), drain: SHORT, ..Limits::default() };
+    let go_on = Arc::new(Notify::new());
+    let wait = go_on.clone();
+    let service = service_fn(move |request: Request<Body>| {
+        let wait = wait.clone();
+        async move {
+            request.extensions().get::<Peer>().unwrap().admission.give();
+            if request.uri().path() == "/held" {
+                wait.notified().await;
+            }
+            Ok::<_, Infallible>(Response::new(Body::empty()))
+        }
+    });
+    let served = tokio::spawn(serve_tls(listener, config, service, limits, stopped));
+    let loopback = Loopback { address, stop, served };
+    let client = Client::new(&loopback, &authority, &clock, None);
+    let stream = TokioIo::new(client.handshake().await.unwrap());
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    let mut connection = tokio::spawn(connection);
+    let request = Request::get("https://127.0.0.1/held").body(Full::<Bytes>::default()).unwrap();
+    let mut answer = Box::pin(sender.send_request(request));
+    // What is under way is not idle, however long it takes.
+    assert!(timeout(BRIEF * 2, &mut answer).await.is_err());
+    assert!(!connection.is_finished());
+    go_on.notify_one();
+    assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
+    let _ = timeout(PATIENCE, &mut connection).await.expect("must be sent away");
+    loopback.end().await;
+}
+
+#[tokio::test]
 async fn one_address_has_room_for_few_strangers() {
     let (_loopback, client) = with(Limits { strangers: 1, ..Limits::default() }).await;
     let first = client.handshake().await.unwrap();

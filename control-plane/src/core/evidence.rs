@@ -205,7 +205,7 @@ impl Core {
 
     /// A hole is noted once: by the record that comes after it, not by those that follow or fill it.
     fn note_hole(
-        &self,
+        &mut self,
         signer: &IncarnationRow,
         record: &Record,
         missing_from: u64,
@@ -219,7 +219,7 @@ impl Core {
         }
         let (first, last) = (record.clock.at, record.clock.at);
         let gap = Gap { cause: "chain-hole".into(), dropped: missing, first, last };
-        Ok(self.store.add_gap(signer.tenant, signer.appliance, &gap, now)?)
+        self.note_gap(signer.tenant, signer.appliance, &gap, now)
     }
 
     /// Moves a chain's end to `head` and over records that came before their turn, as many as there are `steps` left.

@@ -12,7 +12,7 @@ use proto::{
     time::{Millis, TimeToken},
 };
 
-use super::{Core, CoreError, Intake, evidence::Entries};
+use super::{Core, CoreError, Intake, budget::Events, evidence::Entries};
 use crate::store::{ApplianceRow, ApplianceState};
 
 /// The most bytes of attachments that one box may keep here while no record names them.
@@ -96,7 +96,7 @@ impl Core {
         let verdict = if late { Receipt::Again } else { receipt(state, batch) };
         if let Receipt::CommitAfterGap { missing } = verdict {
             let gap = Gap { cause: "batches-missing".into(), dropped: missing, first: now, last: now };
-            self.store.add_gap(appliance.tenant, appliance.id, &gap, now)?;
+            self.note_gap(appliance.tenant, appliance.id, &gap, now)?;
         }
         match verdict {
             Receipt::Commit | Receipt::CommitAfterGap { .. } => {
@@ -128,16 +128,16 @@ impl Core {
         now: Millis,
     ) -> Result<(), CoreError> {
         // In the order in which they were kept: a fault that came back after its repair must not be taken for the old one.
-        let (mut entries, mut unnamed) = (Entries::default(), false);
+        let (mut entries, mut events, mut unnamed) = (Entries::default(), Events::default(), false);
         for record in records {
             match record {
-                Record::Event(event) => self.take_event(appliance, &event, now)?,
+                Record::Event(event) => self.take_event_within(&mut events, appliance, &event, now)?,
                 Record::Evidence(envelope) => {
                     if let Intake::Rejected(why) =
                         self.take_into(&mut entries, appliance.tenant, envelope, now)?
                     {
                         let gap = Gap { cause: "evidence-refused".into(), dropped: 1, first: now, last: now };
-                        self.store.add_gap(appliance.tenant, appliance.id, &gap, now)?;
+                        self.note_gap(appliance.tenant, appliance.id, &gap, now)?;
                         self.quarantine(
                             appliance.id,
                             &format!("it sent evidence that was refused: {why}"),
@@ -150,9 +150,10 @@ impl Core {
                     self.store.add_attachment(appliance.tenant, appliance.id, &content, now)?;
                     unnamed = true;
                 }
-                Record::Gap(gap) => self.store.add_gap(appliance.tenant, appliance.id, &gap, now)?,
+                Record::Gap(gap) => self.note_gap(appliance.tenant, appliance.id, &gap, now)?,
             }
         }
+        self.close_events(&events, appliance, now)?;
         if unnamed {
             self.store.sweep_attachments(appliance.id, UNNAMED_MAX)?;
         }

@@ -15,7 +15,6 @@ use super::{
     incident::{Input, State},
     orders::is_good_word,
     planner::{self, Choice},
-    quarantine::WATCH,
 };
 use crate::store::{ApplianceRow, IncidentChange, IncidentRow, NewIncident, OrderRow, OrderState};
 
@@ -138,14 +137,11 @@ impl Core {
         if there < FAULTS_MAX && recent < FAULTS_MAX {
             return Ok(false);
         }
-        let newest = self.store.newest_incident(appliance.id, CROWDED, &WATCH.parse()?)?;
-        if newest.is_none_or(|row| now.since(row.opened) >= 24 * HOUR) {
-            let why = format!(
-                "it reports {there} faults, {recent} of them new within the hour; what else it reports is kept, but \
-                 nothing is done about it"
-            );
-            self.call_somebody(appliance, CROWDED, &why, now)?;
-        }
+        let why = format!(
+            "it reports {there} faults, {recent} of them new within the hour; what else it reports is kept, but nothing \
+             is done about it"
+        );
+        self.call_somebody_daily(appliance, CROWDED, &why, now)?;
         Ok(true)
     }
 

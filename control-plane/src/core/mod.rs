@@ -5,6 +5,7 @@
 //! power cut could still undo.
 
 pub mod admin;
+mod budget;
 mod effects;
 mod enrol;
 mod error;

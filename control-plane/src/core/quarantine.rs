@@ -1,5 +1,7 @@
 //! Quarantine: a box whose story does not hold gets no more orders, and a person is told. Its evidence keeps coming.
 
+use std::time::Duration;
+
 use proto::{
     field::text,
     ids::{ApplianceId, IncidentId},
@@ -11,6 +13,7 @@ use crate::store::{ApplianceRow, ApplianceState, NewIncident};
 
 /// The incident by which a person hears of it.
 const FAULT: &str = "appliance.quarantined";
+const DAY: Duration = Duration::from_secs(24 * 3600);
 /// What it is about: the box as a whole.
 pub(super) const WATCH: &str = "appliance";
 
@@ -43,6 +46,21 @@ impl Core {
         tracing::warn!(appliance = %id, why, "appliance {id} is readmitted");
         self.wake.insert(id);
         self.store.appliance(id)?.ok_or_else(missing)
+    }
+
+    /// The same as [`Core::call_somebody`], unless a person was told within the day.
+    pub(super) fn call_somebody_daily(
+        &mut self,
+        appliance: &ApplianceRow,
+        kind: &str,
+        why: &str,
+        now: Millis,
+    ) -> Result<(), CoreError> {
+        let newest = self.store.newest_incident(appliance.id, kind, &WATCH.parse()?)?;
+        if newest.is_some_and(|row| now.since(row.opened) < DAY) {
+            return Ok(());
+        }
+        self.call_somebody(appliance, kind, why, now)
     }
 
     /// Opens an incident about a box as a whole that only a person can end.

@@ -23,6 +23,8 @@ use crate::store::Store;
 
 /// The most exchanges of one appliance at once: the one that is held open, and those that hang in broken connections.
 const CALLS_MAX: usize = 4;
+/// The most connections of one appliance at once: after each that broke unseen it makes another.
+const CONNECTIONS_MAX: usize = 8;
 /// Whoever could make tokens with a token could never be shut out: there are no roles yet.
 const LOCAL_ONLY: &str = "/orderly.v1.Operators/";
 
@@ -37,6 +39,8 @@ pub enum Rule {
         clock: fn() -> Millis,
         /// Exchanges under way, by the key of who called.
         calls: Crowd<Digest>,
+        /// Connections, by the same.
+        connections: Crowd<Digest>,
     },
     /// People over the network: an API token, but for the page and the health.
     People {
@@ -65,9 +69,9 @@ type Entry = (Admitted, Option<Place<Digest>>);
 impl Rule {
     async fn decide(&self, request: &Parts) -> Result<Entry, Status> {
         match self {
-            Self::Appliances { reader, clock, calls } => {
-                let certificate =
-                    request.extensions.get::<Peer>().and_then(|peer| peer.certificate.as_deref());
+            Self::Appliances { reader, clock, calls, connections } => {
+                let peer = request.extensions.get::<Peer>();
+                let certificate = peer.and_then(|peer| peer.certificate.as_deref());
                 let facts = certificate.map(CertificateFacts::read).transpose();
                 let facts = facts.map_err(|bad| Status::unauthenticated(bad.to_string()))?;
                 let enrolled = match &facts {
@@ -76,6 +80,10 @@ impl Rule {
                 };
                 let admitted = admit::appliance(request.uri.path(), facts.as_ref(), enrolled, clock())?;
                 let Some(facts) = facts.filter(|_| admitted.known) else { return Ok((admitted, None)) };
+                let enter = || connections.enter(facts.spki, CONNECTIONS_MAX);
+                if peer.is_some_and(|peer| !peer.admission.keeps(enter)) {
+                    return Err(Status::resource_exhausted("close your other connections first"));
+                }
                 let place = calls.enter(facts.spki, CALLS_MAX);
                 let too_many = || Status::resource_exhausted("wait for the answers to your other calls");
                 place.map(|place| (admitted, Some(place))).ok_or_else(too_many)

@@ -40,33 +40,14 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
 
-use super::crowd::{Crowd, Place};
+pub use super::presence::Admission;
+use super::{
+    crowd::{Crowd, Place},
+    presence::{UnderWay, idle},
+};
 
 /// Becomes `true` when the server is to stop; a sender that is gone means the same.
 pub type Stop = watch::Receiver<bool>;
-
-/// Whether a connection's peer is known. The service says so, once.
-#[derive(Debug, Clone)]
-pub struct Admission(watch::Sender<bool>);
-
-impl Admission {
-    /// Of somebody who is `known` already, or not.
-    #[must_use]
-    pub fn new(known: bool) -> Self {
-        Self(watch::Sender::new(known))
-    }
-
-    /// A request was admitted of somebody who may stay.
-    pub fn give(&self) {
-        self.0.send_replace(true);
-    }
-
-    /// Completes once it is given.
-    pub async fn given(&self) {
-        // It cannot be dropped meanwhile: this is one of its senders.
-        let _ = self.0.subscribe().wait_for(|known| *known).await;
-    }
-}
 
 /// Who sent a request. Every request carries one as an extension.
 #[derive(Debug, Clone)]
@@ -108,6 +89,8 @@ pub struct Limits {
     pub streams: u32,
     /// A silent HTTP/2 connection is asked this often whether it still lives.
     pub keepalive: Duration,
+    /// How long somebody known may stay without a request; `None`: for ever.
+    pub idle: Option<Duration>,
     /// How long requests may go on once their connection, or the server, is told to end.
     pub drain: Duration,
 }
@@ -122,6 +105,7 @@ impl Default for Limits {
             body_bytes: 8 << 20,
             streams: 64,
             keepalive: Duration::from_secs(20),
+            idle: None,
             drain: Duration::from_secs(10),
         }
     }
@@ -355,10 +339,16 @@ async fn converse<I, S>(
     S::Future: Send,
 {
     let (admission, body_bytes) = (peer.admission.clone(), limits.body_bytes);
+    let (asking, mut asked) = watch::channel(0_usize);
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(|body| Body::new(Limited::new(body, body_bytes)));
         request.extensions_mut().insert(peer.clone());
-        service.clone().oneshot(request)
+        let answer = service.clone().oneshot(request);
+        let under_way = UnderWay::begin(&asking);
+        async move {
+            let _under_way = under_way;
+            answer.await
+        }
     });
     let builder = http(limits);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
@@ -371,7 +361,10 @@ async fn converse<I, S>(
             return room;
         }
         drop(room);
-        stopped(&mut stop).await;
+        tokio::select! {
+            () = stopped(&mut stop) => {}
+            () = idle(&mut asked, limits.idle) => {}
+        }
         None
     };
     let ended = tokio::select! {

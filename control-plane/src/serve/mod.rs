@@ -8,6 +8,7 @@ pub mod http;
 pub mod link;
 pub mod listener;
 mod operators;
+mod presence;
 pub mod run;
 pub mod teller;
 pub mod tls;

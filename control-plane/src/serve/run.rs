@@ -48,6 +48,8 @@ use crate::{
 
 /// Six years (45 CFR 164.316(b)(2)(i)) and a month to be late in.
 const RETENTION: Duration = Duration::from_secs((6 * 365 + 2 + 31) * 24 * 3600);
+/// How long a box's connection may stay without a request: it asks again as soon as it is answered.
+const IDLE: Duration = Duration::from_secs(300);
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// How long what was found of the server's health is told again.
 const HEALTH_FOR: Duration = Duration::from_secs(1);
@@ -191,6 +193,7 @@ pub async fn run(
         reader: Arc::new(Mutex::new(Store::open_reader(&database)?)),
         clock: clock::now,
         calls: Crowd::default(),
+        connections: Crowd::default(),
     };
     let appliances = Gate::new(rule, Front::programs(appliance_routes(&writer, &stopped)));
     let people = Gate::new(
@@ -198,7 +201,8 @@ pub async fn run(
         Front::people(operators.clone(), remembered(health(about.clone()), HEALTH_FOR, clock::now)),
     );
     // A box has one call held open, and another when that one hangs in a broken connection.
-    let of_appliances = Limits { streams: 8, body_bytes: EXCHANGE_MAX, ..Limits::default() };
+    let of_appliances =
+        Limits { streams: 8, body_bytes: EXCHANGE_MAX, idle: Some(IDLE), ..Limits::default() };
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(listener::serve_tls(
         doors.appliances,

@@ -110,6 +110,49 @@ impl Store {
         Ok(())
     }
 
+    /// The same, as part of what is missing for that cause already, when that was said after `since`.
+    pub fn grow_gap(
+        &self,
+        tenant: TenantId,
+        appliance: ApplianceId,
+        gap: &Gap,
+        now: Millis,
+        since: Millis,
+    ) -> Result<(), StoreError> {
+        let grown = self
+            .db
+            .prepare_cached(
+                "UPDATE gap SET amount = amount + ?3, last_ms = max(last_ms, ?4) WHERE id =
+                   (SELECT max(id) FROM gap WHERE appliance = ?1 AND cause = ?2 AND received_ms > ?5)",
+            )?
+            .execute(params![Col(appliance), gap.cause, Col(gap.dropped), Col(gap.last), Col(since)])?;
+        if grown == 1 { Ok(()) } else { self.add_gap(tenant, appliance, gap, now) }
+    }
+
+    /// How many events of a box were kept since `since`.
+    pub fn count_events_since(&self, appliance: ApplianceId, since: Millis) -> Result<u64, StoreError> {
+        self.count_since(
+            "SELECT count(*) FROM event WHERE appliance = ?1 AND received_ms > ?2",
+            appliance,
+            since,
+        )
+    }
+
+    /// How many gaps.
+    pub fn count_gaps_since(&self, appliance: ApplianceId, since: Millis) -> Result<u64, StoreError> {
+        self.count_since(
+            "SELECT count(*) FROM gap WHERE appliance = ?1 AND received_ms > ?2",
+            appliance,
+            since,
+        )
+    }
+
+    fn count_since(&self, sql: &str, appliance: ApplianceId, since: Millis) -> Result<u64, StoreError> {
+        let count: i64 =
+            self.db.prepare_cached(sql)?.query_row(params![Col(appliance), Col(since)], |row| row.get(0))?;
+        Ok(count.cast_unsigned())
+    }
+
     /// What is missing of a box, by cause.
     pub fn gaps(&self, appliance: ApplianceId) -> Result<Vec<GapRow>, StoreError> {
         // In floating point: amounts are what a box says, and two of them may be more than a whole number holds.

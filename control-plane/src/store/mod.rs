@@ -37,6 +37,7 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/001_begin.sql"),
     include_str!("schema/002_standing.sql"),
     include_str!("schema/003_order_papers.sql"),
+    include_str!("schema/004_budgets.sql"),
 ];
 
 /// Why the store did not do it.

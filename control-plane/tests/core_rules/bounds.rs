@@ -46,6 +46,61 @@ fn a_box_with_too_many_faults_is_one_incident_more_and_its_events_are_kept() {
 }
 
 #[test]
+fn a_box_that_floods_with_events_is_counted_and_told_of_once() {
+    let mut world = World::new();
+    let mut appliance = world.appliance();
+    let budget =
+        |world: &World| world.count("SELECT count(*) FROM incident WHERE kind = 'appliance.over-budget'");
+    for batch in 1..=3 {
+        let event = |_| appliance.event(world.now, "odd.fault", "uploads", Phase::Ongoing);
+        let records = (0..900).map(event).collect();
+        world.send(&mut appliance, records);
+        assert_eq!(world.count("SELECT count(*) FROM event"), (batch * 900).min(2000));
+    }
+    let said = "SELECT group_concat(cause || ' ' || amount) FROM gap";
+    assert_eq!((world.text(said).as_str(), budget(&world)), ("events-over-budget 700", 1));
+    let event = appliance.event(world.now, "odd.fault", "uploads", Phase::Ongoing);
+    world.send(&mut appliance, vec![event.clone()]);
+    assert_eq!((world.text(said).as_str(), budget(&world)), ("events-over-budget 701", 1));
+    // Evidence goes on, and so do the others; an hour later it is heard again.
+    let beat = appliance.heartbeat(world.now);
+    world.send(&mut appliance, vec![beat]);
+    assert_eq!(world.count("SELECT count(*) FROM evidence"), 3);
+    let mut other = world.appliance();
+    let event = other.event(world.now, DISK, "uploads", Phase::Raised);
+    assert_eq!(world.send(&mut other, vec![event]).orders.len(), 1);
+    world.wait(HOUR + MINUTE);
+    let event = appliance.event(world.now, "odd.fault", "uploads", Phase::Ongoing);
+    world.send(&mut appliance, vec![event]);
+    assert_eq!(world.count("SELECT count(*) FROM event WHERE kind = 'odd.fault'"), 2001);
+}
+
+#[test]
+fn a_box_that_floods_with_gaps_is_counted_and_told_of_once() {
+    let mut world = World::new();
+    let mut appliance = world.appliance();
+    let now = world.now;
+    let gap = |n: usize| {
+        let cause = format!("made-up-{n}");
+        Record::Gap(proto::sync::Gap { cause, dropped: u64::MAX >> 1, first: now, last: now })
+    };
+    for _ in 0..3 {
+        world.send(&mut appliance, (0..300).map(gap).collect());
+    }
+    assert_eq!(world.count("SELECT count(*) FROM gap"), 101);
+    assert_eq!(world.count("SELECT amount FROM gap WHERE cause = 'gaps-over-budget'"), 800);
+    assert_eq!(world.count("SELECT count(*) FROM incident WHERE kind = 'appliance.over-budget'"), 1);
+    // Bad evidence makes gaps too.
+    for _ in 0..50 {
+        world.send(&mut appliance, vec![Record::Evidence(b"{}".to_vec())]);
+    }
+    assert_eq!(world.count("SELECT count(*) FROM gap"), 101);
+    world.wait(DAY);
+    world.send(&mut appliance, vec![gap(0)]);
+    assert_eq!(world.count("SELECT count(*) FROM gap"), 102);
+}
+
+#[test]
 fn faults_that_come_and_go_are_counted_by_the_hour() {
     let mut world = World::new();
     let mut appliance = world.appliance();

@@ -110,7 +110,10 @@ fn appliances_gate(
             Ok::<_, Infallible>(Response::new(Body::new(Full::from(text))))
         }
     });
-    Gate::new(Rule::Appliances { reader, clock, calls: Crowd::default() }, behind)
+    Gate::new(
+        Rule::Appliances { reader, clock, calls: Crowd::default(), connections: Crowd::default() },
+        behind,
+    )
 }
 
 #[tokio::test]
@@ -130,6 +133,32 @@ async fn one_box_has_few_calls_at_once_and_another_has_its_own() {
     answers.add_permits(100);
     assert_eq!(refused(&call(&other).await.unwrap()), None);
     assert_eq!(refused(&call(&one).await.unwrap()), None);
+}
+
+/// However many it makes, the others find theirs.
+#[tokio::test]
+async fn one_box_has_few_connections_at_once_and_another_has_its_own() {
+    let mut world = World::new();
+    let (one, other) = (world.appliance(), world.appliance());
+    let gate = appliances_gate(&world, Arc::new(Semaphore::new(100)));
+    let call = |peer: &Peer| gate.clone().oneshot(post(SYNC, peer.clone(), Vec::new()));
+    let mut connections: Vec<Peer> = (0..8).map(|_| peer(Some(&one.certificate))).collect();
+    for connection in &connections {
+        for _ in 0..2 {
+            assert_eq!(
+                refused(&call(connection).await.unwrap()),
+                None,
+                "a second call needs no second place"
+            );
+        }
+    }
+    let more = peer(Some(&one.certificate));
+    assert_eq!(refused(&call(&more).await.unwrap()), Some(Code::ResourceExhausted));
+    assert!(timeout(Duration::ZERO, more.admission.given()).await.is_err(), "it may not stay");
+    assert_eq!(refused(&call(&peer(Some(&other.certificate))).await.unwrap()), None);
+    // One that ends leaves its place.
+    connections.pop();
+    assert_eq!(refused(&call(&more).await.unwrap()), None);
 }
 
 #[tokio::test]
