@@ -150,6 +150,40 @@ fn a_log_that_was_rotated_and_removed_between_two_looks_is_finished_too() {
     assert_eq!(log.lines(), 2);
 }
 
+/// logrotate with `compress`, while the agent was not there.
+#[test]
+fn a_log_that_was_rotated_and_compressed_while_nobody_followed_it_is_a_gap() {
+    let mut log = Follower::new();
+    log.append("ERROR seen\n");
+    assert_eq!(log.lines(), 1);
+    log.append("ERROR unseen\n");
+    let old = log.folder.path().join("app.log.1");
+    log.rename("app.log.1");
+    log.restart();
+    log.append("ERROR new\n");
+    fs::rename(&old, old.with_extension("1.gz")).unwrap();
+    fs::write(&old, "compressed").unwrap();
+    fs::remove_file(old.with_extension("1.gz")).unwrap();
+    let (lines, note) = log.look();
+    assert_eq!(lines, -1, "silence is not health");
+    let lost = "the log was rotated away; what was last written to it could not be read";
+    assert_eq!(note, format!(r#""ERROR" in 1 line; {lost}"#));
+    log.append("ERROR next\n");
+    assert_eq!(log.lines(), 1, "it is said once");
+}
+
+/// A file system gives the inode of a removed file to the next one.
+#[test]
+fn another_file_with_the_same_inode_is_a_gap_too_when_the_first_was_not_held() {
+    let mut log = Follower::new();
+    log.append("ERROR seen, and a long line it is\n");
+    assert_eq!(log.lines(), 1);
+    log.restart();
+    fs::write(log.path(), "ERROR new\n").unwrap(); // truncates: the same inode, another beginning
+    assert_eq!(log.look().0, -1);
+    assert_eq!(log.lines(), 0);
+}
+
 #[test]
 fn a_truncated_log_begins_anew_even_when_it_has_grown_past_the_old_place() {
     let mut log = Follower::new();

@@ -4,8 +4,8 @@
 //! begun; and memory is bounded whatever stands in the file: only the first 4 KB of a line are looked at, the rest of it
 //! is passed over in chunks.
 //!
-//! What cannot be seen: lines written between copying and truncating (copytruncate), and a whole file that was rotated
-//! away twice while nobody looked.
+//! What cannot be seen: lines written between copying and truncating (copytruncate), and a file that came and went
+//! while nobody looked. That the file of the last look is gone is seen, and counts as wrong.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -111,7 +111,7 @@ impl LogFile {
         if current.as_ref().is_none_or(|current| !current.is(&place)) {
             let Some(rotated) = self.rotated(&place)? else {
                 let Some(current) = current else { return Ok((Some(place), found)) };
-                tracing::warn!(watch = %self.log.id, "log {} was rotated away before it was read to its end", self.log.id);
+                found.lost = true;
                 return self.scan(current, None, found);
             };
             // The writer has moved on once the successor has content; until then it may still write here.
@@ -130,7 +130,11 @@ impl LogFile {
             return Ok((Some(place), found));
         }
         match current {
-            Some(current) => self.scan(current, Some(place), found),
+            Some(current) => {
+                // While it is held open nobody else is given its inode; afterwards another file may stand in for it.
+                found.lost = self.held.is_none() && current.begins_anew(&place)?;
+                self.scan(current, Some(place), found)
+            }
             None => Ok((Some(place), found)),
         }
     }
@@ -166,11 +170,18 @@ impl LogFile {
     }
 
     fn produced(&self, place: Option<&Place>, found: &Found) -> Produced {
-        let note =
-            if found.missing { "there is no log yet".to_owned() } else { redact::line(&found.matches) };
+        let mut notes = vec![redact::line(&found.matches)];
+        if found.missing {
+            notes.push("there is no log yet".to_owned());
+        }
+        if found.lost {
+            notes.push("the log was rotated away; what was last written to it could not be read".to_owned());
+        }
+        notes.retain(|note| !note.is_empty());
         let lines = i64::try_from(found.lines).unwrap_or(i64::MAX);
+        let lines = if found.missing || found.lost { -1 } else { lines };
         Produced {
-            observations: vec![self.observation(if found.missing { -1 } else { lines }, note)],
+            observations: vec![self.observation(lines, redact::note(&notes.join("; ")))],
             cursor: Some(serde_json::to_vec(&place).expect("numbers and digests serialise")),
         }
     }
@@ -200,12 +211,14 @@ struct Found {
     /// Bytes that this look may still read.
     budget: u64,
     missing: bool,
+    /// The file of the last look is gone, and nobody knows what else it held.
+    lost: bool,
 }
 
 impl Found {
     fn new(patterns: &[String]) -> Self {
         let matches = patterns.iter().map(|pattern| (pattern.clone(), 0)).collect();
-        Self { lines: 0, matches, budget: READ_MAX, missing: false }
+        Self { lines: 0, matches, budget: READ_MAX, missing: false, lost: false }
     }
 
     fn look(&mut self, line: &[u8]) {
@@ -258,11 +271,15 @@ impl Opened {
         Ok(Head { length: bytes.len() as u64, sha256: Digest::of(&bytes) })
     }
 
+    /// Truncated since, or another file with the same inode.
+    fn begins_anew(&self, place: &Place) -> io::Result<bool> {
+        Ok(self.file.metadata()?.len() < place.offset || self.head(place.head.length)? != place.head)
+    }
+
     /// Looks at the whole lines from `place` on and moves it past them. Says whether that was all there is.
     fn scan(&self, place: &mut Place, found: &mut Found) -> io::Result<bool> {
-        let size = self.file.metadata()?.len();
-        if size < place.offset || self.head(place.head.length)? != place.head {
-            *place = self.beginning(); // truncated, or another file with the same inode
+        if self.begins_anew(place)? {
+            *place = self.beginning();
         }
         let mut reader = BufReader::with_capacity(CHUNK, &self.file);
         reader.seek(SeekFrom::Start(place.offset))?;
