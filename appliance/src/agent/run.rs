@@ -15,7 +15,11 @@ mod threads;
 use std::{
     future::Future,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, mpsc},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -69,13 +73,37 @@ pub enum RunError {
     Broken(#[source] JoinError),
 }
 
+/// When everything was last looked at, by the boot clock in milliseconds; before the first look, since when we look.
+struct Looks(AtomicU64);
+
+impl Looks {
+    /// The shortest time that one look may take.
+    const PATIENCE: Duration = Duration::from_secs(300);
+
+    fn begin(boot: Duration) -> Self {
+        let looks = Self(AtomicU64::new(0));
+        looks.ended(boot);
+        looks
+    }
+
+    fn ended(&self, boot: Duration) {
+        self.0.store(u64::try_from(boot.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Whether they have not come to a stop, with `sample` between two of them.
+    fn go_on(&self, boot: Duration, sample: Duration) -> bool {
+        let ended = Duration::from_millis(self.0.load(Ordering::Relaxed));
+        boot.saturating_sub(ended) < (sample * 4).max(Self::PATIENCE)
+    }
+}
+
 /// What threads and loop share.
 struct Shared {
     core: Mutex<AgentCore>,
     /// Counts looks that found something new.
     fresh: watch::Sender<u64>,
-    /// The boot clock, in milliseconds, when everything was last looked at.
-    sampled: std::sync::atomic::AtomicU64,
+    /// When everything was last looked at.
+    looks: Looks,
     world: World,
 }
 
@@ -104,7 +132,7 @@ pub async fn run<L: Link>(parts: Parts<L>, stop: impl Future<Output = ()>) -> Re
     let shared = Arc::new(Shared {
         core: Mutex::new(parts.core),
         fresh: watch::Sender::new(0),
-        sampled: std::sync::atomic::AtomicU64::new(0),
+        looks: Looks::begin(parts.world.clock.boot()),
         world: parts.world,
     });
     let (quit, until) = mpsc::channel();
@@ -132,12 +160,10 @@ pub async fn run<L: Link>(parts: Parts<L>, stop: impl Future<Output = ()>) -> Re
 /// Tells systemd that we live, for as long as everything is being looked at.
 async fn watchdog(shared: Arc<Shared>, sample: Duration) {
     let Some(limit) = sd_notify::watchdog_enabled() else { return };
-    let patience = (sample * 4).max(Duration::from_secs(300));
     let mut tick = interval(limit / 2);
     loop {
         tick.tick().await;
-        let sampled = Duration::from_millis(shared.sampled.load(std::sync::atomic::Ordering::Relaxed));
-        if shared.world.clock.boot().saturating_sub(sampled) < patience {
+        if shared.looks.go_on(shared.world.clock.boot(), sample) {
             notify(&[NotifyState::Watchdog]);
         }
     }
@@ -146,5 +172,24 @@ async fn watchdog(shared: Arc<Shared>, sample: Duration) {
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(e) = sd_notify::notify(state) {
         tracing::debug!("systemd does not listen: {e}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A first look may take minutes (a repository far away), and the box may have been up for months.
+    #[test]
+    fn systemd_hears_of_us_from_the_start_and_no_more_once_looks_have_stopped() {
+        let (up, sample) = (Duration::from_secs(90 * 24 * 3600), Duration::from_secs(15));
+        let looks = Looks::begin(up);
+        assert!(looks.go_on(up, sample));
+        assert!(looks.go_on(up + Looks::PATIENCE - sample, sample));
+        assert!(!looks.go_on(up + Looks::PATIENCE, sample));
+        looks.ended(up + Looks::PATIENCE);
+        assert!(looks.go_on(up + Looks::PATIENCE, sample));
+        // Where looks are rare, four of them may be missed.
+        assert!(looks.go_on(up + Looks::PATIENCE * 3, Duration::from_secs(600)));
     }
 }

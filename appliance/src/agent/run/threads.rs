@@ -4,7 +4,6 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError, channel},
     },
     thread::{Builder, JoinHandle},
@@ -43,8 +42,7 @@ pub(super) fn sample(
             }
             let now = shared.world.clock.wall();
             let collected = shared.core().collect_measured(readings, now);
-            let boot = shared.world.clock.boot().as_millis();
-            shared.sampled.store(u64::try_from(boot).unwrap_or(u64::MAX), Ordering::Relaxed);
+            shared.looks.ended(shared.world.clock.boot());
             if collected.records > 0 {
                 shared.found_something();
             }
