@@ -125,3 +125,45 @@ fn help_has_examples_and_a_wrong_command_is_exit_code_2() {
         assert_eq!(appliance(dir.path(), wrong).status.code(), Some(2), "{wrong:?}");
     }
 }
+
+/// By the program that the setting is for, not only when somebody asks for a check.
+#[test]
+fn a_user_that_is_not_there_is_exit_code_2_and_names_the_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let nobody = "\"no-such-user-here\"";
+    let path = config(dir.path(), &format!("[executor]\nagent_user = {nobody}\n"));
+    for command in ["check-config", "executor"] {
+        let output = appliance(&path, &[command]);
+        assert_eq!(output.status.code(), Some(2), "{command}: {}", said(&output));
+        for part in ["executor.agent_user", nobody, "name an existing one, or give its number"] {
+            assert!(said(&output).contains(part), "{command}: {part} in: {}", said(&output));
+        }
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing was written");
+}
+
+#[test]
+fn a_socket_in_use_or_out_of_reach_is_named_by_its_key() {
+    use std::os::unix::net::UnixListener;
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = config(dir.path(), "");
+    let _another = UnixListener::bind(dir.path().join("executor.sock")).unwrap();
+    let output = appliance(&path, &["executor"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    for part in ["paths.socket", "executor.sock", "another executor listens"] {
+        assert!(said(&output).contains(part), "{part} in: {}", said(&output));
+    }
+    let long = dir.path().join("x".repeat(110));
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(
+        &path,
+        text.replace(&dir.path().join("executor.sock").display().to_string(), &long.display().to_string()),
+    )
+    .unwrap();
+    let output = appliance(&path, &["executor"]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    for part in ["paths.socket", "xxx", "at most 107 bytes"] {
+        assert!(said(&output).contains(part), "{part} in: {}", said(&output));
+    }
+}

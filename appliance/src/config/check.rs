@@ -17,6 +17,9 @@ pub(super) struct BadValue {
 /// The most entries of the watch list: every heartbeat names them all.
 const WATCH_MAX: usize = 256;
 
+/// Longest path of a Unix socket.
+const SOCKET_PATH_MAX: usize = 107;
+
 type Checked = Result<(), BadValue>;
 
 fn bad(key: impl Into<String>, value: impl ToString, allowed: impl Into<String>) -> BadValue {
@@ -28,6 +31,7 @@ pub(super) fn check(config: &Config) -> Checked {
     for (key, path) in own_paths(config) {
         absolute(key, path)?;
     }
+    socket(&config.paths.socket)?;
     sizes(config)?;
     if config.watch.len() > WATCH_MAX {
         return Err(bad(
@@ -83,11 +87,22 @@ fn absolute(key: &str, path: &Path) -> Checked {
     ))
 }
 
+/// sun_path in linux/un.h, with its final zero.
+fn socket(path: &Path) -> Checked {
+    let bytes = path.as_os_str().len();
+    if bytes <= SOCKET_PATH_MAX {
+        return Ok(());
+    }
+    let allowed = format!("must have at most {SOCKET_PATH_MAX} bytes, has {bytes}");
+    Err(bad("paths.socket", format!("{path:?}"), allowed))
+}
+
 fn sizes(config: &Config) -> Checked {
     let (agent, executor) = (&config.agent, &config.executor);
     for (key, value, least) in [
-        ("agent.outbox_max_mb", agent.outbox_max_mb, 1),
-        ("agent.evidence_reserve_mb", agent.evidence_reserve_mb, 0),
+        ("agent.outbox_max_mb", agent.outbox_max_mb, 2),
+        // Without room of its own, evidence would never leave the executor.
+        ("agent.evidence_reserve_mb", agent.evidence_reserve_mb, 1),
         ("executor.evidence_max_mb", executor.evidence_max_mb, 1),
     ] {
         if !(least..=1_048_576).contains(&value) {

@@ -1,5 +1,7 @@
 use super::*;
 
+mod machine;
+
 const FULL: &str = r#"
 [control_plane]
 address = "https://127.0.0.1:8443"
@@ -113,6 +115,17 @@ fn every_complaint_names_key_value_and_what_is_allowed() {
             "evidence_reserve_mb = 16",
             "evidence_reserve_mb = 64",
             &["agent.evidence_reserve_mb", "64", "less than"],
+        ),
+        (
+            "evidence_reserve_mb = 16",
+            "evidence_reserve_mb = 0",
+            &["agent.evidence_reserve_mb", "0", "must be 1 to"],
+        ),
+        ("outbox_max_mb = 64", "outbox_max_mb = 1", &["agent.outbox_max_mb", "1", "must be 2 to"]),
+        (
+            "\"/run/orderly/executor.sock\"",
+            &format!("\"/run/{}\"", "x".repeat(103)),
+            &["paths.socket", "/run/xxx", "at most 107 bytes, has 108"],
         ),
         ("evidence_max_mb = 64", "evidence_max_mb = 0", &["executor.evidence_max_mb", "0", "must be 1 to"]),
         ("orders_per_hour = 20", "orders_per_hour = 0", &["limits.orders_per_hour", "at least 1"]),

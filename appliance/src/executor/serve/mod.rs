@@ -7,7 +7,7 @@ mod begin;
 mod notify;
 mod service;
 
-use std::{fs, io, sync::Arc, time::Duration};
+use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 
 use nix::{
     errno::Errno,
@@ -43,8 +43,14 @@ pub enum ServeError {
     #[error("the executor's state")]
     State(#[from] FileError),
     /// Nobody could reach it.
-    #[error("the executor's socket")]
-    Socket(#[source] io::Error),
+    #[error("paths.socket = {path:?}")]
+    Socket {
+        /// Where it was to be.
+        path: PathBuf,
+        /// Why it is not.
+        #[source]
+        cause: io::Error,
+    },
     /// No threads, or no signals.
     #[error("cannot begin")]
     Begin(#[source] io::Error),
@@ -75,7 +81,9 @@ pub fn run(config: &Config, world: World) -> Result<(), ServeError> {
     }
     let status =
         core.as_ref().map_or_else(|problem| format!("no order runs: {problem}"), |_| "ready".to_owned());
-    let listener = begin::listener(&config.paths.socket, agent).map_err(ServeError::Socket)?;
+    let path = &config.paths.socket;
+    let listener =
+        begin::listener(path, agent).map_err(|cause| ServeError::Socket { path: path.clone(), cause })?;
     let trust = config.trust.organization_keys.clone();
     let service =
         Service::start(core, listener.socket, vec![agent, me], trust, stop).map_err(ServeError::Begin)?;
