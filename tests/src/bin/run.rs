@@ -26,6 +26,10 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
+    // From here on a wish to end is kept, and granted once everything is up.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _entered = runtime.enter();
+    let (mut interrupted, mut ended) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut teller = Teller::new();
     let mut stage = Stage::build(&options.folder, None, &mut teller)?;
     let programs = tests::rig::binary("control-plane")?;
@@ -45,16 +49,12 @@ fn run(options: &Options) -> Result<()> {
         people = stage.provider.people,
         appliances = stage.provider.appliances,
     );
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let (mut interrupted, mut ended) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         tokio::select! {
             _ = interrupted.recv() => {}
             _ = ended.recv() => {}
         }
-        anyhow::Ok(())
-    })?;
+    });
     println!("\nstopping");
     stage.close()
 }
