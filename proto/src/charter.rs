@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     digest::Digest,
     dsse::{self, EnvelopeError, Verified},
-    field::BadField,
+    field::{BadField, text},
+    identity::{check_authority, trust_domain},
     keys::{PublicKey, SecretKey},
+    log::check_witness_key,
     time::Millis,
 };
 
@@ -20,6 +22,9 @@ pub const CHARTER_TYPE: &str = "application/vnd.orderly.charter.v1+json";
 pub const CHARTER_LIFETIME_MAX: Duration = Duration::from_secs(180 * 24 * 3600);
 /// From this long before its end people are warned.
 pub const CHARTER_WARN_BEFORE: Duration = Duration::from_secs(60 * 24 * 3600);
+
+/// The most bytes of each text about an approver.
+const APPROVER_TEXT_MAX: usize = 253;
 
 /// The organization's offline public keys: the root of all trust, kept outside of whatever is to be verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +116,7 @@ impl OrganizationKeys {
     /// Reads the trust file (JSON).
     pub fn parse(text: &[u8]) -> Result<Self, BadField> {
         let keys: Self = serde_json::from_slice(text).map_err(|e| BadField::new("trust", e.to_string()))?;
+        trust_domain("trust.organization", &keys.organization)?;
         quorum_is_sane("trust", keys.threshold, &keys.keys)?;
         Ok(keys)
     }
@@ -143,16 +149,7 @@ impl Charter {
 
     /// What every charter must hold to, whoever signs it.
     pub fn check(&self) -> Result<(), BadField> {
-        if self.organization.is_empty()
-            || self
-                .organization
-                .contains(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit() && !"-.".contains(c))
-        {
-            return Err(BadField::new(
-                "organization",
-                "must be a trust domain: lower-case letters, digits, dots, hyphens",
-            ));
-        }
+        trust_domain("organization", &self.organization)?;
         if self.serial == 0 {
             return Err(BadField::new("serial", "must be at least 1"));
         }
@@ -168,7 +165,35 @@ impl Charter {
         if self.certificate_authorities.is_empty() {
             return Err(BadField::new("certificate_authorities", "must name at least one certificate"));
         }
+        self.certificate_authorities.iter().try_for_each(|pem| check_authority(pem))?;
+        for witness in &self.witnesses {
+            check_witness_key(witness).map_err(|e| BadField::new("witnesses", e.to_string()))?;
+        }
+        self.check_approvers()?;
         quorum_is_sane("release_keys", self.release_keys.threshold, &self.release_keys.keys)
+    }
+
+    /// Two approvals are two people's: a name or a passkey that stands twice would make one of them two.
+    fn check_approvers(&self) -> Result<(), BadField> {
+        let (mut names, mut keys) = (BTreeSet::new(), BTreeSet::new());
+        for (at, approver) in self.approvers.iter().enumerate() {
+            let bad =
+                |key: &str, problem: &str| Err(BadField::new(format!("approvers[{at}].{key}"), problem));
+            let named = |key: &str, value| text(&format!("approvers[{at}].{key}"), value, APPROVER_TEXT_MAX);
+            named("name", &approver.name)?;
+            named("rp_id", &approver.rp_id)?;
+            named("origin", &approver.origin)?;
+            if !matches!(approver.key, PublicKey::P256(_)) {
+                return bad("key", "must be a passkey's: p256");
+            }
+            if !names.insert(&approver.name) {
+                return bad("name", "is another approver's already");
+            }
+            if !keys.insert(&approver.key) {
+                return bad("key", "is another approver's already");
+            }
+        }
+        Ok(())
     }
 
     /// Whether it holds at `now`.

@@ -49,15 +49,25 @@ impl FromStr for SpiffeId {
             || BadField::new("spiffe", "must be spiffe://<trust domain>/tenant/<uuid>/appliance/<uuid>");
         let parts: Vec<&str> = text.strip_prefix("spiffe://").ok_or_else(wrong)?.split('/').collect();
         let [domain, "tenant", tenant, "appliance", appliance] = parts[..] else { return Err(wrong()) };
-        if domain.is_empty() {
-            return Err(wrong());
-        }
         Ok(Self {
-            trust_domain: domain.to_owned(),
+            trust_domain: trust_domain("spiffe", domain).map_err(|_| wrong())?,
             tenant: tenant.parse().map_err(|_| wrong())?,
             appliance: appliance.parse().map_err(|_| wrong())?,
         })
     }
+}
+
+/// The longest trust domain (SPIFFE-ID section 2.1), in bytes.
+const TRUST_DOMAIN_MAX: usize = 255;
+
+/// A trust domain as SPIFFE spells it, or a complaint about `field`.
+pub fn trust_domain(field: &str, text: &str) -> Result<String, BadField> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_".contains(&b);
+    if text.is_empty() || text.len() > TRUST_DOMAIN_MAX || !text.bytes().all(plain) {
+        let right = "must be a trust domain: 1 to 255 lower-case letters, digits, dots, hyphens, underscores";
+        return Err(BadField::new(field, right));
+    }
+    Ok(text.to_owned())
 }
 
 /// What a certificate says, read but not yet believed.
@@ -109,17 +119,38 @@ impl CertificateFacts {
         let facts = Self::read(der)?;
         let (_, cert) = X509Certificate::from_der(der).map_err(|_| bad("is not DER X.509"))?;
         for pem in authorities {
-            let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes())
-                .map_err(|_| BadField::new("certificate_authorities", "must be PEM certificates"))?;
-            let authority = pem
-                .parse_x509()
-                .map_err(|_| BadField::new("certificate_authorities", "must be PEM certificates"))?;
+            let pem = one_pem(pem)?;
+            let authority = pem.parse_x509().map_err(|_| not_pem())?;
             if authority.is_ca() && cert.verify_signature(Some(authority.public_key())).is_ok() {
                 return Ok(facts);
             }
         }
         Err(bad("is not signed by the charter's certificate authority"))
     }
+}
+
+fn not_pem() -> BadField {
+    BadField::new("certificate_authorities", "must be PEM certificates, one in each entry")
+}
+
+fn one_pem(text: &str) -> Result<x509_parser::pem::Pem, BadField> {
+    let (rest, pem) = x509_parser::pem::parse_x509_pem(text.as_bytes()).map_err(|_| not_pem())?;
+    if pem.label != "CERTIFICATE" || !rest.trim_ascii().is_empty() {
+        return Err(not_pem());
+    }
+    Ok(pem)
+}
+
+/// Checks that `pem` is the certificate of an authority.
+pub fn check_authority(pem: &str) -> Result<(), BadField> {
+    let pem = one_pem(pem)?;
+    if !pem.parse_x509().map_err(|_| not_pem())?.is_ca() {
+        return Err(BadField::new(
+            "certificate_authorities",
+            "must be certificates of authorities (CA:TRUE)",
+        ));
+    }
+    Ok(())
 }
 
 /// SHA-256 of a CSR's SubjectPublicKeyInfo, once the CSR's own signature proves possession (RFC 2986).
@@ -272,7 +303,10 @@ mod tests {
     #[test]
     fn spiffe_ids_are_exact() {
         let good = "spiffe://msp.example/tenant/0190a0c0-0000-7000-8000-000000000001/appliance/0190a0c0-0000-7000-8000-000000000002";
-        assert_eq!(good.parse::<SpiffeId>().unwrap().to_string(), good);
+        for domain in ["msp.example", "a", "msp_1.example-2", &"a".repeat(255)] {
+            let good = good.replace("msp.example", domain);
+            assert_eq!(good.parse::<SpiffeId>().unwrap().to_string(), good);
+        }
         for bad in [
             "",
             "spiffe://",
@@ -280,6 +314,13 @@ mod tests {
             &format!("{good}/more"),
             &good.replace("tenant", "site"),
             &good.to_uppercase(),
+            &good.replace("msp.example", ""),
+            &good.replace("msp.example", "MSP.example"),
+            &good.replace("msp.example", "msp.example:443"),
+            &good.replace("msp.example", "user@msp.example"),
+            &good.replace("msp.example", "msp%2eexample"),
+            &good.replace("msp.example", "größe"),
+            &good.replace("msp.example", &"a".repeat(256)),
         ] {
             assert!(bad.parse::<SpiffeId>().is_err(), "{bad}");
         }

@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
 use proto::{
     charter::{
-        CHARTER_TYPE, CHARTER_WARN_BEFORE, Charter, CharterError, OrganizationKeys, Quorum, succession,
+        Approver, CHARTER_TYPE, CHARTER_WARN_BEFORE, Charter, CharterError, OrganizationKeys, Quorum,
+        succession,
     },
     digest::Digest,
     dsse::{self, EnvelopeError},
     keys::SecretKey,
+    log::VerifierKey,
     time::Millis,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
+const AUTHORITY: &str = include_str!("vectors/authority.pem");
 const ISSUED: Millis = Millis(1_790_000_000_000);
 
 fn key(seed: u8) -> SecretKey {
@@ -37,9 +41,19 @@ fn charter() -> Charter {
         order_keys: [key(11).public()].into(),
         log_keys: [key(12).public()].into(),
         release_keys: Quorum { threshold: 2, keys: [key(13).public(), key(14).public()].into() },
-        certificate_authorities: vec!["-----BEGIN CERTIFICATE-----\n".into()],
+        certificate_authorities: vec![AUTHORITY.into()],
         witnesses: Vec::new(),
         approvers: Vec::new(),
+    }
+}
+
+/// A person with a passkey of their own.
+fn approver(name: &str) -> Approver {
+    Approver {
+        name: name.into(),
+        key: SecretKey::generate_p256().public(),
+        rp_id: "msp.example".into(),
+        origin: "https://msp.example".into(),
     }
 }
 
@@ -88,7 +102,7 @@ fn another_organizations_charter_is_not_ours_even_under_our_keys() {
 #[test]
 fn what_must_not_stand_in_a_charter_is_refused_whoever_signed_it() {
     type Change = fn(&mut Charter);
-    let cases: [(&str, Change); 15] = [
+    let cases: [(&str, Change); 28] = [
         ("organization", |c| c.organization.clear()),
         ("organization", |c| c.organization = "MSP.example".into()),
         ("organization", |c| c.organization = "msp.example/tenant".into()),
@@ -102,6 +116,29 @@ fn what_must_not_stand_in_a_charter_is_refused_whoever_signed_it() {
         ("log_keys", |c| c.log_keys.clear()),
         ("log_keys", |c| c.log_keys = [SecretKey::generate_p256().public()].into()),
         ("certificate_authorities", |c| c.certificate_authorities.clear()),
+        ("organization", |c| c.organization = "a".repeat(256)),
+        ("certificate_authorities", |c| c.certificate_authorities.push("PEM".into())),
+        ("certificate_authorities", |c| c.certificate_authorities = vec![format!("{AUTHORITY}{AUTHORITY}")]),
+        ("certificate_authorities", |c| c.certificate_authorities = vec![AUTHORITY.replace("MI", "MJ")]),
+        ("certificate_authorities", |c| {
+            c.certificate_authorities = vec![AUTHORITY.replace("CERTIFICATE", "PRIVATE KEY")]
+        }),
+        ("witnesses", |c| c.witnesses = vec!["w+00000000+AAAA".into()]),
+        // A log's key signs notes; it is nobody's witness.
+        ("witnesses", |c| c.witnesses = vec![VerifierKey::new("w", &key(12).public()).unwrap().to_string()]),
+        ("approvers[1].name", |c| c.approvers = vec![approver("owner"), approver("owner")]),
+        ("approvers[0].name", |c| c.approvers = vec![approver("")]),
+        ("approvers[1].key", |c| {
+            let first = approver("owner");
+            c.approvers = vec![first.clone(), Approver { name: "another".into(), ..first }]
+        }),
+        ("approvers[0].key", |c| c.approvers = vec![Approver { key: key(1).public(), ..approver("owner") }]),
+        ("approvers[0].rp_id", |c| {
+            c.approvers = vec![Approver { rp_id: String::new(), ..approver("owner") }]
+        }),
+        ("approvers[0].origin", |c| {
+            c.approvers = vec![Approver { origin: "a\nb".into(), ..approver("owner") }]
+        }),
         ("release_keys", |c| c.release_keys.threshold = 1),
         ("release_keys", |c| c.release_keys.threshold = 0),
         ("release_keys", |c| c.release_keys.threshold = 3),
@@ -115,6 +152,17 @@ fn what_must_not_stand_in_a_charter_is_refused_whoever_signed_it() {
             other => panic!("{field}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn witnesses_and_approvers_may_stand_in_it() {
+    let mut charter = charter();
+    // From the C2SP key of type 0x04: the ID is over name, newline, type and key.
+    let encoded = [vec![4], vec![7; 32]].concat();
+    let id = Digest::of(&[b"witness.example/w1\n", encoded.as_slice()].concat()).to_string()[..8].to_owned();
+    charter.witnesses = vec![format!("witness.example/w1+{id}+{}", STANDARD.encode(encoded))];
+    charter.approvers = vec![approver("owner"), approver("another")];
+    assert_eq!(charter.check(), Ok(()));
 }
 
 #[test]

@@ -5,16 +5,14 @@
 //! nothing, because whoever delivers may have lost it: it is a problem, and its note is kept until its very head turns out
 //! to be one of the same log, or to be none, which is a fork after all.
 
-use std::{cmp::Ordering, collections::VecDeque};
+use std::collections::VecDeque;
 
 use proto::{
     charter::Charter,
     digest::Digest,
     field::BadField,
     local,
-    log::{
-        self, Checkpoint, CheckpointError, Hash, SignedCheckpoint, VerifierKey, leaf_hash, verify_inclusion,
-    },
+    log::{self, Checkpoint, Hash, Meaning, SignedCheckpoint, VerifierKey, leaf_hash, verify_inclusion},
 };
 
 use super::{
@@ -54,45 +52,6 @@ impl Earlier {
             && self.kept.iter().any(|kept| offered.verify_continues(kept, proof).is_ok());
         self.late += u32::from(late);
         late
-    }
-}
-
-/// What a checkpoint that continues the kept one says about a head that was shown without a proof: one of the same log, a
-/// fork, or `None`, nothing. `proof`: what came with it.
-fn accounts_for(proven: &Checkpoint, shown: log::Head, proof: &[Hash]) -> Option<bool> {
-    let other = Checkpoint::new(&proven.origin, shown);
-    match shown.size.cmp(&proven.size) {
-        Ordering::Equal => Some(shown.root == proven.root),
-        Ordering::Less => proven.verify_continues(&other, proof).is_ok().then_some(true),
-        Ordering::Greater => None,
-    }
-}
-
-/// What a signed checkpoint means, given the one kept.
-#[derive(Debug, PartialEq, Eq)]
-enum Standing {
-    /// It is the one kept.
-    Same,
-    /// The first, or a proven continuation.
-    Continues,
-    /// Smaller: from before.
-    Older,
-    /// The same size and another root: two logs, for certain.
-    Fork,
-    /// Larger, but the proof is missing or wrong.
-    Unproven(CheckpointError),
-}
-
-fn judge(kept: Option<&Checkpoint>, offered: &Checkpoint, proof: &[Hash]) -> Standing {
-    match kept {
-        None => Standing::Continues,
-        Some(kept) if offered.size < kept.size => Standing::Older,
-        Some(kept) if offered.size == kept.size && offered.root == kept.root => Standing::Same,
-        Some(kept) if offered.size == kept.size => Standing::Fork,
-        Some(kept) => match offered.verify_continues(kept, proof) {
-            Ok(()) => Standing::Continues,
-            Err(refused) => Standing::Unproven(refused),
-        },
     }
 }
 
@@ -156,9 +115,9 @@ impl ExecutorCore {
         let proof = hashes(consistency).map_err(|bad| bad.within("consistency"))?;
         let kept = self.store.view().checkpoint()?.map(|kept| Checkpoint::new(&origin, kept.head));
         let size = offered.checkpoint().size;
-        match judge(kept.as_ref(), offered.checkpoint(), &proof) {
-            Standing::Same | Standing::Continues => {}
-            Standing::Older => {
+        match log::meaning(kept.as_ref(), offered.checkpoint(), &proof) {
+            Meaning::Same | Meaning::Continues => {}
+            Meaning::Older => {
                 let kept = kept.map_or(0, |kept| kept.size);
                 return Err(BadField::new(
                     "checkpoint",
@@ -166,7 +125,7 @@ impl ExecutorCore {
                 )
                 .into());
             }
-            Standing::Fork => {
+            Meaning::Fork => {
                 self.keep_shown(&offered, true)?;
                 return Err(BadField::new(
                     "checkpoint",
@@ -174,7 +133,7 @@ impl ExecutorCore {
                 )
                 .into());
             }
-            Standing::Unproven(refused) => {
+            Meaning::Unproven(refused) => {
                 if !self.earlier.explains(offered.checkpoint(), &proof) {
                     self.keep_shown(&offered, false)?;
                 }
@@ -185,7 +144,7 @@ impl ExecutorCore {
         let (proven, problems) = proven(self, head, inclusions)?;
         let times = self.time.durable();
         let judged: Vec<(Shown, bool)> = (self.store.view().shown(false)?.into_iter())
-            .filter_map(|shown| Some((accounts_for(offered.checkpoint(), shown.head, &proof)?, shown)))
+            .filter_map(|shown| Some((log::accounts_for(offered.checkpoint(), shown.head, &proof)?, shown)))
             .map(|(is_of_this_log, shown)| (shown, is_of_this_log))
             .collect();
         self.store.write(|tx| {
@@ -242,22 +201,6 @@ mod tests {
         let head = appended.head;
         tiles.write(appended.writes);
         (tiles, Checkpoint::new("evidence.msp.example/t", head))
-    }
-
-    #[test]
-    fn standings() {
-        let (_, three) = log_of("a", 3);
-        let (tiles, five) = log_of("a", 5);
-        let (_, other_three) = log_of("b", 3);
-        let (_, other_five) = log_of("b", 5);
-        let proof = prove_consistency(&tiles, 3, 5).unwrap();
-        assert_eq!(judge(None, &three, &[]), Standing::Continues);
-        assert_eq!(judge(Some(&three), &three, &[]), Standing::Same);
-        assert_eq!(judge(Some(&three), &five, &proof), Standing::Continues);
-        assert_eq!(judge(Some(&five), &three, &proof), Standing::Older);
-        assert_eq!(judge(Some(&three), &other_three, &[]), Standing::Fork);
-        assert!(matches!(judge(Some(&three), &other_five, &proof), Standing::Unproven(_)));
-        assert!(matches!(judge(Some(&three), &five, &[]), Standing::Unproven(_)));
     }
 
     #[test]

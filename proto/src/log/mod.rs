@@ -24,6 +24,7 @@ mod signature;
 mod tile;
 mod tree;
 mod vkey;
+mod witness;
 
 use std::fmt;
 
@@ -42,7 +43,8 @@ pub use self::{
     signature::Signature,
     tile::{BadTile, TILE_WIDTH, Tile, decode_hashes, encode_hashes, tiles},
     tree::{Tiles, TreeError, prove_consistency, prove_inclusion, root},
-    vkey::{BadKey, KeyId, Signer, VerifierKey},
+    vkey::{BadKey, KeyId, Signer, VerifierKey, check_witness_key},
+    witness::{Meaning, accounts_for, meaning},
 };
 use crate::field::{BadField, fixed};
 

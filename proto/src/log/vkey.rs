@@ -13,6 +13,9 @@ use crate::keys::{BadSignature, PublicKey, SecretKey};
 
 /// Signature type of a plain Ed25519 signature over the note's text.
 const ED25519: u8 = 0x01;
+/// Signature types of witnesses' cosignatures.
+const ED25519_COSIGNATURE: u8 = 0x04;
+const ML_DSA_44_COSIGNATURE: u8 = 0x06;
 
 /// Which key of a name signed: the first four bytes of SHA-256 over name, newline, type and key. A hint, no proof:
 /// whoever wants one that collides finds it.
@@ -53,6 +56,14 @@ pub enum BadKey {
     /// A cosignature key, or one of a type that did not exist yet.
     #[error("verifier key of {name:?} is of type {kind:#04x}, must be 0x01 (Ed25519)")]
     Type {
+        /// The key's name.
+        name: String,
+        /// C2SP signature type.
+        kind: u8,
+    },
+    /// A key that signs notes, or one of a type that did not exist yet.
+    #[error("witness key of {name:?} is of type {kind:#04x}, must be 0x04 (Ed25519) or 0x06 (ML-DSA-44)")]
+    NoWitness {
         /// The key's name.
         name: String,
         /// C2SP signature type.
@@ -118,9 +129,7 @@ impl FromStr for VerifierKey {
     type Err = BadKey;
     fn from_str(text: &str) -> Result<Self, BadKey> {
         let form = || BadKey::Form(text.to_owned());
-        // Base64 may hold plus signs, a name may not: the first two divide.
-        let [name, id, key] = text.splitn(3, '+').collect::<Vec<_>>().try_into().map_err(|_| form())?;
-        let encoded = STANDARD.decode(key).map_err(|_| form())?;
+        let (name, id, encoded) = parts(text)?;
         let (kind, key) = encoded.split_first().ok_or_else(form)?;
         if *kind != ED25519 {
             return Err(BadKey::Type { name: name.to_owned(), kind: *kind });
@@ -131,6 +140,36 @@ impl FromStr for VerifierKey {
         }
         Ok(parsed)
     }
+}
+
+/// Checks the verifier key of an outside witness: one that cosigns (C2SP tlog-cosignature, types 0x04 and 0x06).
+pub fn check_witness_key(text: &str) -> Result<(), BadKey> {
+    let (name, id, encoded) = parts(text)?;
+    if !is_key_name(name) || name.contains(char::is_control) {
+        return Err(BadKey::Name(name.to_owned()));
+    }
+    match encoded.split_first() {
+        Some((&ED25519_COSIGNATURE, key)) if key.len() == 32 => {}
+        Some((&ML_DSA_44_COSIGNATURE, key)) if key.len() == 1312 => {}
+        Some((&(ED25519_COSIGNATURE | ML_DSA_44_COSIGNATURE), _)) | None => {
+            return Err(BadKey::Form(text.to_owned()));
+        }
+        Some((kind, _)) => return Err(BadKey::NoWitness { name: name.to_owned(), kind: *kind }),
+    }
+    let want = key_id(name, &encoded);
+    if id == want.to_string() {
+        Ok(())
+    } else {
+        Err(BadKey::Id { name: name.to_owned(), have: id.to_owned(), want })
+    }
+}
+
+/// Name, ID and `type || key` of a vkey, as they stand there.
+fn parts(text: &str) -> Result<(&str, &str, Vec<u8>), BadKey> {
+    let form = || BadKey::Form(text.to_owned());
+    // Base64 may hold plus signs, a name may not: the first two divide.
+    let [name, id, key] = text.splitn(3, '+').collect::<Vec<_>>().try_into().map_err(|_| form())?;
+    Ok((name, id, STANDARD.decode(key).map_err(|_| form())?))
 }
 
 impl fmt::Display for KeyId {
@@ -218,6 +257,28 @@ mod tests {
         assert_eq!(cosigner.parse::<VerifierKey>(), Err(refused));
         let p256 = PublicKey::P256([4; 65]);
         assert_eq!(VerifierKey::new("log", &p256), Err(BadKey::Kind("log".into())));
+    }
+
+    #[test]
+    fn a_witness_cosigns() {
+        let vkey = |name: &str, encoded: &[u8]| {
+            format!("{name}+{}+{}", key_id(name, encoded), STANDARD.encode(encoded))
+        };
+        let of = |kind: u8, len: usize| [vec![kind], vec![0xfb; len]].concat();
+        for (kind, len) in [(0x04, 32), (0x06, 1312)] {
+            assert_eq!(check_witness_key(&vkey("witness.example/w1", &of(kind, len))), Ok(()));
+        }
+        for (kind, len) in [(0x04, 31), (0x04, 33), (0x06, 32)] {
+            let wrong = vkey("w", &of(kind, len));
+            assert_eq!(check_witness_key(&wrong), Err(BadKey::Form(wrong.clone())), "{kind} of {len}");
+        }
+        for wrong in ["", "w", "w+00000000", "w+00000000+", "w+00000000+!"] {
+            assert_eq!(check_witness_key(wrong), Err(BadKey::Form(wrong.into())), "{wrong}");
+        }
+        assert!(matches!(check_witness_key(NEUMANN), Err(BadKey::NoWitness { kind: 0x01, .. })));
+        assert!(matches!(check_witness_key(&vkey(" ", &of(4, 32))), Err(BadKey::Name(_))));
+        let other = vkey("w", &of(4, 32)).replacen('w', "v", 1);
+        assert!(matches!(check_witness_key(&other), Err(BadKey::Id { .. })));
     }
 
     #[test]

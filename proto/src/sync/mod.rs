@@ -317,6 +317,21 @@ mod tests {
     }
 
     #[test]
+    fn incarnations() {
+        let enrolled = Incarnation([7; 16]);
+        let mut one_bit = enrolled;
+        one_bit.0[15] ^= 1;
+        for (case, offered, expected) in [
+            ("the enrolled one", Incarnation([7; 16]), IncarnationCheck::Same),
+            ("wiped or re-imaged: drawn anew", Incarnation([8; 16]), IncarnationCheck::Other),
+            ("one bit from it", one_bit, IncarnationCheck::Other),
+            ("none", Incarnation([0; 16]), IncarnationCheck::Other),
+        ] {
+            assert_eq!(incarnation(enrolled, offered), expected, "{case}");
+        }
+    }
+
+    #[test]
     fn an_acknowledgement_is_for_exactly_what_was_sent() {
         let sent = batch(3, Digest::ZERO, b"bytes");
         let ack = Ack { stream: sent.stream, number: 3, digest: Digest::of(b"bytes") };
