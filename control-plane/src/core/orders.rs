@@ -10,9 +10,9 @@ use proto::{
     sync::{IssueGate, IssueState, issue_gate},
     time::Millis,
 };
-use runbooks::{Facts, Guardrail, History, Presence, WatchKind, clear, history_key};
+use runbooks::{Facts, Fault, Guardrail, History, Presence, WatchKind, clear, history_key};
 
-use super::{Core, CoreError, incident::Input, planner};
+use super::{Core, CoreError, incident::Input};
 use crate::store::{
     ApplianceRow, IncarnationRow, IncidentChange, IncidentRow, NewOrder, OrderRow, OrderState,
 };
@@ -82,6 +82,11 @@ impl Core {
                 now,
             );
         };
+        let fault = row.kind.parse::<Fault>().ok();
+        let Some(parameters) = fault.and_then(|fault| entry.runbook.parameters_for(fault, &row.watch)) else {
+            let why = format!("{} on {} does not say all that runbook {runbook} needs", row.kind, row.watch);
+            return self.move_incident(row, Input::Refused, &why, now);
+        };
         let core = OrderCore {
             organization: self.settings.organization.clone(),
             tenant: appliance.tenant,
@@ -91,7 +96,7 @@ impl Core {
             incident: row.id,
             runbook: runbook.clone(),
             runbook_digest: entry.digest,
-            parameters: planner::parameters(entry, &row.watch),
+            parameters,
             approve_until: None,
             id: OrderId::new(now, self.random()),
         };

@@ -1,12 +1,8 @@
 //! The rules planner: from an incident to one runbook out of the catalogue, or to a person. Deterministic, and it says why.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use proto::{
-    ids::{RunbookId, WatchId},
-    order::Plan,
-    time::Millis,
-};
+use proto::{ids::RunbookId, order::Plan, time::Millis};
 use runbooks::{Catalogue, Entry, Fault, Mode, Policy};
 
 use super::incident::State;
@@ -73,12 +69,6 @@ pub fn is_repeated(earlier: Option<Earlier>, now: Millis) -> bool {
         let did_not_last = earlier.state == State::Resolved && earlier.repairs >= 2;
         (in_vain || did_not_last) && now.since(earlier.ended) < BACK_WITHIN
     })
-}
-
-/// The parameters: derived by code, from the incident alone. Every parameter is the entry the fault was seen on.
-#[must_use]
-pub fn parameters(entry: &Entry, watch: &WatchId) -> BTreeMap<String, WatchId> {
-    entry.runbook.parameters.keys().map(|name| (name.clone(), watch.clone())).collect()
 }
 
 #[cfg(test)]

@@ -308,6 +308,24 @@ fn a_fault_on_an_entry_that_the_box_does_not_list_is_a_persons() {
     assert_eq!(states(&world), "escalated escalated");
 }
 
+/// One incident names one entry; a runbook that works on two is a person's to run.
+#[test]
+fn a_runbook_that_needs_more_than_the_incident_says_gets_no_order() {
+    let mut world = World::with(|safe| {
+        let mut runbooks = shipped();
+        let prune = runbooks.iter_mut().find(|runbook| runbook.id.as_str() == "RB-DISK-002").unwrap();
+        prune.parameters.insert("other".into(), WatchKind::Directory);
+        let again = runbooks::Step { target: "other".into(), ..prune.steps[0].clone() };
+        prune.steps.push(again);
+        safe.catalogue = safe.catalogue(1, runbooks);
+    });
+    let mut appliance = world.appliance();
+    assert!(raise(&mut world, &mut appliance, "uploads").orders.is_empty());
+    assert_eq!((orders(&world), states(&world).as_str()), (0, "escalated"));
+    let reason = world.text("SELECT reason FROM incident");
+    assert!(reason.contains("does not say all that runbook RB-DISK-002 needs"), "{reason}");
+}
+
 #[test]
 fn whoever_has_older_documents_is_given_the_newer_ones() {
     let mut world = World::new();
