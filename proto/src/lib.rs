@@ -25,6 +25,7 @@ pub mod approval;
 pub mod charter;
 pub mod digest;
 pub mod dsse;
+pub mod enrolment;
 pub mod evidence;
 pub mod field;
 pub mod identity;

@@ -135,6 +135,7 @@ fn shown(appliance: &pb::Appliance) -> String {
         ("reason", appliance.state_reason.clone()),
         ("seen", when(appliance.seen_ms)),
         ("version", appliance.version.clone()),
+        ("hardware", appliance.hardware.clone()),
         ("keys", appliance.key_protection.clone()),
         ("evidence", appliance.evidence_next.to_string()),
     ]);
@@ -203,6 +204,7 @@ fn view(appliance: &pb::Appliance) -> Value {
         "order_high": appliance.order_high,
         "watch": appliance.watch.iter().map(|w| json!({ "id": w.id, "kind": w.kind })).collect::<Vec<_>>(),
         "version": optional(&appliance.version),
+        "hardware": optional(&appliance.hardware),
         "gaps": appliance.gaps.iter().map(gap).collect::<Vec<_>>(),
         "standing_orders": appliance.standing.iter().map(standing).collect::<Vec<_>>(),
     })

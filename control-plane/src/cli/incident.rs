@@ -32,6 +32,8 @@ pub(super) enum Incident {
     },
 }
 
+const HEADINGS: [&str; 7] = ["ID", "KIND", "WATCH", "STATE", "RUNBOOK", "TOLD", "OPENED"];
+
 impl Incident {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<Answer> {
         let mut client = IncidentsClient::new(connect(global).await?);
@@ -45,11 +47,12 @@ impl Incident {
                         i.watch.clone(),
                         i.state.clone(),
                         i.runbook.clone(),
+                        told(i.told.as_ref()).to_owned(),
                         when(i.opened_ms),
                     ]
                 });
                 let json = json!({ "incidents": list.iter().map(view).collect::<Vec<_>>() });
-                Ok(Answer::new(table(["ID", "KIND", "WATCH", "STATE", "RUNBOOK", "OPENED"], rows), json))
+                Ok(Answer::new(table(HEADINGS, rows), json))
             }
             Self::Show { id } => Ok(shown(&answer(client.show(ShowIncident { id })).await?)),
         }
@@ -64,6 +67,7 @@ fn shown(incident: &pb::Incident) -> Answer {
         ("state", incident.state.clone()),
         ("reason", incident.reason.clone()),
         ("runbook", incident.runbook.clone()),
+        ("told", telling(incident.told.as_ref())),
         ("opened", when(incident.opened_ms)),
         ("changed", when(incident.changed_ms)),
         ("events", incident.events.to_string()),
@@ -80,6 +84,22 @@ fn shown(incident: &pb::Incident) -> Answer {
     Answer::new(text, json)
 }
 
+/// Whether anybody was told, in a word.
+fn told(told: Option<&pb::Told>) -> &str {
+    told.map_or("", |told| if told.state == "dead" { "NOBODY" } else { &told.state })
+}
+
+/// The same in a sentence.
+fn telling(told: Option<&pb::Told>) -> String {
+    let Some(told) = told else { return "nobody was to be told".to_owned() };
+    let tries = format!("{} failed tries, the last: {}", told.attempts, told.last_error);
+    match (told.state.as_str(), told.attempts) {
+        ("dead", _) => format!("NOBODY, and no more is tried, after {tries}"),
+        (state, 0) => state.to_owned(),
+        (state, _) => format!("{state}, after {tries}"),
+    }
+}
+
 fn view(incident: &pb::Incident) -> Value {
     json!({
         "id": incident.id,
@@ -93,5 +113,10 @@ fn view(incident: &pb::Incident) -> Value {
         "opened": time(incident.opened_ms),
         "changed": time(incident.changed_ms),
         "events": incident.events,
+        "told": incident.told.as_ref().map(|told| json!({
+            "state": told.state,
+            "attempts": told.attempts,
+            "last_error": optional(&told.last_error),
+        })),
     })
 }

@@ -15,7 +15,7 @@ use runbooks::{Catalogue, Policy};
 use super::{Core, CoreError, InForce, incident::State, payload_digest};
 use crate::store::{
     ApplianceRow, ApplianceState, Document, EnrolmentTokenRow, EvidenceRow, GapRow, IncidentRow, NewTenant,
-    OperatorTokenRow, OrderRow, SiteRow, TenantRow, TimelineRow,
+    OperatorTokenRow, OrderRow, SiteRow, TenantRow, TimelineRow, ToldRow,
 };
 
 /// The longest an enrolment token lasts.
@@ -183,6 +183,11 @@ impl Core {
             .incident(id)?
             .ok_or_else(|| CoreError::NotFound(format!("there is no incident {id}")))?;
         Ok((row, self.store.timeline(id)?))
+    }
+
+    /// What became of telling people of an incident.
+    pub fn told_of(&self, incident: &IncidentRow) -> Result<Option<ToldRow>, CoreError> {
+        Ok(self.store.told(incident.id)?)
     }
 
     /// Orders, newest first.

@@ -2,7 +2,8 @@
 
 use proto::{
     digest::Digest,
-    identity::{CertificateFacts, KeyProof, SpiffeId, Standing, csr_spki, standing},
+    enrolment::{Enrolment, Renewal},
+    identity::{CertificateFacts, KeyProof, SpiffeId, Standing, standing},
     ids::ApplianceId,
     pb,
     time::Millis,
@@ -17,28 +18,11 @@ const BAD_TOKEN: &str =
 
 impl Core {
     /// Exchanges a one-time token for a certificate. Sent again by the same keys (the answer was lost) it gives the same appliance.
-    pub fn enroll(
-        &mut self,
-        request: &pb::EnrollRequest,
-        now: Millis,
-    ) -> Result<pb::EnrollResponse, CoreError> {
-        let hash = Digest::of(request.token.as_bytes());
+    pub fn enroll(&mut self, request: &Enrolment, now: Millis) -> Result<pb::EnrollResponse, CoreError> {
+        let (hash, spki, proof) = (request.token, request.tls_spki, &request.proof);
         let token = self.store.enrolment_token(hash)?.ok_or_else(|| CoreError::Denied(BAD_TOKEN.into()))?;
-        let spki = csr_spki(&request.csr)?;
-        let proof = KeyProof::open_self_signed(&request.key_proof)
-            .map_err(|_| {
-                proto::field::BadField::new("key_proof", "must be a key proof signed by the key it names")
-            })?
-            .into_value();
-        if proof.challenge != hash || proof.tls_spki != spki {
-            return Err(proto::field::BadField::new(
-                "key_proof",
-                "must answer this token and name the key of csr",
-            )
-            .into());
-        }
         if let Some(id) = token.appliance {
-            return self.enrolled_before(id, &proof, spki);
+            return self.enrolled_before(id, proof, spki);
         }
         if now >= token.expires {
             return Err(CoreError::Denied(BAD_TOKEN.into()));
@@ -46,7 +30,7 @@ impl Core {
         // Enrolled before, and forgotten here: the transaction was undone, or the database comes from a backup.
         self.restore_enrolment_of(token.tenant, proof.incarnation)?;
         if let Some(id) = self.store.enrolment_token(hash)?.and_then(|token| token.appliance) {
-            return self.enrolled_before(id, &proof, spki);
+            return self.enrolled_before(id, proof, spki);
         }
         if self.store.appliance_by_key(spki)?.is_some()
             || self.store.incarnation(proof.incarnation)?.is_some()
@@ -73,6 +57,7 @@ impl Core {
             evidence_key: &proof.evidence_key,
             protection: &proof.protection.to_string(),
             key_proof: &request.key_proof,
+            hardware: &request.hardware,
             enrolled: now,
         };
         self.keep_enrolment(&new, hash)?;
@@ -118,7 +103,7 @@ impl Core {
     pub fn renew(
         &mut self,
         peer: &[u8],
-        request: &pb::RenewRequest,
+        request: &Renewal,
         now: Millis,
     ) -> Result<pb::RenewResponse, CoreError> {
         let facts = CertificateFacts::read(peer)?;
@@ -131,7 +116,7 @@ impl Core {
         if standing(facts.not_before, facts.not_after, now) == Standing::Refused {
             return Err(denied("this certificate ended more than 30 days ago; enrol the appliance anew"));
         }
-        if csr_spki(&request.csr)? != appliance.tls_spki {
+        if request.tls_spki != appliance.tls_spki {
             return Err(denied("renewal is for the enrolled key; enrol the appliance anew to change it"));
         }
         let incarnation = self

@@ -30,6 +30,9 @@ struct Enrolment {
     token: Digest,
     /// As bundles have them.
     papers: String,
+    /// What the box said it is made of.
+    #[serde(default)]
+    hardware: String,
 }
 
 /// A clinic as the vault keeps it.
@@ -117,6 +120,7 @@ impl Core {
             enrolled: new.enrolled,
             token,
             papers: String::from_utf8_lossy(&papers.encode()).into_owned(),
+            hardware: new.hardware.to_owned(),
         };
         let bytes = serde_json::to_vec(&enrolment).expect("plain data serialises");
         let key = enrolment_key(new.tenant, new.incarnation);
@@ -206,6 +210,7 @@ impl Core {
             evidence_key: &proof.evidence_key,
             protection: &proof.protection.to_string(),
             key_proof: &papers.key_proof,
+            hardware: &kept.hardware,
             enrolled: kept.enrolled,
         })?)
     }

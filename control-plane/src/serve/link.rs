@@ -4,6 +4,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use proto::{
     digest::Digest,
+    enrolment::{Enrolment, Renewal},
     identity::CertificateFacts,
     pb::{
         EnrollRequest, EnrollResponse, RenewRequest, RenewResponse, SyncRequest, SyncResponse,
@@ -43,7 +44,7 @@ impl Appliances {
 #[tonic::async_trait]
 impl Enrollment for Appliances {
     async fn enroll(&self, request: Request<EnrollRequest>) -> Result<Response<EnrollResponse>, Status> {
-        let request = request.into_inner();
+        let request = Enrolment::try_from(request.into_inner())?;
         self.writer.run(move |core, now| core.enroll(&request, now)).await.map(Response::new)
     }
 }
@@ -96,7 +97,7 @@ impl Link for Appliances {
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
         let certificate = peer_certificate(&request)?;
-        let request = request.into_inner();
+        let request = Renewal::try_from(request.into_inner())?;
         self.writer.run(move |core, now| core.renew(&certificate, &request, now)).await.map(Response::new)
     }
 }

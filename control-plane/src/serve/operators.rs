@@ -155,9 +155,8 @@ impl incidents_server::Incidents for Operators {
         let asked = request.into_inner();
         self.ask(move |core, _| {
             let rows = core.incidents(&asked.tenant, &asked.state, asked.limit)?;
-            Ok(IncidentList {
-                incidents: rows.into_iter().map(|row| views::incident(row, Vec::new())).collect(),
-            })
+            let told = |row| Ok(views::incident(core.told_of(&row)?, row, Vec::new()));
+            Ok(IncidentList { incidents: rows.into_iter().map(told).collect::<Result<_, CoreError>>()? })
         })
         .await
     }
@@ -165,7 +164,8 @@ impl incidents_server::Incidents for Operators {
     async fn show(&self, request: Request<ShowIncident>) -> Answer<pb::Incident> {
         let asked = request.into_inner();
         self.ask(move |core, _| {
-            core.incident(&asked.id).map(|(row, timeline)| views::incident(row, timeline))
+            let (row, timeline) = core.incident(&asked.id)?;
+            Ok(views::incident(core.told_of(&row)?, row, timeline))
         })
         .await
     }

@@ -5,7 +5,7 @@ use runbooks::Catalogue;
 
 use crate::store::{
     ApplianceRow, EvidenceRow, GapRow, IncidentRow, OperatorTokenRow, OrderRow, SiteRow, StandingRow,
-    TenantRow, TimelineRow,
+    TenantRow, TimelineRow, ToldRow,
 };
 
 /// A clinic.
@@ -61,6 +61,7 @@ pub fn appliance(
         order_high: row.taken_high,
         watch: watch.into_iter().map(|(id, kind)| pb::WatchEntry { id: id.to_string(), kind }).collect(),
         version: row.version,
+        hardware: row.hardware,
         gaps: gaps.into_iter().map(gap).collect(),
         standing: standing.into_iter().map(standing_order).collect(),
     }
@@ -79,8 +80,13 @@ fn standing_order(row: StandingRow) -> pb::StandingSummary {
     }
 }
 
-/// An incident and, when shown alone, its timeline.
-pub fn incident(row: IncidentRow, timeline: Vec<TimelineRow>) -> pb::Incident {
+/// An incident, whether people were told of it and, when shown alone, its timeline.
+pub fn incident(told: Option<ToldRow>, row: IncidentRow, timeline: Vec<TimelineRow>) -> pb::Incident {
+    let told = told.map(|told| pb::Told {
+        state: told.telling.name().into(),
+        attempts: u32::try_from(told.attempts).unwrap_or(u32::MAX),
+        last_error: told.last_error,
+    });
     pb::Incident {
         id: row.id.to_string(),
         tenant: row.tenant.to_string(),
@@ -97,6 +103,7 @@ pub fn incident(row: IncidentRow, timeline: Vec<TimelineRow>) -> pb::Incident {
             .into_iter()
             .map(|line| pb::TimelineEntry { at_ms: line.at.0, what: line.what, detail: line.detail })
             .collect(),
+        told,
     }
 }
 

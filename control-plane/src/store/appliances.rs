@@ -70,6 +70,8 @@ pub struct ApplianceRow {
     pub seen: Millis,
     /// Program version, reported.
     pub version: String,
+    /// What it said it is made of when it enrolled; empty: nothing.
+    pub hardware: String,
     /// Highest sequence issued.
     pub issued_high: u64,
     /// Highest sequence its agent says it handed over.
@@ -103,6 +105,8 @@ pub struct NewAppliance<'a> {
     pub protection: &'a str,
     /// The executor's statement over both keys.
     pub key_proof: &'a [u8],
+    /// What it says it is made of.
+    pub hardware: &'a str,
     /// Now.
     pub enrolled: Millis,
 }
@@ -133,7 +137,7 @@ impl Store {
     pub fn add_appliance(&self, new: &NewAppliance<'_>) -> Result<(), StoreError> {
         self.db
             .prepare_cached(
-                "INSERT INTO appliance VALUES (?1, ?2, ?3, 'active', '', ?4, ?5, ?6, ?7, 0, '', 0, 0, 0, 0, NULL)",
+                "INSERT INTO appliance VALUES (?1, ?2, ?3, 'active', '', ?4, ?5, ?6, ?7, 0, '', 0, 0, 0, 0, NULL, ?8)",
             )?
             .execute(params![
                 Col(new.id),
@@ -142,7 +146,8 @@ impl Store {
                 Col(new.incarnation),
                 Col(new.tls_spki),
                 new.certificate,
-                Col(new.enrolled)
+                Col(new.enrolled),
+                new.hardware
             ])?;
         self.db
             .prepare_cached("INSERT INTO incarnation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)")?
@@ -391,6 +396,7 @@ fn appliance(row: &Row<'_>) -> rusqlite::Result<ApplianceRow> {
         enrolled: col(row, "enrolled_ms")?,
         seen: col(row, "seen_ms")?,
         version: row.get("version")?,
+        hardware: row.get("hardware")?,
         issued_high: col(row, "issued_high")?,
         taken_high: col(row, "taken_high")?,
         heartbeat_generation: col(row, "heartbeat_generation")?,

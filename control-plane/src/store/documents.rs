@@ -53,6 +53,15 @@ impl Store {
             .optional()?)
     }
 
+    /// The highest serial.
+    pub fn newest_serial(&self, kind: Document) -> Result<Option<u64>, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached("SELECT serial FROM document WHERE kind = ?1 ORDER BY serial DESC LIMIT 1")?
+            .query_row([kind.name()], |row| col(row, "serial"))
+            .optional()?)
+    }
+
     /// All envelopes of a series, oldest first, with their serials.
     pub fn documents(&self, kind: Document) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         let mut statement = self

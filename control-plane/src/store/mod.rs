@@ -13,6 +13,8 @@ mod incidents;
 mod notifications;
 mod order_papers;
 mod orders;
+#[cfg(test)]
+mod released;
 mod standing;
 mod tenants;
 mod tokens;
@@ -26,7 +28,7 @@ pub use documents::Document;
 pub use evidence::{EvidenceRow, LogHead, NewEvidence, TenantTiles};
 pub use inbox::GapRow;
 pub use incidents::{IncidentChange, IncidentRow, NewIncident, TimelineRow};
-pub use notifications::NotificationRow;
+pub use notifications::{NotificationRow, Telling, ToldRow};
 pub use orders::{NewOrder, OrderRow, OrderState};
 pub use standing::StandingRow;
 pub use tenants::{NewTenant, SiteRow, TenantRow};
@@ -38,6 +40,7 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/002_standing.sql"),
     include_str!("schema/003_order_papers.sql"),
     include_str!("schema/004_budgets.sql"),
+    include_str!("schema/005_shown.sql"),
 ];
 
 /// Why the store did not do it.

@@ -4,7 +4,7 @@ use proto::{
     ids::{IncidentId, TenantId},
     time::Millis,
 };
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::{
     Store, StoreError,
@@ -24,6 +24,44 @@ pub struct NotificationRow {
     pub body: String,
     /// How often it was tried.
     pub attempts: u64,
+}
+
+/// What became of telling somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    /// It is still to be told.
+    Due,
+    /// Somebody took it.
+    Sent,
+    /// Nobody took it and no more is tried: a dead letter.
+    Dead,
+}
+
+impl Telling {
+    /// Its name, as stored and shown.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Sent => "sent",
+            Self::Dead => "dead",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        [Self::Due, Self::Sent, Self::Dead].into_iter().find(|telling| telling.name() == name)
+    }
+}
+
+/// Whether people were told of an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldRow {
+    /// Whether they were.
+    pub telling: Telling,
+    /// How often it failed.
+    pub attempts: u64,
+    /// Why it failed last; empty: it never did.
+    pub last_error: String,
 }
 
 impl Store {
@@ -52,6 +90,25 @@ impl Store {
                notification.id LIMIT ?2",
         )?;
         Ok(statement.query_map(params![Col(now), most], notification)?.collect::<Result<_, _>>()?)
+    }
+
+    /// What became of telling people of an incident; `None`: nobody was to be told.
+    pub fn told(&self, incident: IncidentId) -> Result<Option<ToldRow>, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached(
+                "SELECT state, attempts, last_error FROM notification WHERE incident = ?1 ORDER BY id DESC LIMIT 1",
+            )?
+            .query_row([Col(incident)], |row| {
+                let state: String = row.get("state")?;
+                let corrupt = || rusqlite::Error::InvalidColumnName("notification.state".to_owned());
+                Ok(ToldRow {
+                    telling: Telling::named(&state).ok_or_else(corrupt)?,
+                    attempts: col(row, "attempts")?,
+                    last_error: row.get("last_error")?,
+                })
+            })
+            .optional()?)
     }
 
     /// It was told.

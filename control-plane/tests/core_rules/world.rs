@@ -134,6 +134,11 @@ impl Safe {
         safe
     }
 
+    /// The device CA, as the server has it.
+    pub fn authority(&self) -> Arc<CertificateAuthority> {
+        self.issuer.0.clone()
+    }
+
     /// A catalogue signed by two of three release keys.
     pub fn catalogue(&self, version: u64, runbooks: Vec<Runbook>) -> Vec<u8> {
         let payload = Catalogue::build(version, START, START.plus(60 * DAY), runbooks).unwrap();
@@ -249,12 +254,12 @@ impl World {
 
     pub fn enroll(&mut self, request: &pb::EnrollRequest) -> Result<pb::EnrollResponse, CoreError> {
         let now = self.now;
-        self.core.run(now, |core| core.enroll(request, now))
+        self.core.run(now, |core| core.enroll(&request.clone().try_into()?, now))
     }
 
     pub fn renew(&mut self, peer: &[u8], request: &pb::RenewRequest) -> Result<pb::RenewResponse, CoreError> {
         let now = self.now;
-        self.core.run(now, |core| core.renew(peer, request, now))
+        self.core.run(now, |core| core.renew(peer, &request.clone().try_into()?, now))
     }
 
     /// One exchange; the box takes nothing from it.

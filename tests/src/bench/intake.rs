@@ -121,7 +121,7 @@ fn enrol(core: &mut Core, work: &Path) -> Result<(Digest, Executor)> {
         key_proof: proof.seal(&key),
         hardware: String::new(),
     };
-    let welcome = core.run(now, |core| core.enroll(&request, now))?;
+    let welcome = core.run(now, |core| core.enroll(&request.try_into()?, now))?;
     let name = CertificateFacts::read(&welcome.certificate)?.spiffe;
     let identity =
         Identity { organization: name.trust_domain, tenant: name.tenant, appliance: name.appliance };

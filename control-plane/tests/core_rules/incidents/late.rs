@@ -1,5 +1,7 @@
 //! What comes late, comes back, or has to wait.
 
+use control_plane::store::Telling;
+
 use super::*;
 
 #[test]
@@ -166,6 +168,9 @@ fn people_are_told_again_until_it_worked_and_in_the_end_it_is_a_dead_letter() {
     world.now = world.now.plus(100 * HOUR);
     assert!(world.core.to_tell(world.now).unwrap().is_empty());
     assert_eq!(world.text("SELECT state || ' ' || last_error FROM notification"), "dead no answer");
+    let row = world.core.incidents("", "escalated", 1).unwrap().remove(0);
+    let told = world.core.told_of(&row).unwrap().unwrap();
+    assert_eq!((told.telling, told.attempts, told.last_error.as_str()), (Telling::Dead, 24, "no answer"));
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn an_enrolment_that_was_undone_is_the_one_that_comes_back() {
     let (request, now) = (appliance.enrol_request(&token), world.now);
     let mut first = None;
     let undone = world.core.run(now, |core| {
-        first = Some(core.enroll(&request, now)?);
+        first = Some(core.enroll(&request.clone().try_into()?, now)?);
         Err::<(), _>(CoreError::Precondition("on second thoughts".into()))
     });
     assert!(undone.is_err() && world.count("SELECT count(*) FROM appliance") == 0);

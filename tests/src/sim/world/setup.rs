@@ -79,7 +79,7 @@ fn enrol(server: &mut Server, machines: &mut [Machine]) -> anyhow::Result<()> {
             key_proof: proof.envelope,
             hardware: String::new(),
         };
-        let welcome = core.run(now, |core| core.enroll(&request, now))?;
+        let welcome = core.run(now, |core| core.enroll(&request.try_into()?, now))?;
         let name = CertificateFacts::read(&welcome.certificate)?.spiffe;
         machine.identity = Some((name.tenant, name.appliance));
         let adopt = local::Adopt {

@@ -1,0 +1,136 @@
+//! What was released stays: every schema step byte for byte, and every database that an older program wrote.
+
+use std::time::Duration;
+
+use proto::{digest::Digest, ids::Incarnation, log::Tiles as _, time::Millis};
+use rusqlite::Connection;
+
+use super::{ApplianceState, Document, OrderState, STEPS, Store, Telling, migrate};
+
+/// SHA-256 of every step. A line here never changes: databases in the field have seen exactly that text.
+const RELEASED: [&str; 5] = [
+    "993fa1a092eb445b79c94c6762e2626f3315fbc349e0c18af93349385871a176",
+    "cc3d8a77e9531a42028c09a89df8c36fbeafef6a3963cc12c5da3df24ef665cc",
+    "a49aec92bb00c92a9db86c9bc4453b4cf97e20dab983a79b396eac6bdff96072",
+    "faea8095c7ca383f680a8aa5e4c40ec754cfcfa9c353be2c0815a7da92426947",
+    "5e1b920497c1d06bfec25333b991c4ca0329542ad0656cc2bceed555d9005ad3",
+];
+
+/// What a clinic's database held under each schema, a row in every table: all of it under schema 1, then what the next
+/// step brought. As frozen as the steps.
+const HELD: [&str; 2] = [include_str!("schema/held_001.sql"), include_str!("schema/held_002.sql")];
+
+#[test]
+fn no_released_step_was_edited() {
+    let now: Vec<String> = STEPS.iter().map(|step| Digest::of(step.as_bytes()).to_string()).collect();
+    assert_eq!(now, RELEASED, "add a step (and its digest here); never edit one");
+}
+
+fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(n: u8) -> T {
+    format!("0190a0c0-0000-7000-8000-0000000000{n:02}").parse().unwrap()
+}
+
+#[test]
+fn what_an_older_program_wrote_is_read_by_this_one() {
+    for age in 1..STEPS.len() {
+        let db = Connection::open_in_memory().unwrap();
+        for step in 0..age {
+            migrate(&db, &STEPS[..=step]).unwrap();
+            db.execute_batch(HELD.get(step).unwrap_or(&"")).unwrap();
+        }
+        let store = Store::with(db).unwrap();
+        reads_all(&store, age);
+        goes_on(&store);
+    }
+}
+
+#[track_caller]
+fn reads_all(store: &Store, age: usize) {
+    let (box_, at) = (id(3), Millis(1_795_000_000_000));
+    assert_eq!(store.number("generation").unwrap(), 2);
+    assert_eq!(store.newest_document(Document::Charter).unwrap().unwrap(), b"charter 2");
+    assert_eq!(store.documents(Document::Charter).unwrap().len(), 2);
+    assert_eq!(store.newest_serial(Document::Catalogue).unwrap(), Some(1));
+
+    let tenant = store.tenant_called("Elm Street Clinic").unwrap().unwrap();
+    assert_eq!((tenant.id, tenant.log_size, tenant.policy.as_slice()), (id(1), 1, &b"policy"[..]));
+    assert_eq!(store.log_head(tenant.id).unwrap().checkpoint.unwrap(), b"checkpoint");
+    assert_eq!(store.sites(tenant.id).unwrap()[0].name, "Main");
+    let token = store.enrolment_token(Digest([1; 32])).unwrap().unwrap();
+    assert_eq!(token.appliance, Some(box_));
+    let operator = store.operator_tokens().unwrap().remove(0);
+    assert_eq!((operator.name.as_str(), operator.revoked), ("alice", true));
+
+    let appliance = store.appliance(box_).unwrap().unwrap();
+    assert_eq!((appliance.state, appliance.state_reason.as_str()), (ApplianceState::Quarantined, "why"));
+    assert_eq!((appliance.issued_high, appliance.taken_high), (1, 1));
+    assert_eq!((appliance.version.as_str(), appliance.hardware.as_str()), ("0.1.0", ""));
+    assert_eq!(appliance.heartbeat.unwrap().every_ms, 3_600_000);
+    let incarnation = store.incarnation(Incarnation([2; 16])).unwrap().unwrap();
+    assert_eq!((incarnation.appliance, incarnation.chain.next), (box_, 1));
+    assert_eq!(store.renewal(box_, Digest([5; 32])).unwrap().unwrap(), b"certificate 2");
+    let stream = store.stream(box_, proto::ids::StreamId([6; 16])).unwrap();
+    assert_eq!((stream.number, stream.digest), (4, Digest([7; 32])));
+    assert!(store.has_batch(box_, proto::ids::StreamId([6; 16]), stream).unwrap());
+    assert!(store.has_event(box_, id(4)).unwrap());
+    assert_eq!(store.gaps(box_).unwrap()[0].cause, "batch-lost");
+
+    let incident = store.incident(id(5)).unwrap().unwrap();
+    assert_eq!((incident.kind.as_str(), incident.plan.unwrap().planner.as_str()), ("backup.stale", "rules"));
+    assert_eq!(store.timeline(id(5)).unwrap()[0].what, "seen");
+    let told = store.told(id(5)).unwrap().unwrap();
+    assert_eq!((told.telling, told.attempts, told.last_error.as_str()), (Telling::Dead, 24, "no answer"));
+    let order = store.order(id(6)).unwrap().unwrap();
+    assert_eq!(
+        (order.state, order.outcome.as_str(), order.ended),
+        (OrderState::Executed, "failed", Some(at))
+    );
+    let evidence = store.evidence(tenant.id, 0, 10).unwrap().remove(0);
+    assert_eq!((evidence.kind.as_str(), evidence.envelope.as_slice()), ("execution", &b"envelope"[..]));
+    assert_eq!(store.attachment(tenant.id, Digest([9; 32])).unwrap().unwrap(), b"output");
+    assert_eq!(store.tiles(tenant.id).tile("tile/0/000.p/1".parse().unwrap()).unwrap().len(), 1);
+    assert_eq!(store.standing_of(box_).unwrap().len(), age.saturating_sub(1), "from schema {age}");
+}
+
+/// And it can be written on from there.
+#[track_caller]
+fn goes_on(store: &Store) {
+    let later = Millis(1_795_000_000_000).plus(Duration::from_secs(1));
+    store.add_notification(id(1), id(5), "{}", later).unwrap();
+    assert_eq!(store.told(id(5)).unwrap().unwrap().telling, Telling::Due);
+    store.put_document(Document::Charter, 3, b"charter 3", later).unwrap();
+    store.raise_issued_high(id(3), 2).unwrap();
+    store.saw_appliance(id(3), later, "0.2.0", 2).unwrap();
+    assert_eq!(store.appliance(id(3)).unwrap().unwrap().version, "0.2.0");
+}
+
+#[test]
+fn commits_are_durable_on_the_stores_own_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control-plane.db");
+    let store = Store::open(&path).unwrap();
+    let pragma = |store: &Store, name| -> String {
+        let value = |row: &rusqlite::Row<'_>| row.get::<_, rusqlite::types::Value>(0);
+        match store.db.pragma_query_value(None, name, value).unwrap() {
+            rusqlite::types::Value::Integer(number) => number.to_string(),
+            rusqlite::types::Value::Text(text) => text,
+            other => panic!("{other:?}"),
+        }
+    };
+    // 2 is FULL: the log is synced at every commit.
+    assert_eq!(
+        (pragma(&store, "synchronous").as_str(), pragma(&store, "journal_mode").as_str()),
+        ("2", "wal")
+    );
+    assert_eq!(pragma(&store, "foreign_keys"), "1");
+    drop(store);
+    // A database that somebody made otherwise is as durable once it is opened here.
+    let other = Connection::open(&path).unwrap();
+    other.pragma_update(None, "journal_mode", "DELETE").unwrap();
+    drop(other);
+    let store = Store::open(&path).unwrap();
+    assert_eq!(
+        (pragma(&store, "synchronous").as_str(), pragma(&store, "journal_mode").as_str()),
+        ("2", "wal")
+    );
+}
