@@ -2,100 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
+#[path = "common/home.rs"]
+mod home;
 #[path = "common/program.rs"]
 mod program;
 
 use std::{
+    collections::BTreeMap,
     fs,
-    net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
-use control_plane::{
-    clock,
-    config::Config,
-    directory::Directory,
-    init::{Options, init},
-    serve::run::{Doors, run as serve},
-};
-use program::{Said, run};
+use home::Home;
+use program::run;
 use serde_json::Value;
-use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
-
-/// An installation in a folder of its own.
-struct Home {
-    folder: tempfile::TempDir,
-}
-
-/// Its server, while it runs.
-struct Server {
-    runtime: Runtime,
-    people: SocketAddr,
-    stop: oneshot::Sender<()>,
-    served: JoinHandle<anyhow::Result<()>>,
-}
-
-impl Home {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let options = Options {
-            organization: "msp.example".into(),
-            address: "https://127.0.0.1:8443".into(),
-            appliances: "127.0.0.1:0".into(),
-            people: "127.0.0.1:0".into(),
-            webhook: None,
-        };
-        init(&Directory::new(folder.path().join("orderly")), &options, clock::now(), &mut clock::random)
-            .unwrap();
-        Self { folder }
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn directory(&self) -> Directory {
-        Directory::new(self.path().join("orderly"))
-    }
-
-    fn start(&self) -> Server {
-        let directory = self.directory();
-        let config = Config::load(&directory.config()).unwrap();
-        let runtime = Runtime::new().unwrap();
-        let doors = runtime.block_on(Doors::bind(&config)).unwrap();
-        let people = doors.people.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let socket = directory.admin_socket();
-        let served = runtime
-            .spawn(async move { serve(&directory, config, doors, async { drop(stopped.await) }).await });
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-            assert!(!served.is_finished(), "the server ended: {:?}", runtime.block_on(served));
-            std::thread::yield_now();
-        }
-        Server { runtime, people, stop, served }
-    }
-
-    /// Runs a command over the admin socket.
-    fn run(&self, arguments: &[&str]) -> Said {
-        run(self.path(), &[&["--dir", "orderly"], arguments].concat())
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        self.run(&[&["--json"], arguments].concat()).json()
-    }
-
-    fn offline(&self, name: &str) -> String {
-        self.directory().offline().join(format!("{name}.key")).display().to_string()
-    }
-}
-
-impl Server {
-    fn end(self) {
-        self.stop.send(()).unwrap();
-        self.runtime.block_on(self.served).unwrap().unwrap();
-    }
-}
 
 fn mode(path: impl AsRef<Path>) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -234,7 +155,31 @@ fn settings_are_checked_before_anything_is_done() {
             said.err
         );
     }
+    // Whose settings they are, the charter knows.
+    fs::write(&config, text.replace("\"msp.example\"", "\"other.example\"")).unwrap();
+    let before = everything(home.path());
+    for arguments in [&["serve", "--check-config"][..], &["serve"]] {
+        let said = home.run(arguments);
+        assert_eq!(said.code, 2, "{}", said.err);
+        let right = "organization is \"other.example\", must be \"msp.example\", as the charter says";
+        assert!(said.err.contains(right), "{}", said.err);
+    }
+    assert_eq!(everything(home.path()), before, "nothing was written");
     assert!(!home.directory().database().exists());
+}
+
+/// Every file below `folder`, with what is in it.
+fn everything(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(everything(&path));
+        } else {
+            all.insert(path.clone(), fs::read(path).unwrap());
+        }
+    }
+    all
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! `control-plane packet`: the monthly report for an auditor.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use clap::Subcommand;
-use proto::pb::{BuildPacket, packets_client::PacketsClient};
+use proto::{
+    digest::Digest,
+    pb::{self, BuildPacket, packets_client::PacketsClient},
+};
 use serde_json::json;
 
 use super::{
@@ -37,20 +41,70 @@ impl Packet {
         let Self::Build { tenant, month, out } = self;
         let mut client = PacketsClient::new(connect(global).await?).max_decoding_message_size(ANSWER_MAX);
         let packet = answer(client.build(BuildPacket { tenant, month })).await?;
-        files::create_folder(&out)?;
-        let mut written = vec![("packet.md", packet.markdown.as_bytes())];
-        // A server built without PDF sends none.
-        if !packet.pdf.is_empty() {
-            written.push(("packet.pdf", &packet.pdf));
-        }
-        let mut paths = Vec::new();
-        for (name, bytes) in written {
-            let path = out.join(name);
-            files::replace(&path, bytes, Access::Public)?;
-            paths.push(path);
-        }
-        let lines: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-        let text = format!("{}\nSHA-256 {}", lines.join("\n"), printable(&packet.sha256));
-        Ok(Answer::new(text, json!({ "files": paths, "sha256": packet.sha256 })))
+        write(&packet, &out)
+    }
+}
+
+/// Writes what the server made, once it is sure that it arrived whole.
+fn write(packet: &pb::Packet, out: &Path) -> anyhow::Result<Answer> {
+    let mut parts = vec![("packet.md", packet.markdown.as_bytes())];
+    if !packet.pdf.is_empty() {
+        parts.push(("packet.pdf", &packet.pdf));
+    }
+    let (whole, bytes) = parts[parts.len() - 1];
+    let digest = Digest::of(bytes).to_string();
+    if digest != packet.sha256 {
+        bail!("{whole} has SHA-256 {digest}, the server says {}; ask again", printable(&packet.sha256));
+    }
+    files::create_folder(out)?;
+    let mut paths = Vec::new();
+    for (name, bytes) in parts {
+        let path = out.join(name);
+        files::replace(&path, bytes, Access::Public)?;
+        paths.push(path);
+    }
+    let lines: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    let mut text = format!("{}\nSHA-256 of {whole}: {digest}", lines.join("\n"));
+    if packet.pdf.is_empty() {
+        text.push_str("\nThere is no packet.pdf: this server is built without the feature `pdf`.");
+    }
+    Ok(Answer::new(text, json!({ "files": paths, "sha256": digest })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(pdf: &[u8]) -> pb::Packet {
+        let whole = if pdf.is_empty() { b"text" } else { pdf };
+        pb::Packet { markdown: "text".into(), pdf: pdf.to_vec(), sha256: Digest::of(whole).to_string() }
+    }
+
+    #[test]
+    fn without_a_pdf_the_answer_says_so_and_none_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let answer = write(&packet(b""), &out).unwrap();
+        assert!(
+            answer.text.contains("There is no packet.pdf: this server is built without"),
+            "{}",
+            answer.text
+        );
+        assert!(answer.text.contains(&format!("SHA-256 of packet.md: {}", Digest::of(b"text"))));
+        assert_eq!(std::fs::read(out.join("packet.md")).unwrap(), b"text");
+        assert!(!out.join("packet.pdf").exists());
+
+        let answer = write(&packet(b"%PDF-"), &out).unwrap();
+        assert!(!answer.text.contains("without"), "{}", answer.text);
+        assert_eq!(std::fs::read(out.join("packet.pdf")).unwrap(), b"%PDF-");
+    }
+
+    #[test]
+    fn what_came_damaged_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let damaged = pb::Packet { pdf: b"%PDF!".to_vec(), ..packet(b"%PDF-") };
+        assert!(write(&damaged, &out).unwrap_err().to_string().contains("packet.pdf has SHA-256"));
+        assert!(!out.exists());
     }
 }

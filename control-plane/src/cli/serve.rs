@@ -8,7 +8,7 @@ use super::Answer;
 use crate::{
     config::Config,
     directory::Directory,
-    serve::run::{Doors, run},
+    serve::run::{Doors, run, trust_of},
 };
 
 #[derive(Debug, Args)]
@@ -27,6 +27,7 @@ impl Serve {
         // Nothing binds, spawns or writes before the settings are good.
         let path = directory.config();
         let config = Config::load(&path)?;
+        trust_of(directory, &config)?;
         if self.check_config {
             return Ok(Answer::new(
                 format!("{} is right", path.display()),

@@ -12,6 +12,7 @@ use super::{operators::Operators, views};
 use crate::{
     bundle::{Bundle, Month, Place, export},
     core::{chain, export::parts},
+    packet::PacketError,
 };
 
 /// How much of a file one message carries.
@@ -31,7 +32,12 @@ impl Operators {
             store.snapshot().map_err(|e| failed(&e))?;
             let row = store.tenant_called(&tenant).map_err(|e| failed(&e))?;
             let row = row.ok_or_else(|| Status::not_found(format!("there is no tenant {tenant:?}")))?;
-            let parts = parts(&store, &row, &charter, month, (about.clock)()).map_err(Status::from)?;
+            let now = (about.clock)();
+            if let Some(month) = month.filter(|month| month.begin() >= now) {
+                let early = PacketError::NotBegun { month, made_at: now };
+                return Err(Status::invalid_argument(early.to_string()));
+            }
+            let parts = parts(&store, &row, &charter, month, now).map_err(Status::from)?;
             export::build(&parts).map_err(|e| failed(&e))
         });
         made.await.map_err(|_| Status::internal("making the bundle broke off"))?
@@ -88,6 +94,25 @@ impl packets_server::Packets for Operators {
         let markdown = files.remove(&Place::PacketMarkdown.to_string()).unwrap_or_default();
         let pdf = files.remove(&Place::PacketPdf.to_string()).unwrap_or_default();
         let markdown = String::from_utf8(markdown).map_err(|_| Status::internal("the packet is not text"))?;
-        Ok(Response::new(Packet { sha256: Digest::of(&pdf).to_string(), markdown, pdf }))
+        Ok(Response::new(packet(markdown, pdf)))
+    }
+}
+
+/// `pdf` is empty where the server is built without the feature: then the Markdown is all there is.
+fn packet(markdown: String, pdf: Vec<u8>) -> Packet {
+    let whole = if pdf.is_empty() { markdown.as_bytes() } else { &pdf };
+    Packet { sha256: Digest::of(whole).to_string(), markdown, pdf }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packets_digest_is_of_what_there_is() {
+        let both = packet("text".into(), b"%PDF-".to_vec());
+        assert_eq!(both.sha256, Digest::of(b"%PDF-").to_string());
+        let text = packet("text".into(), Vec::new());
+        assert_eq!(text.sha256, Digest::of(b"text").to_string());
     }
 }

@@ -108,6 +108,16 @@ impl Rule {
     }
 }
 
+/// In the caller's own dialect: a browser's client looks at no answer of another type.
+fn refusal(status: Status, request: &Parts) -> Response<Body> {
+    let mut response = status.into_http();
+    let asked = request.headers.get(header::CONTENT_TYPE);
+    if let Some(kind) = asked.filter(|kind| kind.as_bytes().starts_with(b"application/grpc-web")) {
+        response.headers_mut().insert(header::CONTENT_TYPE, kind.clone());
+    }
+    response
+}
+
 fn enrolled(
     reader: &Mutex<Store>,
     facts: &CertificateFacts,
@@ -147,7 +157,7 @@ where
                     let body = Body::new(Limited::new(body, admitted.bytes));
                     ready.call(Request::from_parts(parts, body)).await
                 }
-                Err(status) => Ok(status.into_http()),
+                Err(status) => Ok(refusal(status, &parts)),
             }
         })
     }

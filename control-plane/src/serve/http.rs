@@ -1,4 +1,4 @@
-//! What a listener answers: gRPC and gRPC-web go to the services, everything else is plain HTTP.
+//! What a listener answers: to programs gRPC and nothing else; to people gRPC-web and plain HTTP as well.
 //!
 //! The rule: plain HTTP here reads nothing of a request but method and path, and says nothing that needs a token.
 
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::Full;
 use proto::time::Millis;
 use tokio::sync::Mutex;
@@ -63,22 +63,25 @@ pub fn remembered(
 
 /// One listener's answers.
 #[derive(Clone)]
-pub struct Front {
-    grpc: GrpcWebService<Routes>,
-    health: Option<HealthCheck>,
+pub struct Front(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Programs(Routes),
+    People { grpc: GrpcWebService<Routes>, health: HealthCheck },
 }
 
 impl Front {
     /// For people: gRPC, gRPC-web, the page and the health.
     #[must_use]
     pub fn people(routes: Routes, health: HealthCheck) -> Self {
-        Self { grpc: GrpcWebLayer::new().layer(routes.prepare()), health: Some(health) }
+        Self(Kind::People { grpc: GrpcWebLayer::new().layer(routes.prepare()), health })
     }
 
     /// For programs (appliances, the command line): gRPC and nothing else.
     #[must_use]
     pub fn programs(routes: Routes) -> Self {
-        Self { grpc: GrpcWebLayer::new().layer(routes.prepare()), health: None }
+        Self(Kind::Programs(routes.prepare()))
     }
 }
 
@@ -93,19 +96,42 @@ impl Service<Request<Body>> for Front {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if is_grpc(&request) {
-            return Box::pin(self.grpc.call(request));
+        match &mut self.0 {
+            Kind::Programs(routes) if is_plain_grpc(&request) => Box::pin(routes.call(request)),
+            Kind::Programs(_) => {
+                let method = request.method().clone();
+                Box::pin(async move { Ok(nothing(&method)) })
+            }
+            Kind::People { grpc, .. } if content(&request).starts_with("application/grpc") => {
+                Box::pin(grpc.call(request))
+            }
+            Kind::People { health, .. } => {
+                let health = health.clone();
+                Box::pin(async move { Ok(plain(health, request.method(), request.uri().path()).await) })
+            }
         }
-        let health = self.health.clone();
-        Box::pin(async move { Ok(plain(health, request.method(), request.uri().path()).await) })
     }
 }
 
+fn content(request: &Request<Body>) -> &str {
+    request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// gRPC is HTTP/2 and ends in trailers; what is called gRPC-web, or comes over HTTP/1.1, is for browsers.
+fn is_plain_grpc(request: &Request<Body>) -> bool {
+    let rest = content(request).strip_prefix("application/grpc");
+    request.version() == Version::HTTP_2 && rest.is_some_and(|rest| !rest.starts_with("-web"))
+}
+
+fn nothing(method: &Method) -> Response<Body> {
+    text(StatusCode::NOT_FOUND, "There is nothing here.\n", method)
+}
+
 /// Answers what is not gRPC.
-async fn plain(health: Option<HealthCheck>, method: &Method, path: &str) -> Response<Body> {
-    let Some(health) = health.filter(|_| matches!(path, "/" | "/healthz")) else {
-        return text(StatusCode::NOT_FOUND, "There is nothing here.\n", method);
-    };
+async fn plain(health: HealthCheck, method: &Method, path: &str) -> Response<Body> {
+    if !matches!(path, "/" | "/healthz") {
+        return nothing(method);
+    }
     if !matches!(*method, Method::GET | Method::HEAD) {
         let mut refused =
             text(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are allowed here.\n", method);
@@ -119,11 +145,6 @@ async fn plain(health: Option<HealthCheck>, method: &Method, path: &str) -> Resp
         Health::Well => text(StatusCode::OK, "ok\n", method),
         Health::Unwell(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n"), method),
     }
-}
-
-fn is_grpc(request: &Request<Body>) -> bool {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    kind.is_some_and(|kind| kind.starts_with("application/grpc"))
 }
 
 fn text(status: StatusCode, text: &str, method: &Method) -> Response<Body> {

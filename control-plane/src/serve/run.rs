@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use proto::{
-    charter::OrganizationKeys,
+    charter::{Charter, OrganizationKeys},
+    dsse::Verified,
     pb::{
         appliances_server::AppliancesServer, catalogue_server::CatalogueServer,
         charter_server::CharterServer, enrollment_server::EnrollmentServer, evidence_server::EvidenceServer,
@@ -79,14 +80,30 @@ impl Doors {
     }
 }
 
+/// The organization's keys, once the charter that they signed and the settings speak of the same organization. Only reads.
+pub fn trust_of(directory: &Directory, config: &Config) -> Result<OrganizationKeys> {
+    let path = directory.organization_keys();
+    let trust = OrganizationKeys::parse(&files::read(&path, KEY_FILE_MAX)?)
+        .with_context(|| format!("trust file {}", path.display()))?;
+    config.agrees_with(charter_file(&trust, directory)?.1.value())?;
+    Ok(trust)
+}
+
+/// The charter beside the database, and its bytes.
+fn charter_file(trust: &OrganizationKeys, directory: &Directory) -> Result<(Vec<u8>, Verified<Charter>)> {
+    let path = directory.charter();
+    let envelope = files::read(&path, DOCUMENT_MAX)?;
+    let charter = trust.open(&envelope).with_context(|| format!("charter {}", path.display()))?;
+    Ok((envelope, charter))
+}
+
 /// Opens the core of an embedded installation.
 pub fn open_core(
     directory: &Directory,
     config: &Config,
     authority: Arc<CertificateAuthority>,
 ) -> Result<(Core, OrganizationKeys)> {
-    let trust = OrganizationKeys::parse(&files::read(&directory.organization_keys(), KEY_FILE_MAX)?)
-        .with_context(|| format!("trust file {}", directory.organization_keys().display()))?;
+    let trust = trust_of(directory, config)?;
     let keys = Keys {
         order: files::read_secret_key(&directory.order_key())?,
         log: files::read_secret_key(&directory.log_key())?,
@@ -114,22 +131,29 @@ pub fn open_core(
 /// server runs. What is newer than the database's is taken; it has to verify like any other.
 fn seed(store: &Store, trust: &OrganizationKeys, directory: &Directory) -> Result<()> {
     let now = clock::now();
-    let (path, newest) = (directory.charter(), store.newest_document(Document::Charter)?);
-    let envelope = files::read(&path, DOCUMENT_MAX)?;
-    let offered = trust.open(&envelope).with_context(|| format!("charter {}", path.display()))?.into_value();
-    let known = newest.map(|kept| trust.open(&kept)).transpose()?.map(proto::dsse::Verified::into_value);
+    let newest = store.newest_document(Document::Charter)?;
+    let (envelope, offered) = charter_file(trust, directory)?;
+    let offered = offered.into_value();
+    let known = newest.map(|kept| trust.open(&kept)).transpose()?.map(Verified::into_value);
     if known.as_ref().is_none_or(|known| known.serial < offered.serial) {
         core::seed(store, Document::Charter, offered.serial, &envelope, now)?;
     }
     let charter = known.filter(|known| known.serial > offered.serial).unwrap_or(offered);
 
-    let (path, newest) = (directory.catalogue(), store.newest_document(Document::Catalogue)?);
-    let envelope = files::read(&path, DOCUMENT_MAX)?;
-    let offered =
-        Catalogue::open(&envelope, &charter).with_context(|| format!("catalogue {}", path.display()))?;
-    let known = newest.map(|kept| Catalogue::open(&kept, &charter)).transpose()?;
-    if known.is_none_or(|known| known.value().version < offered.value().version) {
-        core::seed(store, Document::Catalogue, offered.value().version, &envelope, now)?;
+    let path = directory.catalogue();
+    let offered = files::read(&path, DOCUMENT_MAX).map_err(anyhow::Error::new).and_then(|envelope| {
+        let catalogue = Catalogue::open(&envelope, &charter)?.into_value();
+        Ok((envelope, catalogue.version))
+    });
+    let known = store.newest_serial(Document::Catalogue)?;
+    match (offered.with_context(|| format!("catalogue {}", path.display())), known) {
+        (Ok((envelope, version)), known) if known.is_none_or(|known| known < version) => {
+            core::seed(store, Document::Catalogue, version, &envelope, now)?;
+        }
+        (Ok(_), _) => {}
+        (Err(error), None) => return Err(error),
+        // What is in force lies in the database. Since that file was written the release keys may have changed.
+        (Err(error), Some(known)) => tracing::warn!("{error:#}; version {known} in the database is used"),
     }
     Ok(())
 }
@@ -163,7 +187,6 @@ pub async fn run(
         &files::read_secret(&directory.ca_key(), KEY_FILE_MAX)?,
     )?);
     let (core, trust) = open_core(directory, &config, authority.clone())?;
-    config.agrees_with(core.charter())?;
     let authorities = core.charter().certificate_authorities.clone();
     if let Some(warning) = core.charter().warning(clock::now()) {
         tracing::warn!("{warning}");
@@ -187,6 +210,7 @@ pub async fn run(
     let appliances_tls = tls::appliances(&authorities, identity.clone(), now.clone())?;
     let people_tls = tls::people(identity, now)?;
 
+    let (at_appliances, at_people) = (doors.appliances.local_addr()?, doors.people.local_addr()?);
     let operators = operator_routes(Operators { writer: writer.clone(), about: about.clone() });
     let admin = listener::bind_admin(&directory.admin_socket())?;
     let rule = Rule::Appliances {
@@ -223,7 +247,7 @@ pub async fn run(
     if let Some(url) = config.escalation.webhook.clone() {
         tasks.spawn(teller::tell(writer.clone(), url, stopped.clone()));
     }
-    tracing::info!(appliances = %config.listen.appliances, people = %config.listen.people, "serving");
+    tracing::info!(appliances = %at_appliances, people = %at_people, "serving");
     ready(directory.root());
 
     let mut writing = tokio::task::spawn_blocking(move || thread.join());
@@ -296,5 +320,70 @@ async fn watchdog(writer: Writer, mut stopped: Stop) {
         if let Err(status) = writer.run(|core, now| core.watch(now)).await {
             tracing::error!(%status, "the watchdog's round failed: {}", status.message());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::time::Millis;
+
+    use super::*;
+    use crate::init::{Options, init};
+
+    const MADE: Millis = Millis(1_790_000_000_000);
+
+    /// An installation whose server ran once, as its health check sees it.
+    fn installed(clock: fn() -> Millis) -> (tempfile::TempDir, Arc<About>) {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::new(folder.path().join("orderly"));
+        let options = Options {
+            organization: "msp.example".into(),
+            address: "https://127.0.0.1:8443".into(),
+            appliances: "127.0.0.1:0".into(),
+            people: "127.0.0.1:0".into(),
+            webhook: None,
+        };
+        init(&directory, &options, MADE, &mut clock::random).unwrap();
+        let config = Config::load(&directory.config()).unwrap();
+        let trust = trust_of(&directory, &config).unwrap();
+        seed(&Store::open(&directory.database()).unwrap(), &trust, &directory).unwrap();
+        let database = directory.database();
+        let reader = Box::new(move || Store::open_reader(&database));
+        let about = About { address: String::new(), ca_pem: String::new(), trust, reader, clock };
+        (folder, Arc::new(about))
+    }
+
+    #[track_caller]
+    fn is_unwell(about: &Arc<About>, says: &str) {
+        let found = health(about.clone())();
+        assert!(matches!(&found, Health::Unwell(why) if why.contains(says)), "{found:?}");
+    }
+
+    #[test]
+    fn a_server_is_well_until_its_charter_ends() {
+        let (_folder, about) = installed(|| MADE);
+        assert_eq!(health(about)(), Health::Well);
+        let (_folder, about) = installed(|| MADE.plus(Duration::from_secs(179 * 86_400)));
+        assert_eq!(health(about)(), Health::Well);
+        let (_folder, about) = installed(|| MADE.plus(Duration::from_secs(180 * 86_400)));
+        is_unwell(&about, "charter has ended");
+    }
+
+    #[test]
+    fn a_server_is_not_well_whose_database_cannot_be_read_or_believed() {
+        let (folder, about) = installed(|| MADE);
+        let path = folder.path().join("orderly/control-plane.db");
+        let kept = std::fs::read(&path).unwrap();
+        std::fs::write(&path, b"this is no database, however long one looks at it").unwrap();
+        is_unwell(&about, "cannot be read");
+        std::fs::remove_file(&path).unwrap();
+        is_unwell(&about, "cannot be opened");
+        std::fs::write(&path, kept).unwrap();
+        assert_eq!(health(about.clone())(), Health::Well);
+
+        let (_other, other) = installed(|| MADE);
+        let mut mixed = Arc::into_inner(other).unwrap();
+        mixed.reader = Arc::into_inner(about).unwrap().reader;
+        is_unwell(&Arc::new(mixed), "not signed by this organization");
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 mod baselines;
+mod command;
 mod files;
 mod history;
 mod hostile;

@@ -1,4 +1,4 @@
-//! The control plane's decisions, one by one and against whoever means ill: the real core, without sockets.
+//! The control plane's decisions, one by one and against whoever means ill: the real core, for the most part without sockets.
 //!
 //! One program, so that it is linked once; a file per subject.
 
@@ -9,8 +9,11 @@ mod bounds;
 mod doors;
 mod enrolment;
 mod evidence;
+mod held;
 mod identity;
 mod incidents;
+#[path = "../common/keyring.rs"]
+mod keyring;
 mod log;
 mod newer;
 mod operators;
@@ -19,5 +22,7 @@ mod orders;
 mod rotation;
 mod standing;
 mod sync;
+#[path = "../common/wire.rs"]
+mod wire;
 mod world;
 mod writer;

@@ -21,7 +21,7 @@ fn given(world: &World, response: &proto::pb::SyncResponse) -> Vec<StandingOrder
 }
 
 /// A box takes what it is given, and calls its set by it.
-fn takes(world: &mut World, appliance: &mut Appliance) -> Vec<StandingOrder> {
+pub fn takes(world: &mut World, appliance: &mut Appliance) -> Vec<StandingOrder> {
     let response = world.call(appliance);
     let given = given(world, &response);
     if !given.is_empty() {
