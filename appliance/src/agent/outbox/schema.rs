@@ -33,7 +33,19 @@ fn migrate_by(db: &mut Connection, steps: &[&str]) -> Result<(), OutboxError> {
 
 #[cfg(test)]
 mod tests {
+    use proto::{
+        digest::Digest,
+        ids::StreamId,
+        sync::{Ack, Record, unpack},
+        time::Millis,
+    };
+    use runbooks::Fault;
+
     use super::*;
+    use crate::agent::{
+        detect,
+        outbox::{Limits, Outbox},
+    };
 
     fn shape(db: &Connection) -> Vec<(String, String)> {
         let mut query =
@@ -52,6 +64,57 @@ mod tests {
             migrate(&mut old).unwrap();
             assert_eq!(shape(&old), shape(&fresh), "from schema {age}");
         }
+    }
+
+    /// SHA-256 of every step. A line here never changes: databases in the field have seen exactly that text.
+    const RELEASED: [&str; 1] = ["903150d7c42059cd1dba1656dc79ef2468669a2713e276998c10766c5174b472"];
+
+    #[test]
+    fn no_released_step_was_edited() {
+        let now: Vec<String> = STEPS.iter().map(|step| Digest::of(step.as_bytes()).to_string()).collect();
+        assert_eq!(now, RELEASED, "add a step (and its digest here); never edit one");
+    }
+
+    /// A row in every table of schema 1, read through the outbox of today.
+    #[test]
+    fn what_an_older_agent_wrote_is_read_by_this_one() {
+        let mut db = Connection::open_in_memory().unwrap();
+        migrate_by(&mut db, &STEPS[..1]).unwrap();
+        db.execute_batch(include_str!("schema/held_001.sql")).unwrap();
+        let mut outbox =
+            Outbox::with_connection(db, Limits::new(1 << 20, 1 << 18), StreamId([9; 16])).unwrap();
+        assert_eq!(outbox.stream(), StreamId([1; 16]), "who it was, not who it would be if it were new");
+        let acknowledged = outbox.acknowledged().unwrap();
+        assert_eq!((acknowledged.number, acknowledged.digest), (3, Digest([3; 32])));
+        let frozen = outbox.frozen().unwrap().unwrap();
+        assert_eq!(
+            (frozen.number, frozen.previous, &frozen.records[..]),
+            (4, Digest([3; 32]), &b"frozen"[..])
+        );
+        assert_eq!(outbox.cursor("journal").unwrap().unwrap(), b"cursor");
+        let key = detect::Key { fault: Fault::BackupStale, watch: "records".parse().unwrap() };
+        let state = detect::State { raised: true, said: Millis(5), held: Millis(6) };
+        assert_eq!(outbox.detector(&key).unwrap(), state);
+        let ack = Ack { stream: frozen.stream, number: 4, digest: Digest::of(&frozen.records) };
+        assert!(outbox.has_evidence() && outbox.acknowledge(&ack).unwrap());
+        let next = outbox.freeze().unwrap().unwrap();
+        let records = unpack(&next.records).unwrap();
+        assert!(
+            matches!(&records[..], [Record::Gap(gap), Record::Evidence(kept)] if gap.dropped == 2 && kept == b"{}"),
+            "{records:?}"
+        );
+    }
+
+    #[test]
+    fn commits_are_durable_on_the_outboxs_own_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox =
+            Outbox::open(&folder.path().join("outbox.db"), Limits::new(1 << 20, 1 << 18), StreamId([1; 16]));
+        let db = &outbox.as_ref().unwrap().db;
+        let full: i64 = db.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+        let wal: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        // 2 is FULL: the log is synced at every commit.
+        assert_eq!((full, wal.as_str()), (2, "wal"));
     }
 
     #[test]

@@ -6,6 +6,8 @@
 mod documents;
 mod evidence;
 mod journal;
+#[cfg(test)]
+mod released;
 mod standing;
 mod state;
 

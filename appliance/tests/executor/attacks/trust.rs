@@ -10,10 +10,16 @@ use proto::{
     time::TimeToken,
 };
 use rcgen::KeyPair;
-use runbooks::Policy;
+use runbooks::{Catalogue, Policy};
 
 use super::{Scene, stranger};
-use crate::support::{ask, at, box_world::Appliance, describe, office::Office, try_ask};
+use crate::support::{
+    ask, at,
+    box_world::Appliance,
+    describe,
+    office::{Office, runbooks},
+    try_ask,
+};
 
 #[test]
 fn the_real_order_key_cannot_loosen_or_take_back() {
@@ -80,6 +86,49 @@ fn a_charter_of_somebody_else_or_from_before() {
     let policy = scene.office.policy().seal(&new_key);
     assert!(scene.deliver(local::Deliver { policy, ..local::Deliver::default() }).problems.is_empty());
     assert_eq!(describe(&mut scene.core).policy_serial, 1);
+}
+
+#[test]
+fn a_catalogue_from_before_or_another_of_the_same_version() {
+    let mut scene = Scene::new();
+    let other = |office: &Office, version, signers: &[&SecretKey]| {
+        let expires = office.now.plus(Duration::from_secs(86_400 * 30));
+        let fewer = runbooks().into_iter().take(1).collect();
+        let payload = Catalogue::build(version, office.charter.issued, expires, fewer).unwrap();
+        Catalogue::seal(&payload, signers)
+    };
+    let deliver = |scene: &mut Scene, catalogue: Vec<u8>| {
+        scene.deliver(local::Deliver { catalogue, ..local::Deliver::default() }).problems.join("; ")
+    };
+    let newest = scene.office.catalogue_bytes(3);
+    assert_eq!(deliver(&mut scene, newest.clone()), "");
+    for restarted in [false, true] {
+        if restarted {
+            scene.core = scene.appliance.open();
+            scene.tell_time();
+        }
+        let keys = &scene.office.release;
+        let forked = other(&scene.office, 3, &[&keys[0], &keys[1]]);
+        let by_one = other(&scene.office, 4, &[&keys[0]]);
+        let by_one_twice = other(&scene.office, 4, &[&keys[0], &keys[0]]);
+        let by_strangers = other(&scene.office, 4, &[&stranger(), &SecretKey::ed25519([98; 32])]);
+        let by_order_key = other(&scene.office, 4, &[&scene.office.order_key, &keys[0]]);
+        for (case, catalogue, says) in [
+            ("an older one", scene.office.catalogue_bytes(2), "is older than 3"),
+            ("the first one", scene.office.catalogue_bytes(1), "is older than 3"),
+            ("another of the same version", forked, "other content"),
+            ("one release key", by_one, "release keys"),
+            ("one release key twice", by_one_twice, "release keys"),
+            ("strangers", by_strangers, "release keys"),
+            ("the order key and one release key", by_order_key, "release keys"),
+        ] {
+            let problem = deliver(&mut scene, catalogue);
+            assert!(problem.contains(says), "{case}, restarted {restarted}: {problem:?}");
+            assert_eq!(describe(&mut scene.core).catalogue_version, 3, "{case}");
+        }
+        assert_eq!(deliver(&mut scene, newest.clone()), "", "the same once more is no problem");
+    }
+    scene.still_runs_a_good_order(1);
 }
 
 #[test]
