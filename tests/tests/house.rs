@@ -1,8 +1,11 @@
 //! The rules of the house that no compiler checks: the fixed top level, the crates that must be in use, versions
-//! that stand once, files of a readable size, and an appliance without what has no business on it.
+//! that stand once, files of a readable size, SQL in its stores; and what is built into what (`house/built.rs`).
 //!
 //! Each rule is a function over plain text that returns its faults; the tests below feed it this repository, and
 //! `mod tests` feeds it what it must refuse.
+
+#[path = "house/built.rs"]
+mod built;
 
 use std::{
     collections::BTreeSet,
@@ -23,14 +26,14 @@ const MANDATED: &[&str] =
 
 const LONGEST_FILE: usize = 450;
 
-/// Parts of crate names that the appliance's programs must be built without, and why.
-const NOT_ON_THE_APPLIANCE: &[(&str, &str)] = &[
-    ("yaml", "the appliance reads signed canonical JSON, never YAML"),
-    ("saphyr", "the appliance reads signed canonical JSON, never YAML"),
-    ("openssl", "one TLS and crypto backend everywhere: aws-lc-rs"),
-    ("native-tls", "one TLS and crypto backend everywhere: aws-lc-rs"),
-    ("typst", "packets are made by the control plane"),
-];
+/// Where SQL is: one place per database.
+const STORES: &[&str] =
+    &["appliance/src/agent/outbox", "appliance/src/executor/store", "control-plane/src/store", WHOLE];
+/// Asks of a database whether it is whole, and nothing of what is in it.
+const WHOLE: &str = "appliance/src/executor/steps/readers/store.rs";
+/// What no other line of shipped code says.
+const SQL: &[&str] =
+    &["\"SELECT ", "\"INSERT ", "\"UPDATE ", "\"DELETE FROM", "\"CREATE ", "\"PRAGMA ", "\"BEGIN"];
 
 #[test]
 fn the_top_level_is_fixed() {
@@ -74,22 +77,60 @@ fn files_have_a_readable_size() {
 }
 
 #[test]
-fn the_appliance_is_built_without_what_it_must_not_have() {
-    // One package selected: these are the features of the appliance as it is shipped, not the union with its neighbours'.
-    let output = Command::new(env!("CARGO"))
-        .args(["tree", "--frozen", "--package", "appliance", "--edges", "normal", "--prefix", "none"])
-        .args(["--format", "{p}"])
-        .current_dir(root())
-        .output()
-        .expect("cargo starts");
-    assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
-    let tree = String::from_utf8(output.stdout).expect("crate names are UTF-8");
-    let names: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
-
-    // An empty tree would pass every rule.
-    assert!(names.contains("proto") && names.contains("rustls"), "cargo tree shows too little: {names:?}");
-    let faults = appliance_faults(&names);
+fn every_crate_keeps_the_workspaces_lints() {
+    let rooms = ROOMS.iter().filter_map(|room| {
+        let manifest = fs::read_to_string(root().join(room).join("Cargo.toml")).ok()?;
+        Some((room, manifest))
+    });
+    let rooms: Vec<_> = rooms.collect();
+    assert!(rooms.len() >= 7, "too few crates are found: {rooms:?}");
+    let without = rooms.iter().filter(|(_, manifest)| !keeps_lints(manifest));
+    let faults: Vec<String> =
+        without.map(|(room, _)| format!("{room}/Cargo.toml: must say [lints] workspace = true")).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Plain HTTP is the server's own: not through a framework's idea of it.
+#[test]
+fn the_control_plane_uses_hyper_directly() {
+    assert!(is_used("control-plane", "hyper"), "control-plane must name hyper in its src/ (`hyper::...`)");
+}
+
+#[test]
+fn all_sql_is_in_the_stores() {
+    let mut faults = Vec::new();
+    let mut stores = 0;
+    for room in PRODUCT {
+        for path in rust_files(&root().join(room).join("src")) {
+            let place = path.strip_prefix(root()).unwrap_or(&path).to_string_lossy().into_owned();
+            let source = read(&path);
+            if STORES.iter().any(|store| place.starts_with(store)) {
+                stores += usize::from(names_in_a_path(&source, "rusqlite"));
+            } else {
+                faults.extend(sql_faults(&source).into_iter().map(|fault| format!("{place}: {fault}")));
+            }
+        }
+    }
+    assert!(stores > STORES.len(), "the stores are not found where they were");
+    assert!(faults.is_empty(), "SQL belongs into {}:\n{}", STORES.join(", "), faults.join("\n"));
+}
+
+/// Lines of shipped code that speak to a database.
+fn sql_faults(source: &str) -> Vec<String> {
+    let shipped = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let code = shipped.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let speaks = |line: &&str| {
+        // Whoever opens a connection for a store may name the type.
+        let hands_over = ["rusqlite::Connection", "rusqlite::Error"].iter().any(|name| line.contains(name));
+        (line.contains("rusqlite") && !hands_over) || SQL.iter().any(|verb| line.contains(verb))
+    };
+    code.filter(speaks).map(|line| format!("`{}`", line.trim())).collect()
+}
+
+/// Whether `[lints]` of this manifest says `workspace = true`.
+fn keeps_lints(manifest: &str) -> bool {
+    let mut sections = manifest.split("\n[").filter_map(|section| section.strip_prefix("lints]"));
+    sections.any(|section| section.lines().any(|line| line.replace(' ', "") == "workspace=true"))
 }
 
 /// `entries` are the names at the top level.
@@ -121,23 +162,6 @@ fn version_faults(manifest: &str) -> Vec<String> {
                 "`{line}`: its version belongs into [workspace.dependencies], and here \
                                  `workspace = true`"
             ));
-        }
-    }
-    faults
-}
-
-fn appliance_faults(names: &BTreeSet<&str>) -> Vec<String> {
-    let mut faults = Vec::new();
-    for name in names {
-        // `ring` is a whole name: "string" has it inside.
-        if *name == "ring" {
-            faults.push(format!(
-                "appliance depends on {name}: one TLS and crypto backend everywhere: aws-lc-rs"
-            ));
-        }
-        for (_, reason) in NOT_ON_THE_APPLIANCE.iter().filter(|(part, _)| name.contains(part)) {
-            faults
-                .push(format!("appliance depends on {name}: {reason} (`cargo tree -p appliance -i {name}`)"));
         }
     }
     faults
@@ -228,10 +252,6 @@ fn read(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn names<'a>(list: &[&'a str]) -> BTreeSet<&'a str> {
-        list.iter().copied().collect()
-    }
-
     #[test]
     fn a_stranger_and_a_gap_at_the_top_level_are_named() {
         let mut entries: BTreeSet<String> = ROOMS.iter().chain(PAPERS).map(|name| name.to_string()).collect();
@@ -277,21 +297,39 @@ mod tests {
     }
 
     #[test]
+    fn sql_outside_of_the_stores_is_found() {
+        for sound in [
+            "use rusqlite::Connection;",
+            "fn f(store: &Store) { store.number(\"SELECTED\"); }",
+            "// db.execute(\"SELECT 1\", [])",
+            "#[cfg(test)]\nmod tests {\n    use rusqlite::params;\n}\n",
+        ] {
+            assert_eq!(sql_faults(sound), Vec::<String>::new(), "{sound}");
+        }
+        for bad in [
+            "use rusqlite::{Connection, params};",
+            "db.query_row(\"SELECT 1\", [], |row| row.get(0))",
+            "db.execute_batch(\"BEGIN IMMEDIATE\")",
+            "db.execute(\"DELETE FROM incident\", [])",
+        ] {
+            assert_eq!(sql_faults(bad).len(), 1, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_crate_without_the_workspaces_lints_is_found() {
+        assert!(keeps_lints("[package]\nname = \"a\"\n\n[lints]\nworkspace = true\n\n[dependencies]\n"));
+        for bad in ["[package]\nname = \"a\"\n", "[package]\na = 1\n\n[lints]\n\n[other]\nworkspace = true\n"]
+        {
+            assert!(!keeps_lints(bad), "{bad}");
+        }
+    }
+
+    #[test]
     fn only_a_normal_dependency_counts() {
         let manifest = "[package]\nname = \"a\"\n\n[dependencies]\nhyper-util.workspace = true\nnix = { workspace = true }\n\n\
                         [dev-dependencies]\nsha2.workspace = true\n";
         assert!(depends_on(manifest, "nix") && depends_on(manifest, "hyper-util"));
         assert!(!depends_on(manifest, "hyper") && !depends_on(manifest, "sha2"));
-    }
-
-    #[test]
-    fn forbidden_crates_are_found_by_name() {
-        let sound = names(&["aws-lc-rs", "rustls", "serde_json", "stringprep"]);
-        assert_eq!(appliance_faults(&sound), Vec::<String>::new());
-        for bad in
-            ["ring", "serde_yaml", "serde-saphyr", "yaml-rust2", "openssl-sys", "native-tls", "typst-pdf"]
-        {
-            assert_eq!(appliance_faults(&names(&[bad])).len(), 1, "{bad}");
-        }
     }
 }
