@@ -89,7 +89,7 @@ fn reads_all(store: &Store, age: usize) {
     assert_eq!((evidence.kind.as_str(), evidence.envelope.as_slice()), ("execution", &b"envelope"[..]));
     assert_eq!(store.attachment(tenant.id, Digest([9; 32])).unwrap().unwrap(), b"output");
     assert_eq!(store.tiles(tenant.id).tile("tile/0/000.p/1".parse().unwrap()).unwrap().len(), 1);
-    assert_eq!(store.standing_of(box_).unwrap().len(), age.saturating_sub(1), "from schema {age}");
+    assert_eq!(store.standing_of(box_).unwrap().len(), usize::from(age > 1), "from schema {age}");
 }
 
 /// And it can be written on from there.

@@ -92,6 +92,7 @@ async fn an_order_reaches_an_idle_box_at_once() {
         reader: Arc::new(Mutex::new(Store::with(reader).unwrap())),
         clock,
         calls: Crowd::default(),
+        connections: Crowd::default(),
     };
     let service = Appliances::new(writer.clone(), stopped.clone());
     let gate = Gate::new(rule, Front::programs(Routes::new(LinkServer::new(service))));
