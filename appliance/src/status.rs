@@ -205,6 +205,10 @@ impl Status {
                 found.push(format!("the control plane withholds orders: {}", link.quarantine));
             }
         }
+        if let Some(outbox) = self.outbox.as_ref().filter(|outbox| outbox.lines_dropped > 0) {
+            let lines = outbox.lines_dropped;
+            found.push(format!("there is no room for more lines of logs: the oldest {lines} were dropped"));
+        }
         if let Some(outbox) = self.outbox.as_ref().filter(|outbox| outbox.dropped > 0) {
             found.push(format!(
                 "the outbox is full: {} records were dropped, no evidence among them",

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 use std::{
+    io::Write as _,
     path::Path,
     sync::{Arc, Condvar, Mutex},
     time::Duration,
@@ -28,7 +29,7 @@ use proto::{
     ids::StreamId,
     local::{self, request::Call, response::Answer},
     pb,
-    sync::{Ack, Batch, Record, unpack},
+    sync::{Ack, Batch, Lines, Record, unpack},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -100,11 +101,15 @@ struct Running {
 }
 
 fn start(folder: tempfile::TempDir, evidence: Evidence) -> Running {
+    start_watching("", Limits::new(64 << 20, 16 << 20), folder, evidence)
+}
+
+fn start_watching(watch: &str, limits: Limits, folder: tempfile::TempDir, evidence: Evidence) -> Running {
     // So seldom that whatever happens soon was not the sampler's doing.
-    let text = "control_plane.address = \"https://127.0.0.1:1\"\nagent.sample_seconds = 3600";
-    let config = Config::parse(text, Path::new("appliance.toml")).unwrap();
+    let text =
+        format!("control_plane.address = \"https://127.0.0.1:1\"\nagent.sample_seconds = 3600\n{watch}");
+    let config = Config::parse(&text, Path::new("appliance.toml")).unwrap();
     let files = Folder::at(folder.path());
-    let limits = Limits::new(64 << 20, 16 << 20);
     let outbox = Outbox::open(&files.outbox(), limits, StreamId([1; 16])).unwrap();
     let world = clock::system();
     let (send, calls) = mpsc::unbounded_channel();
@@ -205,6 +210,96 @@ async fn told_to_stop_it_has_a_last_word_and_what_was_not_heard_stays() {
             appliance::agent::outbox::inspect(&Folder::at(agent.folder.path()).outbox()).unwrap().unwrap();
         assert_eq!(waiting.on_its_way.is_none(), heard);
     }
+}
+
+fn lines(request: &pb::SyncRequest) -> Vec<Lines> {
+    let records =
+        unpack(&request.batch.as_ref().map(|batch| batch.records.clone()).unwrap_or_default()).unwrap();
+    records
+        .into_iter()
+        .filter_map(|record| if let Record::Lines(lines) = record { Some(lines) } else { None })
+        .collect()
+}
+
+fn append(log: &Path, text: &str) {
+    std::fs::File::options().append(true).open(log).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+/// A log that travels whole, followed by an agent whose outbox has room for `limits`.
+async fn following(limits: Limits) -> (Running, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("app.log");
+    std::fs::write(&log, "what stood here before is no news\n").unwrap();
+    let watch = format!("[[watch.log]]\nid = \"app\"\npath = {log:?}\nforward = \"all\"\n");
+    let mut agent = start_watching(&watch, limits, folder, Evidence::default());
+    let mut held = Vec::new();
+    // It begins where the log ends when it first looks; from then on every line counts.
+    loop {
+        let call = tokio::time::timeout(Duration::from_millis(100), agent.calls.recv()).await;
+        let Ok(Some((request, answer))) = call else {
+            append(&log, "one more\n");
+            continue;
+        };
+        if request.batch.is_none() {
+            held.push(answer);
+            continue;
+        }
+        answer.send(acknowledge(&request)).unwrap();
+        let end = std::fs::metadata(&log).unwrap().len();
+        if lines(&request).iter().any(|lines| lines.place.offset + lines.place.length == end) {
+            return (agent, log);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_line_is_sent_when_it_is_written_and_not_when_it_is_time_to_look() {
+    let (mut agent, log) = following(Limits::new(64 << 20, 16 << 20)).await;
+    append(&log, "Jane Roe was here\n");
+    let mut held = Vec::new();
+    loop {
+        let (request, answer) = tokio::time::timeout(Duration::from_secs(20), agent.calls.recv())
+            .await
+            .expect("it is sent")
+            .unwrap();
+        let came = lines(&request);
+        if let [only] = &came[..] {
+            assert_eq!(only.text().unwrap(), "<name> was here\n");
+            answer.send(acknowledge(&request)).unwrap();
+            break;
+        }
+        held.push(answer);
+    }
+    agent.stop.send(()).unwrap();
+    agent.ended.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_log_that_waited_for_room_goes_on_when_there_is_some() {
+    // Room for one record at a time.
+    let (mut agent, log) = following(Limits { telemetry: 1 << 20, evidence: 1 << 20, lines: 1 }).await;
+    let mut next = std::fs::metadata(&log).unwrap().len();
+    append(&log, &"a line of words that are known to everybody\n".repeat(20_000));
+    let end = std::fs::metadata(&log).unwrap().len();
+    let (mut records, mut held) = (0, Vec::new());
+    while next < end {
+        let (request, answer) = tokio::time::timeout(Duration::from_secs(20), agent.calls.recv())
+            .await
+            .expect("it goes on")
+            .unwrap();
+        for lines in lines(&request) {
+            assert_eq!(lines.place.offset, next);
+            next += lines.place.length;
+            records += 1;
+        }
+        match request.batch {
+            Some(_) => answer.send(acknowledge(&request)).unwrap(),
+            None => held.push(answer),
+        }
+    }
+    assert!(records > 4, "{records}");
+    agent.stop.send(()).unwrap();
+    agent.ended.await.unwrap().unwrap();
 }
 
 #[tokio::test]

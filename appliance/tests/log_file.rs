@@ -10,14 +10,19 @@ use std::{
 };
 
 use appliance::{
-    agent::sources::log_file::{LogFile, READ_MAX},
-    config::Log,
+    agent::sources::{
+        Produced,
+        log_file::{LogFile, READ_MAX},
+    },
+    config::{Forward, Log},
 };
 use proptest::prelude::*;
+use proto::{sync::Lines, time::Millis};
 use runbooks::Fault;
 
 struct Follower {
     folder: tempfile::TempDir,
+    forward: Forward,
     source: LogFile,
     cursor: Option<Vec<u8>>,
 }
@@ -31,15 +36,26 @@ impl Follower {
         follower
     }
 
-    fn without_file() -> Self {
+    /// A source that passes lines on: those that match, or all of them.
+    fn passing_on(forward: Forward) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let source = Self::source(folder.path());
-        Self { folder, source, cursor: None }
+        let source = Self::source(folder.path(), forward);
+        let mut follower = Self { folder, forward, source, cursor: None };
+        follower.append("");
+        follower.poll(0);
+        follower
     }
 
-    fn source(folder: &Path) -> LogFile {
+    fn without_file() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Self::source(folder.path(), Forward::None);
+        Self { folder, forward: Forward::None, source, cursor: None }
+    }
+
+    fn source(folder: &Path, forward: Forward) -> LogFile {
         let raise = vec!["ERROR".to_owned(), "panic".to_owned()];
-        LogFile::new(Log { id: "app".parse().unwrap(), path: folder.join("app.log"), raise })
+        let log = Log { id: "app".parse().unwrap(), path: folder.join("app.log"), raise, forward };
+        LogFile::forwarder(log.clone()).unwrap_or_else(|| LogFile::watcher(log))
     }
 
     fn path(&self) -> PathBuf {
@@ -57,13 +73,30 @@ impl Follower {
 
     /// Forgets everything but the cursor.
     fn restart(&mut self) {
-        self.source = Self::source(self.folder.path());
+        self.source = Self::source(self.folder.path(), self.forward);
+    }
+
+    fn poll(&mut self, room: usize) -> Produced {
+        let produced = self.source.poll(self.cursor.as_deref(), Millis(0), room);
+        self.cursor = produced.cursor.clone().or(self.cursor.take());
+        produced
+    }
+
+    /// All that is passed on until there is no more.
+    fn passed_on(&mut self) -> Vec<Lines> {
+        let mut all = Vec::new();
+        loop {
+            let produced = self.poll(1 << 20);
+            all.extend(produced.lines);
+            if !produced.more {
+                return all;
+            }
+        }
     }
 
     /// One look: how many lines matched, and the note.
     fn look(&mut self) -> (i64, String) {
-        let produced = self.source.poll(self.cursor.as_deref());
-        self.cursor = produced.cursor.clone().or(self.cursor.take());
+        let produced = self.poll(usize::MAX);
         let [seen] = &produced.observations[..] else { panic!("{produced:?}") };
         assert_eq!(seen.fault, Fault::LogMatch);
         (seen.readings["lines"], seen.note.clone())
@@ -87,11 +120,84 @@ fn lines_count_once_and_old_ones_not_at_all() {
 }
 
 #[test]
-fn no_byte_of_a_line_is_passed_on() {
+fn where_nothing_is_to_be_passed_on_no_byte_of_a_line_is() {
     let mut log = Follower::new();
     log.append("ERROR patient Jane Roe, born 1970-01-01\n");
-    let (lines, note) = log.look();
-    assert!(lines == 1 && !note.contains("Jane") && !note.contains("1970"), "{note}");
+    let produced = log.poll(usize::MAX);
+    assert!(produced.lines.is_empty());
+    let [seen] = &produced.observations[..] else { panic!("{produced:?}") };
+    assert!(
+        seen.readings["lines"] == 1 && !seen.note.contains("Jane") && !seen.note.contains("1970"),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn matching_lines_are_passed_on_without_identifiers_and_with_their_place() {
+    let mut log = Follower::passing_on(Forward::Matching);
+    log.append(
+        "fine\nERROR patient Jane Roe, born 1970-01-01, not found\nfine\npanic: no such table\nfine\n",
+    );
+    let produced = log.poll(usize::MAX);
+    assert_eq!(produced.observations[0].readings["lines"], 2);
+    let [lines] = &produced.lines[..] else { panic!("{produced:?}") };
+    assert_eq!(lines.text().unwrap(), "ERROR patient <name>, born <date>, not found\npanic: no such table\n");
+    assert_eq!((lines.count, lines.place.offset, lines.place.length), (2, 5, 77));
+    assert!(log.passed_on().is_empty(), "once");
+}
+
+#[test]
+fn a_log_that_travels_whole_travels_once_whatever_happens_to_it() {
+    let mut log = Follower::passing_on(Forward::All);
+    let line = |n: usize| format!("study {n} of Jane Roe stored\n");
+    let many: String = (0..5000).map(line).collect();
+    log.append(&many);
+    log.append("half a line");
+    let (mut text, mut next) = (String::new(), 0);
+    for lines in log.passed_on() {
+        assert_eq!(lines.place.offset, next, "nothing is left out and nothing comes twice");
+        next += lines.place.length;
+        text.push_str(&lines.text().unwrap());
+    }
+    assert_eq!((next, text.lines().count()), (many.len() as u64, 5000));
+    assert!(text.starts_with("study 0 of <name> stored\n") && !text.contains("Roe"), "{}", &text[..100]);
+    log.rename("app.log.1");
+    log.append("successor\n");
+    log.restart();
+    let [last, first] = &log.passed_on()[..] else { panic!("of two files") };
+    assert_eq!((last.text().unwrap(), last.place.offset), ("half a line\n".to_owned(), many.len() as u64));
+    assert_eq!((first.text().unwrap(), first.place.offset), ("successor\n".to_owned(), 0));
+    assert_ne!(first.place.file, last.place.file);
+}
+
+#[test]
+fn without_room_a_log_that_travels_whole_stays_where_it_is() {
+    let mut log = Follower::passing_on(Forward::All);
+    let text: String =
+        (0..20_000).map(|n| format!("{:x} line of words that are known\n", n * 7919)).collect();
+    log.append(&text);
+    let produced = log.poll(0);
+    assert!(produced.more && produced.lines.is_empty(), "{:?}", produced.lines.len());
+    let produced = log.poll(1);
+    assert!(
+        produced.more && produced.lines.len() == 1,
+        "one record more than there is room for, and no second"
+    );
+    let read: u64 = produced.lines.iter().chain(&log.passed_on()).map(|lines| lines.place.length).sum();
+    assert_eq!(read, text.len() as u64);
+}
+
+#[test]
+fn a_long_line_is_passed_on_as_far_as_it_is_looked_at() {
+    for forward in [Forward::All, Forward::Matching] {
+        let mut log = Follower::passing_on(forward);
+        log.append(&format!("ERROR {}tail 1234567\nERROR next\n", "word ".repeat(2000)));
+        let [lines] = &log.passed_on()[..] else { panic!("one record") };
+        let text = lines.text().unwrap();
+        let [long, next] = &text.lines().collect::<Vec<_>>()[..] else { panic!("two lines") };
+        assert!(long.len() <= 4096 && long.len() > 4000 && long.ends_with("word ") && *next == "ERROR next");
+        assert_eq!(lines.place.length, 6 + 10_000 + 13 + 11);
+    }
 }
 
 #[test]

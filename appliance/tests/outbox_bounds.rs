@@ -52,7 +52,7 @@ fn drain(outbox: &mut Outbox) -> Vec<Record> {
 fn what_goes_on_is_dropped_first_then_the_oldest_and_the_gap_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("outbox.db");
-    let mut outbox = open(&path, Limits { telemetry: 1200, evidence: 4096 });
+    let mut outbox = open(&path, Limits { telemetry: 1200, evidence: 4096, lines: 3000 });
     let phases = [Phase::Raised, Phase::Ongoing, Phase::Cleared];
     for number in 0..30 {
         outbox
@@ -61,7 +61,7 @@ fn what_goes_on_is_dropped_first_then_the_oldest_and_the_gap_says_so() {
     }
     let waiting = inspect(&path).unwrap().unwrap();
     assert!(waiting.dropped > 0 && waiting.bytes <= 1200);
-    let mut outbox = open(&path, Limits { telemetry: 1200, evidence: 4096 });
+    let mut outbox = open(&path, Limits { telemetry: 1200, evidence: 4096, lines: 3000 });
     let all = drain(&mut outbox);
     let [Record::Gap(Gap { cause, dropped, first, last }), events @ ..] = &all[..] else { panic!("{all:?}") };
     assert_eq!((cause.as_str(), *dropped), ("buffer-full", 30 - events.len() as u64));
@@ -85,7 +85,8 @@ fn what_goes_on_is_dropped_first_then_the_oldest_and_the_gap_says_so() {
 #[test]
 fn evidence_keeps_its_share_whatever_telemetry_does_and_is_not_taken_beyond_it() {
     let dir = tempfile::tempdir().unwrap();
-    let mut outbox = open(&dir.path().join("outbox.db"), Limits { telemetry: 2000, evidence: 4096 });
+    let mut outbox =
+        open(&dir.path().join("outbox.db"), Limits { telemetry: 2000, evidence: 4096, lines: 3000 });
     let evidence = |byte| Item::Evidence { envelope: vec![byte; 1000], attachments: vec![] };
     for number in 0..100 {
         outbox.commit(&intake(vec![event(number, Phase::Raised).into()]), Millis(number)).unwrap();
@@ -194,7 +195,7 @@ proptest! {
     fn every_event_is_sent_or_counted_and_every_evidence_taken_is_sent(acts in prop::collection::vec(act(), 1..120)) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("outbox.db");
-        let limits = Limits { telemetry: 1500, evidence: 3000 };
+        let limits = Limits { telemetry: 1500, evidence: 3000, lines: 3000 };
         let mut outbox = open(&path, limits);
         let (mut now, mut events, mut evidence) = (0, BTreeSet::new(), Vec::new());
         let mut sent = Vec::new();

@@ -11,7 +11,7 @@
 mod answer;
 mod look;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use proto::{
     field::BadField,
@@ -93,7 +93,10 @@ impl AgentCore {
         let (mut logs, mut journals, mut metrics) = (Vec::new(), Vec::new(), Vec::new());
         for entry in config.watch.values() {
             match entry {
-                WatchEntry::Log(log) => logs.push(LogFile::new(log.clone())),
+                WatchEntry::Log(log) => {
+                    logs.push(LogFile::watcher(log.clone()));
+                    logs.extend(LogFile::forwarder(log.clone()));
+                }
                 WatchEntry::Journal(journal) => {
                     journals.push(Journal::new(journal.clone(), JOURNALCTL.into()));
                 }
@@ -149,6 +152,12 @@ impl AgentCore {
     #[must_use]
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
+    }
+
+    /// The files of all logs.
+    #[must_use]
+    pub fn log_files(&self) -> Vec<PathBuf> {
+        self.logs.iter().map(|log| log.path().to_owned()).collect()
     }
 
     /// What the executor measures for it, to be measured beside.

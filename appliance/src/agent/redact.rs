@@ -1,8 +1,8 @@
-//! What may be said about what was read: the one way from a log line to the outbox.
+//! What an event may say about what was read.
 //!
-//! The rule: what a patient would not want kept never touches this machine's disk a second time, and never leaves it. So
-//! far that is kept in the plainest way: not a byte of a line is passed on, only which of the configured patterns it
-//! held, and how often.
+//! The rule: what a patient would not want kept never touches this machine's disk a second time, and never leaves it. In
+//! an event that is kept in the plainest way: not a byte of a line is in it, only which of the configured patterns were
+//! held, and how often. Lines themselves travel apart from it, redacted (`sources/log_file/chunks.rs`).
 
 /// The most bytes of a note, as the contract has it.
 pub const NOTE_MAX: usize = 1000;

@@ -6,18 +6,20 @@
 //! ```text
 //!  sampler (thread) ── collect ──┐                              ┌── Sync, held ──> control plane
 //!                                ├──> core ──> fresh ──> loop ──┤
-//!  evidence (thread) ─ collect ──┘                              └── absorb ──> core
+//!  logs (thread) ───── collect ──┤                              └── absorb ──> core
+//!  evidence (thread) ─ collect ──┘
 //! ```
 
 mod exchange;
 mod threads;
+mod wakes;
 
 use std::{
     future::Future,
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     time::Duration,
@@ -30,7 +32,11 @@ use tokio::{
     time::{interval, timeout},
 };
 
-use super::{core::AgentCore, credentials::Folder, link::Link};
+use super::{
+    core::{AgentCore, Collected},
+    credentials::Folder,
+    link::Link,
+};
 use crate::{
     probe::background::Probes,
     world::{Executor, World},
@@ -38,6 +44,7 @@ use crate::{
 
 use exchange::Shell;
 pub use exchange::backoff;
+use wakes::{Bell, Wakes};
 
 /// How long the last exchange may take once we were told to stop.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -68,6 +75,9 @@ pub enum RunError {
     /// A thread could not be started.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
+    /// No inotify: the limit of this user's instances.
+    #[error("cannot watch log files for changes (fs.inotify.max_user_instances?)")]
+    Watch(#[source] std::io::Error),
     /// Something panicked. The state on disk is whole; start again.
     #[error("a part of the agent broke")]
     Broken(#[source] JoinError),
@@ -104,6 +114,10 @@ struct Shared {
     fresh: watch::Sender<u64>,
     /// When everything was last looked at.
     looks: Looks,
+    /// Wakes whoever follows logs.
+    bell: Bell,
+    /// Whether a log waits for room: an acknowledgement makes some.
+    waits: AtomicBool,
     world: World,
 }
 
@@ -115,6 +129,21 @@ impl Shared {
 
     fn found_something(&self) {
         self.fresh.send_modify(|count| *count += 1);
+    }
+
+    /// Looks, and remembers whether a log waits: inside, so that no acknowledgement comes between the two.
+    fn look(&self, look: impl FnOnce(&mut AgentCore) -> Collected) -> Collected {
+        let mut core = self.core();
+        let collected = look(&mut core);
+        self.waits.fetch_or(collected.waits, Ordering::Relaxed);
+        collected
+    }
+
+    /// Has logs read on if they waited for room.
+    fn made_room(&self) {
+        if self.waits.swap(false, Ordering::Relaxed) {
+            self.bell.ring();
+        }
     }
 
     /// Works with the core where it may block.
@@ -129,16 +158,20 @@ impl Shared {
 
 /// Runs until `stop`, then has a last word with the control plane.
 pub async fn run<L: Link>(parts: Parts<L>, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+    let (wakes, bell) = Wakes::new(parts.core.log_files()).map_err(RunError::Watch)?;
     let shared = Arc::new(Shared {
         core: Mutex::new(parts.core),
         fresh: watch::Sender::new(0),
         looks: Looks::begin(parts.world.clock.boot()),
+        bell,
+        waits: AtomicBool::new(false),
         world: parts.world,
     });
     let (quit, until) = mpsc::channel();
     let sampler = threads::sample(shared.clone(), parts.measurer, parts.probes, parts.sample, until)
         .map_err(RunError::Thread)?;
-    // Never joined: it may be waiting for the executor, and holds nothing that a crash could harm.
+    // Never joined: they may be waiting, and hold nothing that a crash could harm.
+    threads::follow_logs(shared.clone(), wakes, parts.sample).map_err(RunError::Thread)?;
     threads::await_evidence(shared.clone(), parts.waiter).map_err(RunError::Thread)?;
     notify(&[NotifyState::Ready]);
     let watchdog = tokio::spawn(watchdog(shared.clone(), parts.sample));

@@ -5,7 +5,7 @@ mod machine;
 
 use std::path::{Component, Path, PathBuf};
 
-use super::{Backup, Config, Directory, Log, Metric, Repository, WatchEntry};
+use super::{Backup, Config, Directory, Forward, Log, Metric, Repository, WatchEntry};
 
 /// A value that must not be.
 pub(super) struct BadValue {
@@ -16,6 +16,8 @@ pub(super) struct BadValue {
 
 /// The most entries of the watch list: every heartbeat names them all.
 const WATCH_MAX: usize = 256;
+/// The most patterns of one log.
+const RAISE_MAX: usize = 100;
 
 /// Longest path of a Unix socket.
 const SOCKET_PATH_MAX: usize = 107;
@@ -200,8 +202,10 @@ fn backup(entry: &Backup) -> Checked {
 fn log(entry: &Log) -> Checked {
     let key = |field: &str| format!("watch.log.{}.{field}", entry.id);
     absolute(&key("path"), &entry.path)?;
-    if entry.raise.is_empty() || entry.raise.iter().any(|text| text.is_empty() || text.len() > 200) {
-        let allowed = "must be at least one substring of 1 to 200 bytes";
+    let idle = entry.raise.is_empty() && entry.forward != Forward::All;
+    let wrong = |text: &String| text.is_empty() || text.len() > 200;
+    if idle || entry.raise.len() > RAISE_MAX || entry.raise.iter().any(wrong) {
+        let allowed = "must be 1 to 100 substrings of 1 to 200 bytes; none only where forward = \"all\"";
         return Err(bad(key("raise"), format!("{:?}", entry.raise), allowed));
     }
     Ok(())

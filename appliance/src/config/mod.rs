@@ -22,8 +22,9 @@ use serde::Deserialize;
 pub use self::{
     user::{UnknownUser, User},
     watch::{
-        Backup, Baseline, Certificate, Clock, Directory, Drive, Eyes, Filesystem, Footprint, Journal, Log,
-        Metric, MetricName, Pressure, Repository, Sensor, Service, Store, Unit, Uplink, WatchEntry,
+        Backup, Baseline, Certificate, Clock, Directory, Drive, Eyes, Filesystem, Footprint, Forward,
+        Journal, Log, Metric, MetricName, Pressure, Repository, Sensor, Service, Store, Unit, Uplink,
+        WatchEntry,
     },
 };
 

@@ -96,7 +96,7 @@ fn a_person_sees_all_of_it_and_a_program_by_stable_names() {
         "highest sequence 7; charter 1, catalogue 0, policy 0; standing orders kept",
         "RB-DISK-002 finished (o)",
         "answered 90 s ago",
-        "0 events and 1 evidence waiting",
+        "0 events, 1 evidence and 0 lines waiting",
         "oldest 90 s old",
         "backup.stale on records, said 90 s ago",
     ] {

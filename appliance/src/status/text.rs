@@ -81,8 +81,8 @@ fn waiting(outbox: &Summary, now: proto::time::Millis) -> String {
     let on_its_way = outbox.on_its_way.map(|n| format!("batch {n} on its way, ")).unwrap_or_default();
     let oldest = outbox.oldest.map(|at| format!(", oldest {} old", span(now.since(at)))).unwrap_or_default();
     format!(
-        "{on_its_way}{} events and {} evidence waiting, {} bytes{oldest}; {} batches acknowledged",
-        outbox.events, outbox.evidence, outbox.bytes, outbox.acknowledged
+        "{on_its_way}{} events, {} evidence and {} lines waiting, {} bytes{oldest}; {} batches acknowledged",
+        outbox.events, outbox.evidence, outbox.lines, outbox.bytes, outbox.acknowledged
     )
 }
 

@@ -9,7 +9,8 @@ use proto::{
     field::BadField,
     keys::PublicKey,
     pb::{
-        self, EnrolmentTicket, IssueTokenRequest, ListAppliances, ReadmitAppliance, RevokeAppliance,
+        self, EnrolmentTicket, IssueTokenRequest, LineList, ListAppliances, ListLines, ReadmitAppliance,
+        RevokeAppliance,
         appliances_client::AppliancesClient,
     },
 };
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 use super::{
     Global,
     connection::{answer, connect},
-    output::{Answer, facts, optional, table, time, when},
+    output::{Answer, facts, optional, printable, table, time, when},
 };
 use crate::files::{self, Access};
 
@@ -54,6 +55,21 @@ pub(super) enum Appliance {
     Show {
         /// Its ID
         id: String,
+    },
+    /// Show the newest lines of its logs, as the appliance redacted them
+    #[command(
+        after_help = "Lines travel where the appliance's watch list says so: forward = \"matching\" or \"all\".\n\n\
+        Example:\n  control-plane appliance lines 019a... --watch portal"
+    )]
+    Lines {
+        /// Its ID
+        id: String,
+        /// Only of this log of its watch list
+        #[arg(long, default_value = "", hide_default_value = true)]
+        watch: String,
+        /// At most this many
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
     },
     /// Refuse an appliance for good: nothing under its keys is accepted again
     Revoke {
@@ -109,6 +125,10 @@ impl Appliance {
                 })?;
                 Ok(Answer::new(shown(appliance), view(appliance)))
             }
+            Self::Lines { id, watch, limit } => {
+                let list = answer(client.lines(ListLines { appliance: id, watch, limit })).await?;
+                Ok(lines(&list, limit as usize))
+            }
             Self::Revoke { id, reason } => {
                 Ok(changed(&answer(client.revoke(RevokeAppliance { id, reason })).await?))
             }
@@ -158,6 +178,20 @@ fn shown(appliance: &pb::Appliance) -> String {
         text.push_str(&table(["MISSING, BECAUSE", "HOW MANY", "FROM", "TO"], rows));
     }
     text
+}
+
+/// The newest `most` lines, in the order in which they came.
+fn lines(list: &LineList, most: usize) -> Answer {
+    let all: Vec<(&pb::LineChunk, &String)> =
+        list.chunks.iter().flat_map(|chunk| chunk.lines.iter().map(move |line| (chunk, line))).collect();
+    let newest = &all[all.len().saturating_sub(most)..];
+    let text: String =
+        newest.iter().map(|(chunk, line)| format!("{}  {}\n", chunk.watch, printable(line))).collect();
+    let json = newest
+        .iter()
+        .map(|(chunk, line)| json!({ "watch": chunk.watch, "read": time(chunk.at_ms), "line": line }));
+    let json = json!({ "lines": json.collect::<Vec<_>>(), "taken": list.taken });
+    Answer::new(if text.is_empty() { "none".to_owned() } else { text }, json)
 }
 
 fn hand_over(ticket: EnrolmentTicket, out: Option<PathBuf>) -> anyhow::Result<Answer> {

@@ -7,21 +7,24 @@ use proto::{
     charter::{self, CharterError},
     digest::Digest,
     field::{BadField, text},
-    ids::{ApplianceId, IncidentId, SiteId, TenantId},
+    ids::{ApplianceId, IncidentId, SiteId, TenantId, WatchId},
     time::Millis,
 };
 use runbooks::{Catalogue, Policy};
 
 use super::{Core, CoreError, InForce, incident::State, payload_digest};
 use crate::store::{
-    ApplianceRow, ApplianceState, Document, EnrolmentTokenRow, EvidenceRow, GapRow, IncidentRow, NewTenant,
-    OperatorTokenRow, OrderRow, SiteRow, TenantRow, TimelineRow, ToldRow,
+    ApplianceRow, ApplianceState, Document, EnrolmentTokenRow, EvidenceRow, GapRow, IncidentRow, LinesRow,
+    NewTenant, OperatorTokenRow, OrderRow, SiteRow, TenantRow, TimelineRow, ToldRow,
 };
 
 /// The longest an enrolment token lasts.
 pub const ENROLMENT_TOKEN_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The longest an API token lasts.
 pub const OPERATOR_TOKEN_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The most bytes of lines in one answer.
+const LINES_SHOWN: u64 = 8 << 20;
 
 /// A token as its owner gets it, once.
 pub struct Token {
@@ -161,6 +164,21 @@ impl Core {
     /// What is missing of what an appliance should have sent, and why.
     pub fn gaps(&self, appliance: &ApplianceRow) -> Result<Vec<GapRow>, CoreError> {
         Ok(self.store.gaps(appliance.id)?)
+    }
+
+    /// The newest lines of a box's logs, or of one log; and how many ever came.
+    pub fn lines(&self, id: &str, watch: &str, most: u32) -> Result<(Vec<LinesRow>, u64), CoreError> {
+        let id = ApplianceId::from_field("appliance", id)?;
+        if self.store.appliance(id)?.is_none() {
+            return Err(CoreError::NotFound(format!("there is no appliance {id}")));
+        }
+        let watch = match watch {
+            "" => None,
+            id => Some(id.parse::<WatchId>().map_err(|bad| bad.within("watch"))?),
+        };
+        let watch = watch.as_ref().map(WatchId::as_str);
+        let rows = self.store.newest_lines(id, watch, limit(most).into(), LINES_SHOWN)?;
+        Ok((rows, self.store.lines_taken(id)?))
     }
 
     /// Incidents, newest first.

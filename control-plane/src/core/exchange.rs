@@ -18,6 +18,9 @@ use crate::store::{ApplianceRow, ApplianceState};
 /// The most bytes of attachments that one box may keep here while no record names them.
 const UNNAMED_MAX: u64 = 64 << 20;
 
+/// The most bytes of lines, as they are packed, that are kept of one box.
+const LINES_MAX: u64 = 64 << 20;
+
 /// What there is to say.
 #[derive(Debug)]
 pub struct Answer {
@@ -151,6 +154,9 @@ impl Core {
                     unnamed = true;
                 }
                 Record::Gap(gap) => self.note_gap(appliance.tenant, appliance.id, &gap, now)?,
+                Record::Lines(lines) => {
+                    self.store.add_lines(appliance.tenant, appliance.id, &lines, LINES_MAX, now)?;
+                }
             }
         }
         self.close_events(&events, appliance, now)?;

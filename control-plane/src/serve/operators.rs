@@ -124,6 +124,15 @@ impl appliances_server::Appliances for Operators {
         .await
     }
 
+    async fn lines(&self, request: Request<ListLines>) -> Answer<LineList> {
+        let asked = request.into_inner();
+        self.ask(move |core, _| {
+            let (rows, taken) = core.lines(&asked.appliance, &asked.watch, asked.limit)?;
+            Ok(LineList { chunks: rows.into_iter().map(views::lines).collect(), taken })
+        })
+        .await
+    }
+
     async fn revoke(&self, request: Request<RevokeAppliance>) -> Answer<pb::Appliance> {
         let asked = request.into_inner();
         self.ask(move |core, now| {

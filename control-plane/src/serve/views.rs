@@ -4,8 +4,8 @@ use proto::{identity::CertificateFacts, pb, time::Millis};
 use runbooks::Catalogue;
 
 use crate::store::{
-    ApplianceRow, EvidenceRow, GapRow, IncidentRow, OperatorTokenRow, OrderRow, SiteRow, StandingRow,
-    TenantRow, TimelineRow, ToldRow,
+    ApplianceRow, EvidenceRow, GapRow, IncidentRow, LinesRow, OperatorTokenRow, OrderRow, SiteRow,
+    StandingRow, TenantRow, TimelineRow, ToldRow,
 };
 
 /// A clinic.
@@ -77,6 +77,17 @@ fn standing_order(row: StandingRow) -> pb::StandingSummary {
         most: row.most,
         expires_ms: row.expires.0,
         state: row.state,
+    }
+}
+
+/// Lines of a log.
+pub fn lines(row: LinesRow) -> pb::LineChunk {
+    pb::LineChunk {
+        watch: row.watch,
+        at_ms: row.at.0,
+        file: row.file,
+        offset: row.offset,
+        lines: row.text.lines().map(str::to_owned).collect(),
     }
 }
 

@@ -10,6 +10,7 @@ mod documents;
 mod evidence;
 mod inbox;
 mod incidents;
+mod lines;
 mod notifications;
 mod order_papers;
 mod orders;
@@ -28,6 +29,7 @@ pub use documents::Document;
 pub use evidence::{EvidenceRow, LogHead, NewEvidence, TenantTiles};
 pub use inbox::GapRow;
 pub use incidents::{IncidentChange, IncidentRow, NewIncident, TimelineRow};
+pub use lines::LinesRow;
 pub use notifications::{NotificationRow, Telling, ToldRow};
 pub use orders::{NewOrder, OrderRow, OrderState};
 pub use standing::StandingRow;
@@ -41,6 +43,7 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/003_order_papers.sql"),
     include_str!("schema/004_budgets.sql"),
     include_str!("schema/005_shown.sql"),
+    include_str!("schema/006_lines.sql"),
 ];
 
 /// Why the store did not do it.

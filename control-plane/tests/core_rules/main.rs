@@ -14,6 +14,7 @@ mod identity;
 mod incidents;
 #[path = "../common/keyring.rs"]
 mod keyring;
+mod lines;
 mod log;
 mod newer;
 mod operators;

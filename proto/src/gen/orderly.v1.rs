@@ -100,7 +100,7 @@ pub struct Records {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Record {
-    #[prost(oneof = "record::Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "record::Kind", tags = "1, 2, 3, 4, 5")]
     pub kind: ::core::option::Option<record::Kind>,
 }
 /// Nested message and enum types in `Record`.
@@ -116,6 +116,8 @@ pub mod record {
         Attachment(super::Attachment),
         #[prost(message, tag = "4")]
         Gap(super::Gap),
+        #[prost(message, tag = "5")]
+        Lines(super::Lines),
     }
 }
 /// Something seen. Reported by the agent; nothing here is proof.
@@ -213,6 +215,34 @@ pub struct Gap {
     pub first_ms: i64,
     #[prost(int64, tag = "4")]
     pub last_ms: i64,
+}
+/// Lines of a log file, redacted before they touched the appliance's disk a second time. Reported by the agent.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Lines {
+    /// entry of the box's watch list
+    #[prost(string, tag = "1")]
+    pub watch: ::prost::alloc::string::String,
+    /// when they were read
+    #[prost(int64, tag = "2")]
+    pub at_ms: i64,
+    /// which file: a log that was rotated has another number
+    #[prost(uint64, tag = "3")]
+    pub file: u64,
+    /// where the first of them begins, in bytes
+    #[prost(uint64, tag = "4")]
+    pub offset: u64,
+    /// from there to the end of the last
+    #[prost(uint64, tag = "5")]
+    pub length: u64,
+    /// how many
+    #[prost(uint32, tag = "6")]
+    pub count: u32,
+    /// bytes of the text
+    #[prost(uint32, tag = "7")]
+    pub size: u32,
+    /// the text as one LZ4 block: UTF-8, every line ends with a line feed
+    #[prost(bytes = "vec", tag = "8")]
+    pub packed: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SyncResponse {
@@ -1095,6 +1125,35 @@ pub struct ReadmitAppliance {
     pub id: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub why: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListLines {
+    #[prost(string, tag = "1")]
+    pub appliance: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub watch: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LineList {
+    #[prost(message, repeated, tag = "1")]
+    pub chunks: ::prost::alloc::vec::Vec<LineChunk>,
+    #[prost(uint64, tag = "2")]
+    pub taken: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LineChunk {
+    #[prost(string, tag = "1")]
+    pub watch: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub at_ms: i64,
+    #[prost(uint64, tag = "3")]
+    pub file: u64,
+    #[prost(uint64, tag = "4")]
+    pub offset: u64,
+    #[prost(string, repeated, tag = "5")]
+    pub lines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Incident {
@@ -2278,6 +2337,28 @@ pub mod appliances_client {
                 .insert(GrpcMethod::new("orderly.v1.Appliances", "Readmit"));
             self.inner.unary(req, path, codec).await
         }
+        /// The newest lines of its logs, redacted by the appliance itself.
+        pub async fn lines(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListLines>,
+        ) -> std::result::Result<tonic::Response<super::LineList>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/orderly.v1.Appliances/Lines",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("orderly.v1.Appliances", "Lines"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2312,6 +2393,11 @@ pub mod appliances_server {
             &self,
             request: tonic::Request<super::ReadmitAppliance>,
         ) -> std::result::Result<tonic::Response<super::Appliance>, tonic::Status>;
+        /// The newest lines of its logs, redacted by the appliance itself.
+        async fn lines(
+            &self,
+            request: tonic::Request<super::ListLines>,
+        ) -> std::result::Result<tonic::Response<super::LineList>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct AppliancesServer<T> {
@@ -2553,6 +2639,49 @@ pub mod appliances_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReadmitSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderly.v1.Appliances/Lines" => {
+                    #[allow(non_camel_case_types)]
+                    struct LinesSvc<T: Appliances>(pub Arc<T>);
+                    impl<T: Appliances> tonic::server::UnaryService<super::ListLines>
+                    for LinesSvc<T> {
+                        type Response = super::LineList;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListLines>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Appliances>::lines(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = LinesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -2,6 +2,7 @@
 //!
 //! Tables, not loops: each function takes what is known and what arrived, and says the one thing to do.
 
+mod lines;
 mod records;
 
 use crate::{
@@ -11,6 +12,7 @@ use crate::{
     pb,
 };
 
+pub use lines::{LINES_TEXT_MAX, Lines, LinesPlace, unpack as unpack_lines};
 pub use records::{Event, Gap, Phase, Record, pack, unpack};
 
 /// The most bytes of records one batch carries.

@@ -1,11 +1,11 @@
-//! What a batch carries: events, evidence, attachments, gaps.
+//! What a batch carries: events, evidence, attachments, gaps, lines.
 
 use prost::{
     DecodeError, Message as _,
     encoding::{DecodeContext, decode_key, skip_field},
 };
 
-use super::{BATCH_RECORDS_MAX, number};
+use super::{BATCH_RECORDS_MAX, Lines, number};
 use crate::{
     digest::Digest,
     field::{BadField, text},
@@ -25,6 +25,8 @@ pub enum Record {
     Attachment(Vec<u8>),
     /// What was dropped.
     Gap(Gap),
+    /// Lines of a log.
+    Lines(Lines),
 }
 
 /// Whether a fault begins, goes on, or is gone.
@@ -61,9 +63,9 @@ pub struct Event {
 /// What was dropped because the outbox was full.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// `buffer-full`.
+    /// `buffer-full`: records of events; `lines-dropped`: lines of logs.
     pub cause: String,
-    /// How many records.
+    /// How many.
     pub dropped: u64,
     /// From.
     pub first: Millis,
@@ -90,6 +92,7 @@ impl TryFrom<pb::Record> for Record {
                 first: Millis(g.first_ms),
                 last: Millis(g.last_ms),
             })),
+            pb::record::Kind::Lines(l) => Lines::try_from(l).map(Self::Lines).map_err(|b| b.within("lines")),
         }
     }
 }
@@ -109,6 +112,7 @@ impl From<Record> for pb::Record {
                 first_ms: g.first.0,
                 last_ms: g.last.0,
             }),
+            Record::Lines(l) => pb::record::Kind::Lines(l.into()),
         };
         Self { kind: Some(kind) }
     }

@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// Room for everything a turn may leave waiting.
-const LIMITS: Limits = Limits { telemetry: 256 << 20, evidence: 1 << 20 };
+const LIMITS: Limits = Limits { telemetry: 256 << 20, evidence: 1 << 20, lines: 0 };
 
 pub(super) fn run(work: &Path, effort: &Effort) -> Result<Vec<Row>> {
     let mut provider = stage::provider(work)?;

@@ -42,7 +42,7 @@ use super::{
 };
 
 /// The most bytes of telemetry and of evidence in an outbox: small enough to overflow.
-pub(super) const OUTBOX: Limits = Limits { telemetry: 1_200, evidence: 8_000 };
+pub(super) const OUTBOX: Limits = Limits { telemetry: 1_200, evidence: 8_000, lines: 0 };
 /// The most bytes of evidence with an executor.
 pub(super) const EVIDENCE_MAX: u64 = 600_000;
 /// Time between two looks.

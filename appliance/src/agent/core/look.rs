@@ -12,7 +12,7 @@ use crate::{
     agent::{
         detect,
         executor::{self, AskError},
-        outbox::Intake,
+        outbox::{Intake, Item},
         sources::{
             Observation, Produced,
             evidence::{self, Place},
@@ -29,6 +29,10 @@ const READINGS_MAX: usize = 32;
 pub struct Collected {
     /// New records in the outbox.
     pub records: usize,
+    /// Whether a log has more to read now.
+    pub more: bool,
+    /// Whether a log waits until there is room for its lines.
+    pub waits: bool,
     /// What went wrong, by source; the others were looked at all the same, and nothing is lost: a cursor moves only
     /// together with its records.
     pub problems: Vec<AgentError>,
@@ -60,20 +64,43 @@ impl AgentCore {
         collected.note(self.take("readings", measured, now));
         let metrics = self.metrics.poll();
         collected.note(self.take("metrics", metrics, now));
-        for at in 0..self.logs.len() {
-            collected.note(self.collect_log(at, now));
-        }
+        self.look_at_logs(&mut collected, now);
         for at in 0..self.journals.len() {
             collected.note(self.collect_journal(at, now));
         }
         collected
     }
 
-    fn collect_log(&mut self, at: usize, now: Millis) -> Result<usize, AgentError> {
+    /// Looks at the logs alone, once.
+    pub fn collect_logs(&mut self, now: Millis) -> Collected {
+        let mut collected = Collected::default();
+        self.look_at_logs(&mut collected, now);
+        collected
+    }
+
+    fn look_at_logs(&mut self, collected: &mut Collected, now: Millis) {
+        for at in 0..self.logs.len() {
+            let room = match (self.logs[at].is_forwarder(), self.outbox.lines_room()) {
+                // What a watcher finds makes room for itself: the oldest lines go.
+                (false, _) => usize::MAX,
+                (true, 0) => {
+                    collected.waits = true;
+                    continue;
+                }
+                (true, room) => room,
+            };
+            let taken = self.collect_log(at, now, room);
+            collected.more |= taken.as_ref().is_ok_and(|(_, more)| *more);
+            collected.note(taken.map(|(records, _)| records));
+        }
+    }
+
+    fn collect_log(&mut self, at: usize, now: Millis, room: usize) -> Result<(usize, bool), AgentError> {
         let name = self.logs[at].name();
         let cursor = self.outbox.cursor(&name)?;
-        let produced = self.logs[at].poll(cursor.as_deref());
-        self.take(&name, produced, now)
+        let produced = self.logs[at].poll(cursor.as_deref(), now, room);
+        let more = produced.more;
+        Ok((self.take(&name, produced, now)?, more))
     }
 
     fn collect_journal(&mut self, at: usize, now: Millis) -> Result<usize, AgentError> {
@@ -123,6 +150,7 @@ impl AgentCore {
             intake.detectors.push((key, after));
             intake.items.extend(phase.map(|phase| self.event(observation, phase, now).into()));
         }
+        intake.items.extend(produced.lines.into_iter().map(Item::Lines));
         self.outbox.commit(&intake, now)?;
         Ok(intake.items.len())
     }

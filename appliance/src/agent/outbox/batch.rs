@@ -69,10 +69,12 @@ impl Outbox {
         let Some(batch) = self.frozen()?.filter(|batch| ack.matches(batch)) else { return Ok(false) };
         let mut usage = self.usage;
         let tx = self.db.transaction().map_err(sql("begin"))?;
-        let (telemetry, evidence) = tx
-            .query_row("DELETE FROM frozen RETURNING telemetry_bytes, evidence_bytes", [], |row| {
-                Ok((whole(row, 0)?, whole(row, 1)?))
-            })
+        let (telemetry, evidence, lines) = tx
+            .query_row(
+                "DELETE FROM frozen RETURNING telemetry_bytes, evidence_bytes, lines_bytes",
+                [],
+                |row| Ok((whole(row, 0)?, whole(row, 1)?, whole(row, 2)?)),
+            )
             .map_err(sql("forget a batch"))?;
         let changed = tx
             .execute(
@@ -88,6 +90,7 @@ impl Outbox {
         }
         usage.telemetry = usage.telemetry.saturating_sub(telemetry);
         usage.evidence = usage.evidence.saturating_sub(evidence);
+        usage.lines = usage.lines.saturating_sub(lines);
         tx.commit().map_err(sql("commit"))?;
         self.usage = usage;
         Ok(true)
@@ -100,19 +103,20 @@ fn acknowledged(db: &Connection) -> rusqlite::Result<StreamState> {
     })
 }
 
-/// Moves the gap and as many of the oldest records as one batch carries into the frozen row. Gives what the gap weighs,
-/// now that it is a record.
+/// Moves the gaps and as many of the oldest records as one batch carries into the frozen row, and lines where those leave
+/// room. Gives what the gaps weigh, now that they are records.
 fn freeze(tx: &Transaction<'_>) -> rusqlite::Result<u64> {
     let (mut records, mut count, mut last) = (Vec::new(), 0, -1_i64);
     let (mut telemetry, mut evidence, mut oldest) = (0, 0, i64::MAX);
     let mut gap_weight = 0;
-    if let Some((gap, first)) = take_gap(tx)? {
+    for (table, cause) in [("gap", "buffer-full"), ("lines_gap", "lines-dropped")] {
+        let Some((gap, first)) = take_gap(tx, table, cause)? else { continue };
         append(&mut records, &gap);
-        gap_weight = weight(gap.len());
-        telemetry += gap_weight.cast_signed();
-        oldest = first;
+        gap_weight += weight(gap.len());
+        oldest = oldest.min(first);
         count += 1;
     }
+    telemetry += gap_weight.cast_signed();
     let mut query = tx.prepare_cached("SELECT sequence, rank, at_ms, bytes FROM record ORDER BY sequence")?;
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
@@ -130,26 +134,54 @@ fn freeze(tx: &Transaction<'_>) -> rusqlite::Result<u64> {
     }
     drop(rows);
     tx.execute("DELETE FROM record WHERE sequence <= ?1", [last])?;
+    let lines = freeze_lines(tx, &mut records, count, &mut oldest)?;
     let acknowledged = acknowledged(tx)?;
     tx.execute(
-        "INSERT INTO frozen (only, number, previous, records, telemetry_bytes, evidence_bytes, oldest_ms)
-         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO frozen (only, number, previous, records, telemetry_bytes, evidence_bytes, lines_bytes, oldest_ms)
+         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
             (acknowledged.number + 1).cast_signed(),
             acknowledged.digest.0,
             records,
             telemetry,
             evidence,
+            lines,
             oldest
         ],
     )?;
     Ok(gap_weight)
 }
 
-fn take_gap(tx: &Transaction<'_>) -> rusqlite::Result<Option<(Vec<u8>, i64)>> {
-    tx.query_row("DELETE FROM gap RETURNING dropped, first_ms, last_ms", [], |row| {
+/// Moves as many of the oldest lines as there is room for. Gives what they weighed.
+fn freeze_lines(
+    tx: &Transaction<'_>,
+    records: &mut Vec<u8>,
+    mut count: usize,
+    oldest: &mut i64,
+) -> rusqlite::Result<i64> {
+    let (mut weighed, mut last) = (0, -1_i64);
+    let mut query = tx.prepare_cached("SELECT sequence, at_ms, bytes FROM lines ORDER BY sequence")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let bytes = row.get_ref(2)?.as_blob()?;
+        if count == BATCH_RECORDS_MAX || records.len() + bytes.len() + 5 > BATCH_MAX {
+            break;
+        }
+        append(records, bytes);
+        count += 1;
+        last = row.get(0)?;
+        *oldest = (*oldest).min(row.get(1)?);
+        weighed += weight(bytes.len()).cast_signed();
+    }
+    drop(rows);
+    tx.execute("DELETE FROM lines WHERE sequence <= ?1", [last])?;
+    Ok(weighed)
+}
+
+fn take_gap(tx: &Transaction<'_>, table: &str, cause: &str) -> rusqlite::Result<Option<(Vec<u8>, i64)>> {
+    tx.query_row(&format!("DELETE FROM {table} RETURNING dropped, first_ms, last_ms"), [], |row| {
         let gap = Gap {
-            cause: "buffer-full".to_owned(),
+            cause: cause.to_owned(),
             dropped: whole(row, 0)?,
             first: Millis(row.get(1)?),
             last: Millis(row.get(2)?),

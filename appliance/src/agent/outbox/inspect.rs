@@ -20,12 +20,16 @@ pub struct Summary {
     pub events: u64,
     /// Evidence records and attachments that wait, without the batch on its way.
     pub evidence: u64,
+    /// Lines of logs that wait, without the batch on its way.
+    pub lines: u64,
     /// Bytes of everything, the batch on its way included.
     pub bytes: u64,
     /// The oldest of everything.
     pub oldest: Option<Millis>,
     /// Records dropped since the last batch was frozen.
     pub dropped: u64,
+    /// Lines of logs dropped since then.
+    pub lines_dropped: u64,
     /// Faults that were raised and not cleared.
     #[serde(skip)]
     pub faults: Vec<Raised>,
@@ -72,13 +76,21 @@ fn summary(db: &Connection) -> rusqlite::Result<Option<Summary>> {
         [EVIDENCE],
         |row| Ok((whole(row, 0)?, whole(row, 1)?, whole(row, 2)?, row.get(3)?)),
     )?;
+    let (lines, lines_bytes, oldest_line): (u64, u64, Option<i64>) = tx.query_row(
+        "SELECT coalesce(sum(count), 0), coalesce(sum(length(bytes)), 0), min(at_ms) FROM lines",
+        [],
+        |row| Ok((whole(row, 0)?, whole(row, 1)?, row.get(2)?)),
+    )?;
     let frozen: Option<(u64, u64, i64)> = tx
         .query_row("SELECT number, length(records), oldest_ms FROM frozen", [], |row| {
             Ok((whole(row, 0)?, whole(row, 1)?, row.get(2)?))
         })
         .optional()?;
-    let dropped =
-        tx.query_row("SELECT dropped FROM gap", [], |row| whole(row, 0)).optional()?.unwrap_or_default();
+    let dropped = |table: &str| -> rusqlite::Result<u64> {
+        let query = format!("SELECT coalesce(sum(dropped), 0) FROM {table}");
+        tx.query_row(&query, [], |row| whole(row, 0))
+    };
+    let (dropped, lines_dropped) = (dropped("gap")?, dropped("lines_gap")?);
     let faults = tx
         .prepare("SELECT fault, watch, said_ms FROM detector WHERE raised ORDER BY watch, fault")?
         .query_map([], |row| {
@@ -91,9 +103,17 @@ fn summary(db: &Connection) -> rusqlite::Result<Option<Summary>> {
         on_its_way: frozen.map(|(number, ..)| number),
         events,
         evidence,
-        bytes: waiting + frozen.map_or(0, |(_, bytes, _)| bytes),
-        oldest: frozen.map(|(.., oldest)| oldest).into_iter().chain(oldest).min().map(Millis),
+        lines,
+        bytes: waiting + lines_bytes + frozen.map_or(0, |(_, bytes, _)| bytes),
+        oldest: frozen
+            .map(|(.., oldest)| oldest)
+            .into_iter()
+            .chain(oldest)
+            .chain(oldest_line)
+            .min()
+            .map(Millis),
         dropped,
+        lines_dropped,
         faults,
     }))
 }

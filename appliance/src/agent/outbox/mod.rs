@@ -5,7 +5,7 @@
 //! so that every record arrives once. Bounded: see `room.rs`.
 //!
 //! ```text
-//!  commit ──> record ──freeze──> frozen ──acknowledge──> gone
+//!  commit ──> record, lines ──freeze──> frozen ──acknowledge──> gone
 //!               │ no room: telemetry only
 //!               └──────────────> gap ──freeze, first of its batch──> frozen
 //! ```
@@ -25,7 +25,7 @@ use prost::Message as _;
 use proto::{
     ids::StreamId,
     pb,
-    sync::{BATCH_MAX, Event, Phase, Record},
+    sync::{BATCH_MAX, Event, Lines, Phase, Record},
     time::Millis,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
@@ -53,6 +53,8 @@ pub enum Item {
         /// At most [`ATTACHMENT_MAX`] bytes each.
         attachments: Vec<Vec<u8>>,
     },
+    /// Lines of a log: sent after everything else, and dropped before everything else.
+    Lines(Lines),
 }
 
 impl From<Event> for Item {
@@ -215,6 +217,9 @@ impl Outbox {
             keep_detector(&tx, key, state).map_err(sql("keep a detector's state"))?;
         }
         for item in &intake.items {
+            if let Item::Lines(lines) = item {
+                usage.lines += keep_lines(&tx, lines)?;
+            }
             for (rank, at, record) in rows(item, now) {
                 let bytes = record.encode_to_vec();
                 if bytes.len() > RECORD_MAX {
@@ -251,6 +256,13 @@ impl Outbox {
         self.limits.evidence.saturating_sub(self.usage.evidence)
     }
 
+    /// Bytes of lines there is room for. An outbox without any takes a record whatever its size.
+    #[must_use]
+    pub fn lines_room(&self) -> usize {
+        let room = self.limits.lines.saturating_sub(self.usage.lines);
+        usize::try_from(room).unwrap_or(usize::MAX).max(usize::from(self.usage.lines == 0))
+    }
+
     /// Whether any evidence is here, waiting or on its way.
     #[must_use]
     pub fn has_evidence(&self) -> bool {
@@ -281,7 +293,20 @@ fn rows(item: &Item, now: Millis) -> Vec<(u8, Millis, pb::Record)> {
             .chain([Record::Evidence(envelope.clone())])
             .map(|record| (EVIDENCE, now, record.into()))
             .collect(),
+        Item::Lines(_) => Vec::new(),
     }
+}
+
+/// Keeps lines in the table of their own. Gives what they weigh.
+fn keep_lines(tx: &Transaction<'_>, lines: &Lines) -> Result<u64, OutboxError> {
+    let bytes = pb::Record::from(Record::Lines(lines.clone())).encode_to_vec();
+    if bytes.len() > RECORD_MAX {
+        return Err(OutboxError::TooLarge(bytes.len()));
+    }
+    tx.prepare_cached("INSERT INTO lines (at_ms, count, bytes) VALUES (?1, ?2, ?3)")
+        .and_then(|mut query| query.execute(params![lines.at.0, lines.count, bytes]))
+        .map_err(sql("keep lines"))?;
+    Ok(room::weight(bytes.len()))
 }
 
 fn insert(tx: &Transaction<'_>, rank: u8, at: Millis, bytes: &[u8]) -> rusqlite::Result<()> {

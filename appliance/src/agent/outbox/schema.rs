@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::OutboxError;
 
-const STEPS: &[&str] = &[include_str!("schema/001_outbox.sql")];
+const STEPS: &[&str] = &[include_str!("schema/001_outbox.sql"), include_str!("schema/002_lines.sql")];
 
 /// Brings a database of any age to the newest schema.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), OutboxError> {

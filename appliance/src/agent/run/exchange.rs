@@ -126,7 +126,12 @@ impl<L: Link> Shell<L> {
         let sent = asked.request.batch.is_some();
         match self.shared.with(move |core| core.absorb(&asked, response)).await? {
             Err(problem) => Ok(self.failed(&problem)),
-            Ok(absorbed) => Ok(self.answered(sent, &absorbed)),
+            Ok(absorbed) => {
+                if absorbed.acknowledged {
+                    self.shared.made_room();
+                }
+                Ok(self.answered(sent, &absorbed))
+            }
         }
     }
 

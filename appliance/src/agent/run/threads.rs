@@ -1,4 +1,4 @@
-//! The two threads that look: one by the clock, one as soon as the executor has new evidence.
+//! The threads that look: one by the clock, one as soon as a log grows, one as soon as the executor has new evidence.
 
 use std::{
     io,
@@ -12,7 +12,7 @@ use std::{
 
 use proto::local;
 
-use super::Shared;
+use super::{Shared, wakes::Wakes};
 use crate::{
     agent::{chain, core::AgentError, executor, sources::readings::observations},
     probe::background::Probes,
@@ -21,6 +21,10 @@ use crate::{
 
 /// How long the executor may let us wait for evidence in one question.
 const WAIT_MS: u32 = 20_000;
+/// Between two looks at logs that have more: whoever else waits for the core gets it.
+const BREATH: Duration = Duration::from_millis(1);
+/// Between two looks at logs that grow: lines that come one after the other travel together.
+const GATHER: Duration = Duration::from_millis(50);
 /// How long to rest when it cannot be waited for, or there is no room.
 const REST: Duration = Duration::from_secs(2);
 
@@ -41,10 +45,13 @@ pub(super) fn sample(
                 readings.0.observations.extend(observations(entry.id(), entry.kind(), &found));
             }
             let now = shared.world.clock.wall();
-            let collected = shared.core().collect_measured(readings, now);
+            let collected = shared.look(|core| core.collect_measured(readings, now));
             shared.looks.ended(shared.world.clock.boot());
             if collected.records > 0 {
                 shared.found_something();
+            }
+            if collected.more {
+                shared.bell.ring();
             }
             report(&mut known, &collected.problems);
             if until.recv_timeout(sample) == Err(RecvTimeoutError::Disconnected) {
@@ -52,6 +59,33 @@ pub(super) fn sample(
             }
         }
     })
+}
+
+/// Looks at logs whenever one changes, for as long as the process lives.
+pub(super) fn follow_logs(shared: Arc<Shared>, mut wakes: Wakes, sample: Duration) -> io::Result<()> {
+    if shared.core().log_files().is_empty() {
+        return Ok(());
+    }
+    Builder::new().name("logs".to_owned()).spawn(move || {
+        // Nobody sends: receiving with a limit is the pause.
+        let (_never, rest) = channel::<()>();
+        while wakes.wait(sample).is_ok() {
+            loop {
+                let now = shared.world.clock.wall();
+                let collected = shared.look(|core| core.collect_logs(now));
+                // The sampler meets the same problems, and says so.
+                if collected.records > 0 {
+                    shared.found_something();
+                }
+                if !collected.more {
+                    break;
+                }
+                let _ = rest.recv_timeout(BREATH);
+            }
+            let _ = rest.recv_timeout(GATHER);
+        }
+    })?;
+    Ok(())
 }
 
 /// Says what is wrong when it begins to be, and not with every look again.

@@ -145,14 +145,14 @@ impl Journal {
             readings.insert("unread".to_owned(), number(found.unread));
         }
         let observation = self.observation(readings, redact::note(&notes.join("; ")));
-        Produced { observations: vec![observation], cursor: self.given.clone() }
+        Produced { observations: vec![observation], cursor: self.given.clone(), ..Produced::default() }
     }
 
     /// What cannot be read counts as wrong: silence is not health. The next look begins where this one should have.
     fn unreadable(&self, problem: io::ErrorKind) -> Produced {
         let note = redact::note(&format!("the journal cannot be read: {problem}"));
         let observation = self.observation([("lines".to_owned(), -1)].into(), note);
-        Produced { observations: vec![observation], cursor: None }
+        Produced { observations: vec![observation], ..Produced::default() }
     }
 
     fn observation(&self, readings: Readings, note: String) -> Observation {

@@ -29,7 +29,7 @@ impl Metrics {
         let observations =
             self.watched.clone().iter().filter_map(|metric| self.observe(metric)).collect::<Vec<_>>();
         self.processor_read = self.system.is_some();
-        Produced { observations, cursor: None }
+        Produced { observations, ..Produced::default() }
     }
 
     fn observe(&mut self, metric: &Metric) -> Option<Observation> {

@@ -10,7 +10,7 @@ pub mod log_file;
 pub mod metrics;
 pub mod readings;
 
-use proto::{evidence::Readings, ids::WatchId};
+use proto::{evidence::Readings, ids::WatchId, sync::Lines};
 use runbooks::Fault;
 
 /// How one fault of one entry stands, as just seen.
@@ -33,4 +33,8 @@ pub struct Produced {
     pub observations: Vec<Observation>,
     /// Where the next look begins; `None`: this source has no place to keep.
     pub cursor: Option<Vec<u8>>,
+    /// Lines of a log that are to be sent, redacted.
+    pub lines: Vec<Lines>,
+    /// Whether another look would find more now.
+    pub more: bool,
 }

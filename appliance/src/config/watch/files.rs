@@ -70,7 +70,24 @@ pub struct Log {
     /// Where it is.
     pub path: PathBuf,
     /// Plain substrings; a line with one of them is a match.
+    #[serde(default)]
     pub raise: Vec<String>,
+    /// Which lines travel to the control plane, redacted.
+    #[serde(default)]
+    pub forward: Forward,
+}
+
+/// Which lines of a log travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Forward {
+    /// None; only how many matched.
+    None,
+    /// Those that match.
+    #[default]
+    Matching,
+    /// All of them.
+    All,
 }
 
 fn an_hour() -> Duration {

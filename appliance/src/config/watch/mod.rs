@@ -12,7 +12,7 @@ use proto::ids::WatchId;
 use runbooks::WatchKind;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-pub use files::{Backup, Directory, Log, Repository};
+pub use files::{Backup, Directory, Forward, Log, Repository};
 pub use machine::{
     Baseline, Clock, Drive, Filesystem, Footprint, Journal, Metric, MetricName, Pressure, Sensor, Store, Unit,
 };

@@ -1,0 +1,125 @@
+//! Lines of logs in the outbox: after everything else, first to go, counted when they go.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
+use std::path::Path;
+
+use appliance::agent::outbox::{Intake, Item, Limits, Outbox, inspect};
+use proto::{
+    digest::Digest,
+    ids::{EventId, StreamId},
+    sync::{Ack, Batch, Event, Gap, Lines, LinesPlace, Phase, Record, unpack},
+    time::Millis,
+};
+
+const LIMITS: Limits = Limits { telemetry: 2000, evidence: 2000, lines: 4000 };
+
+/// Ten lines, none of which packs well.
+fn lines(number: i64) -> Lines {
+    let mut text = String::new();
+    for line in 0..10 {
+        let noise = Digest::of(&[number.to_be_bytes(), [line; 8]].concat()).to_string();
+        text += &format!("{noise}\n");
+    }
+    let place = LinesPlace { file: 1, offset: number.unsigned_abs() * 650, length: 650 };
+    Lines::pack("app".parse().unwrap(), Millis(number), place, 10, &text)
+}
+
+fn take(outbox: &mut Outbox, number: i64) {
+    let cursor = Some(number.to_string().into_bytes());
+    let items = vec![Item::Lines(lines(number))];
+    outbox
+        .commit(&Intake { source: "lines:app".into(), cursor, items, ..Intake::default() }, Millis(number))
+        .unwrap();
+}
+
+fn event(number: i64) -> Item {
+    Item::Event(Event {
+        id: EventId::new(Millis(number), [1; 10]),
+        kind: "log.match".to_owned(),
+        watch: "app".parse().unwrap(),
+        phase: Phase::Raised,
+        at: Millis(number),
+        readings: vec![],
+        note: String::new(),
+    })
+}
+
+fn open(path: &Path) -> Outbox {
+    Outbox::open(path, LIMITS, StreamId([1; 16])).unwrap()
+}
+
+fn acknowledge(outbox: &mut Outbox, batch: &Batch) {
+    let digest = Digest::of(&batch.records);
+    assert!(outbox.acknowledge(&Ack { stream: batch.stream, number: batch.number, digest }).unwrap());
+}
+
+#[test]
+fn events_go_ahead_of_lines_that_came_before_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(&folder.path().join("outbox.db"));
+    take(&mut outbox, 1);
+    outbox.commit(&Intake { items: vec![event(2)], ..Intake::default() }, Millis(2)).unwrap();
+    take(&mut outbox, 3);
+    let batch = outbox.freeze().unwrap().unwrap();
+    let records = unpack(&batch.records).unwrap();
+    let [Record::Event(_), Record::Lines(first), Record::Lines(second)] = &records[..] else {
+        panic!("{records:?}")
+    };
+    assert_eq!((first, second), (&lines(1), &lines(3)));
+    acknowledge(&mut outbox, &batch);
+    assert!(!outbox.has_records());
+}
+
+#[test]
+fn without_room_the_oldest_lines_go_and_are_counted_and_nothing_else_suffers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("outbox.db");
+    let mut outbox = open(&path);
+    outbox.commit(&Intake { items: vec![event(1)], ..Intake::default() }, Millis(1)).unwrap();
+    for number in 10..30 {
+        take(&mut outbox, number);
+        if number == 20 {
+            outbox = open(&path);
+        }
+    }
+    assert_eq!(outbox.lines_room(), open(&path).lines_room(), "measured as it was counted");
+    assert_eq!(outbox.cursor("lines:app").unwrap(), Some(b"29".to_vec()));
+    let summary = inspect(&path).unwrap().unwrap();
+    assert_eq!((summary.events, summary.dropped), (1, 0));
+    assert!(summary.lines > 0 && summary.lines + summary.lines_dropped == 200, "{summary:?}");
+    let batch = outbox.freeze().unwrap().unwrap();
+    let records = unpack(&batch.records).unwrap();
+    let [Record::Gap(gap), Record::Event(_), rest @ ..] = &records[..] else { panic!("{records:?}") };
+    let newest = i64::try_from(20 - summary.lines_dropped / 10).unwrap();
+    let expected = Gap {
+        cause: "lines-dropped".into(),
+        dropped: summary.lines_dropped,
+        first: Millis(10),
+        last: Millis(29 - newest),
+    };
+    assert_eq!(*gap, expected);
+    let kept: Vec<Record> = (30 - newest..30).map(|number| Record::Lines(lines(number))).collect();
+    assert_eq!(rest, kept);
+    acknowledge(&mut outbox, &batch);
+    assert!(!outbox.has_records() && !open(&path).has_records());
+}
+
+#[test]
+fn lines_on_their_way_take_room_until_they_are_acknowledged_and_one_record_always_fits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("outbox.db");
+    let mut outbox = open(&path);
+    assert_eq!(outbox.lines_room(), 4000);
+    (1..20).for_each(|number| take(&mut outbox, number));
+    let room = outbox.lines_room();
+    assert!(room < 1000, "{room}");
+    let batch = outbox.freeze().unwrap().unwrap();
+    assert_eq!((outbox.lines_room(), open(&path).lines_room()), (room, room), "they are promised");
+    acknowledge(&mut outbox, &batch);
+    assert_eq!(outbox.lines_room(), 4000);
+    let mut tiny = Outbox::open(&path, Limits { lines: 1, ..LIMITS }, StreamId([1; 16])).unwrap();
+    assert_eq!(tiny.lines_room(), 1);
+    take(&mut tiny, 2);
+    assert_eq!((tiny.lines_room(), unpack(&tiny.freeze().unwrap().unwrap().records).unwrap().len()), (0, 1));
+}
