@@ -15,7 +15,7 @@ PROGRAMS := $(or $(CARGO_TARGET_DIR),target)
 BUILD := cargo build --workspace --locked --bins --examples
 TEST := cargo test --workspace --locked
 
-.PHONY: help setup setup-run setup-test build demo run test test-deep sim check format bench generate
+.PHONY: help setup setup-run setup-test setup-bench build demo run test test-deep sim check format bench generate
 
 help: ## This list
 	@echo "Orderly: looks after the small computers of small clinics."
@@ -31,6 +31,9 @@ setup-run:
 
 setup-test:
 	@.ci/setup test
+
+setup-bench:
+	@.ci/setup bench
 
 build: setup-run
 	@$(BUILD)
@@ -60,7 +63,7 @@ check: setup ## Format, lints, documentation, tests, generated files, licences a
 format: setup ## Format the Rust code as `make check` wants it
 	@cargo fmt --all -- --config-path .ci/rustfmt.toml
 
-bench: setup-test ## Measure against bare loops, printed as ratios; writes target/bench/*.json
+bench: setup-bench ## Measure against bare loops, printed as ratios; writes target/bench/*.json
 	@cargo build --release --workspace --locked --bin bench --bin appliance --bin control-plane
 	@$(PROGRAMS)/release/bench
 

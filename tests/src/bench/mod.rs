@@ -6,11 +6,14 @@
 mod bare;
 mod events;
 mod evidence;
+mod idle;
 mod intake;
 mod latency;
+mod logs;
 mod records;
 mod redaction;
 mod report;
+mod scan;
 mod stage;
 
 use std::{
@@ -40,6 +43,16 @@ pub struct Effort {
     pub faults: usize,
     /// Samples of each template of clinical text.
     pub samples: usize,
+    /// Lines of a log in a turn.
+    pub lines: usize,
+    /// Turns of each who follows a log.
+    pub turns: usize,
+    /// Single lines that are timed.
+    pub latencies: usize,
+    /// How long an idle appliance is looked at, in seconds.
+    pub idle_seconds: u64,
+    /// Scans of the baseline.
+    pub scans: usize,
 }
 
 impl Effort {
@@ -52,6 +65,11 @@ impl Effort {
         appliances: 10,
         faults: 10,
         samples: 40,
+        lines: 1_000_000,
+        turns: 3,
+        latencies: 40,
+        idle_seconds: 600,
+        scans: 5,
     };
     /// To see that it works.
     pub const QUICK: Self = Self {
@@ -62,6 +80,11 @@ impl Effort {
         appliances: 1,
         faults: 4,
         samples: 2,
+        lines: 20_000,
+        turns: 1,
+        latencies: 4,
+        idle_seconds: 3,
+        scans: 1,
     };
 }
 
@@ -76,10 +99,27 @@ pub enum Bench {
     Latency,
     /// What redaction leaves, takes, and costs.
     Redaction,
+    /// A log of which the lines that match travel.
+    Watch,
+    /// A log that travels whole.
+    Forward,
+    /// What an appliance costs that has nothing to do.
+    Idle,
+    /// What a scan of the baseline costs.
+    Scan,
 }
 
 impl Bench {
-    const ALL: [Self; 4] = [Self::Events, Self::Evidence, Self::Latency, Self::Redaction];
+    const ALL: [Self; 8] = [
+        Self::Events,
+        Self::Evidence,
+        Self::Latency,
+        Self::Redaction,
+        Self::Watch,
+        Self::Forward,
+        Self::Idle,
+        Self::Scan,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -87,6 +127,10 @@ impl Bench {
             Self::Evidence => "evidence",
             Self::Latency => "latency",
             Self::Redaction => "redaction",
+            Self::Watch => "watch",
+            Self::Forward => "forward",
+            Self::Idle => "idle",
+            Self::Scan => "scan",
         }
     }
 
@@ -100,6 +144,10 @@ impl Bench {
             }
             Self::Latency => latency::run(work, effort),
             Self::Redaction => redaction::run(work, effort),
+            Self::Watch => logs::run(work, effort, false),
+            Self::Forward => logs::run(work, effort, true),
+            Self::Idle => idle::run(effort),
+            Self::Scan => scan::run(work, effort),
         }
     }
 }

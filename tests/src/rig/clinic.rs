@@ -33,6 +33,8 @@ pub enum Watch<'a> {
     Backup(&'a Repository, bool),
     /// A log file, and what a line must hold to be a match.
     Log(&'a Path, &'a [&'a str]),
+    /// The same, and all of it travels.
+    WholeLog(&'a Path, &'a [&'a str]),
 }
 
 /// An appliance.
@@ -135,6 +137,11 @@ impl Clinic {
     /// The agent's process ID.
     pub fn agent_id(&self) -> Result<u32> {
         Ok(self.agent.as_ref().context("the agent is not running")?.id())
+    }
+
+    /// The executor's process ID.
+    pub fn executor_id(&self) -> Result<u32> {
+        Ok(self.executor.as_ref().context("the executor is not running")?.id())
     }
 
     /// The log that one of both writes: `agent` or `executor`.
@@ -247,10 +254,13 @@ fn config(
                     text.push_str("restore_every_seconds = 604800\n");
                 }
             }
-            Watch::Log(path, raise) => {
+            Watch::Log(path, raise) | Watch::WholeLog(path, raise) => {
                 let raise: Vec<String> = raise.iter().map(|text| format!("{text:?}")).collect();
                 let (path, raise) = (quoted(path), raise.join(", "));
                 let _ = write!(text, "\n[[watch.log]]\nid = \"{id}\"\npath = {path}\nraise = [{raise}]\n");
+                if matches!(entry, Watch::WholeLog(..)) {
+                    text.push_str("forward = \"all\"\n");
+                }
             }
         }
     }

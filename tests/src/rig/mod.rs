@@ -5,12 +5,16 @@
 pub mod attack;
 pub mod clinic;
 pub mod installed;
+pub mod log_text;
 pub mod machine;
 pub mod practice;
 pub mod process;
 pub mod provider;
 pub mod receiver;
 pub mod restic;
+pub mod rsyslog;
+pub mod sink;
+pub mod usage;
 pub mod wait;
 
 pub use clinic::{Clinic, Watch};
@@ -20,3 +24,5 @@ pub use practice::Practice;
 pub use process::{Process, binary};
 pub use provider::Provider;
 pub use receiver::Receiver;
+pub use rsyslog::Rsyslog;
+pub use sink::Sink;
