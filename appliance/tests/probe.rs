@@ -256,13 +256,13 @@ fn an_answer_that_does_not_fit_is_fetched_over_tcp() {
 
 #[test]
 fn looks_beside_everything_else_hold_nobody_up() {
-    // Takes connections and never says a word: each look lasts its whole second.
+    // Takes connections and never says a word: each look lasts its whole three seconds.
     let mut watch = String::new();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     for n in 0..9 {
         watch += &format!(
-            "[[watch.service]]\nid = \"silent-{n}\"\ntarget = \"http://127.0.0.1:{port}/\"\ntimeout_seconds = 0.2\n"
+            "[[watch.service]]\nid = \"silent-{n}\"\ntarget = \"http://127.0.0.1:{port}/\"\ntimeout_seconds = 3\n"
         );
     }
     let world = clock::system();
@@ -276,7 +276,6 @@ fn looks_beside_everything_else_hold_nobody_up() {
         let _ = pause.recv_timeout(Duration::from_millis(20));
     }
     assert!(found.iter().all(|(_, readings)| readings["reachable"] == 0), "{found:?}");
-    assert!(longest < Duration::from_millis(200), "{longest:?}");
-    let _ = pause.recv_timeout(Duration::from_millis(400));
+    assert!(longest < Duration::from_secs(2), "one that waits for a look takes three seconds: {longest:?}");
     assert!(probes.poll().is_empty(), "each rests");
 }

@@ -128,6 +128,37 @@ fn the_binary_with_a_broken_database_or_a_lost_key_runs_nothing_and_makes_nothin
     }
 }
 
+/// Power cuts while the first files are made: the key is written beside its place, put there, and then the database.
+#[test]
+fn the_binary_begins_after_a_power_cut_at_any_of_its_first_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state/executor");
+    fs::create_dir_all(&state).unwrap();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
+    // Half a key, beside its place.
+    fs::write(state.join("evidence.key.new"), "ed25519").unwrap();
+    let (program, mut connection) = start(folder.path());
+    let first = describe(&mut connection);
+    assert!(first.evidence_key.starts_with("ed25519:"));
+    drop(program);
+    assert!(!state.join("evidence.key.new").exists(), "half a key lies about");
+    // The key and no database; the key and a database in which nothing is.
+    for empty in [false, true] {
+        for file in ["executor.db", "executor.db-wal", "executor.db-shm"] {
+            let _ = fs::remove_file(state.join(file));
+        }
+        if empty {
+            fs::write(state.join("executor.db"), "").unwrap();
+            fs::set_permissions(state.join("executor.db"), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let (program, mut connection) = start(folder.path());
+        let again = describe(&mut connection);
+        assert_eq!(again.evidence_key, first.evidence_key, "another key, database there: {empty}");
+        assert_ne!(again.incarnation, first.incarnation, "it never had this state before");
+        drop(program);
+    }
+}
+
 #[test]
 fn two_executors_do_not_share_a_state() {
     let folder = tempfile::tempdir().unwrap();
