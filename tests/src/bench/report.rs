@@ -22,8 +22,8 @@ pub struct Row {
     pub theirs: f64,
     /// Higher is better.
     pub ratio: f64,
-    /// What the ratio should reach, where something is asked.
-    pub goal: Option<f64>,
+    /// What the ratio should reach.
+    pub goal: f64,
 }
 
 impl Row {
@@ -33,9 +33,10 @@ impl Row {
         unit: &'static str,
         against: &str,
         (ours, theirs): (f64, f64),
+        goal: f64,
     ) -> Self {
         let against = format!("{against}; ratio = ours / theirs");
-        Self { what, ours, unit, against, theirs, ratio: ours / theirs, goal: None }
+        Self { what, ours, unit, against, theirs, ratio: ours / theirs, goal }
     }
 
     /// Of two times: theirs by ours.
@@ -44,9 +45,10 @@ impl Row {
         unit: &'static str,
         against: &str,
         (ours, theirs): (f64, f64),
+        goal: f64,
     ) -> Self {
         let against = format!("{against}; ratio = theirs / ours");
-        Self { what, ours, unit, against, theirs, ratio: theirs / ours, goal: None }
+        Self { what, ours, unit, against, theirs, ratio: theirs / ours, goal }
     }
 }
 
@@ -94,10 +96,9 @@ pub(super) fn quantile(values: &mut [f64], share: f64) -> f64 {
 pub(super) fn print(rows: &[Row]) {
     println!("     {:>12} {:>12}  {:<14} {:>7} {:>6}", "ours", "theirs", "unit", "ratio", "goal");
     for (number, row) in (1..).zip(rows) {
-        let goal = row.goal.map_or_else(|| "-".to_owned(), |goal| format!("{goal:.2}"));
         println!(
-            "  {number}  {:>12.1} {:>12.1}  {:<14} {:>7.3} {goal:>6}",
-            row.ours, row.theirs, row.unit, row.ratio
+            "  {number}  {:>12.1} {:>12.1}  {:<14} {:>7.3} {:>6.2}",
+            row.ours, row.theirs, row.unit, row.ratio, row.goal
         );
     }
     for (number, row) in (1..).zip(rows) {
@@ -131,7 +132,7 @@ mod tests {
 
     #[test]
     fn better_is_higher_for_rates_and_for_times() {
-        assert_eq!(Row::of_rates(String::new(), "1/s", "", (50.0, 100.0)).ratio, 0.5);
-        assert_eq!(Row::of_times(String::new(), "ms", "", (50.0, 100.0)).ratio, 2.0);
+        assert_eq!(Row::of_rates(String::new(), "1/s", "", (50.0, 100.0), 1.0).ratio, 0.5);
+        assert_eq!(Row::of_times(String::new(), "ms", "", (50.0, 100.0), 1.0).ratio, 2.0);
     }
 }

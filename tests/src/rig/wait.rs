@@ -20,7 +20,8 @@ pub fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Result<Opt
     }
 }
 
-/// Lets time pass: between two questions to another process there is nothing here to wait on.
+/// Lets time pass: between two questions to another process there is nothing here to wait on; and where how long others
+/// are left alone is itself what a test chooses. Never in place of a condition.
 pub fn pause(time: Duration) {
     let (_kept, never) = mpsc::channel::<()>();
     let _ = never.recv_timeout(time);
