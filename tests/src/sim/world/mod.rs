@@ -166,7 +166,12 @@ impl World {
     fn send(&mut self, machine: usize, event: impl Fn() -> Event) {
         match self.network.fate(machine) {
             Fate::Waits => self.limbo.push((machine, event())),
-            Fate::Arrives(times) => times.into_iter().for_each(|after| self.later(after, event())),
+            Fate::Arrives(times) => {
+                if times.len() > 1 {
+                    self.count("messages that came twice");
+                }
+                times.into_iter().for_each(|after| self.later(after, event()));
+            }
         }
     }
 

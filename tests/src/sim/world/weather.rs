@@ -37,7 +37,10 @@ impl World {
             }
             Weather::Restart(process) => self.restart(process)?,
             Weather::Power(machine, on) => self.switch(machine, on)?,
-            Weather::Line(machine, false) => self.network.cut(machine),
+            Weather::Line(machine, false) => {
+                self.network.cut(machine);
+                self.count("partitions");
+            }
             Weather::Line(machine, true) => self.mend_line(machine),
             Weather::Network(quality) => self.network.quality = quality,
             Weather::Fault(machine, thing) => self.set(machine, thing, true),
@@ -48,9 +51,22 @@ impl World {
             }
             Weather::Repairs(machine, mood) => self.machines[machine].host.set_mood(mood),
             Weather::Hold(machine, held) => self.machines[machine].host.set_held(held),
-            Weather::Vault(out) => self.set_vault(out),
-            Weather::Full(process, full) => self.disk_of(process).set_full(full),
-            Weather::Jump(machine, off) => self.machines[machine].clock.set_off(off),
+            Weather::Vault(out) => {
+                self.set_vault(out);
+                if out {
+                    self.count("vault outages");
+                }
+            }
+            Weather::Full(process, full) => {
+                self.disk_of(process).set_full(full);
+                if full {
+                    self.count("full disks");
+                }
+            }
+            Weather::Jump(machine, off) => {
+                self.machines[machine].clock.set_off(off);
+                self.count("clock jumps");
+            }
             Weather::Charter => self.renew_charter(),
             Weather::Stray(machine, order) => self.hand_over(machine, order)?,
             Weather::Backup => self.server.back_up()?,
