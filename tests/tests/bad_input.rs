@@ -1,8 +1,7 @@
 //! Bad input for the real programs: messages, orders, databases, settings, a full disk, an endless line. Each time: a
 //! clear error, nothing lost, and the next good thing works.
 //!
-//! A clock that is an hour off is not here, because nothing here can set the machine's: the simulation does that to
-//! whole appliances, and guardrail 3's own tests to the hour.
+//! A clock that is an hour off is in clocks.rs.
 
 mod bad;
 
@@ -17,12 +16,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use bad::Mount;
 use rusqlite::Connection;
 use serde_json::json;
-use tests::{
-    clock,
-    rig::{Clinic, Practice, Provider, Watch, attack::Intruder, practice::Folder, process::run, wait},
-};
+use tests::rig::{Clinic, Practice, Provider, Watch, attack::Intruder, practice::Folder, process::run, wait};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
+/// An executor that beats every second or two is soon missed when it is stopped, or has no room.
+const SILENCE: &[&str] = &["silence"];
 /// What the agent may have in memory at most, in KB, whatever stands in a log.
 const MEMORY_MAX: u64 = 64 << 10;
 
@@ -48,7 +46,8 @@ fn arrives(practice: &mut Practice, watch: &str) -> Result<()> {
     Ok(())
 }
 
-fn proven(practice: &mut Practice) -> Result<()> {
+/// `excused`: gaps that the test itself has made.
+fn proven(practice: &mut Practice, excused: &[&str]) -> Result<()> {
     let mut last = String::new();
     wait::until("all evidence is proven", LIMIT, || {
         practice.check()?;
@@ -57,9 +56,7 @@ fn proven(practice: &mut Practice) -> Result<()> {
         Ok((status["executor"]["evidence"]["waiting_for_proof"] == 0).then_some(()))
     })
     .with_context(|| last.clone())?;
-    let (code, report) = practice.verified_bundle()?;
-    ensure!(code == 0 || code == 3, "the verifier ended with {code}:\n{report}");
-    Ok(())
+    practice.verified_bundle(excused).map(drop)
 }
 
 #[test]
@@ -69,7 +66,7 @@ fn bad_messages_and_bad_orders_are_refused_and_change_nothing() -> Result<()> {
     fs::create_dir(&uploads)?;
     fs::write(&log, "")?;
     let watch = [("uploads", Watch::Directory(&uploads, 1000)), ("app", Watch::Log(&log, &["ERROR"]))];
-    let mut practice = Practice::open(folder, 2, &watch)?;
+    let mut practice = Practice::open(folder, 30, &watch)?;
     practice.start_agent()?;
     bad::frames(&practice.clinic.socket())?;
     practice.check()?;
@@ -78,7 +75,7 @@ fn bad_messages_and_bad_orders_are_refused_and_change_nothing() -> Result<()> {
     bad::orders(&mut practice)?;
     append(&log, "ERROR and all of that changed nothing\n")?;
     arrives(&mut practice, "app")?;
-    proven(&mut practice)?;
+    proven(&mut practice, &[])?;
     practice.clinic.stop()?;
     practice.provider.stop()
 }
@@ -89,6 +86,10 @@ fn a_full_disk_is_said_and_loses_nothing() -> Result<()> {
     let state = folder.join("appliance/state");
     fs::create_dir_all(&state)?;
     let Some(disk) = Mount::tmpfs(&state, "24m")? else {
+        ensure!(
+            std::env::var_os("CI").is_none(),
+            "in CI nothing is skipped, but this user may not mount a small disk"
+        );
         println!("skipped: this user may not mount a small disk");
         return Ok(());
     };
@@ -99,13 +100,13 @@ fn a_full_disk_is_said_and_loses_nothing() -> Result<()> {
         [("running", Watch::Log(&running, &["ERROR"])), ("stopped", Watch::Log(&stopped, &["ERROR"]))];
     let mut practice = Practice::open(folder, 1, &watch)?;
     practice.start_agent()?;
-    proven(&mut practice)?;
-    fs::remove_dir_all(practice.folder.join("bundle"))?;
+    proven(&mut practice, SILENCE)?;
 
     // While both run: what is said, and that they go on by themselves once there is room.
+    let said = practice.clinic.log("executor")?.len();
     disk.fill()?;
     append(&running, "ERROR while the disk is full\n")?;
-    says(&mut practice.clinic, "executor", 0, "full")?;
+    says(&mut practice.clinic, "executor", said, "full")?;
     disk.empty()?;
     arrives(&mut practice, "running")?;
 
@@ -123,7 +124,7 @@ fn a_full_disk_is_said_and_loses_nothing() -> Result<()> {
     practice.clinic.start_executor()?;
     practice.clinic.start_agent()?;
     arrives(&mut practice, "stopped")?;
-    proven(&mut practice)?;
+    proven(&mut practice, SILENCE)?;
     practice.clinic.stop()?;
     practice.provider.stop()
 }
@@ -147,8 +148,7 @@ fn an_unreadable_database_is_named_and_left_as_it_is() -> Result<()> {
     fs::write(&log, "")?;
     let mut practice = Practice::open(folder, 2, &[("app", Watch::Log(&log, &["ERROR"]))])?;
     practice.start_agent()?;
-    proven(&mut practice)?;
-    fs::remove_dir_all(practice.folder.join("bundle"))?;
+    proven(&mut practice, SILENCE)?;
     practice.clinic.stop()?;
     practice.provider.stop()?;
 
@@ -187,7 +187,7 @@ fn an_unreadable_database_is_named_and_left_as_it_is() -> Result<()> {
     practice.clinic.start_agent()?;
     append(&log, "ERROR after the repair\n")?;
     arrives(&mut practice, "app")?;
-    proven(&mut practice)
+    proven(&mut practice, SILENCE)
 }
 
 /// A database in whose place stands something else.
@@ -222,7 +222,9 @@ fn an_endless_line_costs_no_memory_and_hides_nothing() -> Result<()> {
     fs::write(&log, "")?;
     let mut practice = Practice::open(folder, 5, &[("app", Watch::Log(&log, &["ERROR"]))])?;
     practice.start_agent()?;
-    let bytes = endless_line(&log)?;
+    // A gigabyte that no disk has to hold: what was never written is read as zeros.
+    let bytes = 1 << 30;
+    fs::File::options().write(true).open(&log)?.set_len(bytes)?;
     append(&log, "\nERROR after it\n")?;
     arrives(&mut practice, "app")?;
     let status = fs::read_to_string(format!("/proc/{}/status", practice.clinic.agent_id()?))?;
@@ -233,17 +235,6 @@ fn an_endless_line_costs_no_memory_and_hides_nothing() -> Result<()> {
     ensure!(peak < MEMORY_MAX, "{peak} KB were needed; at most {MEMORY_MAX} are right");
     practice.clinic.stop()?;
     practice.provider.stop()
-}
-
-/// Writes a line without an end: a gigabyte, or on a slow disk what can be written in three seconds, 200 MB at least.
-fn endless_line(log: &Path) -> Result<u64> {
-    let (chunk, mut written, start) = (vec![b'x'; 10_000_000], 0, clock::instant());
-    let mut file = fs::File::options().append(true).open(log)?;
-    while written < 1_000_000_000 && (written < 200_000_000 || clock::since(start) < Duration::from_secs(3)) {
-        file.write_all(&chunk)?;
-        written += chunk.len() as u64;
-    }
-    Ok(written)
 }
 
 #[test]

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::process::run;
 
 /// A repository, its password file, and the folder it is a backup of.
+#[derive(Clone)]
 pub struct Repository {
     /// Where it is.
     pub path: PathBuf,
