@@ -47,7 +47,7 @@ use tower::service_fn;
 const PATIENCE: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(50);
 /// Long enough for a handshake on a loaded machine.
-const BRIEF: Duration = Duration::from_millis(1500);
+const BRIEF: Duration = Duration::from_secs(5);
 
 async fn with(limits: Limits) -> (Loopback, Client) {
     let (authority, clock) = (Arc::new(authority()), Clock::at(now()));
