@@ -23,7 +23,7 @@ use super::{
 
 /// `nobody` on every Debian.
 const AGENT_UID: u32 = 65534;
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// An entry of the watch list.
 pub enum Watch<'a> {
@@ -43,6 +43,8 @@ pub struct Clinic {
     pub dir: PathBuf,
     /// The other user that the agent runs as, if it does.
     pub agent_uid: Option<u32>,
+    /// What its programs are started with.
+    pub environment: Vec<(String, String)>,
     program: PathBuf,
     executor: Option<Process>,
     agent: Option<Process>,
@@ -70,7 +72,14 @@ impl Clinic {
         };
         let text = config(dir, address, heartbeat_seconds, agent_uid, watch)?;
         fs::write(dir.join("config.toml"), text)?;
-        let made = Self { dir: dir.to_owned(), agent_uid, program, executor: None, agent: None };
+        let made = Self {
+            dir: dir.to_owned(),
+            agent_uid,
+            environment: Vec::new(),
+            program,
+            executor: None,
+            agent: None,
+        };
         run(&mut made.command(&["check-config"]), &[0])?;
         Ok(made)
     }
@@ -190,7 +199,7 @@ impl Clinic {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--config").arg(self.dir.join("config.toml")).args(args);
-        command.env("RUST_LOG", "info");
+        command.env("RUST_LOG", "info").envs(self.environment.iter().cloned());
         command
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 
 const UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../appliance/units");
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A control plane on this host, and an appliance on a machine that shares its network.
 pub struct Installed {
@@ -85,7 +85,7 @@ fn installed(tree: Tree, address: &str, watch: &str) -> Result<Tree> {
     }
     let config = format!(
         "[control_plane]\naddress = \"{address}\"\n\n[agent]\nuser = \"orderly-agent\"\nsample_seconds = 0.5\n\n\
-         [executor]\nagent_user = \"orderly-agent\"\nheartbeat_seconds = 2\n\n{watch}"
+         [executor]\nagent_user = \"orderly-agent\"\nheartbeat_seconds = 15\n\n{watch}"
     );
     tree.file("usr/lib/sysusers.d/orderly.conf", &text("orderly.sysusers")?)?
         .file("etc/orderly/appliance.toml", &config)

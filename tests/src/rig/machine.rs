@@ -24,7 +24,7 @@ use super::{
 const SCRIPT: &str = include_str!("machine/boot.sh");
 /// Daemons that `.ci/setup test` has unpacked.
 const PACKAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/packages/root");
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 /// What the machine is booted to; it wants what the test's units say that they are wanted by it.
 pub const TARGET: &str = "orderly-story.target";
 

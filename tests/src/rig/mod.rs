@@ -7,6 +7,7 @@ pub mod clinic;
 pub mod installed;
 pub mod log_text;
 pub mod machine;
+pub mod offset;
 pub mod practice;
 pub mod process;
 pub mod provider;

@@ -28,6 +28,8 @@ pub struct Provider {
     pub people: SocketAddr,
     /// Where appliances reach it.
     pub appliances: SocketAddr,
+    /// What its programs are started with.
+    pub environment: Vec<(String, String)>,
     program: PathBuf,
     server: Option<Process>,
     _held: [Port; 2],
@@ -47,7 +49,15 @@ impl Provider {
             command.args(["--webhook", url]);
         }
         run(&mut command, &[0])?;
-        Ok(Self { dir: dir.to_owned(), program, people, appliances, server: None, _held: held })
+        Ok(Self {
+            dir: dir.to_owned(),
+            program,
+            people,
+            appliances,
+            environment: Vec::new(),
+            server: None,
+            _held: held,
+        })
     }
 
     /// Starts the server and waits until it answers.
@@ -63,6 +73,7 @@ impl Provider {
     pub fn spawn(&mut self) -> Result<()> {
         let mut command = Command::new(&self.program);
         command.arg("serve").arg("--dir").arg(&self.dir).env("RUST_LOG", "info");
+        command.envs(self.environment.iter().cloned());
         self.server = Some(Process::start("control plane", command, &self.dir.join("server.log"), None)?);
         Ok(())
     }
@@ -96,6 +107,7 @@ impl Provider {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(args).arg("--dir").arg(&self.dir).env("RUST_LOG", "warn");
+        command.envs(self.environment.iter().cloned());
         command
     }
 
