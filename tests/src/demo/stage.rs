@@ -88,7 +88,7 @@ impl Stage {
             ("archive", Watch::Backup(&archive, without != Some(Scene::ProvenRestore))),
             ("images", Watch::Backup(&images, false)),
         ];
-        let mut clinic = Clinic::create(&folder.join("appliance"), &address, 5, &watch)?;
+        let mut clinic = Clinic::create(&folder.join("appliance"), &address, 10, &watch)?;
         clinic.start_executor()?;
         clinic.enroll(&ticket)?;
         fs::remove_file(&ticket)?;
