@@ -10,8 +10,7 @@ use proto::{
     keys::PublicKey,
     pb::{
         self, EnrolmentTicket, IssueTokenRequest, LineList, ListAppliances, ListLines, ReadmitAppliance,
-        RevokeAppliance,
-        appliances_client::AppliancesClient,
+        RevokeAppliance, appliances_client::AppliancesClient,
     },
 };
 use serde_json::{Value, json};

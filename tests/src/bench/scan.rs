@@ -51,13 +51,12 @@ pub(super) fn run(work: &Path, effort: &Effort) -> Result<Vec<Row>> {
         "processor time of one scan of the baseline with all that it starts, its own program included ({looked_at})"
     );
     let figure = quantile(&mut ours, 0.5);
-    let mut rows =
-        vec![Row { goal: Some(1.0), ..Row::of_times(what.clone(), "ms", "the goal", (figure, GOAL)) }];
+    let mut rows = vec![Row::of_times(what.clone(), "ms", "the goal", (figure, GOAL), 1.0)];
     if oscap.is_some() {
         let against = format!(
             "oscap with Debian's content (ssg-debian, {rules} rules of ANSSI NT28 average, told that this is the system it is for)"
         );
-        rows.push(Row::of_times(what, "ms", &against, (figure, quantile(&mut theirs, 0.5))));
+        rows.push(Row::of_times(what, "ms", &against, (figure, quantile(&mut theirs, 0.5)), 1.0));
     } else {
         println!("there is no oscap here to hold it against; `.ci/setup bench` brings it");
     }

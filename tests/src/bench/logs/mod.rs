@@ -76,14 +76,14 @@ fn rows(whole: bool, lines: usize, figures: &[(f64, f64, f64)]) -> Vec<Row> {
     let others = [
         (
             2,
-            Some(goal),
+            goal,
             "rsyslog (Debian) on the same lines, the queue behind its input on disk, to a sink without TLS",
         ),
-        (1, None, "a tailer in Python with SQLite (WAL, FULL) on the same lines, to a sink without TLS"),
+        (1, 1.0, "a tailer in Python with SQLite (WAL, FULL) on the same lines, to a sink without TLS"),
     ];
     for (at, goal, against) in others {
         let Some(theirs) = figures.get(at) else { continue };
-        rows.push(Row { goal, ..Row::of_rates(what.clone(), "lines/CPU s", against, (ours.0, theirs.0)) });
+        rows.push(Row::of_rates(what.clone(), "lines/CPU s", against, (ours.0, theirs.0), goal));
     }
     let others = |figure: &dyn Fn(&(f64, f64, f64)) -> f64| {
         let rsyslog =
@@ -95,13 +95,15 @@ fn rows(whole: bool, lines: usize, figures: &[(f64, f64, f64)]) -> Vec<Row> {
         "MB",
         &others(&|f| f.1),
         (ours.1, MEMORY),
+        1.0,
     );
     let latency = Row::of_times(
         "one line, from its writing until the agent has the acknowledgement: the median".to_owned(),
         "ms",
         &others(&|f| f.2),
         (ours.2, LATENCY),
+        1.0,
     );
-    rows.extend([memory, latency].map(|row| Row { goal: Some(1.0), ..row }));
+    rows.extend([memory, latency]);
     rows
 }
