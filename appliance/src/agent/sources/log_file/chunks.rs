@@ -17,7 +17,7 @@ const ENOUGH: usize = 128 << 10;
 /// How much raw text is redacted at once.
 const PIECE: usize = 32 << 10;
 /// The most bytes of redacted text in a record: a mark is at most nine times as long as what it stands for.
-const _: () = assert!(ENOUGH + 9 * PIECE + 1 <= LINES_TEXT_MAX);
+const _: () = assert!(ENOUGH + 9 * PIECE < LINES_TEXT_MAX);
 
 /// Gathers lines until there is no room for more.
 pub(super) struct Chunks<'a> {
