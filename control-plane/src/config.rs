@@ -15,6 +15,9 @@ pub const APPLIANCES: &str = "0.0.0.0:8443";
 /// Where people connect, unless said otherwise: this machine only.
 pub const PEOPLE: &str = "127.0.0.1:8444";
 const STALL_MINUTES: i64 = 30;
+const EVENTS_PER_HOUR: i64 = 2_000;
+const EVENTS_PER_HOUR_MIN: i64 = 100;
+const EVENTS_PER_HOUR_MAX: i64 = 1_000_000;
 const LIFETIME_SECONDS: i64 = 600;
 
 const CONFIG_MAX: u64 = 64 * 1024;
@@ -32,6 +35,8 @@ pub struct Config {
     pub escalation: Escalation,
     /// How orders are made.
     pub orders: Orders,
+    /// What one box may take of what all share.
+    pub limits: Limits,
 }
 
 /// `[listen]`
@@ -54,6 +59,13 @@ pub struct Escalation {
     pub webhook: Option<Uri>,
     /// An incident that has not moved for this long is escalated.
     pub stall: Duration,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The most events of one box that are kept, an hour; five times as many a day.
+    pub events_per_hour: u64,
 }
 
 /// `[orders]`
@@ -93,6 +105,8 @@ struct File {
     escalation: FileEscalation,
     #[serde(default)]
     orders: FileOrders,
+    #[serde(default)]
+    limits: FileLimits,
 }
 
 #[derive(Deserialize)]
@@ -116,6 +130,12 @@ struct FileEscalation {
 #[serde(deny_unknown_fields)]
 struct FileOrders {
     lifetime_seconds: Option<i64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct FileLimits {
+    events_per_hour: Option<i64>,
 }
 
 impl Config {
@@ -148,6 +168,11 @@ impl Config {
             file.orders.lifetime_seconds.unwrap_or(LIFETIME_SECONDS),
             (LIFETIME_SECONDS_MIN, ORDER_LIFETIME_MAX.as_secs() as i64),
         )?;
+        let events_per_hour = within(
+            "limits.events_per_hour",
+            file.limits.events_per_hour.unwrap_or(EVENTS_PER_HOUR),
+            (EVENTS_PER_HOUR_MIN, EVENTS_PER_HOUR_MAX),
+        )?;
         Ok(Self {
             organization: host("organization", file.organization)?,
             listen,
@@ -156,6 +181,7 @@ impl Config {
                 stall: Duration::from_secs(stall * 60),
             },
             orders: Orders { lifetime: Duration::from_secs(lifetime) },
+            limits: Limits { events_per_hour },
         })
     }
 
@@ -230,6 +256,11 @@ stall_minutes = {STALL_MINUTES}
 [orders]
 # How long an order may be begun after it was signed: {LIFETIME_SECONDS_MIN} to {lifetime_max}.
 lifetime_seconds = {LIFETIME_SECONDS}
+
+[limits]
+# The most events of one appliance that are kept, an hour (five times as many a day): {EVENTS_PER_HOUR_MIN} to {EVENTS_PER_HOUR_MAX}.
+# What is over is counted, and a person is told. Evidence has no such limit.
+events_per_hour = {EVENTS_PER_HOUR}
 "#,
         organization = text(organization),
         appliances = text(appliances),
@@ -344,6 +375,7 @@ mod tests {
                 "without a user",
             ),
             ("[escalation]\nstall_minutes = 0", "escalation.stall_minutes", "0", "from 1 to 10080"),
+            ("[limits]\nevents_per_hour = 99", "limits.events_per_hour", "99", "from 100 to 1000000"),
             ("[orders]\nlifetime_seconds = 901", "orders.lifetime_seconds", "901", "from 10 to 900"),
             ("[orders]\nlifetime_seconds = -5", "orders.lifetime_seconds", "-5", "from 10 to 900"),
             // What the parser itself finds shows the line.

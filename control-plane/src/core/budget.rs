@@ -14,9 +14,8 @@ use proto::{
 use super::{Core, CoreError};
 use crate::store::ApplianceRow;
 
-/// The most events of one box. A box that was away for days may have as much to say.
-const EVENTS_HOUR: u64 = 2_000;
-const EVENTS_DAY: u64 = 10_000;
+/// How many hours' worth of events a box may report in a day.
+const EVENTS_DAY: u64 = 5;
 /// The most gaps.
 const GAPS_HOUR: u64 = 100;
 const GAPS_DAY: u64 = 500;
@@ -49,7 +48,8 @@ impl Core {
             Some(left) => left,
             None => {
                 let kept = |span| self.store.count_events_since(appliance.id, now.minus(span));
-                EVENTS_HOUR.saturating_sub(kept(HOUR)?).min(EVENTS_DAY.saturating_sub(kept(DAY)?))
+                let most = self.settings.events_hour;
+                most.saturating_sub(kept(HOUR)?).min((most * EVENTS_DAY).saturating_sub(kept(DAY)?))
             }
         };
         events.left = Some(left.saturating_sub(1));

@@ -63,6 +63,8 @@ pub struct Settings {
     pub stall_after: Duration,
     /// How long evidence is kept: 45 CFR 164.316(b)(2)(i) says six years.
     pub retention: Duration,
+    /// The most events of one box that are kept, an hour; five times as many a day.
+    pub events_hour: u64,
     /// Whether there is anybody to tell.
     pub notify: bool,
 }

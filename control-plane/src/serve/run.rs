@@ -119,6 +119,7 @@ pub fn open_core(
         order_lifetime: config.orders.lifetime,
         stall_after: config.escalation.stall,
         retention: RETENTION,
+        events_hour: config.limits.events_per_hour,
         notify: config.escalation.webhook.is_some(),
     };
     let store = Store::open(&directory.database())?;

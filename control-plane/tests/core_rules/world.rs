@@ -126,6 +126,7 @@ impl Safe {
                 order_lifetime: 10 * MINUTE,
                 stall_after: 30 * MINUTE,
                 retention: 2000 * DAY,
+                events_hour: 2000,
                 notify: true,
             },
             issuer: Issuer(Arc::new(authority), Arc::new(AtomicU64::new(1))),

@@ -127,6 +127,7 @@ impl Server {
             order_lifetime: ORDER_LIFETIME,
             stall_after: STALL_AFTER,
             retention: Duration::from_secs(6 * 365 * 86_400),
+            events_hour: 2000,
             notify: true,
         };
         let open = || -> Result<Core, CoreError> {
