@@ -34,6 +34,7 @@ pub mod keys;
 pub mod log;
 pub mod order;
 pub mod standing;
+pub mod stop;
 pub mod sync;
 pub mod time;
 mod vocabulary;

@@ -143,6 +143,7 @@ impl AgentCore {
             catalogue_version: description.catalogue_version,
             policy_serial: description.policy_serial,
             standing: description.standing,
+            stop_serial: description.stop_serial,
             version: VERSION.to_owned(),
         };
         Ok(Asked { request, turn: self.turn })

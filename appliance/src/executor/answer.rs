@@ -60,6 +60,7 @@ impl ExecutorCore {
             charter_serial,
             catalogue_version,
             policy_serial,
+            stop_serial: self.trust.stop().map_or(0, |stop| stop.serial),
             hold: self.held()?.map(|why| why.sentence).unwrap_or_default(),
             executions: view.journal(LISTED)?.into_iter().map(listed).collect(),
             standing: self.standing.set().map(|digest| digest.to_vec()).unwrap_or_default(),

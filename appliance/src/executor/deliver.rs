@@ -1,5 +1,5 @@
 //! What the agent delivers from the control plane, in the order in which one thing makes the next believable: charter,
-//! catalogue, policy, time, checkpoint and proofs, orders.
+//! catalogue, policy, stop, time, checkpoint and proofs, orders.
 //!
 //! The rule: each part stands for itself. One that is not believed is named among the problems and holds up nothing
 //! else; only a database that cannot be written ends the delivery.
@@ -40,6 +40,9 @@ impl ExecutorCore {
         if !message.policy.is_empty() {
             problems.of(self.take_policy(&message.policy))?;
         }
+        if !message.stop.is_empty() {
+            problems.of(self.take_stop(&message.stop))?;
+        }
         if !message.time_token.is_empty() {
             problems.of(self.take_time(&message.time_token))?;
         }
@@ -77,6 +80,14 @@ impl ExecutorCore {
             return Err(no_charter("policy"));
         };
         let newer = self.trust.offer_policy(envelope, charter, identity.tenant)?;
+        self.keep(newer).map_err(ExecutorError::from)
+    }
+
+    fn take_stop(&mut self, envelope: &[u8]) -> Result<(), ExecutorError> {
+        let (Some(charter), Some(identity)) = (self.trust.charter(), &self.identity) else {
+            return Err(no_charter("stop"));
+        };
+        let newer = self.trust.offer_stop(envelope, charter, identity)?;
         self.keep(newer).map_err(ExecutorError::from)
     }
 

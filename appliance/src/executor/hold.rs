@@ -1,4 +1,5 @@
-//! Why no order may run at this box: somebody's file, a log that contradicts itself, or no room for evidence.
+//! Why no order may run at this box: somebody's file, the control plane's stop, a log that contradicts itself, or no room
+//! for evidence.
 
 use proto::{
     digest::Digest,
@@ -42,6 +43,10 @@ impl ExecutorCore {
                 format!("a signed checkpoint of size {size} contradicts the log that this box has verified");
             let checkpoint = Some(CheckpointSeen { size, root });
             return Ok(Some(Why { checkpoint, ..Why::new("log-fork", sentence) }));
+        }
+        if let Some(stop) = self.trust.stop().filter(|stop| stop.stopped) {
+            let sentence = format!("the control plane has stopped all orders of this box: {}", stop.reason);
+            return Ok(Some(Why::new("quarantine", sentence)));
         }
         let by = self.host.held();
         Ok(by.map(|by| Why::new(&by, format!("orders are held at the box by {by}"))))

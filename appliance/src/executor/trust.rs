@@ -9,8 +9,10 @@ use proto::{
     charter::{self, Charter, CharterError, OrganizationKeys},
     digest::Digest,
     dsse::Envelope,
+    evidence::Identity,
     field::BadField,
     ids::TenantId,
+    stop::Stop,
     time::Millis,
 };
 use runbooks::{Catalogue, Policy, catalogue, policy};
@@ -25,6 +27,8 @@ pub(super) struct Trust {
     catalogue_in_force: Catalogue,
     policy: Option<Document>,
     policy_in_force: Option<Policy>,
+    stop: Option<Document>,
+    stop_in_force: Option<Stop>,
 }
 
 /// A document that is newer than the one kept, verified; write it down, then [`Trust::take`] it.
@@ -70,6 +74,8 @@ impl Trust {
             catalogue_in_force: nothing(),
             policy: view.document(DocumentKind::Policy)?,
             policy_in_force: None,
+            stop: view.document(DocumentKind::Stop)?,
+            stop_in_force: None,
             keys: None,
         };
         if let Some(keys) = keys
@@ -115,6 +121,11 @@ impl Trust {
     /// The control plane's policy in force.
     pub(super) fn policy(&self) -> Option<&Policy> {
         self.policy_in_force.as_ref()
+    }
+
+    /// The control plane's stop, or release, in force.
+    pub(super) fn stop(&self) -> Option<&Stop> {
+        self.stop_in_force.as_ref()
     }
 
     /// Serials of charter, catalogue and policy that are in force here; 0 where there is none.
@@ -186,6 +197,28 @@ impl Trust {
         Ok((newer || again).then_some(Newer { kind, document: offered, charter: None }))
     }
 
+    /// Verifies a stop of this box, or a release, under `charter`. `None`: it is the one that is kept and in force.
+    pub(super) fn offer_stop(
+        &self,
+        envelope: &[u8],
+        charter: &Charter,
+        identity: &Identity,
+    ) -> Result<Option<Newer>, BadField> {
+        let kind = DocumentKind::Stop;
+        let stop = Stop::open(envelope, charter).map_err(|e| bad(kind, &e))?.into_value();
+        if !stop.is_for(identity) {
+            return Err(BadField::new(kind.name(), format!("is for appliance {}", stop.appliance)));
+        }
+        let offered = document(stop.serial, envelope);
+        let counts = |kept: &&Document| Stop::open(&kept.envelope, charter).is_ok();
+        let floor = seen(self.stop.as_ref().filter(counts));
+        let newer = charter::succession(floor, (offered.serial, offered.digest)).map_err(|_| {
+            BadField::new(kind.name(), "is older than the one that is kept, or another of its serial")
+        })?;
+        let again = self.stop_in_force.as_ref().is_none_or(|kept| kept.serial != stop.serial);
+        Ok((newer || again).then_some(Newer { kind, document: offered, charter: None }))
+    }
+
     /// Believes what is on disk by now.
     pub(super) fn take(&mut self, newer: Newer) {
         match (newer.kind, newer.charter) {
@@ -194,6 +227,7 @@ impl Trust {
             (DocumentKind::Charter, None) => {}
             (DocumentKind::Catalogue, _) => self.catalogue = Some(newer.document),
             (DocumentKind::Policy, _) => self.policy = Some(newer.document),
+            (DocumentKind::Stop, _) => self.stop = Some(newer.document),
         }
         self.judge();
     }
@@ -206,5 +240,7 @@ impl Trust {
         self.catalogue_in_force = catalogue.map_or_else(nothing, |verified| verified.into_value());
         let open = |kept: &Document| Policy::open(&kept.envelope, charter).ok();
         self.policy_in_force = self.policy.as_ref().and_then(open).map(|verified| verified.into_value());
+        let open = |kept: &Document| Stop::open(&kept.envelope, charter).ok();
+        self.stop_in_force = self.stop.as_ref().and_then(open).map(|verified| verified.into_value());
     }
 }

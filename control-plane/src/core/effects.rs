@@ -100,11 +100,7 @@ pub(super) fn summary(body: &Body) -> String {
             )
         }
         Body::Hold(h) => {
-            if h.held {
-                "orders held at the box".into()
-            } else {
-                "orders released at the box".into()
-            }
+            format!("orders {} at the box by {}", if h.held { "held" } else { "released" }, h.by)
         }
     }
 }

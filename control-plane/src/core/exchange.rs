@@ -176,6 +176,7 @@ impl Core {
         let mut response = pb::SyncResponse { ack: ack.map(Into::into), ..Default::default() };
         self.add_documents(appliance, exchange, &mut response)?;
         self.add_proofs(appliance, exchange, &mut response)?;
+        response.stop = self.stop_for(appliance, exchange, now)?;
         let mut renewed = false;
         match appliance.state {
             ApplianceState::Active => {
@@ -200,7 +201,8 @@ impl Core {
             && response.inclusions.is_empty()
             && response.charter.is_empty()
             && response.catalogue.is_empty()
-            && response.policy.is_empty();
+            && response.policy.is_empty()
+            && response.stop.is_empty();
         if exchange.incarnation == appliance.incarnation {
             let token = TimeToken { incarnation: appliance.incarnation, nonce: exchange.nonce, at: now };
             response.time_token = token.seal(&self.keys.order);

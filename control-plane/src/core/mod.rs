@@ -24,6 +24,7 @@ pub mod ports;
 mod quarantine;
 mod rotation;
 pub mod standing;
+mod stops;
 mod watchdog;
 
 use std::{

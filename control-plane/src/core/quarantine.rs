@@ -26,6 +26,8 @@ impl Core {
         };
         self.store.set_appliance_state(id, ApplianceState::Quarantined, why)?;
         tracing::error!(appliance = %id, why, "appliance {id} is quarantined");
+        // A copy of it may hold a call open: it is to hear of the stop at once.
+        self.wake.insert(id);
         self.call_somebody(&appliance, FAULT, why, now)
     }
 

@@ -123,6 +123,8 @@ pub struct Citation {
     pub records: Vec<u64>,
 }
 
+/// What evidence calls the stop by the control plane.
+const QUARANTINE: &str = "quarantine";
 const BACKUP: &str = "restic.backup";
 const RESTORE: &str = "restic.test-restore";
 
@@ -255,12 +257,18 @@ fn refused(fact: &Fact) -> Option<Refused> {
         }
         Body::Hold(hold) if hold.held => {
             let why = match hold.checkpoint {
+                None if hold.by == QUARANTINE => {
+                    "The service provider stopped all orders: it had two histories of this box, or could not believe one."
+                }
                 Some(_) => {
                     "The box was shown a log that contradicts the one it had verified, and stopped all orders."
                 }
                 None => "A person at the box stopped all orders.",
             };
             Some(of("held".into(), why, true))
+        }
+        Body::Hold(hold) if hold.by == QUARANTINE => {
+            Some(of("released".into(), "The service provider let orders run again.", true))
         }
         Body::Hold(_) => Some(of("released".into(), "A person at the box let orders run again.", true)),
         Body::Enrolment(_) | Body::Heartbeat(_) | Body::Execution(_) | Body::Scan(_) | Body::Unknown => None,

@@ -17,6 +17,7 @@ mod orders;
 #[cfg(test)]
 mod released;
 mod standing;
+mod stops;
 mod tenants;
 mod tokens;
 
@@ -33,6 +34,7 @@ pub use lines::LinesRow;
 pub use notifications::{NotificationRow, Telling, ToldRow};
 pub use orders::{NewOrder, OrderRow, OrderState};
 pub use standing::StandingRow;
+pub use stops::StopRow;
 pub use tenants::{NewTenant, SiteRow, TenantRow};
 pub use tokens::{EnrolmentTokenRow, OperatorTokenRow};
 
@@ -44,6 +46,7 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/004_budgets.sql"),
     include_str!("schema/005_shown.sql"),
     include_str!("schema/006_lines.sql"),
+    include_str!("schema/007_stops.sql"),
 ];
 
 /// Why the store did not do it.

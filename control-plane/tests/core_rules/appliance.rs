@@ -16,6 +16,7 @@ use proto::{
     log::{Checkpoint, Hash, SignedCheckpoint, VerifierKey, leaf_hash, verify_inclusion},
     order::{ORDER_TYPE, Order},
     pb,
+    stop::Stop,
     sync::{Batch, Event, Exchange, Phase, Record, pack},
     time::Millis,
 };
@@ -50,6 +51,8 @@ pub struct Appliance {
     pub policy_serial: u64,
     /// What it calls its set of standing orders.
     pub standing: Option<Digest>,
+    /// The newest stop or release it took.
+    pub stop: Option<Stop>,
     pub entropy: Seeded,
 }
 
@@ -81,6 +84,7 @@ impl Appliance {
             charter_serial: 1,
             policy_serial: 1,
             standing: None,
+            stop: None,
             entropy,
         }
     }
@@ -260,6 +264,7 @@ impl Appliance {
             catalogue_version: 1,
             policy_serial: self.policy_serial,
             standing: self.standing,
+            stop_serial: self.stop.as_ref().map_or(0, |stop| stop.serial),
             hold_ms: 0,
             version: "0.1.0".into(),
         }
@@ -270,6 +275,12 @@ impl Appliance {
     pub fn absorb(&mut self, charter: &Charter, response: &pb::SyncResponse) {
         if !response.checkpoint.is_empty() {
             self.absorb_checkpoint(charter, response);
+        }
+        if !response.stop.is_empty() {
+            let stop = Stop::open(&response.stop, charter).unwrap().into_value();
+            assert!(stop.is_for(self.identity.as_ref().unwrap()));
+            assert!(self.stop.as_ref().is_none_or(|before| before.serial < stop.serial), "serials rise");
+            self.stop = Some(stop);
         }
         for envelope in &response.orders {
             let order = open_order(envelope, charter);

@@ -22,6 +22,7 @@ mod order_papers;
 mod orders;
 mod rotation;
 mod standing;
+mod stops;
 mod sync;
 #[path = "../common/wire.rs"]
 mod wire;

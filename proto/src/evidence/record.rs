@@ -323,7 +323,7 @@ pub struct Refusal {
 pub struct Hold {
     /// Whether orders are held from here on.
     pub held: bool,
-    /// How: `file`, `log-fork`.
+    /// How: `file`, `log-fork`; `quarantine`: the control plane stopped it.
     pub by: String,
     /// The head that a log key signed and that contradicts the log this box has verified, when that is why.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -101,6 +101,9 @@ pub struct Description {
     /// what the set of standing orders here is called by; empty: there are none
     #[prost(bytes = "vec", tag = "16")]
     pub standing: ::prost::alloc::vec::Vec<u8>,
+    /// newest stop or release by the control plane; 0: none
+    #[prost(uint64, tag = "17")]
+    pub stop_serial: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Identity {
@@ -171,6 +174,9 @@ pub struct Deliver {
     /// standing orders
     #[prost(bytes = "vec", repeated, tag = "9")]
     pub standing: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// a stop of this box, or the release from one
+    #[prost(bytes = "vec", tag = "10")]
+    pub stop: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Inclusion {

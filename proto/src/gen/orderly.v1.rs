@@ -76,6 +76,9 @@ pub struct SyncRequest {
     /// what the set of standing orders there is called by: a SHA-256; empty: there are none
     #[prost(bytes = "vec", tag = "12")]
     pub standing: ::prost::alloc::vec::Vec<u8>,
+    /// newest stop or release there; 0: none
+    #[prost(uint64, tag = "13")]
+    pub stop_serial: u64,
 }
 /// Frozen when first sent; resent byte for byte until acknowledged.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -281,6 +284,9 @@ pub struct SyncResponse {
     /// why orders are withheld; empty: they are not
     #[prost(string, tag = "12")]
     pub quarantine: ::prost::alloc::string::String,
+    /// a stop, or the release from one, newer than the caller's; DSSE envelope
+    #[prost(bytes = "vec", tag = "14")]
+    pub stop: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ack {

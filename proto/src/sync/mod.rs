@@ -186,6 +186,8 @@ pub struct Exchange {
     pub policy_serial: u64,
     /// What the set of standing orders there is called by; `None`: there are none.
     pub standing: Option<Digest>,
+    /// Newest stop or release there; 0: none.
+    pub stop_serial: u64,
     /// How long the answer may be held back, in milliseconds.
     pub hold_ms: u32,
     /// Program version, reported.
@@ -227,6 +229,7 @@ impl TryFrom<pb::SyncRequest> for Exchange {
                 [] => None,
                 digest => Some(Digest::from_field("standing", digest)?),
             },
+            stop_serial: m.stop_serial,
             hold_ms: m.hold_ms.min(HOLD_MAX_MS),
             version: text("version", &m.version, 100)?,
         })

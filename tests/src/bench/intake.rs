@@ -147,6 +147,7 @@ fn exchange(incarnation: Incarnation, state: &mut StreamState, records: &[Vec<u8
         catalogue_version: 1,
         policy_serial: 1,
         standing: None,
+        stop_serial: 0,
         hold_ms: 0,
         version: String::new(),
     }

@@ -74,6 +74,7 @@ impl AgentCore {
             inclusions: response.inclusions.into_iter().map(inclusion).collect(),
             orders: response.orders,
             standing: response.standing,
+            stop: response.stop,
         };
         if deliver == local::Deliver::default() {
             return Ok(());

@@ -16,6 +16,8 @@ pub enum DocumentKind {
     Catalogue,
     /// What of it, when and how often.
     Policy,
+    /// Nothing at all, until released.
+    Stop,
 }
 
 impl DocumentKind {
@@ -26,6 +28,7 @@ impl DocumentKind {
             Self::Charter => "charter",
             Self::Catalogue => "catalogue",
             Self::Policy => "policy",
+            Self::Stop => "stop",
         }
     }
 }

@@ -28,6 +28,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/001_executor.sql"),
     include_str!("schema/002_bounds.sql"),
     include_str!("schema/003_standing.sql"),
+    include_str!("schema/004_stop.sql"),
 ];
 
 /// What could not be done with the database.

@@ -8,10 +8,11 @@ use rusqlite::Connection;
 use super::{Allowance, DocumentKind, JournalState, STEPS, Store, migrate};
 
 /// SHA-256 of every step. A line here never changes: databases in the field have seen exactly that text.
-const RELEASED: [&str; 3] = [
+const RELEASED: [&str; 4] = [
     "7a5b9b689b37c14e25eb609807319361f52ef734ee07c4cd6bd8061a6dc2ee1a",
     "70b78f3458a8a0c52005ea158fd8f186b8390e7efc4782fa0ba05e3f6b5b0f8f",
     "0f2aa6d395549c584a7af19dcb4137d2f159d0933345eaf38b944fec72f1e75e",
+    "3d627940b1f55706c9cdb81fab0a6e58f291a687bb1cd29574f6fcc11a459e89",
 ];
 
 /// What a box's database held under each schema: all of it under schema 1, then what the next step brought.
@@ -29,7 +30,7 @@ fn what_an_older_executor_wrote_is_read_by_this_one() {
         let mut connection = Connection::open_in_memory().unwrap();
         for step in 0..age {
             migrate(&mut connection, &STEPS[..=step]).unwrap();
-            connection.execute_batch(HELD[step]).unwrap();
+            connection.execute_batch(HELD.get(step).unwrap_or(&"")).unwrap();
         }
         let mut store = Store::open(connection).unwrap();
         reads_all(&store, age);

@@ -5,6 +5,7 @@ mod frames;
 mod log;
 mod orders;
 mod standing;
+mod stop;
 mod trust;
 
 use std::time::Duration;
@@ -194,7 +195,7 @@ proptest! {
         let message = local::Deliver {
             time_token: parts[2].clone(), charter: parts[3].clone(), catalogue: parts[4].clone(), policy: parts[5].clone(),
             checkpoint: parts[6].clone(), consistency: vec![parts[7].clone()], inclusions: vec![inclusion],
-            standing: vec![parts[1].clone()], orders: vec![parts[0].clone(), genuine],
+            standing: vec![parts[1].clone()], stop: parts[2].clone(), orders: vec![parts[0].clone(), genuine],
         };
         let delivered = scene.deliver(message);
         scene.work();

@@ -15,17 +15,17 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Scene {
-    fn standing(&self, n: u8, runbook: &str, watch: &str) -> StandingOrder {
+    pub(super) fn standing(&self, n: u8, runbook: &str, watch: &str) -> StandingOrder {
         self.office.standing(n, &self.incarnation, runbook, watch)
     }
 
-    fn give(&mut self, standing: &StandingOrder) -> Vec<String> {
+    pub(super) fn give(&mut self, standing: &StandingOrder) -> Vec<String> {
         let standing = vec![standing.seal(&self.office.order_key)];
         self.deliver(local::Deliver { standing, ..local::Deliver::default() }).problems
     }
 
     /// Lets time pass, as an executor by itself sees it.
-    fn pass(&mut self, span: Duration) {
+    pub(super) fn pass(&mut self, span: Duration) {
         let mut left = span;
         while !left.is_zero() {
             let step = left.min(10 * SECOND);
@@ -36,11 +36,11 @@ impl Scene {
         self.office.now = self.appliance.clock.wall();
     }
 
-    fn backups(&self) -> usize {
+    pub(super) fn backups(&self) -> usize {
         self.appliance.machine.count("restic.backup", "records")
     }
 
-    fn executions(&mut self) -> Vec<Execution> {
+    pub(super) fn executions(&mut self) -> Vec<Execution> {
         self.refusals();
         let bodies = self.office.records().into_iter().map(|record| record.body);
         bodies.filter_map(|body| if let Body::Execution(e) = body { Some(*e) } else { None }).collect()
