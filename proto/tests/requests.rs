@@ -38,6 +38,7 @@ fn exchange() -> pb::SyncRequest {
         charter_serial: 1,
         catalogue_version: 1,
         policy_serial: 1,
+        stop_serial: 1,
         hold_ms: HOLD_MAX_MS + 1,
         version: "0.1.0".into(),
         standing: vec![5; 32],

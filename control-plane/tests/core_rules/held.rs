@@ -58,6 +58,7 @@ fn wire(asked: Exchange) -> pb::SyncRequest {
         charter_serial: asked.charter_serial,
         catalogue_version: asked.catalogue_version,
         policy_serial: asked.policy_serial,
+        stop_serial: asked.stop_serial,
         hold_ms: HOLD_MAX_MS,
         version: asked.version,
         standing: asked.standing.map(|digest| digest.to_vec()).unwrap_or_default(),
