@@ -25,7 +25,7 @@ use prost::Message as _;
 use proto::{
     ids::StreamId,
     pb,
-    sync::{BATCH_MAX, Event, Lines, Phase, Record},
+    sync::{BATCH_MAX, Event, LINES_TEXT_MAX, Lines, Phase, Record},
     time::Millis,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
@@ -40,6 +40,9 @@ use room::Usage;
 const RECORD_MAX: usize = BATCH_MAX - 5;
 /// The largest attachment that a batch can carry, in bytes: its digest and framing need the rest.
 pub const ATTACHMENT_MAX: usize = BATCH_MAX - 256;
+
+/// The most that a record of lines weighs: text that does not pack grows a little.
+const LINES_RECORD: u64 = (LINES_TEXT_MAX + LINES_TEXT_MAX / 64) as u64;
 
 /// Something to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -256,10 +259,12 @@ impl Outbox {
         self.limits.evidence.saturating_sub(self.usage.evidence)
     }
 
-    /// Bytes of lines there is room for. An outbox without any takes a record whatever its size.
+    /// Bytes of lines there is room for, with the last record going beyond it: for whoever can wait, so that nothing is
+    /// dropped for it. A quarter is for those who cannot. An outbox without any lines takes a record whatever its size.
     #[must_use]
     pub fn lines_room(&self) -> usize {
-        let room = self.limits.lines.saturating_sub(self.usage.lines);
+        let taken = self.usage.lines.saturating_add(LINES_RECORD);
+        let room = (self.limits.lines / 4 * 3).saturating_sub(taken);
         usize::try_from(room).unwrap_or(usize::MAX).max(usize::from(self.usage.lines == 0))
     }
 
