@@ -42,11 +42,13 @@ unit = "portal.service"
 [[watch.filesystem]]
 id = "root"
 path = "/"
-used_above_percent = 99
+limit_percent = 99
 [[watch.processor]]
 id = "processor"
+limit_percent = 99
 [[watch.memory]]
 id = "memory"
+limit_percent = 99
 [[watch.clock]]
 id = "clock"
 [[watch.service]]
@@ -59,6 +61,7 @@ interface = "lo"
 id = "store"
 [[watch.footprint]]
 id = "footprint"
+resident_limit_mb = 64
 [[watch.baseline]]
 id = "baseline"
 "#;

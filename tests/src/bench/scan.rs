@@ -1,12 +1,10 @@
-//! What a scan of the baseline costs: `appliance scan` as root on this machine, beside `oscap` with Debian's content.
+//! What a scan of the baseline costs: `appliance scan` on a machine of its own that is as the baseline wants it, beside
+//! `oscap` with Debian's content on this one.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use nix::{
-    sys::resource::{UsageWho, getrusage},
-    unistd::Uid,
-};
+use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::Value;
 
 use super::{
@@ -14,10 +12,12 @@ use super::{
     report::{Row, quantile},
 };
 use crate::rig::{
-    Clinic,
+    Machine, Tree, binary, machine,
     process::run as finished,
     rsyslog::{libraries, unpacked},
 };
+
+const STAGE: &str = include_str!("../../tests/drift/stage.sh");
 
 /// Goal in milliseconds of processor time.
 const GOAL: f64 = 50.0;
@@ -25,21 +25,21 @@ const CONTENT: &str = "usr/share/xml/scap/ssg/content/ssg-debian11-ds.xml";
 const PROFILE: &str = "xccdf_org.ssgproject.content_profile_anssi_np_nt28_average";
 
 pub(super) fn run(work: &Path, effort: &Effort) -> Result<Vec<Row>> {
-    if !Uid::effective().is_root() {
-        println!("left out: only root can look at every control");
+    if let Some(why) = machine::unavailable()? {
+        println!("left out: {why}");
         return Ok(Vec::new());
     }
-    let clinic = Clinic::create(&work.join("box"), "https://127.0.0.1:1", 3600, &[])?;
+    let machine = machine(&work.join("machine"))?;
     let oscap = Oscap::new(work)?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let (mut looked_at, mut rules) = (String::new(), 0);
     for _ in 0..effort.scans {
-        let mut findings = Vec::new();
+        let mut findings = String::new();
         ours.push(spent(|| {
-            findings = finished(&mut clinic.command(&["scan", "--json"]), &[0])?.stdout;
+            findings = machine.run("appliance", &["scan", "--json"])?;
             Ok(())
         })?);
-        looked_at = seen(&serde_json::from_slice(&findings)?)?;
+        looked_at = seen(&serde_json::from_str(&findings)?)?;
         if let Some(oscap) = &oscap {
             theirs.push(spent(|| {
                 rules = oscap.scan()?;
@@ -61,6 +61,20 @@ pub(super) fn run(work: &Path, effort: &Effort) -> Result<Vec<Row>> {
         println!("there is no oscap here to hold it against; `.ci/setup bench` brings it");
     }
     Ok(rows)
+}
+
+/// A machine on which nearly every control can be told.
+fn machine(folder: &Path) -> Result<Machine> {
+    let sleeper = "[Service]\nExecStart=/bin/sleep infinity\n";
+    let stage = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh /etc/stage.sh\n";
+    let tree = Tree::new()?
+        .program("usr/bin/appliance", &binary("appliance")?)?
+        .file("etc/orderly/appliance.toml", "[control_plane]\naddress = \"https://127.0.0.1:1\"\n")?
+        .file("etc/stage.sh", STAGE)?
+        .started("stage.service", stage)?
+        .started("auditd.service", sleeper)?
+        .unit("sshd.service", sleeper)?;
+    Machine::boot(folder, tree, &[])
 }
 
 /// How many controls were looked at, and of how many that could be told.

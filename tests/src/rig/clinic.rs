@@ -200,6 +200,9 @@ impl Clinic {
         let mut command = Command::new(&self.program);
         command.arg("--config").arg(self.dir.join("config.toml")).args(args);
         command.env("RUST_LOG", "info").envs(self.environment.iter().cloned());
+        // As its units have it.
+        command.env("MALLOC_ARENA_MAX", "1").env("MALLOC_MMAP_THRESHOLD_", "131072");
+        command.env("MALLOC_TRIM_THRESHOLD_", "131072");
         command
     }
 }

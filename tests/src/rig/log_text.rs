@@ -9,16 +9,16 @@ pub const PATTERNS: &[&str] = &[PATTERN, "FATAL", "panicked at"];
 
 /// What lines are made of; `{n}` is a small number, `{id}` a long one.
 const USUAL: [&str; 8] = [
-    "INFO  dicom.store [worker-{n}] association accepted, transfer syntax explicit little endian, {n} images received in {n} ms, written to cache, queue depth {n}, no retries pending",
-    "INFO  hl7.router [listener-{n}] message ADT^A08 received and acknowledged in {n} ms, route admission to billing, {n} segments, queue depth {n}, message control id {id}",
-    "DEBUG http.access GET /api/v1/studies/{id}/series 200 {n} bytes in {n} ms, user agent viewer, cache hit, session kept alive, connection reused, compressed response sent to the browser",
-    "INFO  scheduler job nightly-export finished in {n} s, {n} rows read, {n} rows written, {n} files, checksum verified, next run in {n} minutes, nothing else is waiting to be started now",
-    "INFO  portal.session patient Karen Whitfield, MRN {id}, opened document {n} of {n}, language english, page rendered in {n} ms, consent on file, no warnings were shown to the reader",
-    "DEBUG db.pool connection {n} of {n} handed out after {n} ms, statement select from appointment where clinic equals main, {n} rows, plan index scan, buffers hit {n}, nothing was written",
-    "INFO  worklist.sync modality CT answered query in {n} ms with {n} entries, {n} new, {n} changed, none removed, station is in sync with the schedule of the day and waits for the next poll",
-    "WARN  printer.queue page {n} of {n} waits for paper in tray {n}, will look again in {n} seconds, other queues are not affected, the operator was told on the screen of the front desk",
+    "INFO  dicom.store [worker-{n}] association accepted, transfer syntax explicit little endian, {n} images received in {n} ms, written to cache, queue depth {n}",
+    "INFO  hl7.router [listener-{n}] message ADT^A08 received and acknowledged in {n} ms, {n} segments, queue depth {n}, message control id {id}",
+    "DEBUG http.access GET /api/v1/studies/{id}/series 200 {n} bytes in {n} ms, user agent viewer, cache hit, session kept alive, connection reused",
+    "INFO  scheduler job nightly-export finished in {n} s, {n} rows read, {n} rows written, {n} files, checksum verified, next run in {n} minutes",
+    "INFO  portal.session patient Karen Whitfield, MRN {id}, opened document {n} of {n}, page rendered in {n} ms, consent on file, no warnings were shown",
+    "DEBUG db.pool connection {n} of {n} handed out after {n} ms, statement select from appointment where clinic equals main, {n} rows, plan index scan, buffers hit {n}",
+    "INFO  worklist.sync modality CT answered query in {n} ms with {n} entries, {n} new, {n} changed, none removed, station is in sync with the schedule of the day",
+    "WARN  printer.queue page {n} of {n} waits for paper in tray {n}, will look again in {n} seconds, other queues are not affected, the operator was told so",
 ];
-const MATTERS: &str = "ERROR dicom.store [worker-{n}] study {id} of patient Karen Whitfield, born 04/12/1961, could not be written: no space left on device, attempt {n} of {n}, will be tried again in {n} s";
+const MATTERS: &str = "ERROR dicom.store [worker-{n}] study {id} of patient Karen Whitfield, born 04/12/1961, could not be written: no space left on device, attempt {n} of {n}";
 
 /// `count` lines; of 100 one matters.
 #[must_use]

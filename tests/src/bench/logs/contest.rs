@@ -8,7 +8,7 @@ use super::super::report::quantile;
 use crate::clock;
 
 /// The longest that all lines of a turn may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Processor time so far, and the most memory.
 #[derive(Clone, Copy)]
