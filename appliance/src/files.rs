@@ -126,6 +126,11 @@ fn is_of(user: Uid, path: &Path, status: &Metadata) -> Result<(), FileError> {
 
 /// Reads a secret; refuses one that others may read, because then it is none, and one that others put there.
 pub fn read_secret(path: &Path) -> Result<String, FileError> {
+    read_secret_of(path, Uid::effective())
+}
+
+/// The same for a secret that may belong to `user`: root enrols, and then it is the agent's.
+pub fn read_secret_of(path: &Path, user: Uid) -> Result<String, FileError> {
     let mut file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW)
@@ -134,7 +139,7 @@ pub fn read_secret(path: &Path) -> Result<String, FileError> {
     let status = file.metadata().map_err(failed("look at", path))?;
     // Whoever owns the folder, which is not looked at here, could have put anything there.
     let folder = fs::metadata(parent(path)).map_err(failed("look at the folder of", path))?;
-    is_of(Uid::from_raw(folder.uid()), path, &status)?;
+    is_of(Uid::from_raw(folder.uid()), path, &status).or_else(|_| is_of(user, path, &status))?;
     let mode = status.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(distrusted(path, format!("others may read it (mode {mode:o}); must be 600")));

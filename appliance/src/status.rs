@@ -199,7 +199,8 @@ impl Status {
         }
         if let Some(link) = &self.link {
             if !link.problem.is_empty() {
-                found.push(format!("the last exchange failed: {}", link.problem));
+                let next = link.code.map(|code| format!(" ({code}: {})", code.advice())).unwrap_or_default();
+                found.push(format!("the last exchange failed: {}{next}", link.problem));
             }
             if !link.quarantine.is_empty() {
                 found.push(format!("the control plane withholds orders: {}", link.quarantine));

@@ -85,6 +85,9 @@ pub fn around_agent(config: &Config) -> Result<Fence, RulesetError> {
     for path in [&config.file, &config.trust.ca, &config.trust.organization_keys] {
         allow(folder_of(path), read);
     }
+    if let Some(path) = &config.control_plane.proxy_credentials {
+        allow(folder_of(path), read);
+    }
     for entry in config.watch.values() {
         match entry {
             // Its folder: a log that is rotated away is finished under its new name.

@@ -5,7 +5,10 @@ use std::{fs, io, path::Path, time::Duration};
 use proto::time::Millis;
 use serde::{Deserialize, Serialize};
 
-use crate::files::{self, FileError};
+use crate::{
+    files::{self, FileError},
+    trouble::Trouble,
+};
 
 /// How often the file is written while nothing changes.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
@@ -20,6 +23,9 @@ pub struct Contact {
     pub asked: Option<Millis>,
     /// What was wrong with the last exchange; empty: nothing.
     pub problem: String,
+    /// Its code, when it is the network's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Trouble>,
     /// Why it withholds orders; empty: it does not.
     pub quarantine: String,
 }
@@ -38,13 +44,14 @@ impl Contact {
     #[must_use]
     pub fn answered(now: Millis, quarantine: &str) -> Self {
         let problem = String::new();
-        Self { answered: Some(now), asked: Some(now), problem, quarantine: quarantine.to_owned() }
+        let quarantine = quarantine.to_owned();
+        Self { answered: Some(now), asked: Some(now), problem, code: None, quarantine }
     }
 
     /// An exchange that did not.
     #[must_use]
-    pub fn failed(&self, now: Millis, problem: String) -> Self {
-        Self { asked: Some(now), problem, ..self.clone() }
+    pub fn failed(&self, now: Millis, problem: String, code: Option<Trouble>) -> Self {
+        Self { asked: Some(now), problem, code, ..self.clone() }
     }
 
     /// Whether `next` is news worth a write to disk.
@@ -78,9 +85,9 @@ mod tests {
         assert!(!good.is_news(&Contact::answered(Millis(2000), "")));
         assert!(good.is_news(&Contact::answered(Millis(61_000), "")));
         assert!(good.is_news(&Contact::answered(Millis(2000), "two histories")));
-        let bad = good.failed(Millis(3000), "no route".to_owned());
+        let bad = good.failed(Millis(3000), "no route".to_owned(), Some(Trouble::NoRoute));
         assert!(good.is_news(&bad) && bad.answered == good.answered);
-        assert!(!bad.is_news(&good.failed(Millis(4000), "no route".to_owned())));
+        assert!(!bad.is_news(&good.failed(Millis(4000), "no route".to_owned(), Some(Trouble::NoRoute))));
         bad.write(&path).unwrap();
         assert_eq!(Contact::read(&path).unwrap(), Some(bad));
     }

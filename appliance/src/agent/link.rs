@@ -3,19 +3,25 @@
 //! The rule: TLS 1.3, the one pinned authority, HTTP/2, our own certificate; anything else is no connection. Key and
 //! certificate are read anew for every connection, so that a renewed one is used by the next.
 
+mod proxy;
 mod tls;
+mod trouble;
 
-use std::{error::Error, fmt, future::Future, sync::Arc, time::Duration};
+use std::{error::Error, fmt, future::Future, io, sync::Arc, time::Duration};
 
 use hyper_util::rt::TokioIo;
 use proto::pb::{self, enrollment_client::EnrollmentClient, link_client::LinkClient};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
 use tonic::{
     Code,
     transport::{Channel, Endpoint, Uri},
 };
 use tower::service_fn;
 
+pub use proxy::{Proxy, ProxyError};
 pub use tls::{Identity, Pins, TlsError};
 
 /// How long until a connection stands, name, TCP and TLS together.
@@ -94,6 +100,12 @@ impl Error for Said {
 }
 
 impl LinkError {
+    /// Whether it is an answer of the control plane, which let us in and did not like what we asked.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::Status { said, .. } if said.by_connector().is_none() && matches!(said.0.code(), Code::InvalidArgument | Code::FailedPrecondition | Code::ResourceExhausted))
+    }
+
     /// Whether the server does not want us, rather than cannot be reached: an expired or revoked certificate.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
@@ -124,6 +136,7 @@ pub struct GrpcLink {
     endpoint: Endpoint,
     host: String,
     port: u16,
+    proxy: Option<Proxy>,
     channel: Channel,
 }
 
@@ -143,8 +156,16 @@ impl GrpcLink {
             .keep_alive_timeout(KEEP_ALIVE)
             .keep_alive_while_idle(true);
         let pins = Arc::new(pins);
-        let channel = connect(&endpoint, &pins, &host, port);
-        Ok(Self { address: address.to_owned(), pins, endpoint, host, port, channel })
+        let channel = connect(&endpoint, &pins, &host, port, None);
+        Ok(Self { address: address.to_owned(), pins, endpoint, host, port, proxy: None, channel })
+    }
+
+    /// The same link through a proxy, if there is one.
+    #[must_use]
+    pub fn through(mut self, proxy: Option<Proxy>) -> Self {
+        self.proxy = proxy;
+        self.reconnect();
+        self
     }
 
     /// Exchanges a one-time token for a certificate.
@@ -185,21 +206,22 @@ impl Link for GrpcLink {
     }
 
     fn reconnect(&mut self) {
-        self.channel = connect(&self.endpoint, &self.pins, &self.host, self.port);
+        self.channel = connect(&self.endpoint, &self.pins, &self.host, self.port, self.proxy.as_ref());
     }
 }
 
-fn connect(endpoint: &Endpoint, pins: &Arc<Pins>, host: &str, port: u16) -> Channel {
-    let (pins, host) = (pins.clone(), host.to_owned());
+fn connect(endpoint: &Endpoint, pins: &Arc<Pins>, host: &str, port: u16, proxy: Option<&Proxy>) -> Channel {
+    let (pins, host, proxy) = (pins.clone(), host.to_owned(), proxy.cloned());
     endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
-        let (pins, host) = (pins.clone(), host.clone());
+        let (pins, host, proxy) = (pins.clone(), host.clone(), proxy.clone());
         async move {
             let stream = async {
-                let tcp = TcpStream::connect((host.as_str(), port))
-                    .await
-                    .map_err(|source| TlsError::Tcp { host: host.clone(), port, source })?;
-                // A small request must not wait for the one before to be confirmed.
-                tcp.set_nodelay(true).map_err(|source| TlsError::Tcp { host: host.clone(), port, source })?;
+                let tcp = match &proxy {
+                    None => {
+                        dial(&host, port, |host, port, source| TlsError::Tcp { host, port, source }).await?
+                    }
+                    Some(proxy) => tunnel(proxy, &host, port).await?,
+                };
                 pins.connect(&host, tcp).await
             };
             let seconds = CONNECT_WITHIN.as_secs();
@@ -207,4 +229,29 @@ fn connect(endpoint: &Endpoint, pins: &Arc<Pins>, host: &str, port: u16) -> Chan
             timeout(CONNECT_WITHIN, stream).await.map_err(late)?.map(TokioIo::new)
         }
     }))
+}
+
+async fn tunnel(proxy: &Proxy, host: &str, port: u16) -> Result<TcpStream, TlsError> {
+    let failed = |host, port, source| TlsError::ProxyTcp { host, port, source };
+    let mut tcp = dial(&proxy.host, proxy.port, failed).await?;
+    // An IPv6 address stands in brackets again.
+    let to = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let refused = |source| TlsError::Proxy { host: proxy.host.clone(), port: proxy.port, source };
+    proxy.tunnel(&mut tcp, &to).await.map_err(refused)?;
+    Ok(tcp)
+}
+
+/// Name and connection apart: which of both failed is what a technician must know.
+async fn dial(
+    host: &str,
+    port: u16,
+    failed: impl Fn(String, u16, io::Error) -> TlsError,
+) -> Result<TcpStream, TlsError> {
+    let unknown = |source| TlsError::Lookup { host: host.to_owned(), source };
+    let addresses: Vec<_> = lookup_host((host, port)).await.map_err(unknown)?.collect();
+    let failed = |source| failed(host.to_owned(), port, source);
+    let tcp = TcpStream::connect(addresses.as_slice()).await.map_err(failed)?;
+    // A small request must not wait for the one before to be confirmed.
+    tcp.set_nodelay(true).map_err(failed)?;
+    Ok(tcp)
 }

@@ -23,7 +23,7 @@ use crate::{
         core::AgentCore,
         credentials::{self, Folder, TlsKey},
         executor::Reconnecting,
-        link::{GrpcLink, Identity, Pins},
+        link::{GrpcLink, Identity, Pins, Proxy},
         outbox::{Limits, Outbox},
         run::{self, Parts},
     },
@@ -81,7 +81,8 @@ fn agent(config: &Config, world: World) -> anyhow::Result<()> {
             tracing::info!("stopping: a last exchange, then the end");
         };
         // The channel starts its worker when it is made, so it is made inside the runtime.
-        let link = GrpcLink::new(&config.control_plane.address, pins)?;
+        let proxy = Proxy::of(&config.control_plane, None);
+        let link = GrpcLink::new(&config.control_plane.address, pins)?.through(proxy);
         tracing::info!(appliance.id = %certificate.spiffe.appliance, "agent of {} begins", certificate.spiffe);
         let (measurer, waiter) = (executor(), executor());
         let probes = Probes::new(config.watch.values(), sample, world.clone());

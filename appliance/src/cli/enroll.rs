@@ -8,7 +8,7 @@ use crate::{
     agent::{
         enroll::{EnrollError, Ticket, enroll},
         executor::Reconnecting,
-        link::{GrpcLink, Identity, Pins},
+        link::{GrpcLink, Identity, Pins, Proxy},
     },
     config::Config,
     world::World,
@@ -34,9 +34,10 @@ pub(super) fn run(config: &Config, world: World, token_file: &Path) -> Result<Ex
     }
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::of)?;
     let pins = Pins { authority: config.trust.ca.clone(), identity: Identity::None, clock: world.clock };
+    let proxy = Proxy::of(&config.control_plane, config.agent.user.as_ref());
     let mut executor = Reconnecting::new(config.paths.socket.clone());
     let enrolled = enroll(config, &ticket, &mut executor, |request| {
-        runtime.block_on(async { GrpcLink::new(address, pins)?.enroll(request).await })
+        runtime.block_on(async { GrpcLink::new(address, pins)?.through(proxy).enroll(request).await })
     })
     .map_err(|error| match error {
         EnrollError::Pin(_) | EnrollError::User { .. } => Failure::bad_input(error),

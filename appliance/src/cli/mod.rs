@@ -5,6 +5,7 @@
 
 mod agent;
 mod check_config;
+mod doctor;
 mod enroll;
 mod failure;
 mod probe;
@@ -60,6 +61,15 @@ enum Command {
     /// Say how this box stands; exit code 1 when something could not be looked at
     #[command(after_help = "Examples:\n  appliance status\n  appliance status --json | jq .outbox.oldest")]
     Status {
+        /// As JSON, whose fields are only ever added to
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look at the way to the control plane and say what is wrong with it, and what to do; exit code 1 when something is
+    #[command(
+        after_help = "As root. Asks neither agent nor executor, and changes nothing.\n\nExamples:\n  appliance doctor\n  appliance doctor --json | jq -r '.findings[].code'"
+    )]
+    Doctor {
         /// As JSON, whose fields are only ever added to
         #[arg(long)]
         json: bool,
@@ -128,6 +138,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
         Command::Enroll { token_file } => enroll::run(&config, world, token_file),
         Command::Status { json } => status::run(&config, &world, *json),
+        Command::Doctor { json } => doctor::run(&config, &world, *json),
         Command::Probe { id, at } => probe::run(&config, &world, id, *at),
         Command::Scan { json } => scan::run(&config, world, *json),
         Command::Look => scan::look(world),

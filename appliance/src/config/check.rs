@@ -5,7 +5,7 @@ mod machine;
 
 use std::path::{Component, Path, PathBuf};
 
-use super::{Backup, Config, Directory, Forward, Log, Metric, Repository, WatchEntry};
+use super::{Backup, Config, ControlPlane, Directory, Forward, Log, Metric, Repository, WatchEntry};
 
 /// A value that must not be.
 pub(super) struct BadValue {
@@ -30,6 +30,7 @@ fn bad(key: impl Into<String>, value: impl ToString, allowed: impl Into<String>)
 
 pub(super) fn check(config: &Config) -> Checked {
     address(&config.control_plane.address)?;
+    proxy(&config.control_plane)?;
     for (key, path) in own_paths(config) {
         absolute(key, path)?;
     }
@@ -65,14 +66,36 @@ fn own_paths(config: &Config) -> [(&'static str, &PathBuf); 5] {
 }
 
 fn address(address: &str) -> Checked {
-    let wrong = || {
-        bad("control_plane.address", format!("{address:?}"), "must be https://host:port and nothing after it")
+    if is_place(address, "https://") {
+        return Ok(());
+    }
+    let allowed = "must be https://host:port and nothing after it";
+    Err(bad("control_plane.address", format!("{address:?}"), allowed))
+}
+
+fn proxy(config: &ControlPlane) -> Checked {
+    let (key, file) = ("control_plane.proxy", "control_plane.proxy_credentials");
+    match (&config.proxy, &config.proxy_credentials) {
+        (Some(proxy), _) if !is_place(proxy, "http://") => {
+            let allowed = "must be http://host:port and nothing else; user and password go into the file \
+                           control_plane.proxy_credentials";
+            Err(bad(key, format!("{proxy:?}"), allowed))
+        }
+        (None, Some(path)) => {
+            Err(bad(file, format!("{path:?}"), "must not be given without control_plane.proxy"))
+        }
+        (Some(_), Some(path)) => absolute(file, path),
+        (_, None) => Ok(()),
+    }
+}
+
+/// Scheme, host and port, and nothing else.
+fn is_place(text: &str, scheme: &str) -> bool {
+    let Some((host, port)) = text.strip_prefix(scheme).and_then(|rest| rest.rsplit_once(':')) else {
+        return false;
     };
-    let (host, port) =
-        address.strip_prefix("https://").and_then(|rest| rest.rsplit_once(':')).ok_or_else(wrong)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
-    let port_is_good = port.parse::<u16>().is_ok_and(|port| port != 0);
-    if host.is_empty() || !host.chars().all(plain) || !port_is_good { Err(wrong()) } else { Ok(()) }
+    !host.is_empty() && host.chars().all(plain) && port.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
 /// Absolute, and without `.` and `..`: what stands there is what is meant.
@@ -117,6 +140,13 @@ fn sizes(config: &Config) -> Checked {
     }
     if agent.hold.as_millis() > u128::from(proto::sync::HOLD_MAX_MS) {
         return Err(bad("agent.hold_seconds", agent.hold.as_secs_f64(), "must be at most 60"));
+    }
+    if let Some(key) = &executor.hold_key {
+        absolute("executor.hold_key.device", &key.device)?;
+        // KEY_MAX of linux/input-event-codes.h.
+        if !(1..=767).contains(&key.code) {
+            return Err(bad("executor.hold_key.code", key.code, "must be 1 to 767; a power key has 116"));
+        }
     }
     if config.limits.orders_per_hour == 0 {
         return Err(bad(

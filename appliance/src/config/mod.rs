@@ -66,6 +66,12 @@ pub struct Config {
 pub struct ControlPlane {
     /// `https://host:port`, as the ticket gave it.
     pub address: String,
+    /// `http://host:port` of the clinic's HTTP proxy, where nobody gets out without.
+    #[serde(default)]
+    pub proxy: Option<String>,
+    /// A file with `USER:PASSWORD` for it, mode 0600, the agent's or root's.
+    #[serde(default)]
+    pub proxy_credentials: Option<PathBuf>,
 }
 
 /// `[trust]`: files that the enrolment ticket fills; the pins themselves.
@@ -124,6 +130,18 @@ pub struct Executor {
     /// How long a fault is there before a standing order is drawn on; meanwhile an order may come.
     #[serde(rename = "standing_after_seconds", deserialize_with = "seconds::read")]
     pub standing_after: Duration,
+    /// A key at the box that holds all orders, and releases them when it is pressed again.
+    pub hold_key: Option<HoldKey>,
+}
+
+/// `[executor] hold_key = { device = "/dev/input/by-path/…-event-kbd", code = 116 }`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoldKey {
+    /// The input device.
+    pub device: PathBuf,
+    /// The key's code (linux/input-event-codes.h): 116 is a power key.
+    pub code: u16,
 }
 
 /// Kind of a signing key.
@@ -197,6 +215,7 @@ impl Default for Executor {
             evidence_max_mb: 64,
             evidence_key: KeyKind::Ed25519,
             standing_after: Duration::from_secs(120),
+            hold_key: None,
         }
     }
 }

@@ -90,6 +90,22 @@ fn every_complaint_names_key_value_and_what_is_allowed() {
             &["control_plane.address", "http://127", "https://host:port"][..],
         ),
         ("127.0.0.1:8443", "127.0.0.1", &["control_plane.address", "https://host:port"]),
+        (
+            ":8443\"",
+            ":8443\"\nproxy = \"http://clinic:secret@10.0.0.5:3128\"",
+            &["control_plane.proxy", "clinic:secret", "http://host:port", "control_plane.proxy_credentials"],
+        ),
+        (":8443\"", ":8443\"\nproxy = \"10.0.0.5:3128\"", &["control_plane.proxy", "http://host:port"]),
+        (
+            ":8443\"",
+            ":8443\"\nproxy_credentials = \"/etc/orderly/proxy\"",
+            &["control_plane.proxy_credentials", "/etc/orderly/proxy", "without control_plane.proxy"],
+        ),
+        (
+            ":8443\"",
+            ":8443\"\nproxy = \"http://p:1\"\nproxy_credentials = \"proxy\"",
+            &["control_plane.proxy_credentials", "\"proxy\"", "absolute"],
+        ),
         ("state = \"/var/lib/orderly\"", "state = \"orderly\"", &["paths.state", "\"orderly\"", "absolute"]),
         ("\"/srv/uploads\"", "\"/srv/../etc\"", &["watch.directory.uploads.path", "/srv/../etc", ".."]),
         ("\"/srv/uploads\"", "\"/srv/uploads/\"", &["watch.directory.uploads.path", "slashes"]),
@@ -130,6 +146,16 @@ fn every_complaint_names_key_value_and_what_is_allowed() {
         ("evidence_max_mb = 64", "evidence_max_mb = 0", &["executor.evidence_max_mb", "0", "must be 1 to"]),
         ("orders_per_hour = 20", "orders_per_hour = 0", &["limits.orders_per_hour", "at least 1"]),
         ("\"p256\"", "\"rsa\"", &["evidence_key = \"rsa\"", "ed25519"]),
+        (
+            "agent_user = 990",
+            "agent_user = 990\nhold_key = { device = \"event0\", code = 116 }",
+            &["executor.hold_key.device", "\"event0\"", "absolute"],
+        ),
+        (
+            "agent_user = 990",
+            "agent_user = 990\nhold_key = { device = \"/dev/input/event0\", code = 0 }",
+            &["executor.hold_key.code", "0", "1 to 767"],
+        ),
         ("agent_user = 990", "agent_user = 1.5", &["agent_user = 1.5", "name or number"]),
         (
             "\"/srv/backup\"",

@@ -4,12 +4,12 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::{SocketAddr, ToSocketAddrs as _, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket},
     time::Duration,
 };
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, RCODE, TYPE};
+use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, RCODE, ResourceRecord, TYPE, rdata::RData};
 
 use super::{Deadline, tcp};
 use crate::world::{Entropy, draw};
@@ -17,6 +17,42 @@ use crate::world::{Entropy, draw};
 const PORT: u16 = 53;
 /// How long to wait before the question is asked again.
 const AGAIN: Duration = Duration::from_secs(2);
+
+/// What a DNS server says of a name.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// Its addresses.
+    Addresses(Vec<IpAddr>),
+    /// It has none, or there is no such name.
+    Unknown,
+    /// The server does not say; with that code (RFC 1035, section 4.1.1).
+    Refuses(RCODE),
+}
+
+/// What `server` (`host` or `host:port`) says of the addresses of `name`.
+pub(crate) fn ask(
+    server: &str,
+    name: &str,
+    deadline: &Deadline<'_>,
+    entropy: &dyn Entropy,
+) -> io::Result<Reply> {
+    let server = place(server).next().ok_or(io::ErrorKind::NotFound)?;
+    let mut found = Vec::new();
+    for kind in [TYPE::A, TYPE::AAAA] {
+        let asked = Asked { id: u16::from_be_bytes(draw(entropy)), name, kind };
+        let answer = match asked.ask(server, deadline) {
+            Ok(answer) => answer,
+            // Some do not answer what they do not know.
+            Err(_) if !found.is_empty() => break,
+            Err(problem) => return Err(problem),
+        };
+        if !matches!(answer.rcode, RCODE::NoError | RCODE::NameError) && found.is_empty() {
+            return Ok(Reply::Refuses(answer.rcode));
+        }
+        found.extend(answer.addresses);
+    }
+    Ok(if found.is_empty() { Reply::Unknown } else { Reply::Addresses(found) })
+}
 
 /// Whether `server` (`host` or `host:port`) gives an address for `name`.
 pub(super) fn resolves(
@@ -28,9 +64,8 @@ pub(super) fn resolves(
     let server = place(server).next().ok_or(io::ErrorKind::NotFound)?;
     for kind in [TYPE::A, TYPE::AAAA] {
         let asked = Asked { id: u16::from_be_bytes(draw(entropy)), name, kind };
-        match asked.ask(server, deadline)? {
-            Answer::Knows => return Ok(()),
-            Answer::KnowsNone => {}
+        if !asked.ask(server, deadline)?.addresses.is_empty() {
+            return Ok(());
         }
     }
     Err(io::Error::other("it knows no address"))
@@ -49,9 +84,10 @@ struct Asked<'a> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
-    Knows,
-    KnowsNone,
+struct Answer {
+    rcode: RCODE,
+    /// Empty unless there was no error.
+    addresses: Vec<IpAddr>,
 }
 
 impl Asked<'_> {
@@ -124,9 +160,15 @@ impl Asked<'_> {
             && packet.has_flags(PacketFlag::RESPONSE)
             && asked.qtype == self.kind.into()
             && asked.qname.to_string().eq_ignore_ascii_case(&name.to_string());
-        let knows = packet.rcode() == RCODE::NoError
-            && packet.answers.iter().any(|record| record.rdata.type_code() == self.kind);
-        same.then_some(Ok(if knows { Answer::Knows } else { Answer::KnowsNone }))
+        let rcode = packet.rcode();
+        let address = |record: &ResourceRecord<'_>| match &record.rdata {
+            RData::A(a) if self.kind == TYPE::A => Some(IpAddr::from(Ipv4Addr::from(a.address))),
+            RData::AAAA(a) if self.kind == TYPE::AAAA => Some(IpAddr::from(Ipv6Addr::from(a.address))),
+            _ => None,
+        };
+        let answers = packet.answers.iter().filter(|_| rcode == RCODE::NoError);
+        let addresses = answers.filter_map(address).collect();
+        same.then_some(Ok(Answer { rcode, addresses }))
     }
 }
 

@@ -4,10 +4,10 @@
 //! other side says is kept but numbers. Blocking, on a thread of its own: see [`background`].
 
 pub mod background;
-mod dns;
-mod http;
-mod tcp;
-mod tls;
+pub(crate) mod dns;
+pub(crate) mod http;
+pub(crate) mod tcp;
+pub(crate) mod tls;
 
 use std::{io, time::Duration};
 
@@ -110,14 +110,14 @@ impl<'a> Target<'a> {
 }
 
 /// When a look must be over.
-struct Deadline<'a> {
+pub(crate) struct Deadline<'a> {
     clock: &'a dyn Clock,
     began: Duration,
     within: Duration,
 }
 
 impl<'a> Deadline<'a> {
-    fn new(clock: &'a dyn Clock, within: Duration) -> Self {
+    pub(crate) fn new(clock: &'a dyn Clock, within: Duration) -> Self {
         Self { clock, began: clock.boot(), within }
     }
 

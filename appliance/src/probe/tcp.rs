@@ -8,13 +8,13 @@ use std::{
 use super::Deadline;
 
 /// A connection with a deadline.
-pub(super) struct Timed<'a> {
+pub(crate) struct Timed<'a> {
     stream: TcpStream,
     deadline: &'a Deadline<'a>,
 }
 
 /// Connects to `host:port`, by the first of its addresses that answers.
-pub(super) fn connect<'a>(place: &str, deadline: &'a Deadline<'a>) -> io::Result<Timed<'a>> {
+pub(crate) fn connect<'a>(place: &str, deadline: &'a Deadline<'a>) -> io::Result<Timed<'a>> {
     let mut problem = io::ErrorKind::NotFound.into();
     for address in place.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, deadline.left()?) {

@@ -34,7 +34,7 @@ pub(super) fn open<'a>(
 }
 
 /// The certificates that the server shows, its own first, whose key it holds.
-pub(super) fn chain(tcp: Timed<'_>, name: ServerName<'static>) -> io::Result<Vec<CertificateDer<'static>>> {
+pub(crate) fn chain(tcp: Timed<'_>, name: ServerName<'static>) -> io::Result<Vec<CertificateDer<'static>>> {
     let (stream, holds_key) = handshake(tcp, name)?;
     let shown = stream.conn.peer_certificates().filter(|_| holds_key);
     let shown = shown.ok_or_else(|| io::Error::other("it does not hold the key of its certificate"))?;

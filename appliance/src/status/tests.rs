@@ -9,6 +9,7 @@ use crate::{
         outbox::{Intake, Item, Limits, Outbox},
     },
     ipc::IpcError,
+    trouble::Trouble,
 };
 
 struct Answers(Option<local::Description>);
@@ -127,7 +128,11 @@ fn a_person_sees_all_of_it_and_a_program_by_stable_names() {
 fn what_is_not_well_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let folder = Folder::at(dir.path());
-    let bad = Contact::answered(Millis(0), "two histories").failed(Millis(1), "no route".to_owned());
+    let bad = Contact::answered(Millis(0), "two histories").failed(
+        Millis(1),
+        "no route".to_owned(),
+        Some(Trouble::NoRoute),
+    );
     bad.write(&folder.contact()).unwrap();
     let strange = local::Description { identity: None, ..description() };
     let problems = gather(dir.path(), &mut Answers(Some(strange)), &Noon).problems.join("\n");

@@ -66,13 +66,19 @@ pub fn install(provider: &Provider, shared: &Path, tree: Tree, watch: &str) -> R
     provider.ask(&["appliance", "token", "--tenant", TENANT, "--site", "Main", "--out", out])?;
     let text: Value = serde_json::from_slice(&fs::read(&ticket)?)?;
     let address = text["address"].as_str().context("a ticket has an address")?;
-    let machine = Machine::boot(shared, installed(tree.with_this_network(), address, watch)?, &[])?;
-    machine.run("systemd-sysusers", &["/usr/lib/sysusers.d/orderly.conf"])?;
-    machine.run("appliance", &["check-config"])?;
-    machine.run("systemctl", &["start", "orderly-executor.socket"])?;
+    let machine = not_enrolled(shared, tree.with_this_network(), address, watch)?;
     machine.run("appliance", &["enroll", "--token-file", out])?;
     fs::remove_file(&ticket)?;
     machine.run("systemctl", &["start", "orderly-agent.service"])?;
+    Ok(machine)
+}
+
+/// A machine in `shared` with an appliance installed, not enrolled yet, and its agent not started.
+pub fn not_enrolled(shared: &Path, tree: Tree, address: &str, watch: &str) -> Result<Machine> {
+    let machine = Machine::boot(shared, installed(tree, address, watch)?, &[])?;
+    machine.run("systemd-sysusers", &["/usr/lib/sysusers.d/orderly.conf"])?;
+    machine.run("appliance", &["check-config"])?;
+    machine.run("systemctl", &["start", "orderly-executor.socket"])?;
     Ok(machine)
 }
 

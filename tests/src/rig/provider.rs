@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::net::TcpSocket;
 
 use super::{
+    network::{Network, OUTSIDE},
     process::{Process, binary, run},
     wait,
 };
@@ -32,18 +33,56 @@ pub struct Provider {
     pub environment: Vec<(String, String)>,
     program: PathBuf,
     server: Option<Process>,
-    _held: [Port; 2],
+    _held: Vec<Port>,
+    /// Whose network the server is in; `None`: this host's.
+    network: Option<u32>,
+    /// A library that moves the server's clock, and by how much.
+    clock: Option<(PathBuf, String)>,
 }
 
 impl Provider {
     /// Makes an installation in `dir` that listens on free ports of the loopback.
     pub fn init(dir: &Path, organization: &str, webhook: Option<&str>) -> Result<Self> {
+        let (appliances, people) = (Port::hold()?, Port::hold()?);
+        let public = appliances.address.to_string();
+        let places = [appliances.address, people.address];
+        let made = Self::make(dir, organization, webhook, &public, places)?;
+        Ok(Self { _held: vec![appliances, people], ..made })
+    }
+
+    /// Makes one whose server is in `network`, outside of the clinic, under `public` (`host:port`).
+    pub fn init_outside(dir: &Path, organization: &str, network: &Network, public: &str) -> Result<Self> {
+        let (_, port) = public.rsplit_once(':').context("a public address has a port")?;
+        let places = [format!("{OUTSIDE}:{port}").parse()?, "127.0.0.1:9443".parse()?];
+        let made = Self::make(dir, organization, None, public, places)?;
+        Ok(Self { network: Some(network.id()), ..made })
+    }
+
+    /// Makes one that is known as `public` and listens for appliances on `appliances`: something stands between.
+    pub fn init_behind(
+        dir: &Path,
+        organization: &str,
+        webhook: Option<&str>,
+        public: &str,
+        appliances: &str,
+    ) -> Result<Self> {
+        let people = Port::hold()?;
+        let places = [appliances.parse()?, people.address];
+        let made = Self::make(dir, organization, webhook, public, places)?;
+        Ok(Self { _held: vec![people], ..made })
+    }
+
+    fn make(
+        dir: &Path,
+        organization: &str,
+        webhook: Option<&str>,
+        public: &str,
+        [appliances, people]: [SocketAddr; 2],
+    ) -> Result<Self> {
         let program = binary("control-plane")?;
-        let held = [Port::hold()?, Port::hold()?];
-        let [appliances, people] = [held[0].address, held[1].address];
         let mut command = Command::new(&program);
         command.args(["init", "--organization", organization, "--dir"]).arg(dir);
-        command.args(["--public-address", &format!("https://{appliances}")]);
+        command.args(["--public-address", &format!("https://{public}")]);
         command.args(["--appliances", &appliances.to_string(), "--people", &people.to_string()]);
         if let Some(url) = webhook {
             command.args(["--webhook", url]);
@@ -56,8 +95,15 @@ impl Provider {
             appliances,
             environment: Vec::new(),
             server: None,
-            _held: held,
+            _held: Vec::new(),
+            network: None,
+            clock: None,
         })
+    }
+
+    /// Has the server's clock be `by` off from its next start on (libfaketime: `+8d`); `None`: right again.
+    pub fn set_clock(&mut self, library: &Path, by: Option<&str>) {
+        self.clock = by.map(|by| (library.to_owned(), by.to_owned()));
     }
 
     /// Starts the server and waits until it answers.
@@ -71,7 +117,17 @@ impl Provider {
 
     /// Starts the server and waits for nothing.
     pub fn spawn(&mut self) -> Result<()> {
-        let mut command = Command::new(&self.program);
+        let mut command = match self.network {
+            None => Command::new(&self.program),
+            Some(network) => {
+                let mut command = Command::new("nsenter");
+                command.args(["--target", &network.to_string(), "--net", "--"]).arg(&self.program);
+                command
+            }
+        };
+        if let Some((library, by)) = &self.clock {
+            command.env("LD_PRELOAD", library).env("FAKETIME", by).env("DONT_FAKE_MONOTONIC", "1");
+        }
         command.arg("serve").arg("--dir").arg(&self.dir).env("RUST_LOG", "info");
         command.envs(self.environment.iter().cloned());
         self.server = Some(Process::start("control plane", command, &self.dir.join("server.log"), None)?);

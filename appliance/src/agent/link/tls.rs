@@ -12,6 +12,7 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
+use super::proxy::ProxyError;
 use crate::{
     agent::credentials::{self, CredentialError, Folder},
     files,
@@ -21,7 +22,38 @@ use crate::{
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The host cannot be found or reached.
+    /// Nobody knows the name.
+    #[error("cannot find the address of {host}")]
+    Lookup {
+        /// The name.
+        host: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The proxy cannot be reached.
+    #[error("cannot connect to the proxy {host} port {port} (control_plane.proxy)")]
+    ProxyTcp {
+        /// Its name.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The proxy does not connect us.
+    #[error("the proxy {host} port {port} (control_plane.proxy) does not connect us")]
+    Proxy {
+        /// Its name.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// Why.
+        #[source]
+        source: ProxyError,
+    },
+    /// The host cannot be reached.
     #[error("cannot connect to {host} port {port}")]
     Tcp {
         /// Its name.

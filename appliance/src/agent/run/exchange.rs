@@ -26,6 +26,21 @@ const BACKOFF_MOST: Duration = Duration::from_secs(60);
 /// The shortest pause after an answer that moved nothing: a server that does not hold must not be hammered.
 const BREATH: Duration = Duration::from_millis(100);
 
+/// How many batches go in a row before a breath is drawn.
+const BURST: u32 = 16;
+/// The longest breath.
+const BREATHER: Duration = Duration::from_secs(1);
+
+/// How long to pause after the `sent`-th batch in a row that was acknowledged: a backlog goes in bounded bursts, and
+/// boxes that were cut off together do not keep time together. `random` is uniform.
+#[must_use]
+pub fn breather(sent: u32, random: u32) -> Duration {
+    if sent == 0 || !sent.is_multiple_of(BURST) {
+        return Duration::ZERO;
+    }
+    BREATHER.mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
 /// How long to pause after `failures` in a row: full jitter, so that a fleet that lost its server together does not
 /// come back together. `random` is uniform.
 #[must_use]
@@ -54,6 +69,8 @@ pub(super) struct Shell<L> {
     folder: Folder,
     contact: Contact,
     failures: u32,
+    /// Batches in a row that were acknowledged.
+    sent: u32,
     refused: bool,
     renewal_tried: Option<Millis>,
 }
@@ -61,7 +78,7 @@ pub(super) struct Shell<L> {
 impl<L: Link> Shell<L> {
     pub(super) fn new(shared: Arc<Shared>, link: L, folder: Folder) -> Self {
         let contact = Contact::read(&folder.contact()).ok().flatten().unwrap_or_default();
-        Self { shared, link, folder, contact, failures: 0, refused: false, renewal_tried: None }
+        Self { shared, link, folder, contact, failures: 0, sent: 0, refused: false, renewal_tried: None }
     }
 
     /// Talks until `stop`.
@@ -159,13 +176,17 @@ impl<L: Link> Shell<L> {
         }
         self.failures = 0;
         // An order that was taken is soon evidence, and that should not wait.
+        self.sent = if absorbed.acknowledged { self.sent.saturating_add(1) } else { 0 };
+        let random = u32::from_be_bytes(draw(self.shared.world.entropy.as_ref()));
+        let come_again = absorbed.come_again.max(breather(self.sent, random));
         let moved = absorbed.acknowledged || absorbed.outcomes.iter().any(|outcome| outcome.accepted);
-        if moved { absorbed.come_again } else { absorbed.come_again.max(BREATH) }
+        if moved { come_again } else { come_again.max(BREATH) }
     }
 
-    fn failed(&mut self, problem: &dyn std::error::Error) -> Duration {
+    fn failed(&mut self, problem: &(dyn std::error::Error + 'static)) -> Duration {
+        let code = problem.downcast_ref().and_then(LinkError::trouble);
         let problem = chain(problem);
-        let contact = self.contact.failed(self.shared.world.clock.wall(), problem.clone());
+        let contact = self.contact.failed(self.shared.world.clock.wall(), problem.clone(), code);
         let known = self.contact.problem == problem && self.failures > 0;
         self.remember(contact);
         self.count_failure(if known { "" } else { &problem })
@@ -224,6 +245,17 @@ impl<L: Link> Shell<L> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_backlog_goes_in_bounded_bursts() {
+        let pauses = (1..=100).filter(|sent| !breather(*sent, u32::MAX).is_zero()).count();
+        assert_eq!(pauses, 6, "one after each sixteen");
+        assert!(breather(16, u32::MAX) <= Duration::from_secs(1) && breather(16, 0).is_zero());
+        assert!(
+            breather(1, u32::MAX).is_zero() && breather(0, u32::MAX).is_zero(),
+            "what is new does not wait"
+        );
+    }
 
     #[test]
     fn pauses_double_up_to_a_minute_and_are_spread_from_nothing() {
