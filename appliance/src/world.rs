@@ -58,6 +58,10 @@ pub struct World {
 pub trait Host: Send + Sync {
     /// Why no order may run, when somebody at the box said so: `file`.
     fn held(&self) -> Option<String>;
+    /// What executor and agent use of the machine; `None`: nobody can say.
+    fn cost(&self) -> Option<Cost> {
+        None
+    }
     /// Reads one entry of the watch list, now. What cannot be read is −1, never left out.
     fn measure(&self, entry: &WatchEntry, facts: &HostFacts) -> Readings;
     /// Looks at every control of the baseline, and judges them; where nobody can look, nobody can tell.
@@ -75,6 +79,26 @@ pub struct HostFacts {
     pub now: Millis,
     /// How long ago a restore from this entry was last proven; `None`: never.
     pub restore_proven: Option<Duration>,
+}
+
+/// What the appliance's two processes use of their machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// This process.
+    pub executor: Usage,
+    /// The agent that belongs to it; `None`: none runs.
+    pub agent: Option<Usage>,
+}
+
+/// What one process uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Which process: its ID, and when it began, because an ID comes back.
+    pub process: (u32, u64),
+    /// In memory.
+    pub resident_kb: u64,
+    /// Processor time since it began, its ended children's included.
+    pub cpu_ms: u64,
 }
 
 /// What a step came to.

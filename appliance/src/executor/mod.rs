@@ -51,7 +51,7 @@ use rusqlite::Connection;
 
 use crate::{
     config::{Config, WatchEntry},
-    world::{Host, World, draw},
+    world::{Cost, Host, World, draw},
 };
 
 use self::{
@@ -178,6 +178,8 @@ pub struct ExecutorCore {
     time_kept: Duration,
     /// Whether this session has signed a heartbeat.
     has_beaten: bool,
+    /// What this program used when it last said so, and when that was (boot-time clock).
+    cost: Option<(Cost, Duration)>,
     /// Looks at the baseline.
     scans: drift::Scans,
 }
@@ -214,6 +216,7 @@ impl ExecutorCore {
             running: None,
             unfinished: None,
             has_beaten: false,
+            cost: None,
             scans: drift::Scans::default(),
             store,
             settings,

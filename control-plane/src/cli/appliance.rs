@@ -157,6 +157,7 @@ fn shown(appliance: &pb::Appliance) -> String {
         ("hardware", appliance.hardware.clone()),
         ("keys", appliance.key_protection.clone()),
         ("evidence", appliance.evidence_next.to_string()),
+        ("footprint", appliance.footprint.as_ref().map(footprint).unwrap_or_default()),
     ]);
     if !appliance.standing.is_empty() {
         let rows = appliance.standing.iter().map(|s| {
@@ -191,6 +192,19 @@ fn lines(list: &LineList, most: usize) -> Answer {
         .map(|(chunk, line)| json!({ "watch": chunk.watch, "read": time(chunk.at_ms), "line": line }));
     let json = json!({ "lines": json.collect::<Vec<_>>(), "taken": list.taken });
     Answer::new(if text.is_empty() { "none".to_owned() } else { text }, json)
+}
+
+/// Executor and agent in memory, and their share of one core between the last two heartbeats.
+fn footprint(seen: &pb::Footprint) -> String {
+    let (all, share) = (seen.executor_resident_kb + seen.agent_resident_kb, share(seen));
+    format!(
+        "{all} KB ({} executor, {} agent), {:.3} % of a core",
+        seen.executor_resident_kb, seen.agent_resident_kb, share
+    )
+}
+
+fn share(seen: &pb::Footprint) -> f64 {
+    100.0 * seen.cpu_ms as f64 / seen.over_ms.max(1) as f64
 }
 
 fn hand_over(ticket: EnrolmentTicket, out: Option<PathBuf>) -> anyhow::Result<Answer> {
@@ -238,6 +252,12 @@ fn view(appliance: &pb::Appliance) -> Value {
         "watch": appliance.watch.iter().map(|w| json!({ "id": w.id, "kind": w.kind })).collect::<Vec<_>>(),
         "version": optional(&appliance.version),
         "hardware": optional(&appliance.hardware),
+        "footprint": appliance.footprint.as_ref().map(|seen| json!({
+            "executor_resident_kb": seen.executor_resident_kb,
+            "agent_resident_kb": seen.agent_resident_kb,
+            "cpu_ms": seen.cpu_ms,
+            "over_ms": seen.over_ms,
+        })),
         "gaps": appliance.gaps.iter().map(gap).collect::<Vec<_>>(),
         "standing_orders": appliance.standing.iter().map(standing).collect::<Vec<_>>(),
     })

@@ -45,6 +45,12 @@ pub fn appliance(
         last_ms: gap.last.0,
     };
     let ends = CertificateFacts::read(&row.certificate).map_or(0, |facts| facts.not_after.0);
+    let footprint = row.heartbeat.as_ref().and_then(|beat| beat.footprint).map(|seen| pb::Footprint {
+        executor_resident_kb: seen.executor_resident_kb,
+        agent_resident_kb: seen.agent_resident_kb.unwrap_or_default(),
+        cpu_ms: seen.cpu_ms,
+        over_ms: seen.over_ms,
+    });
     let watch = row.heartbeat.map(|beat| beat.watch).unwrap_or_default();
     pb::Appliance {
         id: row.id.to_string(),
@@ -64,6 +70,7 @@ pub fn appliance(
         hardware: row.hardware,
         gaps: gaps.into_iter().map(gap).collect(),
         standing: standing.into_iter().map(standing_order).collect(),
+        footprint,
     }
 }
 

@@ -263,6 +263,7 @@ impl Tenant {
             refusals_not_signed: 0,
             version: "0.1.0".into(),
             up_ms: 40 * 24 * 3600 * 1000,
+            footprint: None,
         };
         self.log(n, Body::Heartbeat(beat));
     }

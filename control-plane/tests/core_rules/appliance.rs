@@ -191,6 +191,7 @@ impl Appliance {
             refusals_not_signed: 0,
             version: "0.1.0".into(),
             up_ms: 1,
+            footprint: None,
         }
     }
 

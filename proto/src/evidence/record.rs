@@ -155,7 +155,7 @@ pub struct Heartbeat {
     pub every_ms: u64,
     /// Entries of the box's own watch list, by ID and kind.
     pub watch: BTreeMap<WatchId, String>,
-    /// Why orders are held at the box, when they are: `file`.
+    /// Why orders are held at the box, when they are: `file`, `key`.
     pub hold: Option<String>,
     /// Refusals that were only counted since the last heartbeat, because there were too many to sign each.
     pub refusals_not_signed: u64,
@@ -163,6 +163,23 @@ pub struct Heartbeat {
     pub version: String,
     /// Since this boot, in milliseconds.
     pub up_ms: u64,
+    /// What the appliance costs its box; `None`: it could not be read, or an older version made this record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub footprint: Option<Footprint>,
+}
+
+/// What the appliance itself uses, as its executor reads it from the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Footprint {
+    /// Resident memory of the executor.
+    pub executor_resident_kb: u64,
+    /// Resident memory of the agent; `None`: no agent runs.
+    pub agent_resident_kb: Option<u64>,
+    /// Processor time of both since the last heartbeat, or since they began, whichever is later.
+    pub cpu_ms: u64,
+    /// The time that it was used in, by the boot-time clock.
+    pub over_ms: u64,
 }
 
 /// What an order was, as evidence keeps it.
@@ -323,7 +340,7 @@ pub struct Refusal {
 pub struct Hold {
     /// Whether orders are held from here on.
     pub held: bool,
-    /// How: `file`, `log-fork`; `quarantine`: the control plane stopped it.
+    /// How: `file`, `key`, `log-fork`; `quarantine`: the control plane stopped it.
     pub by: String,
     /// The head that a log key signed and that contradicts the log this box has verified, when that is why.
     #[serde(default, skip_serializing_if = "Option::is_none")]

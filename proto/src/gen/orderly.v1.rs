@@ -1070,6 +1070,20 @@ pub struct Appliance {
     /// what it said it is made of when it enrolled
     #[prost(string, tag = "17")]
     pub hardware: ::prost::alloc::string::String,
+    /// what the appliance costs its box, by its newest heartbeat
+    #[prost(message, optional, tag = "20")]
+    pub footprint: ::core::option::Option<Footprint>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Footprint {
+    #[prost(uint64, tag = "1")]
+    pub executor_resident_kb: u64,
+    #[prost(uint64, tag = "2")]
+    pub agent_resident_kb: u64,
+    #[prost(uint64, tag = "3")]
+    pub cpu_ms: u64,
+    #[prost(uint64, tag = "4")]
+    pub over_ms: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StandingSummary {

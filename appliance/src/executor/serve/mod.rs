@@ -4,6 +4,7 @@
 //! read makes an executor that says so to every caller and runs nothing.
 
 mod begin;
+mod key;
 mod notify;
 mod service;
 
@@ -17,7 +18,7 @@ use nix::{
 
 use super::{
     chain_of,
-    steps::{Stop, SystemHost},
+    steps::{HELD_BY_KEY, Stop, SystemHost},
 };
 use crate::{
     config::{Config, UnknownUser},
@@ -87,6 +88,10 @@ pub fn run(config: &Config, world: World) -> Result<(), ServeError> {
     let trust = config.trust.organization_keys.clone();
     let service =
         Service::start(core, listener.socket, vec![agent, me], trust, stop).map_err(ServeError::Begin)?;
+    if let Some(key) = &config.executor.hold_key {
+        let heart = service.heart();
+        key::watch(key.clone(), folder.join(HELD_BY_KEY), move || heart.wake()).map_err(ServeError::Begin)?;
+    }
     let notifier = notify::begin(&status, service.heart()).map_err(ServeError::Begin)?;
     tracing::info!("executor listens at {}", config.paths.socket.display());
     let ended = service.wait(signals);

@@ -89,13 +89,16 @@ impl Shared {
     }
 }
 
-/// Whether the executor still answers: for the watchdog.
+/// Whether the executor still answers: for the watchdog. Has the worker look at once: for the hold key.
 #[derive(Clone)]
 pub(super) struct Heart(Arc<Shared>);
 
 impl Heart {
     pub(super) fn beats(&self) -> bool {
         self.0.lock().is_ok()
+    }
+    pub(super) fn wake(&self) {
+        self.0.changed.notify_all();
     }
 }
 

@@ -18,7 +18,13 @@ mod tidy;
 mod unit;
 mod walk;
 
-use std::{collections::BTreeMap, fs, io, path::PathBuf, sync::Mutex, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Mutex,
+    time::Duration,
+};
 
 use baseline::Finding;
 use proto::{
@@ -30,7 +36,7 @@ use runbooks::{Action, Fault, Step};
 
 use crate::{
     config::{Backup, Config, DEFAULT_PATH, Repository, WatchEntry},
-    world::{Host, HostFacts, StepOutcome, World},
+    world::{Cost, Host, HostFacts, StepOutcome, World},
 };
 
 pub(super) use self::drift::readings as drift_readings;
@@ -87,6 +93,9 @@ impl Default for Programs {
         }
     }
 }
+
+/// In the executor's folder: there while orders are held by the key.
+pub(super) const HELD_BY_KEY: &str = "held-by-key";
 
 /// This machine.
 pub struct SystemHost {
@@ -218,11 +227,17 @@ impl SystemHost {
 
 impl Host for SystemHost {
     fn held(&self) -> Option<String> {
-        match fs::symlink_metadata(&self.hold) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-            // There, or nobody can say that it is not.
-            _ => Some("file".to_owned()),
-        }
+        // There, or nobody can say that it is not.
+        let is_there = |path: &Path| match fs::symlink_metadata(path) {
+            Err(e) => e.kind() != io::ErrorKind::NotFound,
+            Ok(_) => true,
+        };
+        let by = [(self.hold.clone(), "file"), (self.state.join(HELD_BY_KEY), "key")];
+        by.iter().find(|(path, _)| is_there(path)).map(|(_, word)| (*word).to_owned())
+    }
+
+    fn cost(&self) -> Option<Cost> {
+        readers::cost::read(&self.root.join("proc"))
     }
 
     fn measure(&self, entry: &WatchEntry, facts: &HostFacts) -> Readings {

@@ -5,6 +5,7 @@
 
 pub(super) mod certificate;
 pub(super) mod clock;
+pub(super) mod cost;
 pub(super) mod drive;
 pub(super) mod filesystem;
 pub(super) mod footprint;
