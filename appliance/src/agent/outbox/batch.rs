@@ -56,8 +56,9 @@ impl Outbox {
             return Ok(None);
         }
         let mut usage = self.usage;
+        let backlog = usage.telemetry + usage.evidence > BATCH_MAX as u64;
         let tx = self.db.transaction().map_err(sql("begin"))?;
-        usage.telemetry += freeze(&tx).map_err(sql("freeze a batch"))?;
+        usage.telemetry += freeze(&tx, backlog).map_err(sql("freeze a batch"))?;
         usage.gap = false;
         tx.commit().map_err(sql("commit"))?;
         self.usage = usage;
@@ -103,10 +104,27 @@ fn acknowledged(db: &Connection) -> rusqlite::Result<StreamState> {
     })
 }
 
-/// Moves the gaps and as many of the oldest records as one batch carries into the frozen row, and lines where those leave
+/// Which records are next, and in which order. What fits into one batch goes in the order in which it was kept: a repair
+/// ends the incident before it, not the one after. A backlog begins with its evidence, oldest first, so that the proof of
+/// a month without a control plane does not wait behind the month's telemetry; among themselves both keep their order.
+/// That is safe: an incident that is opened by an event from before its repair is ended by the event that says so, which
+/// waits behind it, and an order for it meanwhile finds the fault gone (guardrail 11).
+fn lanes(backlog: bool) -> &'static [&'static str] {
+    if backlog {
+        &[
+            "SELECT sequence, rank, at_ms, bytes FROM record WHERE rank = ?1 ORDER BY sequence",
+            "SELECT sequence, rank, at_ms, bytes FROM record WHERE rank < ?1 ORDER BY sequence",
+        ]
+    } else {
+        &["SELECT sequence, rank, at_ms, bytes FROM record WHERE ?1 ORDER BY sequence"]
+    }
+}
+
+/// Moves the gaps and as many of the next records as one batch carries into the frozen row, and lines where those leave
 /// room. Gives what the gaps weigh, now that they are records.
-fn freeze(tx: &Transaction<'_>) -> rusqlite::Result<u64> {
-    let (mut records, mut count, mut last) = (Vec::new(), 0, -1_i64);
+fn freeze(tx: &Transaction<'_>, backlog: bool) -> rusqlite::Result<u64> {
+    let (mut records, mut count) = (Vec::new(), 0);
+    let (mut last_telemetry, mut last_evidence) = (-1_i64, -1_i64);
     let (mut telemetry, mut evidence, mut oldest) = (0, 0, i64::MAX);
     let mut gap_weight = 0;
     for (table, cause) in [("gap", "buffer-full"), ("lines_gap", "lines-dropped")] {
@@ -117,23 +135,31 @@ fn freeze(tx: &Transaction<'_>) -> rusqlite::Result<u64> {
         count += 1;
     }
     telemetry += gap_weight.cast_signed();
-    let mut query = tx.prepare_cached("SELECT sequence, rank, at_ms, bytes FROM record ORDER BY sequence")?;
-    let mut rows = query.query([])?;
-    while let Some(row) = rows.next()? {
-        let bytes = row.get_ref(3)?.as_blob()?;
-        // Five bytes hold the key and any length below BATCH_MAX.
-        if count == BATCH_RECORDS_MAX || records.len() + bytes.len() + 5 > BATCH_MAX {
-            break;
+    'lanes: for lane in lanes(backlog) {
+        let mut query = tx.prepare_cached(lane)?;
+        let mut rows = query.query([EVIDENCE])?;
+        while let Some(row) = rows.next()? {
+            let bytes = row.get_ref(3)?.as_blob()?;
+            // Five bytes hold the key and any length below BATCH_MAX.
+            if count == BATCH_RECORDS_MAX || records.len() + bytes.len() + 5 > BATCH_MAX {
+                break 'lanes;
+            }
+            append(&mut records, bytes);
+            count += 1;
+            oldest = oldest.min(row.get(2)?);
+            let (held, last) = if row.get::<_, u8>(1)? == EVIDENCE {
+                (&mut evidence, &mut last_evidence)
+            } else {
+                (&mut telemetry, &mut last_telemetry)
+            };
+            *held += weight(bytes.len()).cast_signed();
+            *last = row.get(0)?;
         }
-        append(&mut records, bytes);
-        count += 1;
-        last = row.get(0)?;
-        oldest = oldest.min(row.get(2)?);
-        let held = if row.get::<_, u8>(1)? == EVIDENCE { &mut evidence } else { &mut telemetry };
-        *held += weight(bytes.len()).cast_signed();
     }
-    drop(rows);
-    tx.execute("DELETE FROM record WHERE sequence <= ?1", [last])?;
+    tx.execute(
+        "DELETE FROM record WHERE sequence <= CASE WHEN rank = ?1 THEN ?2 ELSE ?3 END",
+        params![EVIDENCE, last_evidence, last_telemetry],
+    )?;
     let lines = freeze_lines(tx, &mut records, count, &mut oldest)?;
     let acknowledged = acknowledged(tx)?;
     tx.execute(
