@@ -197,6 +197,7 @@ impl Device {
             predecessor: None,
         };
         let beat = Heartbeat {
+            footprint: None,
             charter_serial: 1,
             catalogue_version: 1,
             policy_serial: 1,
