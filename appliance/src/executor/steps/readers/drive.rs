@@ -12,11 +12,11 @@ use crate::{
 };
 
 /// `failing`: 1 it says that it fails, 0 it does not, −1 it cannot be asked; where it tells them, `worn_percent` and
-/// `millidegrees` too.
+/// `millidegrees` too. Of a drive that sleeps only that: `asleep`.
 pub(in crate::executor::steps) fn read(smartctl: &Path, entry: &Drive, limit: &Limit<'_>) -> Readings {
     let mut command = spawn::command(smartctl);
     // Not waking a drive that sleeps costs it less than it tells.
-    command.args(["--json=c", "--health", "--attributes", "--nocheck=standby", "--"]).arg(&entry.device);
+    command.args(["--json=c", "--health", "--attributes", "--nocheck=standby,0", "--"]).arg(&entry.device);
     let mut text = Vec::new();
     let ended = spawn::run(command, limit, &mut |line| text.extend_from_slice(line));
     // Its exit code is a set of bits, of which some only say that the drive has told something (smartctl(8)).
@@ -27,6 +27,9 @@ pub(in crate::executor::steps) fn read(smartctl: &Path, entry: &Drive, limit: &L
 }
 
 fn judge(told: &Value) -> Readings {
+    if is_asleep(told) {
+        return readings([("asleep", 1)]);
+    }
     let failing = told["smart_status"]["passed"].as_bool().map_or(-1, |passed| i64::from(!passed));
     let mut found = readings([("failing", failing)]);
     let worn = &told["nvme_smart_health_information_log"]["percentage_used"];
@@ -37,6 +40,17 @@ fn judge(told: &Value) -> Readings {
         found.insert("millidegrees".to_owned(), degrees.saturating_mul(1000));
     }
     found
+}
+
+/// Whether it was left asleep: nobody knows then how it is. smartctl says so among its messages, and nowhere else
+/// (ataprint.cpp, 7.3).
+fn is_asleep(told: &Value) -> bool {
+    let messages = told["smartctl"]["messages"].as_array().into_iter().flatten();
+    let text = |message: &Value| message["string"].as_str().unwrap_or_default().to_owned();
+    messages.map(text).any(|text| {
+        ["SLEEP", "STANDBY"].iter().any(|mode| text.contains(&format!("Device is in {mode}")))
+            && text.contains(" mode, exit(")
+    })
 }
 
 #[cfg(test)]
@@ -52,5 +66,48 @@ mod tests {
         assert_eq!(judge(&told), readings([("failing", 1), ("worn_percent", 7), ("millidegrees", 41_000)]));
         assert_eq!(judge(&json!({"smart_status": {"passed": true}})), readings([("failing", 0)]));
         assert_eq!(judge(&json!({"smartctl": {"exit_status": 2}})), readings([("failing", -1)]));
+    }
+
+    #[test]
+    fn a_drive_that_sleeps_is_not_failing_and_not_well_either() {
+        use runbooks::Fault::DriveFailing;
+        let told = |text: &str| {
+            let message = json!({"string": text, "severity": "information"});
+            judge(&json!({"smartctl": {"exit_status": 0, "messages": [message]}}))
+        };
+        for asleep in [
+            "Device is in STANDBY mode, exit(0)",
+            "Device is in SLEEP mode, exit(0)",
+            "Device is in STANDBY (OS) mode, exit(0)",
+        ] {
+            assert_eq!(DriveFailing.holds(&told(asleep)), None, "{asleep}");
+        }
+        assert_eq!(DriveFailing.holds(&told("/dev/sda: Unable to detect device type")), Some(true));
+    }
+
+    /// The real smartctl, on things that are drives to the kernel and tell nothing of themselves.
+    #[test]
+    fn what_cannot_be_asked_is_a_fault_by_the_real_programs_word() {
+        let smartctl =
+            Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/packages/root/usr/sbin/smartctl"));
+        if !smartctl.exists() {
+            assert!(std::env::var_os("CI").is_none(), "in CI nothing is skipped: run .ci/setup test as root");
+            println!("skipped: .ci/setup test unpacks smartctl, as root");
+            return;
+        }
+        let (clock, stop) = (crate::clock::SystemClock, crate::executor::steps::Stop::default());
+        let ends = crate::world::Clock::boot(&clock) + std::time::Duration::from_secs(20);
+        let limit = Limit { clock: &clock, stop: &stop, ends };
+        for device in ["/dev/null", "/dev/nothing-at-all"] {
+            let entry: Drive = toml::from_str(&format!("id = \"it\"\ndevice = \"{device}\"")).unwrap();
+            assert_eq!(read(smartctl, &entry, &limit), readings([("failing", -1)]), "{device}");
+            // It is smartctl that says so, in words that are read here, and not that it could not be run.
+            let mut command = spawn::command(smartctl);
+            command.args(["--json=c", "--health", "--nocheck=standby,0", "--", device]);
+            let mut text = Vec::new();
+            spawn::run(command, &limit, &mut |line| text.extend_from_slice(line)).unwrap();
+            let told: Value = serde_json::from_slice(&text).expect("it speaks JSON");
+            assert!(told["smartctl"]["messages"][0]["string"].as_str().unwrap().contains(device), "{told}");
+        }
     }
 }
