@@ -206,6 +206,7 @@ fn bodies() -> [Body; 6] {
             predecessor: Some(Digest::of(b"head")),
         }),
         Body::Heartbeat(Heartbeat {
+            footprint: None,
             charter_serial: 7,
             catalogue_version: 6,
             policy_serial: 8,

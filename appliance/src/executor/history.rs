@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proto::ids::RunbookId;
+use proto::{evidence::Verdict, ids::RunbookId};
 use runbooks::History;
 
 use super::store::{Past, StoreError, View};
@@ -41,13 +41,16 @@ fn count(hour: &[Past], of_key: &[Past], key: &(RunbookId, String), active: Dura
             .filter(|_| failures > 0)
             .and_then(|(past, _)| past.ended)
             .map(since),
+        since_ineffective: ended()
+            .next()
+            .filter(|(_, verdict)| *verdict == Verdict::Ineffective)
+            .and_then(|(past, _)| past.ended)
+            .map(since),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proto::evidence::Verdict;
-
     use super::*;
 
     fn past(target: &str, began: u64, verdict: Option<Verdict>) -> Past {
@@ -80,6 +83,7 @@ mod tests {
             tenant_hour: 6,
             failures_in_a_row: 2,
             since_last_failure: Some(Duration::from_secs(199)),
+            since_ineffective: None,
         };
         assert_eq!(history, expected);
         assert_eq!(count(&[], &[], &key, Duration::ZERO), History::default());
@@ -94,5 +98,18 @@ mod tests {
         ];
         let history = count(&of_key, &of_key, &key, Duration::from_secs(9));
         assert_eq!((history.failures_in_a_row, history.since_last_failure), (0, None));
+    }
+
+    #[test]
+    fn only_the_newest_end_says_that_it_was_in_vain() {
+        let key = ("RB-DISK-002".parse().unwrap(), "directory=a".to_owned());
+        let since = |of_key: &[Past]| count(of_key, of_key, &key, Duration::from_secs(100)).since_ineffective;
+        let ended = |began, verdict| past("directory=a", began, Some(verdict));
+        let in_vain = ended(9, Verdict::Ineffective);
+        assert_eq!(since(&[in_vain.clone()]), Some(Duration::from_secs(90)));
+        assert_eq!(since(&[past("directory=a", 20, None), in_vain.clone()]), Some(Duration::from_secs(90)));
+        for verdict in [Verdict::Repaired, Verdict::Failed, Verdict::InterruptedRepaired] {
+            assert_eq!(since(&[ended(20, verdict), in_vain.clone()]), None, "{verdict:?}");
+        }
     }
 }

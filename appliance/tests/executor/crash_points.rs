@@ -264,7 +264,8 @@ fn standing_session(office: &Office, appliance: &Appliance, core: &mut ExecutorC
     deliver(core, local::Deliver { standing, ..local::Deliver::default() })?;
     for _ in 0..40 {
         while core.step().map_err(|_| PowerCut)? {}
-        appliance.clock.pass(std::time::Duration::from_secs(30));
+        // What was in vain is not repeated within the hour, so two uses take longer than that.
+        appliance.clock.pass(std::time::Duration::from_secs(150));
     }
     Ok(())
 }

@@ -183,6 +183,7 @@ fn cooldown_holds_across_a_restart_and_the_breaker_opens() {
     let (mut office, appliance, mut core) = enrolled();
     tell_time(&office, &mut core);
     appliance.machine.lock().steps_help = false;
+    appliance.machine.lock().steps_end = Some(StepResult::Failed);
     for n in 1..=3 {
         office.now = appliance.clock.wall();
         assert!(order(&office, &mut core, n, n.into(), "RB-DISK-002", "uploads").accepted);
@@ -196,6 +197,28 @@ fn cooldown_holds_across_a_restart_and_the_breaker_opens() {
     let outcome = order(&office, &mut core, 4, 4, "RB-DISK-002", "uploads");
     assert!(outcome.refusal.contains("breaker"), "{}", outcome.refusal);
     assert!(order(&office, &mut core, 5, 5, "RB-DISK-002", "scans").accepted, "another target");
+}
+
+#[test]
+fn what_was_in_vain_is_not_repeated_within_the_hour_across_a_restart() {
+    let (mut office, appliance, mut core) = enrolled();
+    tell_time(&office, &mut core);
+    appliance.machine.lock().steps_help = false;
+    assert!(order(&office, &mut core, 1, 1, "RB-DISK-002", "uploads").accepted);
+    work(&mut core);
+    appliance.clock.pass(Duration::from_secs(301));
+    drop(core);
+    let mut core = appliance.open();
+    office.now = appliance.clock.wall();
+    tell_time(&office, &mut core);
+    let outcome = order(&office, &mut core, 2, 2, "RB-DISK-002", "uploads");
+    assert!(outcome.refusal.contains("was ineffective on this target"), "{}", outcome.refusal);
+    assert!(order(&office, &mut core, 3, 3, "RB-DISK-002", "scans").accepted, "another target");
+    work(&mut core);
+    appliance.clock.pass(Duration::from_secs(3300));
+    office.now = appliance.clock.wall();
+    tell_time(&office, &mut core);
+    assert!(order(&office, &mut core, 4, 4, "RB-DISK-002", "uploads").accepted);
 }
 
 #[test]

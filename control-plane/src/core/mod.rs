@@ -12,6 +12,7 @@ mod error;
 mod evidence;
 mod exchange;
 pub mod export;
+mod history;
 pub mod incident;
 mod incidents;
 mod log;

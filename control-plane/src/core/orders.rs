@@ -10,15 +10,13 @@ use proto::{
     sync::{IssueGate, IssueState, issue_gate},
     time::Millis,
 };
-use runbooks::{Facts, Fault, Guardrail, History, Presence, WatchKind, clear, history_key};
+use runbooks::{Facts, Fault, Guardrail, Presence, WatchKind, clear, history_key};
 
 use super::{Core, CoreError, incident::Input};
 use crate::store::{
     ApplianceRow, IncarnationRow, IncidentChange, IncidentRow, NewOrder, OrderRow, OrderState,
 };
 
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long to wait after a guardrail said "not now".
 const HELD_BACK: Duration = Duration::from_secs(60);
 /// How much of a box's own words goes into an incident, in characters.
@@ -177,32 +175,6 @@ impl Core {
     fn may_have_run(&self, id: OrderId) -> Result<bool, CoreError> {
         let ran = |row: OrderRow| matches!(row.state, OrderState::Issued | OrderState::Executed);
         Ok(self.store.order(id)?.is_some_and(ran))
-    }
-
-    /// What this database knows of earlier executions.
-    fn history(&self, order: &Order, now: Millis) -> Result<History, CoreError> {
-        let (runbook, target) = history_key(&order.core);
-        let recent = self.store.orders_since(order.core.appliance, now.minus(DAY))?;
-        let ran = |row: &&OrderRow| matches!(row.state, OrderState::Issued | OrderState::Executed);
-        let within = |row: &&OrderRow| now.since(row.issued) < HOUR;
-        let same: Vec<&OrderRow> =
-            recent.iter().filter(ran).filter(|r| r.runbook == runbook && r.target == target).collect();
-        let bad: Vec<&&OrderRow> = same
-            .iter()
-            .filter(|r| r.state == OrderState::Executed)
-            .take_while(|r| !is_good_word(&r.outcome))
-            .collect();
-        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Ok(History {
-            since_last: same.first().map(|row| now.since(row.issued)),
-            runbook_hour: count(
-                recent.iter().filter(ran).filter(within).filter(|r| r.runbook == runbook).count(),
-            ),
-            appliance_hour: count(recent.iter().filter(ran).filter(within).count()),
-            tenant_hour: self.store.count_orders_since(order.core.tenant, now.minus(HOUR))?,
-            failures_in_a_row: count(bad.len()),
-            since_last_failure: bad.first().and_then(|row| row.ended).map(|ended| now.since(ended)),
-        })
     }
 
     fn sign_and_keep(&mut self, order: &Order, row: &IncidentRow, now: Millis) -> Result<(), CoreError> {

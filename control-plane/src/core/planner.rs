@@ -45,7 +45,7 @@ pub fn choose(kind: &str, catalogue: &Catalogue, policy: &Policy) -> Choice {
 }
 
 /// A fault that is back within this time was not repaired for good, whatever the readings said.
-pub const BACK_WITHIN: Duration = Duration::from_secs(3600);
+pub const BACK_WITHIN: Duration = runbooks::guardrails::NOT_REPEATED_FOR;
 
 /// How the incident before ended, of the same fault on the same entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

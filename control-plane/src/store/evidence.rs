@@ -196,6 +196,17 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// The envelopes of executions among the newest `most` records of a chain, newest first.
+    pub fn newest_executions(&self, incarnation: Incarnation, most: u32) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT envelope FROM (SELECT kind, envelope, chain_index FROM evidence WHERE incarnation = ?1
+                                   ORDER BY chain_index DESC LIMIT ?2)
+             WHERE kind = 'execution' ORDER BY chain_index DESC",
+        )?;
+        let rows = statement.query_map(params![Col(incarnation), most], |row| row.get("envelope"))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// The records kept at one place of a chain, each with what it follows.
     pub fn links_at(
         &self,

@@ -101,16 +101,15 @@ fn a_policy_can_do_without_and_a_new_one_means_new_ones() {
     }
 }
 
-#[test]
-fn what_it_was_used_for_resolves_the_incident() {
-    let mut world = World::new();
-    let mut appliance = world.appliance();
-    let all = takes(&mut world, &mut appliance);
-    let standing = all.into_iter().find(|s| s.trigger == BACKUP).unwrap();
-    // The box was away: its event and what it did about it come together.
-    let event = appliance.event(world.now, BACKUP, "records", Phase::Raised);
+/// What a box did by a standing order, as its evidence says it.
+fn used(
+    world: &World,
+    appliance: &mut Appliance,
+    standing: &StandingOrder,
+    verdict: Verdict,
+) -> proto::sync::Record {
     let runbook = world.core.catalogue().0.runbook(&standing.runbook).unwrap().runbook.clone();
-    let order = runbooks::derive(&standing, 1, Some(&runbook));
+    let order = runbooks::derive(standing, 1, Some(&runbook));
     let mut facts = facts(&order);
     facts.digest = proto::digest::Digest::of(&standing.encode());
     facts.standing = Some(StandingUse {
@@ -121,9 +120,50 @@ fn what_it_was_used_for_resolves_the_incident() {
         held_ms: 130_000,
         seen_by: SeenBy::Executor,
     });
-    let Body::Execution(mut body) = execution(&order, Verdict::Repaired, None) else { panic!() };
+    let Body::Execution(mut body) = execution(&order, verdict, None) else { panic!() };
     body.order = facts;
-    let record = proto::sync::Record::Evidence(appliance.seal(world.now, Body::Execution(body)));
+    proto::sync::Record::Evidence(appliance.seal(world.now, Body::Execution(body)))
+}
+
+#[test]
+fn what_it_did_counts_when_an_order_is_to_be_signed() {
+    for (verdict, guardrail) in
+        [(Verdict::Ineffective, "was ineffective on this target"), (Verdict::Repaired, "must lie between")]
+    {
+        let mut world = World::new();
+        let mut appliance = world.appliance();
+        let all = takes(&mut world, &mut appliance);
+        let standing = all.into_iter().find(|s| s.trigger == BACKUP).unwrap();
+        let record = used(&world, &mut appliance, &standing, verdict);
+        world.send(&mut appliance, vec![record]);
+        // Past the cooldown only what was in vain is not repeated.
+        if verdict == Verdict::Ineffective {
+            world.wait(20 * MINUTE);
+        }
+        let event = appliance.event(world.now, BACKUP, "records", Phase::Raised);
+        world.send(&mut appliance, vec![event]);
+        assert_eq!(world.text("SELECT state FROM incident"), "planned", "{verdict:?}");
+        let reason = world.text("SELECT reason FROM incident");
+        assert!(reason.contains(guardrail), "{verdict:?}: {reason}");
+        assert!(appliance.orders.is_empty());
+        let minutes = if verdict == Verdict::Ineffective { 41 } else { 16 };
+        world.wait(minutes * MINUTE);
+        world.call(&mut appliance);
+        // What is not done again for so long is a person's.
+        let expected = if verdict == Verdict::Ineffective { "escalated" } else { "ordered" };
+        assert_eq!(world.text("SELECT state FROM incident"), expected);
+    }
+}
+
+#[test]
+fn what_it_was_used_for_resolves_the_incident() {
+    let mut world = World::new();
+    let mut appliance = world.appliance();
+    let all = takes(&mut world, &mut appliance);
+    let standing = all.into_iter().find(|s| s.trigger == BACKUP).unwrap();
+    // The box was away: its event and what it did about it come together.
+    let event = appliance.event(world.now, BACKUP, "records", Phase::Raised);
+    let record = used(&world, &mut appliance, &standing, Verdict::Repaired);
     world.send(&mut appliance, vec![event, record]);
     assert_eq!(world.text("SELECT state FROM incident"), "resolved");
     assert!(world.text("SELECT reason FROM incident").contains(&standing.id.to_string()));

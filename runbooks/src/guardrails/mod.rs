@@ -36,7 +36,7 @@ pub use admitted::{Admitted, Confirmed, admit, clear, explain, precondition};
 pub use moment::{APPROVAL_AHEAD_MAX, hold, window};
 pub use origin::{binding, charter_in_force, verify};
 pub use permission::{allowlist, digest, parameters};
-pub use rate::{budget, cooldown};
+pub use rate::{NOT_REPEATED_FOR, budget, cooldown};
 pub use standing::{admit_standing, derive, draw, fits, verify_standing};
 pub use validity::{CLOCK_SKEW, freshness, replay};
 
@@ -126,6 +126,9 @@ pub struct History {
     pub failures_in_a_row: u32,
     /// Since the newest of these ended; `None` while there are some: not known, and the breaker stays open.
     pub since_last_failure: Option<Duration>,
+    /// Since the newest execution with the same [`history_key`] that came to its end did so, where it was ineffective;
+    /// `None`: it was not, or there was none.
+    pub since_ineffective: Option<Duration>,
 }
 
 /// All that the guardrails look at beside the order.
@@ -171,8 +174,14 @@ impl Facts<'_> {
 /// What "the same runbook and target" means: the runbook, and its parameters as text.
 #[must_use]
 pub fn history_key(core: &Core) -> (RunbookId, String) {
-    let target: Vec<String> = core.parameters.iter().map(|(name, watch)| format!("{name}={watch}")).collect();
-    (core.runbook.clone(), target.join(","))
+    (core.runbook.clone(), history_target(&core.parameters))
+}
+
+/// The second half of it.
+#[must_use]
+pub fn history_target(parameters: &BTreeMap<String, WatchId>) -> String {
+    let target: Vec<String> = parameters.iter().map(|(name, watch)| format!("{name}={watch}")).collect();
+    target.join(",")
 }
 
 /// One of the guardrails that look at order and facts alone, before anything is measured.

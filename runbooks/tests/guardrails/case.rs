@@ -309,6 +309,7 @@ pub(crate) fn valid() -> impl Strategy<Value = Case> {
                 tenant_hour: done,
                 failures_in_a_row: if broken { breaker_after } else { breaker_after - 1 },
                 since_last_failure: broken.then(|| Duration::from_secs(600)),
+                since_ineffective: coin[6].then_some(runbooks::guardrails::NOT_REPEATED_FOR),
             };
             let incarnation = Incarnation([random[0]; 16]);
             let appliance = ApplianceId::new(now, random);

@@ -8,7 +8,11 @@ use proto::{
     order::{ORDER_LIFETIME_MAX, SEQUENCE_WINDOW},
     time::Millis,
 };
-use runbooks::{Guardrail, Mode, Presence, Risk, admit, clear, explain, guardrails::CLOCK_SKEW, verify};
+use runbooks::{
+    Guardrail, Mode, Presence, Risk, admit, clear, explain,
+    guardrails::{CLOCK_SKEW, NOT_REPEATED_FOR},
+    verify,
+};
 
 use crate::{
     case::{Approving, Case, KEYS, valid},
@@ -158,6 +162,9 @@ proptest! {
             ("breaker has been open for its time", |c, _| {
                 c.history.failures_in_a_row = u32::MAX;
                 c.history.since_last_failure = Some(c.policy.breaker_reset());
+            }),
+            ("in vain, and that is long enough ago", |c, _| {
+                c.history.since_ineffective = Some(NOT_REPEATED_FOR);
             }),
         ] {
             let mut case = case.clone();

@@ -10,7 +10,10 @@ use proto::{
     order::SEQUENCE_WINDOW,
     time::Millis,
 };
-use runbooks::{Guardrail, Mode, Risk, WatchKind, Window, Windows, guardrails::APPROVAL_AHEAD_MAX};
+use runbooks::{
+    Guardrail, Mode, Risk, WatchKind, Window, Windows,
+    guardrails::{APPROVAL_AHEAD_MAX, NOT_REPEATED_FOR},
+};
 
 use crate::case::{Approving, Case};
 
@@ -175,6 +178,9 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     m(Guardrail::Budget, "breaker open since nobody knows when", |c, _| {
         c.history.failures_in_a_row = c.policy.breaker_after;
         c.history.since_last_failure = None;
+    }),
+    m(Guardrail::Budget, "in vain the last time", |c, k| {
+        c.history.since_ineffective = Some(NOT_REPEATED_FOR.saturating_sub(ms(k)));
     }),
     // 10
     m(Guardrail::Window, "never", |c, _| {

@@ -32,13 +32,17 @@ fn span() -> impl Strategy<Value = Option<Duration>> {
 }
 
 fn history() -> impl Strategy<Value = History> {
-    (span(), any::<[u32; 4]>(), span()).prop_map(|(since_last, counts, since_last_failure)| History {
-        since_last,
-        runbook_hour: counts[0],
-        appliance_hour: counts[1],
-        tenant_hour: counts[2],
-        failures_in_a_row: counts[3],
-        since_last_failure,
+    let spans = (span(), span(), span());
+    (spans, any::<[u32; 4]>()).prop_map(|((since_last, since_last_failure, since_ineffective), counts)| {
+        History {
+            since_last,
+            runbook_hour: counts[0],
+            appliance_hour: counts[1],
+            tenant_hour: counts[2],
+            failures_in_a_row: counts[3],
+            since_last_failure,
+            since_ineffective,
+        }
     })
 }
 

@@ -94,13 +94,17 @@ fn its_counter_outlives_restarts_and_repetition() {
     let mut scene = Scene::new();
     let standing = scene.standing(1, "RB-BACKUP-001", "records");
     scene.appliance.machine.lock().steps_help = false;
-    for _ in 0..8 {
+    for round in 1..=16 {
         scene.give(&standing);
         scene.pass(10 * MINUTE);
         scene.core = scene.appliance.open();
         scene.tell_time();
+        // What did not help is not done again within the hour, whoever restarts what.
+        let expected = if round <= 6 { 1 } else { 2 };
+        assert_eq!(scene.backups(), expected, "after {round} times ten minutes");
     }
-    assert_eq!(scene.backups(), 2, "as often as it permits");
+    let refused: Vec<String> = scene.refusals().into_iter().map(|refusal| refusal.reason).collect();
+    assert!(refused.iter().any(|reason| reason.contains("was ineffective on this target")), "{refused:?}");
     let counts: Vec<u32> =
         scene.executions().iter().map(|e| e.order.standing.as_ref().unwrap().count).collect();
     assert_eq!(counts, [1, 2]);
@@ -115,7 +119,7 @@ fn its_counter_outlives_restarts_and_repetition() {
     let newer = scene.standing(3, "RB-BACKUP-001", "records");
     assert_eq!(scene.give(&newer), [""; 0]);
     scene.pass(150 * SECOND);
-    assert_eq!(scene.backups(), 3);
+    assert_eq!(scene.backups(), 3, "the last time it helped not is more than an hour ago");
     let problems = scene.give(&standing);
     assert!(problems[0].contains("replay"), "{problems:?}");
 }
