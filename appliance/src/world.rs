@@ -64,9 +64,17 @@ pub trait Host: Send + Sync {
     }
     /// Reads one entry of the watch list, now. What cannot be read is −1, never left out.
     fn measure(&self, entry: &WatchEntry, facts: &HostFacts) -> Readings;
+    /// What people want to know beside a reading by which a fault holds: who it is. Not for evidence.
+    fn note(&self, _entry: &WatchEntry, _readings: &Readings) -> String {
+        String::new()
+    }
     /// Looks at every control of the baseline, and judges them; where nobody can look, nobody can tell.
     fn scan(&self, now: Millis) -> Vec<Finding> {
         judge_all(Baseline::hipaa_v1(), &BTreeMap::new(), &[], now)
+    }
+    /// What a step would do now, without doing it.
+    fn foresee(&self, _step: &Step, _entry: &WatchEntry, _facts: &HostFacts) -> Foreseen {
+        Foreseen::default()
     }
     /// Does one step on one entry, within that time.
     fn perform(&self, step: &Step, entry: &WatchEntry, facts: &HostFacts, within: Duration) -> StepOutcome;
@@ -110,6 +118,15 @@ pub struct StepOutcome {
     pub counts: Readings,
     /// The end of what it printed, bounded; stays on the box. Its digest is evidence when the procedure says so.
     pub output: Vec<u8>,
+}
+
+/// What a step would do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Foreseen {
+    /// The first of what it would be done to, in order; names that stay on this box.
+    pub chosen: Vec<String>,
+    /// What it would count, over all of it.
+    pub counts: Readings,
 }
 
 /// The executor as the agent sees it: over its socket, or called directly in a simulation.

@@ -90,7 +90,7 @@ impl Executor for Shared {
                 assert_eq!(ask.watch, "uploads");
                 let reading = |name: &str, value| local::Reading { name: name.to_owned(), value };
                 let readings = vec![reading("bytes", it.bytes), reading("limit_bytes", 10)];
-                Answer::Measured(local::Measured { readings })
+                Answer::Measured(local::Measured { readings, note: String::new() })
             }
             Call::Deliver(deliver) => {
                 let order_high = it.order_high + deliver.orders.len() as u64;

@@ -14,7 +14,9 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering},
+        mpsc::channel,
     },
+    thread,
     time::{Duration, SystemTime},
 };
 
@@ -412,7 +414,19 @@ struct Hooked {
 }
 
 impl Hooked {
-    fn new(after: u32, hook: impl FnMut() + Send + 'static) -> Self {
+    /// By a hand that is not the executor's: that one is shut in.
+    fn new(after: u32, mut hook: impl FnMut() + Send + 'static) -> Self {
+        let ((ask, asked), (answer, answered)) = (channel(), channel());
+        thread::spawn(move || {
+            for () in asked {
+                hook();
+                answer.send(()).unwrap();
+            }
+        });
+        let hook = move || {
+            ask.send(()).unwrap();
+            answered.recv().unwrap();
+        };
         Self { left: AtomicU32::new(after), hook: Mutex::new(Box::new(hook)) }
     }
 }

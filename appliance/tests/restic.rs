@@ -197,7 +197,7 @@ fn a_restore_is_proven_by_what_comes_back() {
     let outcome = scene.test_restore(&host);
     assert_eq!(outcome.result, StepResult::Done, "{}", String::from_utf8_lossy(&outcome.output));
     assert_eq!(numbers(&outcome), [3, 3, 0, 0]);
-    assert!(!scene.path("state/scratch").exists(), "somebody's records lie about");
+    assert!(!scene.path("state/drill/scratch").exists(), "somebody's records lie about");
 
     // Changed since, as files are: says nothing against the backup.
     fs::write(scene.path("records/one"), "first record, continued").unwrap();
@@ -231,7 +231,7 @@ fn a_restore_is_proven_by_what_comes_back() {
     fs::remove_dir_all(scene.path("state/restic-cache")).unwrap();
     let outcome = scene.test_restore(&host);
     assert_eq!(outcome.result, StepResult::Failed);
-    assert!(!scene.path("state/scratch").exists());
+    assert!(!scene.path("state/drill/scratch").exists());
 }
 
 fn walk(folder: &Path) -> Vec<PathBuf> {
@@ -294,4 +294,83 @@ fn work_for_the_network_is_a_unit() {
         assert!(!readings.contains_key("restore_age_seconds"));
     }
     assert_eq!(scene.test_restore(&host).result, StepResult::Failed);
+}
+
+/// Measures at that time until the check that begins then has ended, and what it found is kept.
+fn checked(scene: &Scene, host: &SystemHost, now: Millis) -> i64 {
+    let deadline = SystemClock.boot() + LONG;
+    let is_kept = || {
+        let kept = fs::read_to_string(scene.path("state/checks/it")).unwrap_or_default();
+        kept.starts_with(&format!("{} ", now.0))
+    };
+    loop {
+        scene.measure(host, now);
+        if is_kept() {
+            return scene.measure(host, now)["damaged"];
+        }
+        assert!(SystemClock.boot() < deadline, "no check ends");
+        std::thread::yield_now();
+    }
+}
+
+/// Flipped bits keep size and name: only who reads a pack sees them. All packs are read within eight turns.
+#[test]
+fn a_damaged_pack_is_found_whatever_part_it_is_in_and_nothing_is_asked_twice() {
+    let scene = Scene::with_repository();
+    let host = scene.host();
+    let (start, week) = (SystemClock.wall(), Duration::from_secs(7 * 86_400));
+    assert!(!scene.measure(&scene.host(), start).contains_key("damaged"));
+    assert_eq!(scene.backup(&host, start, LONG).result, StepResult::Done);
+    let readings = scene.measure(&host, start);
+    let size: u64 =
+        walk(&scene.path("repository")).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    assert_eq!(readings["size_bytes"], i64::try_from(size).unwrap());
+    let later = |weeks: u32| start.plus(week * weeks);
+    for turn in 1..=8 {
+        assert_eq!(checked(&scene, &host, later(turn)), 0, "turn {turn}");
+    }
+    let calls = scene.calls().matches(" check ").count();
+    assert_eq!(scene.measure(&scene.host(), later(8))["damaged"], 0, "begun anew, it is known");
+    assert_eq!(scene.calls().matches(" check ").count(), calls);
+    let data = |node: &Path| fs::metadata(node).unwrap().len();
+    let packs = walk(&scene.path("repository/data"));
+    let pack = packs.iter().max_by_key(|pack| data(pack)).unwrap();
+    fs::set_permissions(pack, Permissions::from_mode(0o600)).unwrap();
+    let mut bytes = fs::read(pack).unwrap();
+    bytes[10] ^= 1;
+    fs::write(pack, &bytes).unwrap();
+    let found = (9..=16).find(|turn| checked(&scene, &host, later(*turn)) == 1).expect("within eight turns");
+    // The same part is read again within the hour, for somebody may have mended it; nobody has.
+    let soon = later(found).plus(Duration::from_secs(3600));
+    assert_eq!(checked(&scene, &host, soon), 1);
+    bytes[10] ^= 1;
+    fs::write(pack, &bytes).unwrap();
+    assert_eq!(checked(&scene, &host, soon.plus(Duration::from_secs(3600))), 0);
+    // A pack that is gone is seen whatever part is read.
+    fs::remove_file(pack).unwrap();
+    assert_eq!(checked(&scene, &host, later(found + 2)), 1);
+}
+
+#[test]
+fn a_repository_on_this_machine_is_to_be_restored_from_every_week_unless_said_otherwise() {
+    let scene = Scene::with_repository();
+    let host = scene.host();
+    let text = format!(
+        "control_plane.address = \"https://127.0.0.1:1\"\n[[watch.backup]]\nid = \"it\"\nrepository = {:?}\n\
+         password_file = {:?}\nsources = [{:?}]\nmax_age_seconds = 3600\n",
+        scene.path("repository"),
+        scene.path("password"),
+        scene.path("records")
+    );
+    let entry = Config::parse(&text, Path::new("it.toml")).unwrap().watch.into_values().next().unwrap();
+    let due = |host: &SystemHost| runbooks::Fault::RestoreDue.holds(&host.measure(&entry, &facts()));
+    assert_eq!(due(&host), None, "where nothing is, nothing can be restored");
+    assert_eq!(scene.backup(&host, SystemClock.wall(), LONG).result, StepResult::Done);
+    assert_eq!(due(&host), Some(true), "never proven");
+    let proven = |days: u64| {
+        let since = Some(Duration::from_secs(days * 86_400));
+        host.measure(&entry, &HostFacts { now: SystemClock.wall(), restore_proven: since })
+    };
+    assert_eq!(runbooks::Fault::RestoreDue.holds(&proven(6)), Some(false));
+    assert_eq!(runbooks::Fault::RestoreDue.holds(&proven(7)), Some(true));
 }

@@ -61,6 +61,7 @@ proto::vocabulary! {
     /// | `metric.over-limit` | value > limit | `value`, `limit` |
     /// | `journal.match` | any entry matched | `lines` |
     /// | `unit.down` | not active | `active` (1, 0; −1: no such unit) |
+    /// | `unit.crashing` | restarts of late > limit | `restarted`, `restarts_limit` |
     /// | `filesystem.full` | used > limit | `used_percent`, `limit_percent` |
     /// | `filesystem.inodes-used` | used > limit | `inodes_used_percent`, `inodes_limit_percent` |
     /// | `processor.pressed` | waiting > limit | `waiting_percent`, `limit_percent` |
@@ -72,7 +73,9 @@ proto::vocabulary! {
     /// | `certificate.wrong` | chain or name do not hold | `chain` and `name` (1, 0; −1: cannot be read) |
     /// | `service.unreachable` | it did not answer | `reachable` (1, 0) |
     /// | `uplink.lost` | no carrier or no default route | `carrier`, `route` (1, 0) |
-    /// | `store.damaged` | a database is not whole | `damaged` (0, 1; −1: cannot be read) |
+    /// | `store.damaged` | the executor's database is not whole | `damaged` (0, 1; −1: cannot be read) |
+    /// | `store.outbox-damaged` | the agent's outbox is not whole | `outbox_damaged` (0, 1; −1: cannot be read) |
+    /// | `backup.damaged` | a check of the repository found something | `damaged` (0, 1; −1: it did not end) |
     /// | `footprint.over-limit` | the appliance uses more than it may | `resident_kb`, `resident_limit_kb` |
     /// | `baseline.drifted` | a control drifted | `drifted`, `controls` |
     pub enum Fault as "fault" {
@@ -90,6 +93,8 @@ proto::vocabulary! {
         JournalMatch = "journal.match",
         /// A unit that is to be up is not.
         UnitDown = "unit.down",
+        /// A unit crashes again and again, and is up in between.
+        UnitCrashing = "unit.crashing",
         /// A file system is almost full.
         FilesystemFull = "filesystem.full",
         /// A file system has hardly any inodes left.
@@ -112,8 +117,12 @@ proto::vocabulary! {
         ServiceUnreachable = "service.unreachable",
         /// There is no way out.
         UplinkLost = "uplink.lost",
-        /// One of the appliance's own databases is damaged.
+        /// The executor's database is damaged.
         StoreDamaged = "store.damaged",
+        /// The agent's outbox is damaged.
+        OutboxDamaged = "store.outbox-damaged",
+        /// A repository is damaged.
+        BackupDamaged = "backup.damaged",
         /// The appliance itself uses too much.
         FootprintOverLimit = "footprint.over-limit",
         /// A control of the baseline does not hold.
@@ -139,11 +148,11 @@ impl Fault {
     pub fn kind(self) -> WatchKind {
         match self {
             Self::DirectoryOverLimit => WatchKind::Directory,
-            Self::BackupStale | Self::RestoreDue => WatchKind::Backup,
+            Self::BackupStale | Self::RestoreDue | Self::BackupDamaged => WatchKind::Backup,
             Self::LogMatch => WatchKind::Log,
             Self::MetricOverLimit => WatchKind::Metric,
             Self::JournalMatch => WatchKind::Journal,
-            Self::UnitDown => WatchKind::Unit,
+            Self::UnitDown | Self::UnitCrashing => WatchKind::Unit,
             Self::FilesystemFull | Self::FilesystemInodesUsed => WatchKind::Filesystem,
             Self::ProcessorPressed => WatchKind::Processor,
             Self::MemoryPressed => WatchKind::Memory,
@@ -153,7 +162,7 @@ impl Fault {
             Self::CertificateExpiring | Self::CertificateWrong => WatchKind::Certificate,
             Self::ServiceUnreachable => WatchKind::Service,
             Self::UplinkLost => WatchKind::Uplink,
-            Self::StoreDamaged => WatchKind::Store,
+            Self::StoreDamaged | Self::OutboxDamaged => WatchKind::Store,
             Self::FootprintOverLimit => WatchKind::Footprint,
             Self::BaselineDrifted => WatchKind::Baseline,
         }
@@ -184,11 +193,13 @@ impl Fault {
             }
             Self::LogMatch | Self::JournalMatch => is_not("lines", 0),
             Self::UnitDown => is_not("active", 1),
+            Self::UnitCrashing => over("restarted", "restarts_limit"),
             Self::FilesystemFull => over("used_percent", "limit_percent"),
             Self::FilesystemInodesUsed => over("inodes_used_percent", "inodes_limit_percent"),
             Self::ProcessorPressed | Self::MemoryPressed => over("waiting_percent", "limit_percent"),
             Self::DriveFailing => is_not("failing", 0),
-            Self::StoreDamaged => is_not("damaged", 0),
+            Self::StoreDamaged | Self::BackupDamaged => is_not("damaged", 0),
+            Self::OutboxDamaged => is_not("outbox_damaged", 0),
             Self::ClockUnsynchronised => {
                 let synchronised = is_not("synchronised", 1)?;
                 let (offset, most) = (read("offset_us")?, limit("limit_us")?);
@@ -250,6 +261,9 @@ mod tests {
             (Fault::JournalMatch, &[("lines", 2)], Some(true)),
             (Fault::UnitDown, &[("active", 1)], Some(false)),
             (Fault::UnitDown, &[("active", -1)], Some(true)),
+            (Fault::UnitCrashing, &[("restarted", 3), ("restarts_limit", 3)], Some(false)),
+            (Fault::UnitCrashing, &[("restarted", 4), ("restarts_limit", 3)], Some(true)),
+            (Fault::UnitCrashing, &[("active", -1), ("restarts_limit", 3)], None),
             (Fault::FilesystemFull, &[("used_percent", 90), ("limit_percent", 90)], Some(false)),
             (Fault::FilesystemFull, &[("used_percent", 91), ("limit_percent", 90)], Some(true)),
             (Fault::FilesystemInodesUsed, &[("inodes_used_percent", 5)], None),
@@ -279,6 +293,10 @@ mod tests {
             (Fault::ServiceUnreachable, &[("reachable", 0)], Some(true)),
             (Fault::UplinkLost, &[("carrier", 1), ("route", 0)], Some(true)),
             (Fault::StoreDamaged, &[("damaged", -1)], Some(true)),
+            (Fault::StoreDamaged, &[("outbox_damaged", 1)], None),
+            (Fault::OutboxDamaged, &[("damaged", 1), ("outbox_damaged", 0)], Some(false)),
+            (Fault::OutboxDamaged, &[("outbox_damaged", -1)], Some(true)),
+            (Fault::BackupDamaged, &[("damaged", 1)], Some(true)),
             (Fault::FootprintOverLimit, &[("resident_kb", 10), ("resident_limit_kb", 16_384)], Some(false)),
             (Fault::BaselineDrifted, &[("drifted", 1), ("controls", 30)], Some(true)),
         ] {

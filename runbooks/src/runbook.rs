@@ -113,7 +113,7 @@ pub struct Runbook {
     pub triggers: Vec<Fault>,
     /// Names, and the kind of watch-list entry that each must name.
     pub parameters: BTreeMap<String, WatchKind>,
-    /// Must all be met before the first step (guardrail 11).
+    /// What it repairs, of which something must be there, and what else must hold, before the first step (guardrail 11).
     pub precondition: Vec<Condition>,
     /// What is done, in order.
     pub steps: Vec<Step>,
@@ -162,13 +162,20 @@ impl Runbook {
             .then(|| [(name.clone(), watch.clone())].into())
     }
 
-    /// Whether what it repairs is there: all preconditions met. `readings` by parameter.
+    /// Whether what it repairs is there: one at least of the faults that it expects present, and none of those that it
+    /// expects gone. `readings` by parameter.
     #[must_use]
     pub fn presence(&self, readings: &BTreeMap<String, Readings>) -> Presence {
-        let met: Vec<_> = self.precondition.iter().map(|condition| condition.met(readings)).collect();
-        if met.contains(&Some(false)) {
+        let met = |wanted| {
+            let conditions = self.precondition.iter().filter(move |condition| condition.expect == wanted);
+            conditions.map(|condition| condition.met(readings)).collect::<Vec<_>>()
+        };
+        let (repaired, besides) = (met(Expect::Present), met(Expect::Gone));
+        let one_is_there = repaired.contains(&Some(true));
+        let none_is_there = !repaired.is_empty() && repaired.iter().all(|met| *met == Some(false));
+        if besides.contains(&Some(false)) || none_is_there {
             Presence::Gone
-        } else if met.is_empty() || met.contains(&None) {
+        } else if !one_is_there || besides.contains(&None) {
             Presence::Unknown
         } else {
             Presence::Present

@@ -34,6 +34,8 @@ proto::vocabulary! {
         ClockStep = "clock.step",
         /// Restarts what keeps the uplink.
         UplinkRestart = "uplink.restart",
+        /// Sets a damaged outbox aside and has the agent begin anew, with what can be read of it.
+        StoreRebuild = "store.rebuild",
         /// Sets what has drifted from the baseline, where that can be set.
         BaselineReapply = "baseline.reapply",
     }
@@ -53,6 +55,7 @@ impl Action {
             Self::MemoryRelieve => WatchKind::Memory,
             Self::ClockStep => WatchKind::Clock,
             Self::UplinkRestart => WatchKind::Uplink,
+            Self::StoreRebuild => WatchKind::Store,
             Self::BaselineReapply => WatchKind::Baseline,
         }
     }

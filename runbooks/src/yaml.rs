@@ -53,6 +53,7 @@ pub fn sources() -> &'static [(&'static str, &'static str)] {
         ("RB-DISK-001.yaml", include_str!("../catalogue/RB-DISK-001.yaml")),
         ("RB-DISK-002.yaml", include_str!("../catalogue/RB-DISK-002.yaml")),
         ("RB-DRIFT-001.yaml", include_str!("../catalogue/RB-DRIFT-001.yaml")),
+        ("RB-INTEGRITY-001.yaml", include_str!("../catalogue/RB-INTEGRITY-001.yaml")),
         ("RB-MEM-001.yaml", include_str!("../catalogue/RB-MEM-001.yaml")),
         ("RB-NET-001.yaml", include_str!("../catalogue/RB-NET-001.yaml")),
         ("RB-RESTORE-001.yaml", include_str!("../catalogue/RB-RESTORE-001.yaml")),

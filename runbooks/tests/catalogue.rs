@@ -337,3 +337,31 @@ fn presence_and_success_are_judged_on_readings_and_missing_ones_are_neither() {
         assert_eq!(runbook().worked(&given), worked, "{given:?}");
     }
 }
+
+/// A file system can lack space or inodes; either is enough for the runbook that makes room.
+#[test]
+fn one_of_the_faults_that_a_runbook_repairs_is_enough_and_all_must_be_gone_afterwards() {
+    let text = include_str!("../catalogue/RB-DISK-001.yaml");
+    let room: Runbook = runbooks::from_yaml(text, "RB-DISK-001.yaml").expect("in the catalogue");
+    let of = |pairs: &[(&str, i64)]| -> std::collections::BTreeMap<String, Readings> {
+        let limits = [("limit_percent", 90), ("inodes_limit_percent", 90)];
+        let all = pairs.iter().chain(&limits).map(|(name, value)| ((*name).to_owned(), *value));
+        [("filesystem".to_owned(), all.collect())].into()
+    };
+    for (given, presence, worked) in [
+        (of(&[("used_percent", 95), ("inodes_used_percent", 5)]), Presence::Present, false),
+        (of(&[("used_percent", 5), ("inodes_used_percent", 95)]), Presence::Present, false),
+        (of(&[("used_percent", 95), ("inodes_used_percent", 95)]), Presence::Present, false),
+        (of(&[("used_percent", 5), ("inodes_used_percent", 5)]), Presence::Gone, true),
+        (of(&[("inodes_used_percent", 95)]), Presence::Present, false),
+        (of(&[("inodes_used_percent", 5)]), Presence::Unknown, false),
+        (of(&[]), Presence::Unknown, false),
+    ] {
+        assert_eq!((room.presence(&given), room.worked(&given)), (presence, worked), "{given:?}");
+    }
+    let gone = Condition { fault: Fault::FilesystemFull, on: "filesystem".into(), expect: Expect::Gone };
+    let only = Runbook { precondition: vec![room.precondition[1].clone(), gone], ..room };
+    let presence =
+        |used, inodes| only.presence(&of(&[("used_percent", used), ("inodes_used_percent", inodes)]));
+    assert_eq!((presence(5, 95), presence(95, 95)), (Presence::Present, Presence::Gone));
+}

@@ -90,8 +90,47 @@ fn a_full_file_system_is_emptied_of_what_may_go() -> Result<()> {
                 caches = [\"/srv/small/cache\"]\n",
         tree: Tree::new()?.started("srv-small.mount", mount)?,
         fault: &|all| {
+            // Said before it is done, to whoever stands at the box, and to nobody else.
+            all.machine
+                .run("sh", &["-c", "mkdir -p /srv/small/cache/a && echo old > /srv/small/cache/a/b"])?;
+            let run = ["run", "RB-DISK-001", "--on", "it", "--dry-run"];
+            let said = all.machine.run("appliance", &run)?;
+            for part in [
+                "what it repairs is gone",
+                "1. journal.vacuum",
+                "beyond 1 MiB",
+                "2. caches.empty",
+                "files_removed=1",
+                "/srv/small/cache/a/b",
+                "Nothing was done.",
+            ] {
+                ensure!(said.contains(part), "{part} is not in {said}");
+            }
+            all.machine.run("test", &["-s", "/srv/small/cache/a/b"])?;
+            let agent = ["--reuid=orderly-agent", "--regid=orderly-agent", "--clear-groups", "appliance"];
+            let asked = all.machine.command("setpriv", &[&agent[..], &run[..]].concat()).output()?;
+            let refused = String::from_utf8_lossy(&asked.stderr).into_owned();
+            ensure!(!asked.status.success() && refused.contains("owner of this box alone"), "{refused}");
             let fill = "mkdir -p /srv/small/cache/a && head -c 1000000 /dev/zero > /srv/small/kept && \
                         head -c 6800000 /dev/zero > /srv/small/cache/a/b";
+            all.machine.run("sh", &["-c", fill]).map(drop)
+        },
+        meanwhile: &nothing,
+        mended: &|all| Ok(all.machine.run("sh", &["-c", "cd /srv/small; find . -type f"])?.trim() == "./kept"),
+    })
+}
+
+/// Empty files take no space, and use up what a file system can hold all the same.
+#[test]
+fn a_file_system_without_inodes_is_emptied_of_what_may_go() -> Result<()> {
+    let mount = "[Mount]\nWhat=tmpfs\nWhere=/srv/small\nType=tmpfs\nOptions=size=8m,nr_inodes=200\n";
+    play(Story {
+        runbook: "RB-DISK-001",
+        watch: "[[watch.filesystem]]\nid = \"it\"\npath = \"/srv/small\"\ncaches = [\"/srv/small/cache\"]\n",
+        tree: Tree::new()?.started("srv-small.mount", mount)?,
+        fault: &|all| {
+            let fill = "mkdir -p /srv/small/cache/a && touch /srv/small/kept && cd /srv/small/cache/a && \
+                        touch $(seq 1 190)";
             all.machine.run("sh", &["-c", fill]).map(drop)
         },
         meanwhile: &nothing,

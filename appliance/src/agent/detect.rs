@@ -49,6 +49,7 @@ pub fn lingers(fault: Fault) -> Duration {
         | Fault::BackupStale
         | Fault::RestoreDue
         | Fault::UnitDown
+        | Fault::UnitCrashing
         | Fault::FilesystemFull
         | Fault::FilesystemInodesUsed
         | Fault::DriveFailing
@@ -56,6 +57,8 @@ pub fn lingers(fault: Fault) -> Duration {
         | Fault::CertificateExpiring
         | Fault::CertificateWrong
         | Fault::StoreDamaged
+        | Fault::OutboxDamaged
+        | Fault::BackupDamaged
         | Fault::BaselineDrifted => Duration::ZERO,
         Fault::MetricOverLimit
         | Fault::ProcessorPressed

@@ -88,13 +88,26 @@ pub fn collect(executor: &mut dyn Executor, collect: local::Collect) -> Result<V
     })
 }
 
-/// A reading of one entry of the watch list.
-pub fn measure(executor: &mut dyn Executor, watch: &WatchId) -> Result<Readings, AskError> {
+/// A reading of one entry of the watch list, and what people want to know beside it.
+pub fn measure(executor: &mut dyn Executor, watch: &WatchId) -> Result<(Readings, String), AskError> {
     let call = Call::Measure(local::Measure { watch: watch.to_string() });
     ask(executor, "measure", call, |answer| match answer {
         Answer::Measured(measured) => {
-            Some(measured.readings.into_iter().map(|r| (r.name, r.value)).collect())
+            Some((measured.readings.into_iter().map(|r| (r.name, r.value)).collect(), measured.note))
         }
+        _ => None,
+    })
+}
+
+/// What a runbook would do on an entry now.
+pub fn foresee(
+    executor: &mut dyn Executor,
+    runbook: String,
+    watch: &WatchId,
+) -> Result<local::Foreseen, AskError> {
+    let call = Call::Foresee(local::Foresee { runbook, watch: watch.to_string() });
+    ask(executor, "foresee", call, |answer| match answer {
+        Answer::Foreseen(foreseen) => Some(foreseen),
         _ => None,
     })
 }

@@ -9,6 +9,7 @@ mod doctor;
 mod enroll;
 mod failure;
 mod probe;
+mod rehearse;
 mod scan;
 mod status;
 
@@ -19,7 +20,10 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use proto::{ids::WatchId, time::Millis};
+use proto::{
+    ids::{RunbookId, WatchId},
+    time::Millis,
+};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -85,6 +89,20 @@ enum Command {
         #[arg(long, value_name = "RFC 3339")]
         at: Option<Millis>,
     },
+    /// Say what a runbook would do on an entry of the watch list, and do nothing; as root
+    #[command(
+        after_help = "The executor must run, and have a catalogue. To run it takes an order of the control plane.\n\nExample:\n  appliance run RB-DISK-002 --on uploads --dry-run"
+    )]
+    Run {
+        /// The runbook
+        runbook: RunbookId,
+        /// The entry's ID in the watch list
+        #[arg(long, value_name = "ID")]
+        on: WatchId,
+        /// Only say what would be done
+        #[arg(long, required = true)]
+        dry_run: bool,
+    },
     /// Look at every control of the baseline and say how it stands; as root
     #[command(
         after_help = "Signs nothing and changes nothing.\n\nExamples:\n  appliance scan\n  appliance scan --json | jq -r '.[] | select(.verdict == \"drifted\") | .control'"
@@ -140,6 +158,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Command::Status { json } => status::run(&config, &world, *json),
         Command::Doctor { json } => doctor::run(&config, &world, *json),
         Command::Probe { id, at } => probe::run(&config, &world, id, *at),
+        Command::Run { runbook, on, dry_run: _ } => rehearse::run(&config, runbook, on),
         Command::Scan { json } => scan::run(&config, world, *json),
         Command::Look => scan::look(world),
         Command::CheckConfig => check_config::run(&config, &arguments.config),

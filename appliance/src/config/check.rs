@@ -1,9 +1,12 @@
 //! What a configuration must hold to beyond its types: absolute paths, sane limits, and nothing watched that the box
 //! itself lives on.
 
+mod caches;
 mod machine;
 
 use std::path::{Component, Path, PathBuf};
+
+use proto::ids::WatchId;
 
 use super::{Backup, Config, ControlPlane, Directory, Forward, Log, Metric, Repository, WatchEntry};
 
@@ -46,11 +49,13 @@ pub(super) fn check(config: &Config) -> Checked {
     for entry in config.watch.values() {
         match entry {
             WatchEntry::Directory(entry) => directory(entry, config)?,
+            WatchEntry::Filesystem(entry) => caches::check(entry, config)?,
             WatchEntry::Backup(entry) => backup(entry)?,
             WatchEntry::Log(entry) => log(entry)?,
             WatchEntry::Metric(entry) => metric(entry)?,
-            other => machine::check(other)?,
+            _ => {}
         }
+        machine::check(entry)?;
     }
     Ok(())
 }
@@ -165,9 +170,24 @@ fn directory(entry: &Directory, config: &Config) -> Checked {
         return Err(bad(key("limit_bytes"), entry.limit_bytes, "must be 1 to 9223372036854775807 bytes"));
     }
     // Old files are removed from it: it must not hold anything that has to stay.
+    let overlaps = |path: &Path| path.starts_with(&entry.path) || entry.path.starts_with(path);
+    match kept(config, &entry.id).into_iter().find(|(_, path)| overlaps(path)) {
+        None => Ok(()),
+        Some((other, path)) => {
+            let allowed =
+                format!("old files are removed from it, so it must lie apart from {other} = {path:?}");
+            Err(bad(key("path"), format!("{:?}", entry.path), allowed))
+        }
+    }
+}
+
+/// What has to stay whatever is removed by way of the entry `by`: what the appliance lives on, repositories and their
+/// passwords, and what another entry keeps within its own limit.
+fn kept<'c>(config: &'c Config, by: &WatchId) -> Vec<(String, &'c Path)> {
     let mut kept: Vec<(String, &Path)> =
         own_paths(config).into_iter().map(|(key, path)| (key.to_owned(), path.as_path())).collect();
-    for other in config.watch.values() {
+    kept.push(("the configuration".to_owned(), &config.file));
+    for other in config.watch.values().filter(|other| other.id() != by) {
         match other {
             WatchEntry::Backup(backup) => {
                 if let Repository::Local(path) = &backup.repository {
@@ -177,20 +197,13 @@ fn directory(entry: &Directory, config: &Config) -> Checked {
                     kept.push((format!("watch.backup.{}.password_file", backup.id), path));
                 }
             }
-            WatchEntry::Directory(other) if other.id != entry.id => {
+            WatchEntry::Directory(other) => {
                 kept.push((format!("watch.directory.{}.path", other.id), &other.path));
             }
             _ => {}
         }
     }
-    match kept.into_iter().find(|(_, path)| path.starts_with(&entry.path) || entry.path.starts_with(path)) {
-        None => Ok(()),
-        Some((other, path)) => {
-            let allowed =
-                format!("old files are removed from it, so it must lie apart from {other} = {path:?}");
-            Err(bad(key("path"), format!("{:?}", entry.path), allowed))
-        }
-    }
+    kept
 }
 
 fn backup(entry: &Backup) -> Checked {
@@ -212,10 +225,14 @@ fn backup(entry: &Backup) -> Checked {
             return Err(bad(key("repository"), format!("{location:?}"), allowed));
         }
         (Repository::Remote(location), Some(_)) => {
-            if let Some(every) = entry.restore_every {
-                let allowed =
-                    format!("must not be given: the executor cannot reach {location} to restore from it");
-                return Err(bad(key("restore_every_seconds"), every.as_secs_f64(), allowed));
+            for (field, every, why) in [
+                ("restore_every_seconds", entry.restore_every, "restore from it"),
+                ("check_every_seconds", entry.check_every, "check it"),
+            ] {
+                if let Some(every) = every {
+                    let allowed = format!("must not be given: the executor cannot reach {location} to {why}");
+                    return Err(bad(key(field), every.as_secs_f64(), allowed));
+                }
             }
             return Ok(());
         }

@@ -176,6 +176,11 @@ fn every_complaint_names_key_value_and_what_is_allowed() {
             "restore_every_seconds = 1\nunit = \"restic",
             &["watch.backup.offsite.restore_every_seconds"],
         ),
+        (
+            "unit = \"restic",
+            "check_every_seconds = 1\nunit = \"restic",
+            &["watch.backup.offsite.check_every_seconds", "cannot reach"],
+        ),
         ("[\"ERROR\"]", "[\"\"]", &["watch.log.app.raise", "at least one substring"]),
         ("above = 95", "above = 101", &["watch.metric.memory.above", "101", "0 to 100"]),
         ("memory-used-percent", "luck", &["metric = \"luck\"", "memory-used-percent"]),
@@ -191,6 +196,63 @@ fn every_complaint_names_key_value_and_what_is_allowed() {
         for part in named {
             assert!(complaint.contains(part), "{to}: expected {part:?} in: {complaint}");
         }
+    }
+}
+
+/// What lies in a cache folder goes, all of it.
+#[test]
+fn nothing_but_a_cache_is_taken_for_one() {
+    let with = |path: &str, cache: &str| {
+        FULL.to_owned()
+            + "[[watch.directory]]\nid = \"spool\"\npath = \"/srv/cache/spool\"\nlimit_bytes = 1\n"
+            + "[[watch.backup]]\nid = \"near\"\nrepository = \"/srv/tmp/backup\"\nmax_age_seconds = 60\n\
+               password_file = \"/srv/cache-keys/password\"\nsources = [\"/srv/cached/records\"]\n"
+            + "[[watch.log]]\nid = \"mailer\"\npath = \"/srv/cache-log/app.log\"\nraise = [\"x\"]\n"
+            + "[[watch.certificate]]\nid = \"portal\"\nfile = \"/srv/Cache/portal.pem\"\nname = \"portal.test\"\n"
+            + "[[watch.filesystem]]\nid = \"data\"\npath = \"/srv/tmp/data\"\n"
+            + &format!("[[watch.filesystem]]\nid = \"it\"\npath = \"{path}\"\ncaches = [\"{cache}\"]\n")
+    };
+    for (path, cache, why) in [
+        ("/", "/", "absolute path below /"),
+        ("/", "/var/../cache", "absolute path below /"),
+        ("/", "/var/lib", "must be called what it is"),
+        ("/", "/etc/orderly", "must be called what it is"),
+        ("/", "/srv/backup", "must be called what it is"),
+        ("/", "/home/practice", "must be called what it is"),
+        ("/", "/var/lib/postgresql", "must be called what it is"),
+        ("/", "/etc/cache", "must not lie in /etc"),
+        ("/", "/usr/share/cache", "must not lie in /usr"),
+        ("/", "/nix/var/cache", "must not lie in /nix"),
+        ("/", "/boot/tmp", "must not lie in /boot"),
+        ("/", "/var/lib/orderly/cache", "apart from paths.state = \"/var/lib/orderly\""),
+        ("/", "/srv/tmp", "apart from watch.backup.near.repository"),
+        ("/", "/srv/tmp/backup", "apart from watch.backup.near.repository"),
+        ("/", "/srv/tmp/backup/data", "apart from watch.backup.near.repository"),
+        ("/", "/srv/cache-keys", "apart from watch.backup.near.password_file"),
+        ("/", "/srv/cached", "apart from watch.backup.near.sources[0]"),
+        ("/", "/srv/cached/records", "apart from watch.backup.near.sources[0]"),
+        ("/", "/srv/cache", "apart from watch.directory.spool.path"),
+        ("/", "/srv/cache/spool/a", "apart from watch.directory.spool.path"),
+        ("/", "/srv/cache-log", "apart from watch.log.mailer.path"),
+        ("/", "/srv/Cache", "apart from watch.certificate.portal.file"),
+        ("/", "/srv/tmp/data", "apart from watch.filesystem.data.path"),
+        ("/data", "/var/cache", "must lie below \"/data\""),
+        ("/srv/cache-disk", "/srv/cache-disk", "must lie below \"/srv/cache-disk\""),
+    ] {
+        let complaint = complaint(&with(path, cache));
+        for part in ["watch.filesystem.it.caches[0]", why] {
+            assert!(complaint.contains(part), "{cache}: expected {part:?} in: {complaint}");
+        }
+    }
+    for (path, cache) in [
+        ("/", "/var/cache"),
+        ("/", "/var/tmp"),
+        ("/", "/var/lib/app/cache"),
+        ("/", "/home/practice/.cache/browser"),
+        ("/srv/small", "/srv/small/cache"),
+        ("/", "/srv/cached/records/cache"),
+    ] {
+        assert!(parse(&with(path, cache)).is_ok(), "{cache}: {:?}", parse(&with(path, cache)).err());
     }
 }
 

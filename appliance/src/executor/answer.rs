@@ -37,6 +37,8 @@ impl ExecutorCore {
                 self.remember(&measured);
                 Ok(Answer::Measured(measured.answer()))
             }
+            // By itself this core does not know who asks: its service does.
+            Some(Call::Foresee(_)) => Err(BadField::new("call", "is for the owner of this box alone").into()),
             None => Err(BadField::new("call", "must be one that this version knows").into()),
         }
     }

@@ -106,7 +106,7 @@ mod tests {
         let since = |of_key: &[Past]| count(of_key, of_key, &key, Duration::from_secs(100)).since_ineffective;
         let ended = |began, verdict| past("directory=a", began, Some(verdict));
         let in_vain = ended(9, Verdict::Ineffective);
-        assert_eq!(since(&[in_vain.clone()]), Some(Duration::from_secs(90)));
+        assert_eq!(since(std::slice::from_ref(&in_vain)), Some(Duration::from_secs(90)));
         assert_eq!(since(&[past("directory=a", 20, None), in_vain.clone()]), Some(Duration::from_secs(90)));
         for verdict in [Verdict::Repaired, Verdict::Failed, Verdict::InterruptedRepaired] {
             assert_eq!(since(&[ended(20, verdict), in_vain.clone()]), None, "{verdict:?}");

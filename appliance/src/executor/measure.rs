@@ -34,6 +34,7 @@ struct Kept {
 pub struct Taken {
     id: WatchId,
     readings: Readings,
+    note: String,
     at: Duration,
     took: Duration,
 }
@@ -63,13 +64,15 @@ impl Measurement {
         }
         let at = self.clock.boot();
         let readings = self.host.measure(&self.target.entry, &self.target.facts);
-        Taken { id: self.id, readings, at, took: self.clock.boot().saturating_sub(at) }
+        let took = self.clock.boot().saturating_sub(at);
+        let note = self.host.note(&self.target.entry, &readings);
+        Taken { id: self.id, readings, note, at, took }
     }
 }
 
 impl Taken {
     pub(super) fn new(id: WatchId, readings: Readings, at: Duration, took: Duration) -> Self {
-        Self { id, readings, at, took }
+        Self { id, readings, note: String::new(), at, took }
     }
 
     /// What was read.
@@ -81,7 +84,7 @@ impl Taken {
     #[must_use]
     pub fn answer(&self) -> local::Measured {
         let reading = |(name, value): (&String, &i64)| local::Reading { name: name.clone(), value: *value };
-        local::Measured { readings: self.readings.iter().map(reading).collect() }
+        local::Measured { readings: self.readings.iter().map(reading).collect(), note: self.note.clone() }
     }
 }
 

@@ -25,6 +25,7 @@ mod lifecycle;
 mod measure;
 mod orders;
 mod probes;
+mod rehearsal;
 pub mod serve;
 mod standing;
 pub mod steps;

@@ -93,9 +93,10 @@ fn the_binary_keeps_its_incarnation_its_files_to_itself_and_ends_on_sigterm() {
     // What the power cut left of a test restore is somebody's records.
     fs::create_dir_all(state.join("scratch/srv")).unwrap();
     fs::write(state.join("scratch/srv/record"), b"x").unwrap();
+    fs::create_dir_all(state.join("drill/scratch/srv")).unwrap();
     let (_program, mut connection) = start(folder.path());
     assert_eq!(describe(&mut connection).incarnation, first.incarnation);
-    assert!(!state.join("scratch").exists());
+    assert!(!state.join("scratch").exists() && !state.join("drill").exists());
 }
 
 #[test]

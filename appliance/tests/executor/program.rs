@@ -234,6 +234,33 @@ fn callers_are_answered_while_a_step_runs_and_woken_by_its_evidence() {
 }
 
 #[test]
+fn what_a_runbook_would_do_is_said_to_the_owner_and_is_not_done() {
+    let running = Running::new();
+    let mut connection = running.connect();
+    running.with_an_order(&mut connection);
+    running.gate.wait_until_a_step_waits();
+    let mut foresee = |runbook: &str, watch: &str| {
+        ask(&mut connection, Call::Foresee(local::Foresee { runbook: runbook.into(), watch: watch.into() }))
+    };
+    let Answer::Foreseen(foreseen) = foresee("RB-DISK-002", "uploads") else { panic!() };
+    assert_eq!((foreseen.presence.as_str(), foreseen.steps.len()), ("present", 1));
+    assert_eq!(foreseen.steps[0].action, "files.prune");
+    assert!(foreseen.readings.iter().any(|reading| reading.name == "bytes"), "{foreseen:?}");
+    for (runbook, watch, field) in [
+        ("RB-NONE-001", "uploads", "runbook"),
+        ("RB-DISK-002", "nowhere", "watch"),
+        ("RB-DISK-002", "records", "watch"),
+        ("../etc", "uploads", "runbook"),
+    ] {
+        let Answer::Failure(failure) = foresee(runbook, watch) else { panic!("{runbook} on {watch}") };
+        assert!(failure.field.contains(field), "{failure:?}");
+    }
+    assert_eq!(running.machine.count("files.prune", "uploads"), 0, "nothing was done by saying it");
+    running.gate.open();
+    running.service.drain(LONG).unwrap();
+}
+
+#[test]
 fn a_drain_lets_the_running_step_end() {
     let running = Running::new();
     let mut connection = running.connect();

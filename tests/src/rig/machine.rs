@@ -86,6 +86,12 @@ impl Tree {
         Self { shares_network: true, ..self }
     }
 
+    /// Whether it does.
+    #[must_use]
+    pub fn shares_network(&self) -> bool {
+        self.shares_network
+    }
+
     /// Adds or replaces a file.
     pub fn file(self, path: &str, text: &str) -> Result<Self> {
         let path = self.files.path().join(path.trim_start_matches('/'));

@@ -160,7 +160,7 @@ impl Host for SimulatedHost {
                 ("age_seconds", now - snapshot),
                 ("max_age_seconds", seconds(entry.max_age)),
                 ("restore_age_seconds", span(facts.restore_proven)),
-                ("restore_every_seconds", span(entry.restore_every)),
+                ("restore_every_seconds", span(entry.restore_every())),
             ],
             _ => Vec::new(),
         };

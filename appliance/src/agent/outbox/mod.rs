@@ -13,6 +13,7 @@
 mod batch;
 mod inspect;
 mod room;
+mod salvage;
 mod schema;
 
 use std::{
@@ -35,6 +36,7 @@ use super::detect;
 pub use inspect::{Raised, Summary, inspect};
 pub use room::Limits;
 use room::Usage;
+pub use salvage::{BESIDE, DAMAGED, Salvaged};
 
 /// The largest record that a batch can carry, in encoded bytes: key and length take five.
 const RECORD_MAX: usize = BATCH_MAX - 5;
@@ -155,7 +157,16 @@ impl Outbox {
         let db = Connection::open(path).map_err(at)?;
         // Any first read finds out whether this is a database at all.
         db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(at)?;
-        Self::with_connection(db, limits, fresh)
+        let mut outbox = Self::with_connection(db, limits, fresh)?;
+        if let Some(saved) = salvage::salvage(&mut outbox, path)? {
+            tracing::warn!(
+                "the outbox was damaged and begins anew; taken over: {} events, {} places in sources, {} faults",
+                saved.events,
+                saved.cursors,
+                saved.detectors
+            );
+        }
+        Ok(outbox)
     }
 
     /// The same over a connection of the caller's, as a simulation has it.

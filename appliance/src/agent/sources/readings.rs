@@ -7,7 +7,10 @@ use runbooks::{Fault, WatchKind};
 
 use super::{Observation, Produced};
 use crate::{
-    agent::executor::{self, AskError},
+    agent::{
+        executor::{self, AskError},
+        redact,
+    },
     config::{Eyes, WatchEntry},
     world::Executor,
 };
@@ -34,7 +37,17 @@ impl Measured {
         let (mut produced, mut problems) = (Produced::default(), Vec::new());
         for (watch, kind) in &self.watched {
             match executor::measure(executor, watch) {
-                Ok(readings) => produced.observations.extend(observations(watch, *kind, &readings)),
+                Ok((readings, note)) => {
+                    let mut seen = observations(watch, *kind, &readings);
+                    let note = redact::note(&crate::redact::redact(note.as_bytes()));
+                    for observation in &mut seen {
+                        // Of a fault that does not hold there is nobody to name.
+                        if observation.fault.holds(&readings) == Some(true) {
+                            observation.note.clone_from(&note);
+                        }
+                    }
+                    produced.observations.extend(seen);
+                }
                 Err(problem) => problems.push(problem),
             }
         }

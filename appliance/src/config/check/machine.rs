@@ -16,6 +16,7 @@ pub(super) fn check(entry: &WatchEntry) -> Checked {
         WatchEntry::Drive(entry) => drive(&key, entry),
         WatchEntry::Sensor(entry) => sensor(&key, entry),
         WatchEntry::Clock(entry) => unit(key("unit"), &entry.unit),
+        WatchEntry::Store(entry) => unit(key("unit"), &entry.unit),
         WatchEntry::Certificate(entry) => certificate(&key, entry),
         WatchEntry::Service(entry) => service(&key, entry),
         WatchEntry::Uplink(entry) => uplink(&key, entry),
@@ -24,7 +25,6 @@ pub(super) fn check(entry: &WatchEntry) -> Checked {
         | WatchEntry::Backup(_)
         | WatchEntry::Log(_)
         | WatchEntry::Metric(_)
-        | WatchEntry::Store(_)
         | WatchEntry::Baseline(_) => Ok(()),
     }
 }
@@ -77,15 +77,6 @@ fn filesystem(key: Key<'_>, entry: &Filesystem) -> Checked {
     percent(key("inodes_limit_percent"), entry.inodes_limit_percent, 1)?;
     if entry.keep_journal_mb == Some(0) {
         return Err(bad(key("keep_journal_mb"), 0, "must be at least 1 MiB: the journal is evidence too"));
-    }
-    for (at, path) in entry.caches.iter().enumerate() {
-        let key = key(&format!("caches[{at}]"));
-        absolute(&key, path)?;
-        // All that lies there may go; nothing but a folder of its own below a cache folder can be meant.
-        if path.components().count() < 3 {
-            let allowed = "must be a folder at least two levels below /, such as /var/cache";
-            return Err(bad(key, format!("{path:?}"), allowed));
-        }
     }
     Ok(())
 }

@@ -43,9 +43,12 @@ pub struct Backup {
     /// From this age on the newest snapshot is too old.
     #[serde(rename = "max_age_seconds", deserialize_with = "seconds::read")]
     pub max_age: Duration,
-    /// How often a restore is to be proven; absent: never.
+    /// How often a restore is to be proven; absent: every week, where this machine reaches the repository.
     #[serde(rename = "restore_every_seconds", default, deserialize_with = "seconds::read_some")]
     pub restore_every: Option<Duration>,
+    /// How often an eighth of the repository is read and checked (`restic check`); absent: every week, as above.
+    #[serde(rename = "check_every_seconds", default, deserialize_with = "seconds::read_some")]
+    pub check_every: Option<Duration>,
     /// The systemd unit that makes the backup instead of the executor: for what needs the network.
     #[serde(default)]
     pub unit: Option<String>,
@@ -89,6 +92,26 @@ pub enum Forward {
     /// All of them.
     All,
 }
+
+impl Backup {
+    /// How often a restore is to be proven; `None`: nobody here can.
+    #[must_use]
+    pub fn restore_every(&self) -> Option<Duration> {
+        self.is_here().then(|| self.restore_every.unwrap_or(WEEK))
+    }
+
+    /// How often a part of it is to be checked; `None`: nobody here can.
+    #[must_use]
+    pub fn check_every(&self) -> Option<Duration> {
+        self.is_here().then(|| self.check_every.unwrap_or(WEEK))
+    }
+
+    fn is_here(&self) -> bool {
+        matches!(self.repository, Repository::Local(_))
+    }
+}
+
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 fn an_hour() -> Duration {
     Duration::from_secs(3600)

@@ -58,6 +58,9 @@ pub struct Unit {
     pub id: WatchId,
     /// The systemd unit that is to be active.
     pub unit: String,
+    /// The most restarts by systemd itself in ten minutes; with more, it crashes again and again.
+    #[serde(default = "a_few")]
+    pub restarts_limit: u32,
 }
 
 /// `[[watch.filesystem]]`
@@ -146,9 +149,12 @@ pub struct Clock {
 pub struct Store {
     /// Its ID.
     pub id: WatchId,
-    /// How often the databases are looked through.
+    /// How often the executor's database is looked through; the outbox is at every look.
     #[serde(rename = "every_seconds", default = "a_day", deserialize_with = "seconds::read")]
     pub every: Duration,
+    /// The unit that the agent runs in, for beginning a damaged outbox anew.
+    #[serde(default = "the_agent")]
+    pub unit: String,
 }
 
 /// `[[watch.footprint]]`
@@ -172,6 +178,10 @@ pub struct Baseline {
     pub every: Duration,
 }
 
+fn a_few() -> u32 {
+    3
+}
+
 fn most_of_it() -> u8 {
     90
 }
@@ -190,6 +200,10 @@ fn an_hour() -> Duration {
 
 fn a_day() -> Duration {
     Duration::from_secs(24 * 3600)
+}
+
+fn the_agent() -> String {
+    "orderly-agent.service".to_owned()
 }
 
 fn chronyd() -> String {

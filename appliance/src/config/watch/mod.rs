@@ -121,10 +121,9 @@ impl WatchEntry {
     #[must_use]
     pub fn rest(&self, sample: Duration) -> Duration {
         let looks = match self {
-            Self::Store(entry) => return entry.every,
             Self::Baseline(entry) => return entry.every,
             Self::Unit(_) | Self::Service(_) => 1,
-            Self::Clock(_) => 4,
+            Self::Clock(_) | Self::Store(_) => 4,
             Self::Certificate(entry) if entry.server.is_some() => 4,
             Self::Certificate(_) => 20,
             Self::Drive(_) => 240,

@@ -34,16 +34,41 @@ pub(super) fn read(look: &Look<'_>) -> Result<Reading, Blind> {
     let of = |readings: &Readings, name: &str| readings.get(name).copied();
     let age = |r: &&Readings| of(r, "age_seconds").unwrap_or(-1);
     let stale = |r: &&&Readings| age(r) > of(r, "max_age_seconds").unwrap_or(0);
-    let due = |r: &&Readings| match (of(r, "restore_age_seconds"), of(r, "restore_every_seconds")) {
-        (Some(age), Some(every)) => Some(age < 0 || age >= every),
-        // Wanted, but it is not known when there was one.
-        (None, Some(_)) => None,
-        (_, None) => Some(false),
-    };
-    if let Some(due) = measured.iter().map(due).collect::<Option<Vec<bool>>>() {
+    if let Some(due) = measured.iter().map(|readings| is_due(readings)).collect::<Option<Vec<bool>>>() {
         reading.insert("restores_due".into(), count(due.into_iter().filter(|due| *due).count()));
     }
     reading.insert("stale".into(), count(measured.iter().filter(stale).count()));
     reading.insert("unreadable".into(), count(measured.iter().filter(|r| age(r) < 0).count()));
     Ok(reading)
+}
+
+/// Whether a proof of a restore is missing; `None`: it is wanted, but nobody knows when there was one.
+fn is_due(readings: &Readings) -> Option<bool> {
+    let of = |name: &str| readings.get(name).copied();
+    let Some(every) = of("restore_every_seconds") else { return Some(false) };
+    Some(match of("restore_age_seconds")? {
+        // The first proof is ordered at once; that there is none yet is drift when there was time enough for one.
+        ..0 => of("oldest_seconds").is_none_or(|oldest| oldest >= every),
+        age => age >= every,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_is_missing_once_there_was_time_for_one() {
+        let due = |pairs: &[(&str, i64)]| {
+            is_due(&pairs.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect())
+        };
+        let every = ("restore_every_seconds", 100);
+        assert_eq!(due(&[]), Some(false));
+        assert_eq!(due(&[every]), None);
+        assert_eq!(due(&[every, ("restore_age_seconds", 99)]), Some(false));
+        assert_eq!(due(&[every, ("restore_age_seconds", 100)]), Some(true));
+        assert_eq!(due(&[every, ("restore_age_seconds", -1)]), Some(true));
+        assert_eq!(due(&[every, ("restore_age_seconds", -1), ("oldest_seconds", 99)]), Some(false));
+        assert_eq!(due(&[every, ("restore_age_seconds", -1), ("oldest_seconds", 100)]), Some(true));
+    }
 }

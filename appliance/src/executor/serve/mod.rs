@@ -6,6 +6,7 @@
 mod begin;
 mod key;
 mod notify;
+mod respond;
 mod service;
 
 use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};

@@ -23,27 +23,29 @@ use std::{
     time::Duration,
 };
 
-use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::signal::SigSet,
-    unistd::Uid,
-};
-use proto::local::{self, request::Call, response::Answer};
-
 use super::{
     super::{
         ExecutorCore, Next, chain_of,
         steps::Stop,
         work::{Done, Work},
     },
-    ServeError, begin,
+    ServeError,
+    respond::respond,
 };
 use crate::ipc::{self, IpcError};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        signal::SigSet,
+        socket::{getsockopt, sockopt::PeerCredentials},
+    },
+    unistd::Uid,
+};
 
 /// The most callers at once.
 const CALLERS_MAX: usize = 16;
 /// The longest that a caller may wait for evidence.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Requests of more bytes than this are decoded and answered one at a time.
 const LARGE: usize = 64 << 10;
 /// How long the worker waits after something that it could not do.
@@ -64,27 +66,27 @@ enum Event {
     BrokeDown,
 }
 
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
+pub(super) struct Shared {
+    pub(super) state: Mutex<State>,
+    pub(super) changed: Condvar,
     callers: AtomicUsize,
     /// Held from decoding a large request to its answer.
     large: Mutex<()>,
-    trust: PathBuf,
+    pub(super) trust: PathBuf,
 }
 
-struct State {
-    core: Result<Box<ExecutorCore>, String>,
-    is_ending: bool,
+pub(super) struct State {
+    pub(super) core: Result<Box<ExecutorCore>, String>,
+    pub(super) is_ending: bool,
     /// Entries of the watch list that somebody is measuring: whoever else asks for one waits.
-    measuring: BTreeSet<String>,
+    pub(super) measuring: BTreeSet<String>,
 }
 
 /// Somebody panicked while holding the state.
-struct Poisoned;
+pub(super) struct Poisoned;
 
 impl Shared {
-    fn lock(&self) -> Result<MutexGuard<'_, State>, Poisoned> {
+    pub(super) fn lock(&self) -> Result<MutexGuard<'_, State>, Poisoned> {
         self.state.lock().map_err(|_| Poisoned)
     }
 }
@@ -315,6 +317,8 @@ impl Drop for Seat {
 
 /// Answers one caller until it hangs up or says something that is no request.
 fn attend(shared: &Shared, mut stream: UnixStream) -> Result<(), Poisoned> {
+    let peer = getsockopt(&stream, PeerCredentials);
+    let is_owner = peer.is_ok_and(|peer| peer.uid() == Uid::effective().as_raw());
     loop {
         // Between two requests a caller may be silent for as long as it likes, within one it may not.
         let mut fds = [PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
@@ -336,7 +340,7 @@ fn attend(shared: &Shared, mut stream: UnixStream) -> Result<(), Poisoned> {
             Err(error) => return send_away(&error),
         };
         drop(frame);
-        let response = respond(shared, request)?;
+        let response = respond(shared, request, is_owner)?;
         drop(alone);
         if ipc::send(&mut stream, &response).is_err() {
             return Ok(());
@@ -347,104 +351,4 @@ fn attend(shared: &Shared, mut stream: UnixStream) -> Result<(), Poisoned> {
 fn send_away(error: &IpcError) -> Result<(), Poisoned> {
     tracing::warn!("a caller is sent away: {}", chain_of(error));
     Ok(())
-}
-
-fn respond(shared: &Shared, request: local::Request) -> Result<local::Response, Poisoned> {
-    let mut state = shared.lock()?;
-    if state.is_ending {
-        return Ok(failure("executor", "is ending; try again"));
-    }
-    let core = match &mut state.core {
-        Ok(core) => core,
-        Err(problem) => return Ok(failure("executor", problem)),
-    };
-    match &request.call {
-        Some(Call::Collect(collect)) => {
-            let from = collect.from;
-            let patience = Duration::from_millis(collect.wait_ms.into()).min(WAIT_MAX);
-            let nothing = |state: &mut State| {
-                !state.is_ending && state.core.as_ref().is_ok_and(|core| !core.has_evidence(from))
-            };
-            let waited = shared.changed.wait_timeout_while(state, patience, nothing);
-            let (mut state, _) = waited.map_err(|_| Poisoned)?;
-            match &mut state.core {
-                Ok(core) => Ok(core.handle(request)),
-                Err(problem) => Ok(failure("executor", problem)),
-            }
-        }
-        Some(Call::Measure(measure)) => {
-            let watch = measure.watch.clone();
-            if core.measurement(&watch).is_err() {
-                return Ok(core.handle(request));
-            }
-            let (_turn, mut state) = Turn::wait(shared, state, watch.clone())?;
-            let measurement = match &mut state.core {
-                Ok(core) => core.measurement(&watch),
-                Err(problem) => return Ok(failure("executor", problem)),
-            };
-            drop(state);
-            let Ok(measurement) = measurement else { return Ok(failure("watch", "cannot be measured")) };
-            let taken = measurement.take();
-            if let Ok(core) = &mut shared.lock()?.core {
-                core.remember(&taken);
-            }
-            Ok(local::Response { answer: Some(Answer::Measured(taken.answer())) })
-        }
-        Some(Call::Adopt(_)) if !core.is_pinned() => {
-            // Enrolment wrote the pins after this executor began.
-            if let Err(problem) = pin(core, shared) {
-                return Ok(failure("trust", &problem));
-            }
-            Ok(answered(shared, core, request))
-        }
-        _ => Ok(answered(shared, core, request)),
-    }
-}
-
-/// One's turn to measure an entry: however many ask, it is measured once at a time.
-struct Turn<'s> {
-    shared: &'s Shared,
-    watch: String,
-}
-
-impl<'s> Turn<'s> {
-    fn wait<'g>(
-        shared: &'s Shared,
-        state: MutexGuard<'g, State>,
-        watch: String,
-    ) -> Result<(Self, MutexGuard<'g, State>), Poisoned>
-    where
-        's: 'g,
-    {
-        let is_taken = |state: &mut State| state.measuring.contains(&watch);
-        let mut state = shared.changed.wait_while(state, is_taken).map_err(|_| Poisoned)?;
-        state.measuring.insert(watch.clone());
-        Ok((Self { shared, watch }, state))
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        if let Ok(mut state) = self.shared.lock() {
-            state.measuring.remove(&self.watch);
-        }
-        self.shared.changed.notify_all();
-    }
-}
-
-fn answered(shared: &Shared, core: &mut ExecutorCore, request: local::Request) -> local::Response {
-    let response = core.handle(request);
-    shared.changed.notify_all();
-    response
-}
-
-fn pin(core: &mut ExecutorCore, shared: &Shared) -> Result<(), String> {
-    let missing = || format!("{} is not there; enrolment writes it", shared.trust.display());
-    let keys = begin::trust(&shared.trust).map_err(|e| chain_of(&e))?.ok_or_else(missing)?;
-    core.pin(keys).map_err(|e| chain_of(&e))
-}
-
-fn failure(field: &str, problem: &str) -> local::Response {
-    let failure = local::Failure { field: field.to_owned(), problem: problem.to_owned() };
-    local::Response { answer: Some(Answer::Failure(failure)) }
 }

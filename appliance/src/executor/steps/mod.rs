@@ -4,10 +4,18 @@
 //! The rule: what a step works on comes from the watch list alone. Nothing is run through a shell; programs get a fixed
 //! environment, no secret in an argument, no descriptor of ours, a deadline, and die as a group.
 
+mod act;
 mod beneath;
+mod cgroups;
+mod check;
 mod drift;
+mod fence;
+mod foresee;
+mod manager;
+mod names;
 mod prune;
 mod readers;
+mod rebuild;
 mod relieve;
 mod repository;
 mod restic;
@@ -32,11 +40,11 @@ use proto::{
     ids::WatchId,
     time::Millis,
 };
-use runbooks::{Action, Fault, Step};
+use runbooks::{Fault, Step};
 
 use crate::{
     config::{Backup, Config, DEFAULT_PATH, Repository, WatchEntry},
-    world::{Cost, Host, HostFacts, StepOutcome, World},
+    world::{Cost, Foreseen, Host, HostFacts, StepOutcome, World},
 };
 
 pub(super) use self::drift::readings as drift_readings;
@@ -44,7 +52,7 @@ pub use self::stop::Stop;
 
 /// How long a look at something that should answer at once may take.
 const BRIEF: Duration = Duration::from_secs(10);
-/// How long a server may take to show a new certificate.
+/// How long a server may take to show a new certificate, or an interface to get its address and route.
 const TAKING_UP: Duration = Duration::from_secs(40);
 /// How long a look at the network may take, beside what a service itself may.
 const LOOKING: Duration = Duration::from_secs(20);
@@ -112,6 +120,9 @@ pub struct SystemHost {
     repositories: drift::Repositories,
     /// Times of the snapshots of each repository, as long as nothing changes in it.
     snapshots: Mutex<BTreeMap<WatchId, repository::Seen>>,
+    checks: check::Checks,
+    last_look: readers::store::LastLook,
+    counters: readers::unit::Counters,
 }
 
 impl SystemHost {
@@ -120,7 +131,22 @@ impl SystemHost {
     pub fn new(world: World, programs: Programs, state: PathBuf, hold: PathBuf, stop: Stop) -> Self {
         let (root, config) = ("/".into(), DEFAULT_PATH.into());
         let repositories = drift::Repositories::default();
-        Self { world, programs, root, config, state, hold, stop, repositories, snapshots: Mutex::default() }
+        let checks = check::Checks::kept_in(state.join("checks"));
+        let (snapshots, last_look) = (Mutex::default(), readers::store::LastLook::default());
+        Self {
+            world,
+            programs,
+            root,
+            config,
+            state,
+            hold,
+            stop,
+            repositories,
+            snapshots,
+            checks,
+            last_look,
+            counters: readers::unit::Counters::default(),
+        }
     }
 
     /// With the paths of a configuration.
@@ -132,15 +158,37 @@ impl SystemHost {
         Self { config: config.file.clone(), repositories, ..host }
     }
 
-    /// Removes what a restore left behind when the power failed: it is somebody's records.
+    /// Removes what a restore left behind when the power failed: it is somebody's records. An older version had it elsewhere.
     pub fn clear_scratch(&self) {
-        if let Err(error) = restore::clear(&self.scratch()) {
-            tracing::error!("what the last test restore left behind cannot be removed: {error}");
+        for left in [self.drill(), self.state.join("scratch")] {
+            if let Err(error) = restore::clear(&left) {
+                tracing::error!("what the last test restore left behind cannot be removed: {error}");
+            }
         }
     }
 
+    /// How names go into evidence; without its key they do not.
+    fn names(&self) -> Option<names::Names> {
+        let opened = names::Names::open(&self.state, &*self.world.entropy);
+        opened.inspect_err(|error| tracing::error!("names cannot be put into evidence: {error}")).ok()
+    }
+
+    /// The agent's folder, beside the executor's.
+    fn agent(&self) -> PathBuf {
+        self.state.with_file_name("agent")
+    }
+
+    /// All that a test restore may write to.
+    fn drill(&self) -> PathBuf {
+        self.state.join("drill")
+    }
+
     fn scratch(&self) -> PathBuf {
-        self.state.join("scratch")
+        self.drill().join("scratch")
+    }
+
+    fn restic_cache(&self) -> PathBuf {
+        self.state.join("restic-cache")
     }
 
     /// A limit in time that ends early when the executor is stopped.
@@ -155,7 +203,7 @@ impl SystemHost {
                 program: &self.programs.restic,
                 repository,
                 password_file,
-                cache: self.state.join("restic-cache"),
+                cache: self.restic_cache(),
             }),
             _ => None,
         }
@@ -164,83 +212,43 @@ impl SystemHost {
     fn measure_backup(&self, backup: &Backup, facts: &HostFacts) -> Readings {
         let mut readings = Readings::new();
         let limit = self.limit(repository::PATIENCE);
-        let age = match self.restic(backup) {
-            Some(restic) => repository::newest(&restic, &backup.id, &self.snapshots, facts.now, &limit)
-                .map(|newest| facts.now.since(newest)),
-            None => backup
+        let restic = self.restic(backup);
+        let found = restic
+            .as_ref()
+            .and_then(|restic| repository::read(restic, &backup.id, &self.snapshots, facts.now, &limit));
+        let age = match (&restic, found) {
+            (Some(_), found) => found.and_then(|found| found.newest).map(|newest| facts.now.since(newest)),
+            (None, _) => backup
                 .unit
                 .as_deref()
                 .and_then(|unit| unit::succeeded(&self.programs.systemctl, unit, &limit))
                 .and_then(|ended| unit::age(ended, self.world.clock.wall())),
         };
-        readings.insert("age_seconds".into(), age.map_or(-1, seconds));
-        readings.insert("max_age_seconds".into(), seconds(backup.max_age));
-        if let Some(every) = backup.restore_every {
-            readings.insert("restore_age_seconds".into(), facts.restore_proven.map_or(-1, seconds));
-            readings.insert("restore_every_seconds".into(), seconds(every));
+        let mut say = |name: &str, value| readings.insert(name.to_owned(), value);
+        say("age_seconds", age.map_or(-1, seconds));
+        say("max_age_seconds", seconds(backup.max_age));
+        if let Some(oldest) = found.and_then(|found| found.oldest) {
+            say("oldest_seconds", seconds(facts.now.since(oldest)));
+        }
+        if let Some(bytes) = found.and_then(|found| found.bytes) {
+            say("size_bytes", i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
+        // Where there is no snapshot nothing can be restored, and that there is none is another fault.
+        let is_empty = age.is_none() && facts.restore_proven.is_none();
+        if let Some(every) = backup.restore_every().filter(|_| !is_empty) {
+            say("restore_age_seconds", facts.restore_proven.map_or(-1, seconds));
+            say("restore_every_seconds", seconds(every));
+        }
+        if let (Some(restic), Some(_), Some(every)) = (&restic, found, backup.check_every()) {
+            let (world, stop) = (&self.world, &self.stop);
+            if let Some(damaged) = self.checks.look(restic, &backup.id, every, facts.now, world, stop) {
+                say("damaged", damaged);
+            }
         }
         readings
     }
 
-    fn perform_backup(&self, backup: &Backup, facts: &HostFacts, limit: &Limit<'_>) -> StepOutcome {
-        match (&backup.unit, self.restic(backup)) {
-            (Some(unit), _) => unit::start(&self.programs.systemctl, unit, limit),
-            (None, Some(restic)) => restic.backup(&backup.sources, facts.now, limit),
-            (None, None) => failed(-1),
-        }
-    }
-
-    /// Gives what was done time to show.
-    fn settle(
-        &self,
-        fault: Fault,
-        entry: &WatchEntry,
-        facts: &HostFacts,
-        limit: &Limit<'_>,
-        outcome: StepOutcome,
-    ) -> StepOutcome {
-        // The reading afterwards must fall within the time, too.
-        let limit = Limit { ends: limit.ends.saturating_sub(BRIEF), ..*limit };
-        if outcome.result == StepResult::Done {
-            relieve::settle(&limit, || fault.holds(&self.measure(entry, facts)) == Some(false));
-        }
-        outcome
-    }
-
-    /// Corrects the clock at once; a keeper that does not answer is restarted, and corrects it at its start.
-    fn step_clock(&self, keeper: &str, limit: &Limit<'_>) -> StepOutcome {
-        let stepped = unit::run(&self.programs.chronyc, &["makestep"], limit);
-        match stepped.result {
-            StepResult::Failed => unit::restart(&self.programs.systemctl, keeper, limit),
-            _ => stepped,
-        }
-    }
-
-    fn perform_test_restore(&self, backup: &Backup, facts: &HostFacts, limit: &Limit<'_>) -> StepOutcome {
-        let Some(restic) = self.restic(backup) else { return failed(-1) };
-        let scratch = self.scratch();
-        let entropy = &*self.world.entropy;
-        restore::TestRestore { restic, sources: &backup.sources, scratch: &scratch, entropy, now: facts.now }
-            .run(limit)
-    }
-}
-
-impl Host for SystemHost {
-    fn held(&self) -> Option<String> {
-        // There, or nobody can say that it is not.
-        let is_there = |path: &Path| match fs::symlink_metadata(path) {
-            Err(e) => e.kind() != io::ErrorKind::NotFound,
-            Ok(_) => true,
-        };
-        let by = [(self.hold.clone(), "file"), (self.state.join(HELD_BY_KEY), "key")];
-        by.iter().find(|(path, _)| is_there(path)).map(|(_, word)| (*word).to_owned())
-    }
-
-    fn cost(&self) -> Option<Cost> {
-        readers::cost::read(&self.root.join("proc"))
-    }
-
-    fn measure(&self, entry: &WatchEntry, facts: &HostFacts) -> Readings {
+    fn measure_entry(&self, entry: &WatchEntry, facts: &HostFacts) -> Readings {
         match entry {
             WatchEntry::Directory(directory) => prune::measure(directory, &self.limit(repository::PATIENCE)),
             WatchEntry::Backup(backup) => {
@@ -250,7 +258,7 @@ impl Host for SystemHost {
             }
             WatchEntry::Baseline(_) => drift::readings(&self.scan(facts.now)),
             WatchEntry::Unit(entry) => {
-                readers::unit::read(&self.programs.systemctl, &entry.unit, &self.limit(BRIEF))
+                readers::unit::read(&self.root, entry, &self.counters, &self.limit(BRIEF))
             }
             WatchEntry::Filesystem(entry) => readers::filesystem::read(entry),
             WatchEntry::Processor(entry) => readers::pressure::read(&self.root, "cpu", entry),
@@ -272,13 +280,45 @@ impl Host for SystemHost {
                 readers::served::service(run, &self.config, entry, facts.now, &limit)
             }
             WatchEntry::Uplink(entry) => readers::uplink::read(&self.root, entry),
-            WatchEntry::Store(_) => {
-                let outbox = self.state.with_file_name("agent").join("outbox.db");
-                readers::store::read(&[&self.state.join("executor.db"), &outbox])
+            WatchEntry::Store(entry) => {
+                let (executor, outbox) = (self.state.join("executor.db"), self.agent().join(rebuild::OUTBOX));
+                readers::store::read(&executor, &outbox, entry, &self.last_look, self.world.clock.boot())
             }
             WatchEntry::Footprint(entry) => readers::footprint::read(&self.root, entry),
             // The agent reads these itself; nobody else can say how they stand.
             WatchEntry::Log(_) | WatchEntry::Metric(_) | WatchEntry::Journal(_) => Readings::new(),
+        }
+    }
+}
+
+impl Host for SystemHost {
+    fn held(&self) -> Option<String> {
+        // There, or nobody can say that it is not.
+        let is_there = |path: &Path| match fs::symlink_metadata(path) {
+            Err(e) => e.kind() != io::ErrorKind::NotFound,
+            Ok(_) => true,
+        };
+        let by = [(self.hold.clone(), "file"), (self.state.join(HELD_BY_KEY), "key")];
+        by.iter().find(|(path, _)| is_there(path)).map(|(_, word)| (*word).to_owned())
+    }
+
+    fn cost(&self) -> Option<Cost> {
+        readers::cost::read(&self.root.join("proc"))
+    }
+
+    fn measure(&self, entry: &WatchEntry, facts: &HostFacts) -> Readings {
+        self.measure_entry(entry, facts)
+    }
+
+    fn note(&self, entry: &WatchEntry, readings: &Readings) -> String {
+        match entry {
+            WatchEntry::Processor(_) if Fault::ProcessorPressed.holds(readings) == Some(true) => {
+                relieve::who_burns(&self.root, &self.limit(BRIEF))
+            }
+            WatchEntry::Memory(_) if Fault::MemoryPressed.holds(readings) == Some(true) => {
+                relieve::who_holds(&self.root)
+            }
+            _ => String::new(),
         }
     }
 
@@ -286,60 +326,12 @@ impl Host for SystemHost {
         self.scan_baseline(now)
     }
 
+    fn foresee(&self, step: &Step, entry: &WatchEntry, facts: &HostFacts) -> Foreseen {
+        self.foresee_step(step, entry, facts)
+    }
+
     fn perform(&self, step: &Step, entry: &WatchEntry, facts: &HostFacts, within: Duration) -> StepOutcome {
-        let limit = self.limit(within);
-        match (step.action, entry) {
-            (Action::FilesPrune, WatchEntry::Directory(directory)) => {
-                // Whichever clock is behind: a file is never taken for older than it is.
-                let now: Millis = facts.now.min(self.world.clock.wall());
-                prune::prune(directory, now, &limit)
-            }
-            (Action::ResticBackup, WatchEntry::Backup(backup)) => self.perform_backup(backup, facts, &limit),
-            (Action::ResticTestRestore, WatchEntry::Backup(backup)) => {
-                self.perform_test_restore(backup, facts, &limit)
-            }
-            (Action::UnitRestart, WatchEntry::Unit(entry)) => {
-                unit::restart(&self.programs.systemctl, &entry.unit, &limit)
-            }
-            (Action::JournalVacuum, WatchEntry::Filesystem(entry)) => {
-                tidy::vacuum(&self.programs, entry, &limit)
-            }
-            (Action::CachesEmpty, WatchEntry::Filesystem(entry)) => {
-                tidy::empty_caches(entry, facts.now.min(self.world.clock.wall()), &limit)
-            }
-            (Action::NixCollectGarbage, WatchEntry::Filesystem(entry)) => {
-                tidy::collect_nix_garbage(&self.programs, entry, &limit)
-            }
-            (Action::CertificateRenew, WatchEntry::Certificate(renewed)) => {
-                let Some(unit) = &renewed.unit else { return failed(-1) };
-                let outcome = unit::start(&self.programs.systemctl, unit, &limit);
-                // A server that was restarted does not listen at once.
-                let ends = limit.ends.min(self.world.clock.boot() + TAKING_UP);
-                let limit = Limit { ends, ..limit };
-                match renewed.server {
-                    Some(_) => self.settle(Fault::CertificateExpiring, entry, facts, &limit, outcome),
-                    None => outcome,
-                }
-            }
-            (Action::ProcessorRelieve, WatchEntry::Processor(pressed)) => {
-                let outcome = relieve::processor(&self.programs, &self.root, pressed, &limit);
-                self.settle(Fault::ProcessorPressed, entry, facts, &limit, outcome)
-            }
-            (Action::MemoryRelieve, WatchEntry::Memory(pressed)) => {
-                let outcome = relieve::memory(&self.programs, &self.root, pressed, &limit);
-                self.settle(Fault::MemoryPressed, entry, facts, &limit, outcome)
-            }
-            (Action::ClockStep, WatchEntry::Clock(kept)) => {
-                let outcome = self.step_clock(&kept.unit, &limit);
-                self.settle(Fault::ClockUnsynchronised, entry, facts, &limit, outcome)
-            }
-            (Action::UplinkRestart, WatchEntry::Uplink(entry)) => {
-                unit::restart(&self.programs.systemctl, &entry.unit, &limit)
-            }
-            (Action::BaselineReapply, WatchEntry::Baseline(_)) => self.reapply_baseline(facts.now, &limit),
-            // Guardrail 7 has seen that kind of step and kind of entry belong together.
-            _ => failed(-1),
-        }
+        self.do_step(step.action, entry, facts, &self.limit(within))
     }
 }
 

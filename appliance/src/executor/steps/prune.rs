@@ -10,8 +10,8 @@
 
 use std::{
     collections::{BTreeMap, BinaryHeap},
-    ffi::{CStr, CString},
-    os::fd::OwnedFd,
+    ffi::{CStr, CString, OsStr},
+    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
     path::Path,
     rc::Rc,
     time::Duration,
@@ -31,7 +31,10 @@ use super::{
     Limit, beneath,
     walk::{self, Broken},
 };
-use crate::{config::Directory, world::StepOutcome};
+use crate::{
+    config::Directory,
+    world::{Foreseen, StepOutcome},
+};
 
 /// The most bytes of names that one look remembers: bounds memory, not work.
 const REMEMBERED: usize = 32 << 20;
@@ -147,6 +150,27 @@ pub(super) fn prune(directory: &Directory, now: Millis, limit: &Limit<'_>) -> St
     StepOutcome { result, counts, output: Vec::new() }
 }
 
+/// What would be removed now: of one look, which remembers only so many. `most`: how many files are named.
+pub(super) fn foresee(directory: &Directory, now: Millis, limit: &Limit<'_>, most: usize) -> Foreseen {
+    let (mut files, mut bytes, mut chosen) = (0_i64, 0_i64, Vec::new());
+    let looked = beneath::root(&directory.path).map_err(Broken::from).and_then(|root| {
+        let survey = survey(&root, now, directory.keep_newer_than, limit)?;
+        take(survey, directory, limit, &mut |_, _| Ok(Removal::Removed), &mut |candidate, size| {
+            files += 1;
+            bytes = bytes.saturating_add(i64::try_from(size).unwrap_or(i64::MAX));
+            if chosen.len() < most {
+                let path = directory.path.join(&candidate.folder);
+                chosen.push(path.join(OsStr::from_bytes(candidate.name.as_bytes())).display().to_string());
+            }
+        })
+    });
+    if looked.is_err() {
+        (files, bytes) = (-1, -1);
+    }
+    let counts = [("files_removed".to_owned(), files), ("bytes_removed".to_owned(), bytes)].into();
+    Foreseen { chosen, counts }
+}
+
 fn go(
     directory: &Directory,
     now: Millis,
@@ -155,33 +179,48 @@ fn go(
 ) -> Result<(), Broken> {
     let root = beneath::root(&directory.path)?;
     loop {
-        let mut survey = survey(&root, now, directory.keep_newer_than, limit)?;
-        let mut over = survey.bytes.saturating_sub(directory.limit_bytes);
-        let mut progress = false;
-        for candidate in &survey.oldest {
-            if over == 0 {
-                break;
-            }
-            if let Some(result) = limit.over() {
-                return Err(Broken::Over(result));
-            }
-            match remove(&root, candidate, &survey.links)? {
-                Removal::Removed => {
-                    let size = survey.links.loses(candidate);
-                    removed(size);
-                    over = over.saturating_sub(size);
-                    progress = true;
-                }
-                // Looked at again before anything newer goes.
-                Removal::Changed if progress => break,
-                Removal::Changed | Removal::InUse => {}
-            }
-        }
+        let survey = survey(&root, now, directory.keep_newer_than, limit)?;
+        let mut act = |candidate: &Candidate, links: &Links| remove(&root, candidate, links);
         // Looked at again: others write there meanwhile, and one look remembers only so many.
-        if !progress {
+        if !take(survey, directory, limit, &mut act, &mut |_, size| removed(size))? {
             return Ok(());
         }
     }
+}
+
+/// Goes through what may go, oldest first, until the directory is within its limit; `act` is what is done to each, and
+/// `taken` hears of those that it removed, with what that gains. Says whether there was one.
+fn take(
+    survey: Survey,
+    directory: &Directory,
+    limit: &Limit<'_>,
+    act: &mut dyn FnMut(&Candidate, &Links) -> Result<Removal, Errno>,
+    taken: &mut dyn FnMut(&Candidate, u64),
+) -> Result<bool, Broken> {
+    let Survey { bytes, oldest, mut links } = survey;
+    let mut over = bytes.saturating_sub(directory.limit_bytes);
+    let mut progress = false;
+    for candidate in &oldest {
+        // Below a limit of nothing, empty files go too: they take inodes.
+        if over == 0 && directory.limit_bytes > 0 {
+            break;
+        }
+        if let Some(result) = limit.over() {
+            return Err(Broken::Over(result));
+        }
+        match act(candidate, &links)? {
+            Removal::Removed => {
+                let size = links.loses(candidate);
+                taken(candidate, size);
+                over = over.saturating_sub(size);
+                progress = true;
+            }
+            // Looked at again before anything newer goes.
+            Removal::Changed if progress => break,
+            Removal::Changed | Removal::InUse => {}
+        }
+    }
+    Ok(progress)
 }
 
 fn survey(

@@ -1,4 +1,5 @@
-//! How old the newest snapshot of a repository is, cheaply: restic is run only when something changed in it.
+//! How old the newest snapshot of a repository is, and how large all of it, cheaply: restic is run, and the files are
+//! counted, only when something changed in it.
 
 use std::{
     collections::BTreeMap,
@@ -12,37 +13,70 @@ use std::{
 use proto::{digest::Digest, ids::WatchId, time::Millis};
 
 use super::{
-    Limit,
+    Limit, beneath,
     restic::{AHEAD, Restic, Snapshot},
+    walk,
 };
 
 /// How long a repository may take to list its snapshots.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-/// What a repository looked like, and the times of its snapshots.
+/// What a repository looked like, the times of its snapshots, and its bytes.
 pub(super) struct Seen {
     look: Digest,
     times: Vec<Millis>,
+    bytes: Option<u64>,
 }
 
-/// Time of the newest snapshot; `None`: there is none, or the repository cannot be read.
-pub(super) fn newest(
+/// A repository that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Repository {
+    /// Time of the newest snapshot, if there is one.
+    pub(super) newest: Option<Millis>,
+    /// Time of the oldest.
+    pub(super) oldest: Option<Millis>,
+    /// What its files take; `None`: they cannot be counted.
+    pub(super) bytes: Option<u64>,
+}
+
+/// How it stands; `None`: the repository cannot be read.
+pub(super) fn read(
     restic: &Restic<'_>,
     id: &WatchId,
     seen: &Mutex<BTreeMap<WatchId, Seen>>,
     now: Millis,
     limit: &Limit<'_>,
-) -> Option<Millis> {
+) -> Option<Repository> {
     let look = look(restic.repository).ok()?;
     let known = |map: &BTreeMap<WatchId, Seen>| {
-        map.get(id).filter(|seen| seen.look == look).map(|seen| newest_of(&seen.times, now))
+        let seen = map.get(id).filter(|seen| seen.look == look)?;
+        Some(seen.as_of(now))
     };
-    if let Some(newest) = known(&seen.lock().unwrap_or_else(PoisonError::into_inner)) {
-        return newest;
+    if let Some(known) = known(&seen.lock().unwrap_or_else(PoisonError::into_inner)) {
+        return Some(known);
     }
     let times: Vec<Millis> = restic.snapshots(limit)?.iter().map(Snapshot::time).collect();
-    let newest = newest_of(&times, now);
-    seen.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Seen { look, times });
-    newest
+    let bytes = bytes(restic.repository, limit);
+    let found = Seen { look, times, bytes };
+    let known = found.as_of(now);
+    seen.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), found);
+    Some(known)
+}
+
+impl Seen {
+    fn as_of(&self, now: Millis) -> Repository {
+        let oldest = self.times.iter().copied().min();
+        Repository { newest: newest_of(&self.times, now), oldest, bytes: self.bytes }
+    }
+}
+
+fn bytes(repository: &Path, limit: &Limit<'_>) -> Option<u64> {
+    let mut bytes = 0_u64;
+    let root = beneath::root(repository).ok()?;
+    walk::walk(&root, limit, &mut |_, _, status| {
+        bytes = bytes.saturating_add(u64::try_from(status.st_size).unwrap_or(0));
+    })
+    .ok()?;
+    Some(bytes)
 }
 
 fn newest_of(times: &[Millis], now: Millis) -> Option<Millis> {

@@ -93,6 +93,15 @@ impl Restic<'_> {
         ended.is_good().then(|| snapshots.unwrap_or_default())
     }
 
+    /// Checks its structure, and reads one of so many parts of its data.
+    pub(super) fn check(&self, part: u64, of: u64, limit: &Limit<'_>) -> StepResult {
+        let subset = format!("--read-data-subset={part}/{of}");
+        match self.run(&["check", "--no-lock", "--no-cache", "--quiet", &subset], limit, &mut |_| {}) {
+            Ok(ended) => ended.result(),
+            Err(error) => not_run(self.program, &error).result,
+        }
+    }
+
     /// The newest snapshot that is not from the future.
     pub(super) fn newest(&self, now: Millis, limit: &Limit<'_>) -> Option<Snapshot> {
         let latest = now.plus(AHEAD);

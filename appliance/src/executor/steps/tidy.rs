@@ -19,13 +19,7 @@ pub(super) fn vacuum(programs: &Programs, entry: &Filesystem, limit: &Limit<'_>)
 pub(super) fn empty_caches(entry: &Filesystem, now: Millis, limit: &Limit<'_>) -> StepOutcome {
     let mut all = StepOutcome { result: StepResult::Done, ..failed(0) };
     all.counts.clear();
-    for path in &entry.caches {
-        let cache = Directory {
-            id: entry.id.clone(),
-            path: path.clone(),
-            limit_bytes: 0,
-            keep_newer_than: std::time::Duration::ZERO,
-        };
+    for cache in caches(entry) {
         let one = prune::prune(&cache, now, limit);
         for (name, count) in one.counts {
             *all.counts.entry(name).or_insert(0) += count;
@@ -36,6 +30,16 @@ pub(super) fn empty_caches(entry: &Filesystem, now: Millis, limit: &Limit<'_>) -
         }
     }
     if entry.caches.is_empty() { not_allowed() } else { all }
+}
+
+/// Each as a directory that may hold nothing.
+pub(super) fn caches(entry: &Filesystem) -> impl Iterator<Item = Directory> {
+    entry.caches.iter().map(|path| Directory {
+        id: entry.id.clone(),
+        path: path.clone(),
+        limit_bytes: 0,
+        keep_newer_than: std::time::Duration::ZERO,
+    })
 }
 
 /// Has Nix remove generations older than a month, and what nothing refers to then.

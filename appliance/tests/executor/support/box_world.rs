@@ -157,7 +157,7 @@ impl Host for Machine {
                 ("age_seconds", level),
                 ("max_age_seconds", seconds(backup.max_age)),
                 ("restore_age_seconds", facts.restore_proven.map_or(-1, seconds)),
-                ("restore_every_seconds", backup.restore_every.map_or(-1, seconds)),
+                ("restore_every_seconds", backup.restore_every().map_or(-1, seconds)),
             ],
             _ => Vec::new(),
         };
