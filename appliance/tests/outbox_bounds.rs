@@ -105,6 +105,81 @@ fn evidence_keeps_its_share_whatever_telemetry_does_and_is_not_taken_beyond_it()
     assert_eq!(outbox.evidence_that_fits(&large), 1, "an empty outbox takes one, whatever its share");
 }
 
+/// The outbox and the executor of the smallest box, after a month without a control plane.
+const SMALL: &str = include_str!("../../hardware/profiles/nuc-small.toml");
+
+#[test]
+fn a_month_offline_fits_into_the_small_profile_and_its_evidence_comes_first() {
+    let outbox_max = SMALL.lines().find_map(|line| line.strip_prefix("outbox_max_mb = ")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits::new(outbox_max.parse::<u64>().unwrap() << 20, 16 << 20);
+    let mut outbox = open(&dir.path().join("outbox.db"), limits);
+    let note = |mut event: Event| {
+        event.note = "x".repeat(300);
+        event
+    };
+    // Twenty faults said again every ten minutes, and four that come and go by the hour; every hour a heartbeat of a
+    // long watch list and a scan with findings, every day three repairs.
+    let (mut events, mut evidence) = (0_i64, Vec::new());
+    for minute in (0..30 * 24 * 60).step_by(10) {
+        let mut items: Vec<Item> =
+            (0..20).map(|n| note(event(minute * 100 + n, Phase::Ongoing)).into()).collect();
+        if minute % 60 == 0 {
+            items.extend((20..24).map(|n| note(event(minute * 100 + n, Phase::Raised)).into()));
+            items.extend((24..28).map(|n| note(event(minute * 100 + n, Phase::Cleared)).into()));
+        }
+        events += i64::try_from(items.len()).unwrap();
+        let mut records = Vec::new();
+        if minute % 60 == 0 {
+            records.extend([6_000, 3_000].map(|size| (size, minute)));
+        }
+        if minute % (8 * 60) == 0 {
+            records.push((5_000, minute));
+        }
+        for (size, minute) in records {
+            let mut envelope = format!("{:08}", evidence.len()).into_bytes();
+            envelope.resize(size, b'x');
+            evidence.push(envelope.clone());
+            items.push(Item::Evidence { envelope, attachments: vec![] });
+            assert_eq!(outbox.evidence_that_fits(&items[items.len() - 1..]), 1, "no room at minute {minute}");
+        }
+        outbox.commit(&intake(items), Millis(minute * 60_000)).unwrap();
+    }
+    let mut batches = Vec::new();
+    while let Some(batch) = outbox.freeze().unwrap() {
+        batches.push(unpack(&batch.records).unwrap());
+        let digest = proto::digest::Digest::of(&batch.records);
+        assert!(outbox.acknowledge(&Ack { stream: batch.stream, number: batch.number, digest }).unwrap());
+    }
+    let is_evidence = |record: &Record| matches!(record, Record::Evidence(_));
+    let needed = batches.iter().rposition(|batch| batch.iter().any(is_evidence)).unwrap() + 1;
+    let bytes: usize = evidence.iter().map(Vec::len).sum();
+    assert!(needed <= bytes / BATCH_MAX + 2, "evidence came in {needed} of {} batches", batches.len());
+    let all: Vec<Record> = batches.into_iter().flatten().collect();
+    assert!(!all.iter().any(|record| matches!(record, Record::Gap(_))), "nothing was dropped");
+    let came: Vec<&[u8]> = all
+        .iter()
+        .filter_map(|record| if let Record::Evidence(bytes) = record { Some(&bytes[..]) } else { None })
+        .collect();
+    assert!(came.iter().copied().eq(evidence.iter().map(Vec::as_slice)), "all of it, the oldest first");
+    let said: Vec<i64> = all
+        .iter()
+        .filter_map(|record| if let Record::Event(event) = record { Some(event.at.0) } else { None })
+        .collect();
+    assert!(said.len() as i64 == events && said.is_sorted(), "all telemetry, in its own order");
+}
+
+#[test]
+fn what_fits_into_one_batch_goes_in_the_order_in_which_it_was_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut outbox = open(&dir.path().join("outbox.db"), Limits::new(8 << 20, 4 << 20));
+    let evidence = Item::Evidence { envelope: b"repaired".to_vec(), attachments: vec![] };
+    let items = vec![event(1, Phase::Raised).into(), evidence, event(2, Phase::Raised).into()];
+    outbox.commit(&intake(items), Millis(3)).unwrap();
+    let all = drain(&mut outbox);
+    assert!(matches!(all[..], [Record::Event(_), Record::Evidence(_), Record::Event(_)]), "{all:?}");
+}
+
 #[test]
 fn what_no_batch_can_carry_is_refused_and_the_largest_that_one_can_is_sent() {
     let dir = tempfile::tempdir().unwrap();

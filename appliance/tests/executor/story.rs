@@ -351,3 +351,40 @@ fn no_room_for_evidence_no_execution() {
     assert!(outcome.refusal.contains("evidence-full"), "{}", outcome.refusal);
     assert!(describe(&mut core).hold.contains("no room"));
 }
+
+/// A month without a control plane on the smallest box: hourly heartbeats and scans, and a hold now and then, are kept,
+/// and there is still room to work.
+#[test]
+fn a_month_offline_fits_into_the_small_profile() {
+    const SMALL: &str = include_str!("../../../hardware/profiles/nuc-small.toml");
+    let most: u64 =
+        SMALL.lines().find_map(|line| line.strip_prefix("evidence_max_mb = ")).unwrap().parse().unwrap();
+    let office = Office::new(at("2026-11-22T12:00:00Z"));
+    let mut appliance = Appliance::new(office.trust(), office.now);
+    appliance.settings.evidence_max = most << 20;
+    let (_, entry) =
+        appliance.settings.watch.first_key_value().map(|(id, entry)| (id.clone(), entry.clone())).unwrap();
+    // A long watch list: every heartbeat names it.
+    appliance.settings.watch.extend((0..60).map(|n| (format!("a{n:039}").parse().unwrap(), entry.clone())));
+    appliance.machine.lock().levels.extend((0..60).map(|n| (format!("a{n:039}"), 0)));
+    let mut core = appliance.open();
+    enrol(&office, &mut core);
+    for hour in 0..30 * 24 {
+        appliance.machine.lock().held = hour % 48 == 0;
+        work(&mut core);
+        appliance.clock.pass(Duration::from_secs(3600));
+    }
+    let d = describe(&mut core);
+    assert_eq!(d.evidence_first, 0, "nothing went");
+    assert!(d.evidence_next >= 30 * 24, "a heartbeat for each hour, at least: {}", d.evidence_next);
+    assert!(!d.hold.contains("no room"), "{}", d.hold);
+    let mut bytes = 0;
+    let mut next = 0;
+    while next < d.evidence_next {
+        let items = collect(&mut core, next);
+        bytes += items.iter().map(|item| item.envelope.len()).sum::<usize>();
+        next = items.last().unwrap().index + 1;
+    }
+    println!("{} records, {bytes} bytes", d.evidence_next);
+    assert!((bytes as u64) < (most << 20) / 2, "{bytes} bytes of {most} MiB");
+}
