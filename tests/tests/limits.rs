@@ -161,8 +161,7 @@ fn an_agent_at_its_limits_drops_telemetry_says_so_and_keeps_evidence() -> Result
         let came = practice.provider.evidence(TENANT)?.len() as u64;
         Ok((gaps > 0 && came >= waiting).then_some(()))
     })?;
-    let (code, report) = practice.verified_bundle()?;
-    ensure!(code == 0 || code == 3, "{report}");
+    practice.verified_bundle(&["silence", "buffer-full"])?;
     practice.clinic.stop()?;
     practice.provider.stop()
 }

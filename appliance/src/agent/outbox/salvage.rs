@@ -201,7 +201,7 @@ mod tests {
     use super::*;
     use crate::agent::{outbox::Limits, sources::evidence::Place};
 
-    const LIMITS: Limits = Limits { telemetry: 32 << 20, evidence: 1 << 20 };
+    const LIMITS: Limits = Limits { telemetry: 32 << 20, evidence: 1 << 20, lines: 1 << 20 };
 
     fn event(n: u8) -> Event {
         Event {
