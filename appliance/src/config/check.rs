@@ -47,6 +47,7 @@ pub(super) fn check(config: &Config) -> Checked {
         ));
     }
     for entry in config.watch.values() {
+        machine::check(entry)?;
         match entry {
             WatchEntry::Directory(entry) => directory(entry, config)?,
             WatchEntry::Filesystem(entry) => caches::check(entry, config)?,
@@ -55,7 +56,6 @@ pub(super) fn check(config: &Config) -> Checked {
             WatchEntry::Metric(entry) => metric(entry)?,
             _ => {}
         }
-        machine::check(entry)?;
     }
     Ok(())
 }

@@ -181,7 +181,7 @@ fn every_complaint_names_key_value_and_what_is_allowed() {
             "check_every_seconds = 1\nunit = \"restic",
             &["watch.backup.offsite.check_every_seconds", "cannot reach"],
         ),
-        ("[\"ERROR\"]", "[\"\"]", &["watch.log.app.raise", "at least one substring"]),
+        ("[\"ERROR\"]", "[\"\"]", &["watch.log.app.raise", "1 to 100 substrings"]),
         ("above = 95", "above = 101", &["watch.metric.memory.above", "101", "0 to 100"]),
         ("memory-used-percent", "luck", &["metric = \"luck\"", "memory-used-percent"]),
         ("id = \"memory\"", "id = \"app\"", &["watch.metric.id", "\"app\"", "is also the ID of a log"]),

@@ -61,7 +61,7 @@ fn reads_all(store: &Store, age: usize) {
     assert_eq!(view.checkpoint().unwrap().unwrap().note, "note");
     let forks = view.shown(true).unwrap();
     assert_eq!((forks.len(), forks[0].note.as_str()), (1, "another note"), "an alarm is never lost");
-    assert_eq!(view.shown(false).unwrap().len(), age - 1);
+    assert_eq!(view.shown(false).unwrap().len(), usize::from(age > 1));
 
     assert_eq!(view.evidence_from(0, 1 << 20).unwrap()[0].envelope, b"envelope");
     let journal = view.journal(10).unwrap();

@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_long_line_is_cut_between_words() {
-        let line = format!("{} 123456789", "word ".repeat(LOOK / 5 - 1));
+        let line = format!("{}123456789", "word ".repeat(LOOK / 5 - 1));
         assert!(line.len() > LOOK && cut(line.as_bytes()).ends_with(b"word "));
         assert_eq!(cut(&[b'x'; 3 * LOOK]).len(), LOOK);
     }
