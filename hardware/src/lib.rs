@@ -114,7 +114,7 @@ mod tests {
         for (text, expected) in [
             (good.replace("disk_gb", "disc_gb"), "disc_gb"),
             (good.replace("4096", "1024"), "memory_mb must be at least 2048"),
-            (good.replace("outbox_max_mb = 64", "outbox_max_mb = 60000"), "outbox_max_mb must be"),
+            (good.replace("outbox_max_mb = 96", "outbox_max_mb = 60000"), "outbox_max_mb must be"),
         ] {
             fs::write(folder.path().join("bad.toml"), text).unwrap();
             let error = read_folder(folder.path()).unwrap_err();

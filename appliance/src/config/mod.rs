@@ -200,7 +200,7 @@ impl Default for Agent {
         Self {
             user: None,
             sample: Duration::from_secs(15),
-            outbox_max_mb: 64,
+            outbox_max_mb: 96,
             evidence_reserve_mb: 16,
             hold: Duration::from_secs(30),
         }
