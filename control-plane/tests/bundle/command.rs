@@ -116,5 +116,5 @@ fn without_trust_it_is_3() {
     assert_eq!((answer.code, &answer.json["anchored"]), (3, &false.into()), "{}", answer.text);
     assert!(answer.text.contains("nobody vouches"), "{}", answer.text);
     assert!(answer.json["faults"].as_array().unwrap().is_empty());
-    assert_eq!(not_checked(&answer.json).len(), 5 + TENANT.boxes.len());
+    assert_eq!(not_checked(&answer.json).len(), 6 + TENANT.boxes.len());
 }
