@@ -112,7 +112,7 @@ impl Load {
         }
         for repository in &self.repositories {
             let folder = repository.path.parent().context("it lies in a folder")?;
-            watch.push((name(folder)?, Watch::Backup(repository, false)));
+            watch.push((name(folder)?, Watch::Backup(repository)));
         }
         for path in &self.logs {
             watch.push((name(path)?, Watch::Log(path, &["ERROR"])));

@@ -81,13 +81,16 @@ impl Stage {
         let out = ticket.to_str().context("a path in UTF-8")?;
         provider.ask(&["appliance", "token", "--tenant", TENANT, "--site", "Main", "--out", out])?;
         let address = address(&ticket)?;
-        let watch = [
+        let mut watch = vec![
             ("uploads", Watch::Directory(&uploads, LIMIT_BYTES)),
             ("spool", Watch::Directory(&spool, LIMIT_BYTES)),
-            ("records", Watch::Backup(&records, false)),
-            ("archive", Watch::Backup(&archive, without != Some(Scene::ProvenRestore))),
-            ("images", Watch::Backup(&images, false)),
+            ("records", Watch::Backup(&records)),
+            ("images", Watch::Backup(&images)),
         ];
+        // That no restore from it was ever proven is a fault that it has from the beginning.
+        if without != Some(Scene::ProvenRestore) {
+            watch.push(("archive", Watch::Backup(&archive)));
+        }
         let mut clinic = Clinic::create(&folder.join("appliance"), &address, 10, &watch)?;
         clinic.start_executor()?;
         clinic.enroll(&ticket)?;

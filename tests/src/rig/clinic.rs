@@ -29,8 +29,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub enum Watch<'a> {
     /// A directory with a limit in bytes.
     Directory(&'a Path, u64),
-    /// A repository, and whether restores from it are to be proven.
-    Backup(&'a Repository, bool),
+    /// A repository.
+    Backup(&'a Repository),
     /// A log file, and what a line must hold to be a match.
     Log(&'a Path, &'a [&'a str]),
     /// The same, and all of it travels.
@@ -254,7 +254,7 @@ fn config(
                     quoted(path)
                 );
             }
-            Watch::Backup(repository, restores) => {
+            Watch::Backup(repository) => {
                 let _ = write!(
                     text,
                     "\n[[watch.backup]]\nid = \"{id}\"\nrepository = {}\npassword_file = {}\nsources = [{}]\nmax_age_seconds = 86400\n",
@@ -262,9 +262,6 @@ fn config(
                     quoted(&repository.password),
                     quoted(&repository.source)
                 );
-                if *restores {
-                    text.push_str("restore_every_seconds = 604800\n");
-                }
             }
             Watch::Log(path, raise) | Watch::WholeLog(path, raise) => {
                 let raise: Vec<String> = raise.iter().map(|text| format!("{text:?}")).collect();

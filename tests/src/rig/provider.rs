@@ -180,12 +180,32 @@ impl Provider {
 
     /// The newest incident on a watch entry in one of `states`, waited for.
     pub fn incident(&mut self, watch: &str, states: &[&str], limit: Duration) -> Result<Value> {
+        self.newest(watch, &|_| true, states, limit)
+    }
+
+    /// The same of one kind: an entry can have several faults.
+    pub fn incident_of(
+        &mut self,
+        (watch, kind): (&str, &str),
+        states: &[&str],
+        limit: Duration,
+    ) -> Result<Value> {
+        self.newest(watch, &|incident| incident["kind"] == kind, states, limit)
+    }
+
+    fn newest(
+        &mut self,
+        watch: &str,
+        is_meant: &dyn Fn(&Value) -> bool,
+        states: &[&str],
+        limit: Duration,
+    ) -> Result<Value> {
         let what = format!("the incident on {watch} is {}", states.join(" or "));
         wait::until(&what, limit, || {
             self.check()?;
             let all = self.ask(&["incident", "list"])?;
-            let newest =
-                all["incidents"].as_array().and_then(|list| list.iter().find(|i| i["watch"] == watch));
+            let is_newest = |i: &&Value| i["watch"] == watch && is_meant(i);
+            let newest = all["incidents"].as_array().and_then(|list| list.iter().find(is_newest));
             Ok(newest.filter(|i| states.iter().any(|state| i["state"] == *state)).cloned())
         })
     }

@@ -32,7 +32,7 @@ pub(super) fn stale_backup(stage: &mut Stage, teller: &mut Teller) -> Result<()>
     if stage.fault {
         stage.records.make_stale()?;
     }
-    let incident = stage.provider.incident("records", &["resolved"], stage.patience)?;
+    let incident = stage.provider.incident_of(("records", "backup.stale"), &["resolved"], stage.patience)?;
     narrate(stage, teller, &incident)?;
     let after = stage.records.snapshots()?.len();
     ensure!(after > before, "{after} snapshots, there were {before}");
@@ -46,8 +46,7 @@ pub(super) fn stale_backup(stage: &mut Stage, teller: &mut Teller) -> Result<()>
 
 pub(super) fn proven_restore(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
     let start = clock::instant();
-    let incident = stage.provider.incident("archive", &["resolved"], stage.patience)?;
-    ensure!(incident["kind"] == "restore.due", "the incident is {}", incident["kind"]);
+    let incident = stage.provider.incident_of(("archive", "restore.due"), &["resolved"], stage.patience)?;
     narrate(stage, teller, &incident)?;
     teller.proved(
         "test restore",
@@ -62,7 +61,7 @@ pub(super) fn broken_repository(stage: &mut Stage, teller: &mut Teller) -> Resul
     if stage.fault {
         stage.images.break_it()?;
     }
-    let incident = stage.provider.incident("images", &["escalated"], stage.patience)?;
+    let incident = stage.provider.incident_of(("images", "backup.stale"), &["escalated"], stage.patience)?;
     narrate(stage, teller, &incident)?;
     let told = wait::until("the webhook is called", stage.patience, || {
         Ok(stage.receiver.got().into_iter().find(|alert| alert["incident"] == incident["id"]))
