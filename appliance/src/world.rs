@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use baseline::{Baseline, Finding, judge_all};
+use baseline::{Baseline, Finding, Verdict, judge_all};
 use proto::{
     evidence::{Readings, StepResult},
     local,
@@ -69,8 +69,8 @@ pub trait Host: Send + Sync {
         String::new()
     }
     /// Looks at every control of the baseline, and judges them; where nobody can look, nobody can tell.
-    fn scan(&self, now: Millis) -> Vec<Finding> {
-        judge_all(Baseline::hipaa_v1(), &BTreeMap::new(), &[], now)
+    fn scan(&self, now: Millis) -> Scanned {
+        Scanned::of(judge_all(Baseline::hipaa_v1(), &BTreeMap::new(), &[], now), |_| Mender::Person)
     }
     /// What a step would do now, without doing it.
     fn foresee(&self, _step: &Step, _entry: &WatchEntry, _facts: &HostFacts) -> Foreseen {
@@ -78,6 +78,45 @@ pub trait Host: Send + Sync {
     }
     /// Does one step on one entry, within that time.
     fn perform(&self, step: &Step, entry: &WatchEntry, facts: &HostFacts, within: Duration) -> StepOutcome;
+}
+
+/// Who can put right what has drifted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mender {
+    /// RB-DRIFT-001, on this box as it is.
+    Here,
+    /// Another runbook, for an entry that is on the watch list.
+    Runbook,
+    /// Nobody but a person.
+    Person,
+}
+
+/// What a look at the whole baseline came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scanned {
+    /// Each control, in order.
+    pub findings: Vec<Finding>,
+    /// What the baseline's faults are judged by. What this box can mend and what it cannot are two faults: the one must not
+    /// hold up the repair of the other.
+    pub readings: Readings,
+}
+
+impl Scanned {
+    /// Counts; `mender` says who can put right what has drifted.
+    pub fn of(findings: Vec<Finding>, mender: impl Fn(&Finding) -> Mender) -> Self {
+        let of = |verdict| findings.iter().filter(move |found| found.verdict == verdict);
+        let by = |who| of(Verdict::Drifted).filter(|found| mender(found) == who).count();
+        let count = |name: &str, n: usize| (name.to_owned(), i64::try_from(n).unwrap_or(i64::MAX));
+        let readings = Readings::from([
+            count("broken", by(Mender::Person)),
+            count("controls", findings.len()),
+            count("drifted", by(Mender::Here)),
+            count("excepted", of(Verdict::Excepted).count()),
+            count("not_evaluable", of(Verdict::NotEvaluable).count()),
+            count("other_runbook", by(Mender::Runbook)),
+        ]);
+        Self { findings, readings }
+    }
 }
 
 /// What the executor knows and a host needs.

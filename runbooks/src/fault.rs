@@ -77,7 +77,8 @@ proto::vocabulary! {
     /// | `store.outbox-damaged` | the agent's outbox is not whole | `outbox_damaged` (0, 1; −1: cannot be read) |
     /// | `backup.damaged` | a check of the repository found something | `damaged` (0, 1; −1: it did not end) |
     /// | `footprint.over-limit` | the appliance uses more than it may | `resident_kb`, `resident_limit_kb` |
-    /// | `baseline.drifted` | a control drifted | `drifted`, `controls` |
+    /// | `baseline.drifted` | a control drifted that this box can set again | `drifted`, `controls` |
+    /// | `baseline.broken` | a control drifted that only a person can put right | `broken`, `controls` |
     pub enum Fault as "fault" {
         /// A watched directory holds more bytes than its limit.
         DirectoryOverLimit = "directory.over-limit",
@@ -125,8 +126,10 @@ proto::vocabulary! {
         BackupDamaged = "backup.damaged",
         /// The appliance itself uses too much.
         FootprintOverLimit = "footprint.over-limit",
-        /// A control of the baseline does not hold.
+        /// A control of the baseline does not hold, and this box can set it again.
         BaselineDrifted = "baseline.drifted",
+        /// A control of the baseline does not hold, and no runbook can put it right.
+        BaselineBroken = "baseline.broken",
     }
 }
 
@@ -164,7 +167,7 @@ impl Fault {
             Self::UplinkLost => WatchKind::Uplink,
             Self::StoreDamaged | Self::OutboxDamaged => WatchKind::Store,
             Self::FootprintOverLimit => WatchKind::Footprint,
-            Self::BaselineDrifted => WatchKind::Baseline,
+            Self::BaselineDrifted | Self::BaselineBroken => WatchKind::Baseline,
         }
     }
 
@@ -211,6 +214,7 @@ impl Fault {
             Self::UplinkLost => Some(is_not("carrier", 1)? || is_not("route", 1)?),
             Self::FootprintOverLimit => over("resident_kb", "resident_limit_kb"),
             Self::BaselineDrifted => is_not("drifted", 0),
+            Self::BaselineBroken => is_not("broken", 0),
             // A temperature may be below zero too.
             Self::SensorHot => Some(read("millidegrees")? > read("limit_millidegrees")?),
             // A metric may be below zero (a temperature), so −1 is a value like any other here.
@@ -299,6 +303,10 @@ mod tests {
             (Fault::BackupDamaged, &[("damaged", 1)], Some(true)),
             (Fault::FootprintOverLimit, &[("resident_kb", 10), ("resident_limit_kb", 16_384)], Some(false)),
             (Fault::BaselineDrifted, &[("drifted", 1), ("controls", 30)], Some(true)),
+            (Fault::BaselineDrifted, &[("drifted", 0), ("broken", 1)], Some(false)),
+            (Fault::BaselineBroken, &[("drifted", 1), ("broken", 0)], Some(false)),
+            (Fault::BaselineBroken, &[("broken", 1)], Some(true)),
+            (Fault::BaselineBroken, &[("drifted", 1)], None),
         ] {
             let map: Readings = readings.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
             assert_eq!(fault.holds(&map), expected, "{fault} {readings:?}");

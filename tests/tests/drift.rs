@@ -183,6 +183,14 @@ fn staged(tree: Tree, port: u16) -> Result<Tree> {
         .file("etc/chrony-test.conf", "port 0\ncmdport 0\ninclude /etc/chrony-servers.conf\n")
 }
 
+/// Its network is this host's, on which anything may listen: the machine sees another list of sockets.
+fn quiet(tree: Tree) -> Result<Tree> {
+    let quiet = "[Unit]\nAfter=stage.service\nRequires=stage.service\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
+                 ExecStart=mkdir /run/stage/net\nExecStart=/bin/sh -c 'head -n 1 /proc/net/tcp > /run/stage/net/tcp'\n\
+                 ExecStart=mount --bind /run/stage/net /proc/1/net\n";
+    tree.started("quiet.service", quiet)
+}
+
 type Verdicts = BTreeMap<String, Value>;
 
 fn scan(machine: &Machine) -> Result<Verdicts> {
@@ -282,13 +290,9 @@ fn drift_is_an_incident_that_is_mended_with_evidence() -> Result<()> {
         println!("skipped: {why}");
         return Ok(());
     }
-    // Its network is this host's, on which anything may listen: the machine sees another list of sockets.
-    let quiet = "[Unit]\nAfter=stage.service\nRequires=stage.service\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
-                 ExecStart=mkdir /run/stage/net\nExecStart=/bin/sh -c 'head -n 1 /proc/net/tcp > /run/stage/net/tcp'\n\
-                 ExecStart=mount --bind /run/stage/net /proc/1/net\n";
     // On this host's network any port may be taken; this one was free, and is not soon given to another.
     let port = std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
-    let tree = staged(Tree::new()?, port)?.started("quiet.service", quiet)?;
+    let tree = quiet(staged(Tree::new()?, port)?)?;
     let watch = "[[watch.baseline]]\nid = \"it\"\nevery_seconds = 5\n\n[[watch.backup]]\nid = \"records\"\n\
                  repository = \"/srv/repository\"\npassword_file = \"/etc/backup.password\"\n\
                  sources = [\"/etc/nix\"]\nmax_age_seconds = 86400\n";
@@ -317,5 +321,54 @@ fn drift_is_an_incident_that_is_mended_with_evidence() -> Result<()> {
     let drifted = format!(" {} drifted", BROKEN.len());
     ensure!(scans(&all)?.iter().any(|scan| scan.contains(&drifted)), "{:?}", scans(&all)?);
     println!("{:?}", scans(&all)?);
+    Ok(())
+}
+
+/// No program may mend this: a person must.
+const BROKEN_FOR_GOOD: &str = "echo timeout 3 > /boot/loader/loader.conf";
+/// What activating the generation again sets right on this machine.
+const GENERATION: &str = "mkdir -p /run/current-system/bin; cp /etc/nix/nix.conf /run/nix.conf; printf \
+                          '#!/bin/sh\n[ \"$1\" = test ] && cp /run/nix.conf /etc/nix/nix.conf\n' > \
+                          /run/current-system/bin/switch-to-configuration; \
+                          chmod 755 /run/current-system/bin/switch-to-configuration";
+/// One is set directly, the other by the generation.
+const BREAK_TWO: &str =
+    "echo 0 > /proc/sys/kernel/kptr_restrict; printf 'require-sigs = false\n' > /etc/nix/nix.conf";
+
+/// The newest incident of that fault, once it stands so.
+fn incident(all: &Installed, fault: &str, state: &str) -> Result<Value> {
+    wait::until(&format!("the incident {fault} is {state}"), LIMIT, || {
+        let list = all.provider.ask(&["incident", "list"])?;
+        let newest = list["incidents"].as_array().and_then(|all| all.iter().find(|one| one["kind"] == fault));
+        Ok(newest.filter(|one| one["state"] == state).cloned())
+    })
+    .with_context(|| all.machine.run("appliance", &["scan"]).unwrap_or_default() + &all.journal())
+}
+
+#[test]
+fn what_nobody_can_mend_here_is_a_persons_and_does_not_hold_up_other_repairs() -> Result<()> {
+    if let Some(why) = machine::unavailable()? {
+        println!("skipped: {why}");
+        return Ok(());
+    }
+    let watch = "[[watch.baseline]]\nid = \"it\"\nevery_seconds = 5\n\n[[watch.backup]]\nid = \"records\"\n\
+                 repository = \"/srv/repository\"\npassword_file = \"/etc/backup.password\"\n\
+                 sources = [\"/etc/nix\"]\nmax_age_seconds = 86400\n";
+    let port = std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+    let all = Installed::open(quiet(staged(Tree::new()?, port)?)?, watch)?;
+    expect(&all.machine, &["NXH-027", "NXH-037", "NXH-040", "NXH-045"], "compliant")?;
+    all.machine.run("sh", &["-ec", BROKEN_FOR_GOOD])?;
+    let broken = incident(&all, "baseline.broken", "escalated")?;
+    // While that one waits for a person, something else drifts.
+    all.machine.run("sh", &["-ec", GENERATION])?;
+    all.machine.run("sh", &["-ec", BREAK_TWO])?;
+    let drifted = incident(&all, "baseline.drifted", "resolved")?;
+    ensure!(broken["watch"] == "it" && drifted["watch"] == "it", "{broken:#} {drifted:#}");
+    expect(&all.machine, &["NXH-037", "NXH-045"], "compliant")?;
+    expect(&all.machine, &["NXH-040"], "drifted")?;
+    let evidence: Vec<Value> = all.provider.evidence(TENANT)?;
+    ensure!(evidence.iter().any(|e| e["summary"] == "RB-DRIFT-001 repaired"), "{evidence:#?}");
+    let after = all.provider.ask(&["incident", "show", broken["id"].as_str().context("it has an ID")?])?;
+    ensure!(after["state"] == "escalated", "{after:#}");
     Ok(())
 }

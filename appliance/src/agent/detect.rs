@@ -59,7 +59,8 @@ pub fn lingers(fault: Fault) -> Duration {
         | Fault::StoreDamaged
         | Fault::OutboxDamaged
         | Fault::BackupDamaged
-        | Fault::BaselineDrifted => Duration::ZERO,
+        | Fault::BaselineDrifted
+        | Fault::BaselineBroken => Duration::ZERO,
         Fault::MetricOverLimit
         | Fault::ProcessorPressed
         | Fault::MemoryPressed

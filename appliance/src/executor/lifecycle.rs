@@ -151,7 +151,7 @@ impl ExecutorCore {
     /// Takes what came out of [`Work`]; gives what follows from it at once.
     pub fn conclude(&mut self, done: Done) -> Result<Option<Work>, ExecutorError> {
         match done.0 {
-            Outcome::Scanned { findings, at, took } => self.end_scan(&findings, at, took).map(|()| None),
+            Outcome::Scanned { scanned, at, took } => self.end_scan(&scanned, at, took).map(|()| None),
             Outcome::Checked { waiting, readings } => self.start(waiting, readings),
             Outcome::Ran { running, performed, after, took } => {
                 self.end_run(&running, performed, &after, took).map(|()| None)

@@ -5,7 +5,6 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use baseline::Finding;
 use proto::{
     digest::Digest,
     evidence::{Readings, Step, StepResult, Verdict},
@@ -22,7 +21,7 @@ use super::{
 };
 use crate::{
     redact::redact,
-    world::{Clock, Host, HostFacts},
+    world::{Clock, Host, HostFacts, Scanned},
 };
 
 /// A measurement or the steps of one order.
@@ -65,7 +64,7 @@ pub(super) struct Interrupted {
 pub struct Done(pub(super) Outcome);
 
 pub(super) enum Outcome {
-    Scanned { findings: Vec<Finding>, at: Duration, took: Duration },
+    Scanned { scanned: Scanned, at: Duration, took: Duration },
     Checked { waiting: Waiting, readings: Measured },
     Ran { running: Box<Running>, performed: Performed, after: Measured, took: Duration },
     Recovered { interrupted: Box<Interrupted>, after: Measured },
@@ -95,9 +94,9 @@ impl Work {
         let began = self.clock.boot();
         Done(match self.task {
             Task::Scan => {
-                let findings = self.host.scan(self.now);
+                let scanned = self.host.scan(self.now);
                 let took = self.clock.boot().saturating_sub(began);
-                Outcome::Scanned { findings, at: began, took }
+                Outcome::Scanned { scanned, at: began, took }
             }
             Task::Check(waiting) => Outcome::Checked {
                 waiting,

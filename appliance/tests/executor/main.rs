@@ -6,5 +6,6 @@ mod attacks;
 mod binary;
 mod crash_points;
 mod program;
+mod scans;
 mod story;
 mod support;

@@ -10,7 +10,7 @@ use proto::{
     local::{self, request::Call, response::Answer},
 };
 
-fn enrolled() -> (Office, Appliance, ExecutorCore) {
+pub fn enrolled() -> (Office, Appliance, ExecutorCore) {
     let office = Office::new(at("2026-11-22T12:00:00Z"));
     let appliance = Appliance::new(office.trust(), office.now);
     let mut core = appliance.open();
@@ -24,14 +24,14 @@ fn enrol(office: &Office, core: &mut ExecutorCore) {
     ask(core, Call::Adopt(office.adopt()));
 }
 
-fn tell_time(office: &Office, core: &mut ExecutorCore) {
+pub fn tell_time(office: &Office, core: &mut ExecutorCore) {
     let d = describe(core);
     let time_token = office.token(&d.incarnation, &d.nonce);
     let delivered = deliver(core, local::Deliver { time_token, ..local::Deliver::default() });
     assert!(delivered.problems.is_empty(), "{:?}", delivered.problems);
 }
 
-fn order(
+pub fn order(
     office: &Office,
     core: &mut ExecutorCore,
     n: u8,
@@ -44,11 +44,11 @@ fn order(
     deliver(core, local::Deliver { orders, ..local::Deliver::default() }).outcomes.remove(0)
 }
 
-fn work(core: &mut ExecutorCore) {
+pub fn work(core: &mut ExecutorCore) {
     while core.step().unwrap() {}
 }
 
-fn bodies(office: &mut Office, core: &mut ExecutorCore) -> Vec<Body> {
+pub fn bodies(office: &mut Office, core: &mut ExecutorCore) -> Vec<Body> {
     office.take(&collect(core, 0));
     office.records().into_iter().map(|record| record.body).collect()
 }
@@ -84,7 +84,7 @@ fn from_enrolment_to_proven_evidence() {
 
     let bodies = bodies(&mut office, &mut core);
     let kinds: Vec<_> = bodies.iter().map(Body::kind).collect();
-    assert_eq!(kinds, ["enrolment", "heartbeat", "execution"]);
+    assert_eq!(kinds, ["enrolment", "heartbeat", "execution", "scan"]);
     let Body::Execution(execution) = &bodies[2] else { panic!() };
     assert_eq!(execution.verdict, Verdict::Repaired);
     assert_eq!(execution.guardrails.len(), 12);
@@ -97,14 +97,14 @@ fn from_enrolment_to_proven_evidence() {
     let delivered = prove(&mut office, &mut core);
     assert!(delivered.problems.is_empty(), "{:?}", delivered.problems);
     let d = describe(&mut core);
-    assert_eq!((d.evidence_first, d.evidence_next, d.checkpoint_size), (3, 3, 3));
+    assert_eq!((d.evidence_first, d.evidence_next, d.checkpoint_size), (4, 4, 4));
     assert!(d.unproven.is_empty() && collect(&mut core, 0).is_empty());
     assert_eq!(d.executions[0].state, "repaired");
     // The next record names the checkpoint that was verified.
     appliance.clock.pass(Duration::from_secs(3600));
     work(&mut core);
     office.take(&collect(&mut core, 0));
-    assert_eq!(office.records()[3].checkpoint.unwrap().size, 3);
+    assert_eq!(office.records()[4].checkpoint.unwrap().size, 4);
 }
 
 #[test]
@@ -330,10 +330,10 @@ fn output_that_a_procedure_keeps_goes_along_by_digest_without_identifiers() {
     assert!(order(&office, &mut core, 7, 1, "RB-RESTORE-001", "records").accepted);
     work(&mut core);
     let items = collect(&mut core, 0);
-    let (last, before) = items.split_last().unwrap();
-    assert!(before.iter().all(|item| item.attachments.is_empty()));
-    let Body::Execution(execution) = evidence::peek(&last.envelope).unwrap().body else { panic!() };
-    let [content] = &last.attachments[..] else { panic!("one step, one output") };
+    let with: Vec<_> = items.iter().filter(|item| !item.attachments.is_empty()).collect();
+    let [kept] = with[..] else { panic!("one execution") };
+    let Body::Execution(execution) = evidence::peek(&kept.envelope).unwrap().body else { panic!() };
+    let [content] = &kept.attachments[..] else { panic!("one step, one output") };
     assert_eq!(execution.steps[0].output, Some(Digest::of(content)));
     let text = String::from_utf8(content.clone()).unwrap();
     assert!(text.contains("restored") && !text.contains("6789"), "{text}");

@@ -48,7 +48,7 @@ impl Core {
     ) -> Result<(), CoreError> {
         match &record.body {
             // Of an incarnation that is not in force any more: what it is now, another says.
-            Body::Heartbeat(_) | Body::Hold(_) if !self.is_in_force(signer)? => Ok(()),
+            Body::Heartbeat(_) | Body::Hold(_) | Body::Scan(_) if !self.is_in_force(signer)? => Ok(()),
             Body::Heartbeat(beat) => {
                 // By its place in the chain: a box whose clock was once ahead must not be stuck with that heartbeat.
                 if !self.store.has_later(signer.incarnation, record.chain.index, record.body.kind())? {
@@ -72,7 +72,8 @@ impl Core {
                 }
                 Ok(())
             }
-            Body::Enrolment(_) | Body::Scan(_) | Body::Unknown => Ok(()),
+            Body::Scan(scan) => self.take_scan(signer, record, scan, now),
+            Body::Enrolment(_) | Body::Unknown => Ok(()),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use proto::{
+    ids::{IncidentId, WatchId},
     keys::PublicKey,
     sync::{Event, Phase},
     time::Millis,
@@ -11,7 +12,7 @@ use runbooks::Policy;
 use serde_json::json;
 
 use super::{
-    Core, CoreError,
+    Core, CoreError, drift,
     incident::{Input, State},
     orders::is_good_word,
     planner::{self, Choice},
@@ -31,6 +32,18 @@ pub(crate) struct OpenedPolicy {
     policy: Policy,
 }
 
+/// A fault that is there, or is not any more.
+pub(super) struct Sighting<'a> {
+    /// The fault.
+    pub(super) kind: &'a str,
+    /// The entry of the watch list.
+    pub(super) watch: &'a WatchId,
+    /// Whether it is there.
+    pub(super) is_there: bool,
+    /// Who says so when it is not.
+    pub(super) gone: &'a str,
+}
+
 impl Core {
     /// Takes an event: into the incident of its fault, or a new one. One fault is one incident, however often it is seen.
     pub(super) fn take_event(
@@ -42,44 +55,63 @@ impl Core {
         if self.store.has_event(appliance.id, event.id)? {
             return Ok(());
         }
-        let newest = self.store.newest_incident(appliance.id, &event.kind, &event.watch)?;
+        let sighting = Sighting {
+            kind: &event.kind,
+            watch: &event.watch,
+            is_there: event.phase != Phase::Cleared,
+            gone: "the agent reports that the fault is gone",
+        };
+        // Of the baseline, only what an executor signs counts; the agent's word is kept, and that is all.
+        let id = match drift::is_of_baseline(&event.kind) {
+            true => None,
+            false => self.sight(appliance, &sighting, now)?,
+        };
+        self.store.add_event(appliance.tenant, appliance.id, id, event, now)?;
+        Ok(())
+    }
+
+    /// Opens the incident of a fault that is newly there, or ends one whose fault is gone. Says which incident it is.
+    pub(super) fn sight(
+        &mut self,
+        appliance: &ApplianceRow,
+        sighting: &Sighting<'_>,
+        now: Millis,
+    ) -> Result<Option<IncidentId>, CoreError> {
+        let Sighting { kind, watch, is_there, gone } = *sighting;
+        let newest = self.store.newest_incident(appliance.id, kind, watch)?;
         let before = newest.clone();
         let absorbs = newest.filter(|row| {
             // A person who was told of a fault is not told again while it has not gone away in between.
             !row.state.has_ended() || (row.state == State::Escalated && row.present)
         });
-        let id = match (&absorbs, event.phase) {
-            (Some(row), _) => Some(row.id),
-            (None, Phase::Cleared) => None,
-            (None, Phase::Raised | Phase::Ongoing) if self.is_crowded(appliance, now)? => None,
-            (None, Phase::Raised | Phase::Ongoing) => Some(proto::ids::IncidentId::new(now, self.random())),
-        };
-        if let (Some(id), None) = (id, &absorbs) {
-            self.store.add_incident(&NewIncident {
-                id,
-                tenant: appliance.tenant,
-                appliance: appliance.id,
-                kind: &event.kind,
-                watch: &event.watch,
-                now,
-            })?;
-        }
-        self.store.add_event(appliance.tenant, appliance.id, id, event, now)?;
-        let Some(id) = id else { return Ok(()) };
-        let row = self.store.incident(id)?.ok_or_else(|| CoreError::NotFound("incident is gone".into()))?;
-        if absorbs.is_none() {
-            self.store.add_timeline(id, now, "seen", &format!("{} on {}", event.kind, event.watch))?;
-            let earlier = before.map(|before| self.earlier(&before, now)).transpose()?;
-            if planner::is_repeated(earlier, now) {
-                let why = "it is back within the hour after something was done about it; the same is not done again";
-                return self.move_incident(&row, Input::NoRunbook, why, now);
+        if let Some(row) = absorbs {
+            if !is_there && row.state != State::Escalated {
+                self.move_incident(&row, Input::Cleared, gone, now)?;
             }
-            return self.plan(&row, now);
+            return Ok(Some(row.id));
         }
-        if event.phase == Phase::Cleared && row.state != State::Escalated {
-            return self.move_incident(&row, Input::Cleared, "the agent reports that the fault is gone", now);
+        if !is_there || self.is_crowded(appliance, now)? {
+            return Ok(None);
         }
-        Ok(())
+        let id = IncidentId::new(now, self.random());
+        self.store.add_incident(&NewIncident {
+            id,
+            tenant: appliance.tenant,
+            appliance: appliance.id,
+            kind,
+            watch,
+            now,
+        })?;
+        let row = self.store.incident(id)?.ok_or_else(|| CoreError::NotFound("incident is gone".into()))?;
+        self.store.add_timeline(id, now, "seen", &format!("{kind} on {watch}"))?;
+        let earlier = before.map(|before| self.earlier(&before, now)).transpose()?;
+        if planner::is_repeated(earlier, now) {
+            let why = "it is back within the hour after something was done about it; the same is not done again";
+            self.move_incident(&row, Input::NoRunbook, why, now)?;
+        } else {
+            self.plan(&row, now)?;
+        }
+        Ok(Some(id))
     }
 
     fn earlier(&self, before: &IncidentRow, now: Millis) -> Result<planner::Earlier, CoreError> {

@@ -6,6 +6,7 @@
 
 pub mod admin;
 mod budget;
+mod drift;
 mod effects;
 mod enrol;
 mod error;

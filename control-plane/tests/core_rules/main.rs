@@ -7,6 +7,7 @@
 mod appliance;
 mod bounds;
 mod doors;
+mod drift;
 mod enrolment;
 mod evidence;
 mod held;

@@ -7,7 +7,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{digest::Digest, field::BadField};
+use super::Readings;
+use crate::{digest::Digest, field::BadField, ids::WatchId};
 
 /// The most bytes of a [`Token`].
 const TOKEN_MAX: usize = 48;
@@ -18,6 +19,12 @@ const TOKEN_MAX: usize = 48;
 pub struct Scan {
     /// SHA-256 of the baseline's canonical JSON.
     pub baseline: Digest,
+    /// The entries of the box's watch list that it answers for.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub watch: BTreeSet<WatchId>,
+    /// What the baseline's faults are judged by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub readings: Readings,
     /// What was found, by control: `NXH-001`.
     pub findings: BTreeMap<ControlName, ControlFinding>,
 }

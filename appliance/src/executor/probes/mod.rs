@@ -42,7 +42,7 @@ use super::steps::{Limit, Programs};
 pub(super) use self::{
     backups::Backups,
     outside::answer,
-    reapply::{Reapplied, reapply},
+    reapply::{Reapplied, Reapply, can_reapply},
 };
 
 /// The machine, and how it is looked at.

@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use baseline::{Control, Finding, Predicate, Probe, Reapply, Repair, Verdict, control::NixValue};
+use baseline::{Baseline, Control, Finding, Predicate, Probe, Reapply as How, Repair, control::NixValue};
 
 use super::{Look, disk, outside, read, sysctl};
 
@@ -20,19 +20,65 @@ pub(in crate::executor) enum Reapplied {
     Done,
     /// It could not be set.
     Failed,
-    /// This is not set by a repair while the machine runs.
-    NotHere,
 }
 
-/// Sets one control again.
-pub(in crate::executor) fn reapply(look: &Look<'_>, control: &Control, finding: &Finding) -> Reapplied {
-    let Repair::Drift { reapply } = &control.repair else { return Reapplied::NotHere };
-    if finding.verdict != Verdict::Drifted {
-        return Reapplied::NotHere;
+/// What activates a NixOS generation; as process 1 sees it.
+const GENERATION: &str = "/run/current-system/bin/switch-to-configuration";
+/// The same as [`outside::ASK`], with the time that an activation takes.
+const ASK_FOR_LONG: [&str; 6] =
+    ["--quiet", "--pipe", "--wait", "--collect", "--property=RuntimeMaxSec=240", "--"];
+
+/// Whether this box has what it takes: a generation to activate, or the unit that applies the setting.
+pub(in crate::executor) fn can_reapply(look: &Look<'_>, how: &How) -> bool {
+    match how {
+        How::Generation {} => look.path(GENERATION).exists(),
+        How::Start { unit } | How::Restart { unit } => {
+            let args = ["show", "--property=LoadState", "--value", "--", unit.as_str()];
+            !read::program(look, &look.programs.systemctl, &args)
+                .is_ok_and(|state| state.trim() == "not-found")
+        }
+        How::Sysctl {}
+        | How::FileMode {}
+        | How::Remount {}
+        | How::UnloadModule {}
+        | How::SwapOff {}
+        | How::Stop { .. } => true,
     }
-    let is_done = match (reapply, &control.probe) {
-        (Reapply::Generation {}, _) => return Reapplied::NotHere,
-        (Reapply::Sysctl {}, Probe::Sysctl { key }) => match &control.nixos.value {
+}
+
+/// One round of setting controls again.
+pub(in crate::executor) struct Reapply<'a> {
+    look: &'a Look<'a>,
+    /// Whether the generation was activated; once is enough for all that it sets.
+    activated: Option<bool>,
+}
+
+impl<'a> Reapply<'a> {
+    pub(in crate::executor) fn new(look: &'a Look<'a>) -> Self {
+        Self { look, activated: None }
+    }
+
+    /// Sets one drifted control again.
+    pub(in crate::executor) fn one(&mut self, finding: &Finding) -> Reapplied {
+        let is_done = match Baseline::hipaa_v1().control(finding.control).map(|c| (&c.repair, c)) {
+            Some((Repair::Drift { reapply: How::Generation {} }, _)) => {
+                *self.activated.get_or_insert_with(|| activate(self.look))
+            }
+            Some((Repair::Drift { reapply }, control)) => set(self.look, reapply, control, finding),
+            _ => false,
+        };
+        if is_done { Reapplied::Done } else { Reapplied::Failed }
+    }
+}
+
+/// Has process 1 activate the running generation again: in namespaces of its own, this executor could not.
+fn activate(look: &Look<'_>) -> bool {
+    read::program(look, &look.programs.systemd_run, &[&ASK_FOR_LONG[..], &[GENERATION, "test"]].concat()).is_ok()
+}
+
+fn set(look: &Look<'_>, how: &How, control: &Control, finding: &Finding) -> bool {
+    match (how, &control.probe) {
+        (How::Sysctl {}, Probe::Sysctl { key }) => match &control.nixos.value {
             NixValue::Number(number) if sysctl::is_of_network(key) => {
                 outside(look, Path::new("sysctl"), &["-q", "-w", &format!("{key}={number}")])
             }
@@ -41,8 +87,8 @@ pub(in crate::executor) fn reapply(look: &Look<'_>, control: &Control, finding: 
             }
             _ => false,
         },
-        (Reapply::FileMode {}, Probe::File { path }) => file_mode(look, control, finding, path.as_str()),
-        (Reapply::Remount {}, Probe::Mount { path }) => match control.expect.0.get("options") {
+        (How::FileMode {}, Probe::File { path }) => file_mode(look, control, finding, path.as_str()),
+        (How::Remount {}, Probe::Mount { path }) => match control.expect.0.get("options") {
             Some(Predicate::Includes(options)) => {
                 let options =
                     options.iter().fold("remount,bind".to_owned(), |all, one| all + "," + one.as_str());
@@ -50,19 +96,18 @@ pub(in crate::executor) fn reapply(look: &Look<'_>, control: &Control, finding: 
             }
             _ => false,
         },
-        (Reapply::UnloadModule {}, Probe::Module { name }) => {
+        (How::UnloadModule {}, Probe::Module { name }) => {
             outside(look, Path::new("modprobe"), &["-r", name.as_str()])
         }
-        (Reapply::SwapOff {}, Probe::Swap {}) => disk::swap_areas(look).is_ok_and(|areas| {
+        (How::SwapOff {}, Probe::Swap {}) => disk::swap_areas(look).is_ok_and(|areas| {
             let clear = areas.iter().filter(|(_, is_clear)| *is_clear);
             clear.fold(true, |all, (path, _)| outside(look, Path::new("swapoff"), &["--", path]) && all)
         }),
-        (Reapply::Start { unit }, _) => systemctl(look, "start", unit.as_str()),
-        (Reapply::Stop { unit }, _) => systemctl(look, "stop", unit.as_str()),
-        (Reapply::Restart { unit }, _) => systemctl(look, "restart", unit.as_str()),
+        (How::Start { unit }, _) => systemctl(look, "start", unit.as_str()),
+        (How::Stop { unit }, _) => systemctl(look, "stop", unit.as_str()),
+        (How::Restart { unit }, _) => systemctl(look, "restart", unit.as_str()),
         _ => false,
-    };
-    if is_done { Reapplied::Done } else { Reapplied::Failed }
+    }
 }
 
 /// Takes away what is too much, and gives the file to root where it is another's and root is expected. Never through a link.

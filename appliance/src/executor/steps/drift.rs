@@ -1,18 +1,24 @@
 //! The baseline on the real machine: looking at all controls, and setting again what has drifted.
 
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use baseline::{Baseline, Finding, Verdict, judge_all};
+use baseline::{Baseline, ControlId, Finding, Repair, Verdict, judge_all};
 use proto::{
     evidence::{Readings, StepResult},
     ids::WatchId,
     time::Millis,
 };
 
+use runbooks::WatchKind;
+
 use super::{Backup, Limit, SystemHost, WatchEntry};
 use crate::{
     executor::probes::{self, Backups, Look, Reapplied},
-    world::{HostFacts, StepOutcome},
+    world::{HostFacts, Mender, Scanned, StepOutcome},
 };
 
 /// How long a look at all controls may take.
@@ -23,6 +29,40 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Repositories {
     entries: Vec<Backup>,
     last: Mutex<BTreeMap<WatchId, Readings>>,
+}
+
+/// Who can mend what on this box.
+#[derive(Default)]
+pub(super) struct Menders {
+    /// What other runbooks have an entry for.
+    kinds: BTreeSet<WatchKind>,
+    /// What was set again and did not hold: a person's, until it is seen to hold.
+    in_vain: Mutex<BTreeSet<ControlId>>,
+}
+
+impl Menders {
+    /// Those of a watch list.
+    pub(super) fn of<'e>(entries: impl IntoIterator<Item = &'e WatchEntry>) -> Self {
+        Self { kinds: entries.into_iter().map(WatchEntry::kind).collect(), in_vain: Mutex::default() }
+    }
+
+    fn in_vain(&self) -> MutexGuard<'_, BTreeSet<ControlId>> {
+        self.in_vain.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn mender(&self, look: &Look<'_>, found: &Finding) -> Mender {
+        let Some(control) = Baseline::hipaa_v1().control(found.control) else { return Mender::Person };
+        let other = |kind| if self.kinds.contains(&kind) { Mender::Runbook } else { Mender::Person };
+        match &control.repair {
+            Repair::Drift { reapply } => {
+                let is_here = !self.in_vain().contains(&found.control) && probes::can_reapply(look, reapply);
+                if is_here { Mender::Here } else { Mender::Person }
+            }
+            Repair::Backup {} | Repair::Restore {} => other(WatchKind::Backup),
+            Repair::Time {} => other(WatchKind::Clock),
+            Repair::None { .. } => Mender::Person,
+        }
+    }
 }
 
 impl Repositories {
@@ -52,18 +92,6 @@ impl Repositories {
     }
 }
 
-/// What a fault is judged by.
-pub(in crate::executor) fn readings(findings: &[Finding]) -> Readings {
-    let of = |verdict| findings.iter().filter(|found| found.verdict == verdict).count();
-    let count = |name: &str, n: usize| (name.to_owned(), i64::try_from(n).unwrap_or(i64::MAX));
-    Readings::from([
-        count("controls", findings.len()),
-        count("drifted", of(Verdict::Drifted)),
-        count("excepted", of(Verdict::Excepted)),
-        count("not_evaluable", of(Verdict::NotEvaluable)),
-    ])
-}
-
 impl SystemHost {
     /// A scan by hand: without an executor's memory, nobody knows here when a restore was last proven.
     #[must_use]
@@ -73,7 +101,7 @@ impl SystemHost {
             readings.remove("restore_age_seconds");
             self.repositories.remember(&backup.id, &readings);
         }
-        self.scan_baseline(now)
+        self.scan_baseline(now).findings
     }
 
     /// What of the baseline shows only from within the machine's own network, as JSON: for this program's `look`.
@@ -82,39 +110,54 @@ impl SystemHost {
         probes::answer(&Look { root: &self.root, programs: &self.programs, limit: &limit, backups: &[] })
     }
 
-    pub(super) fn scan_baseline(&self, now: Millis) -> Vec<Finding> {
+    pub(super) fn scan_baseline(&self, now: Millis) -> Scanned {
         let (limit, backups) = (self.limit(PATIENCE), self.repositories.all());
         let look = Look { root: &self.root, programs: &self.programs, limit: &limit, backups: &backups };
         let baseline = Baseline::hipaa_v1();
-        judge_all(baseline, &look.at_all(baseline.probes().into_keys()), &[], now)
+        let findings = judge_all(baseline, &look.at_all(baseline.probes().into_keys()), &[], now);
+        let drifted: BTreeSet<ControlId> = drifted(&findings).map(|found| found.control).collect();
+        self.menders.in_vain().retain(|control| drifted.contains(control));
+        Scanned::of(findings, |found| self.menders.mender(&look, found))
     }
 
-    /// Sets again what has drifted and can be set. Whether that was enough, the measurement afterwards says.
+    /// Sets again what has drifted and can be set. Whether that was enough, the measurement afterwards says; what did not
+    /// hold is a person's from then on, so that it does not stand in the way of what drifts next.
     pub(super) fn reapply_baseline(&self, now: Millis, limit: &Limit<'_>) -> StepOutcome {
         let look = Look { root: &self.root, programs: &self.programs, limit, backups: &[] };
-        let baseline = Baseline::hipaa_v1();
-        let [mut done, mut failed, mut not_here] = [0, 0, 0];
-        let mut result = StepResult::Done;
-        for found in self.scan_baseline(now).iter().filter(|found| found.verdict == Verdict::Drifted) {
-            if let Some(over) = limit.over() {
-                result = over;
+        let scanned = self.scan_baseline(now);
+        let here = |found: &&Finding| self.menders.mender(&look, found) == Mender::Here;
+        let mendable: Vec<&Finding> = drifted(&scanned.findings).filter(here).collect();
+        let not_here = drifted(&scanned.findings).count() - mendable.len();
+        let mut reapply = probes::Reapply::new(&look);
+        let [mut done, mut failed] = [0, 0];
+        let mut over = None;
+        for found in &mendable {
+            over = limit.over();
+            if over.is_some() {
                 break;
             }
-            let Some(control) = baseline.control(found.control) else { continue };
-            match probes::reapply(&look, control, found) {
+            match reapply.one(found) {
                 Reapplied::Done => done += 1,
                 Reapplied::Failed => failed += 1,
-                Reapplied::NotHere => not_here += 1,
             }
         }
-        if result == StepResult::Done && failed > 0 {
-            result = StepResult::Failed;
+        if over.is_none() {
+            let now = self.scan_baseline(now);
+            let tried = |found: &&Finding| mendable.iter().any(|before| before.control == found.control);
+            self.menders.in_vain().extend(drifted(&now.findings).filter(tried).map(|found| found.control));
         }
+        // What could not be set shows as broken; it must not make a failure of what was.
+        let result = if failed > 0 && done == 0 { StepResult::Failed } else { StepResult::Done };
         let counts = [("failed", failed), ("not_reappliable", not_here), ("reapplied", done)];
+        let count = |(name, n): (&str, usize)| (name.to_owned(), i64::try_from(n).unwrap_or(i64::MAX));
         StepOutcome {
-            result,
-            counts: counts.into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
+            result: over.unwrap_or(result),
+            counts: counts.into_iter().map(count).collect(),
             output: Vec::new(),
         }
     }
+}
+
+fn drifted(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
+    findings.iter().filter(|found| found.verdict == Verdict::Drifted)
 }

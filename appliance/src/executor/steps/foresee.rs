@@ -68,11 +68,11 @@ impl SystemHost {
                 counts: Readings::new(),
             },
             (Action::BaselineReapply, WatchEntry::Baseline(_)) => {
-                let findings = self.scan_baseline(facts.now);
-                let drifted = findings.iter().filter(|found| found.verdict == baseline::Verdict::Drifted);
+                let scan = self.scan_baseline(facts.now);
+                let drifted = scan.findings.iter().filter(|found| found.verdict == baseline::Verdict::Drifted);
                 Foreseen {
                     chosen: drifted.map(|found| found.control.to_string()).collect(),
-                    counts: super::drift_readings(&findings),
+                    counts: scan.readings,
                 }
             }
             _ => Foreseen::default(),

@@ -34,7 +34,6 @@ use std::{
     time::Duration,
 };
 
-use baseline::Finding;
 use proto::{
     evidence::{Readings, StepResult},
     ids::WatchId,
@@ -44,10 +43,9 @@ use runbooks::{Fault, Step};
 
 use crate::{
     config::{Backup, Config, DEFAULT_PATH, Repository, WatchEntry},
-    world::{Cost, Foreseen, Host, HostFacts, StepOutcome, World},
+    world::{Cost, Foreseen, Host, HostFacts, Scanned, StepOutcome, World},
 };
 
-pub(super) use self::drift::readings as drift_readings;
 pub use self::stop::Stop;
 
 /// How long a look at something that should answer at once may take.
@@ -118,6 +116,8 @@ pub struct SystemHost {
     stop: Stop,
     /// The watch list, and what was last read of its repositories.
     repositories: drift::Repositories,
+    /// Who can mend what of the baseline.
+    menders: drift::Menders,
     /// Times of the snapshots of each repository, as long as nothing changes in it.
     snapshots: Mutex<BTreeMap<WatchId, repository::Seen>>,
     checks: check::Checks,
@@ -142,6 +142,7 @@ impl SystemHost {
             hold,
             stop,
             repositories,
+            menders: drift::Menders::default(),
             snapshots,
             checks,
             last_look,
@@ -154,8 +155,9 @@ impl SystemHost {
     pub fn from_config(config: &Config, world: World, stop: Stop) -> Self {
         let (state, hold) = (config.paths.executor(), config.paths.hold.clone());
         let repositories = drift::Repositories::of(config.watch.values());
+        let menders = drift::Menders::of(config.watch.values());
         let host = Self::new(world, Programs::default(), state, hold, stop);
-        Self { config: config.file.clone(), repositories, ..host }
+        Self { config: config.file.clone(), repositories, menders, ..host }
     }
 
     /// Removes what a restore left behind when the power failed: it is somebody's records. An older version had it elsewhere.
@@ -256,7 +258,7 @@ impl SystemHost {
                 self.repositories.remember(&backup.id, &readings);
                 readings
             }
-            WatchEntry::Baseline(_) => drift::readings(&self.scan(facts.now)),
+            WatchEntry::Baseline(_) => self.scan_baseline(facts.now).readings,
             WatchEntry::Unit(entry) => {
                 readers::unit::read(&self.root, entry, &self.counters, &self.limit(BRIEF))
             }
@@ -322,7 +324,7 @@ impl Host for SystemHost {
         }
     }
 
-    fn scan(&self, now: Millis) -> Vec<Finding> {
+    fn scan(&self, now: Millis) -> Scanned {
         self.scan_baseline(now)
     }
 

@@ -95,7 +95,7 @@ fn a_replayed_order_before_and_after_a_restart() {
 }
 
 /// A new charter with one approver, whose passkey it gives, and a policy under which medium risk wants approval.
-fn with_an_approver(scene: &mut Scene) -> SecretKey {
+pub(super) fn with_an_approver(scene: &mut Scene) -> SecretKey {
     let passkey = SecretKey::generate_p256();
     scene.office.charter.serial = 2;
     scene.office.charter.approvers = vec![Approver {
@@ -117,7 +117,12 @@ fn with_an_approver(scene: &mut Scene) -> SecretKey {
 }
 
 fn approve(order: &mut Order, passkey: &SecretKey) {
-    let challenge = URL_SAFE_NO_PAD.encode(order.core_digest.0);
+    order.approvals.push(assertion(order.core_digest, passkey));
+}
+
+/// The owner's passkey over that digest.
+pub(super) fn assertion(challenge: Digest, passkey: &SecretKey) -> Approval {
+    let challenge = URL_SAFE_NO_PAD.encode(challenge.0);
     let client_data =
         format!(r#"{{"type":"webauthn.get","challenge":"{challenge}","origin":"https://msp.example"}}"#)
             .into_bytes();
@@ -126,8 +131,7 @@ fn approve(order: &mut Order, passkey: &SecretKey) {
     let mut message = authenticator_data.clone();
     message.extend_from_slice(&Digest::of(&client_data).0);
     let signature = passkey.sign(&message);
-    let approver = "owner".into();
-    order.approvals.push(Approval { approver, authenticator_data, client_data, signature });
+    Approval { approver: "owner".into(), authenticator_data, client_data, signature }
 }
 
 #[test]
@@ -294,7 +298,7 @@ fn a_signed_order_with_huge_texts_leaves_evidence_that_fits() {
     assert!(scene.send(scene.sealed(&order)).accepted);
     scene.work();
     scene.office.take(&collect(&mut scene.core, 0));
-    let last = scene.office.records().pop().unwrap();
-    let Body::Execution(execution) = last.body else { panic!("{:?}", last.body.kind()) };
+    let executed = |body| if let Body::Execution(execution) = body { Some(execution) } else { None };
+    let execution = scene.office.records().into_iter().find_map(|record| executed(record.body)).unwrap();
     assert_eq!(execution.order.plan, order.plan);
 }

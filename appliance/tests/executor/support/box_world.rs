@@ -13,8 +13,9 @@ use std::{
 use appliance::{
     config::{Config, WatchEntry},
     executor::{ExecutorCore, OpenError, Settings, Setup},
-    world::{Clock, Entropy, Host, HostFacts, StepOutcome, World},
+    world::{Clock, Entropy, Host, HostFacts, Mender, Scanned, StepOutcome, World},
 };
+use baseline::{Baseline, ControlId, Looked, Reading, judge_all};
 use proto::{
     charter::OrganizationKeys,
     evidence::{Readings, StepResult},
@@ -99,6 +100,10 @@ pub struct Things {
     /// Whether a step mends what it is meant to.
     pub steps_help: bool,
     pub held: bool,
+    /// What is seen of controls; of the others nothing.
+    pub seen: BTreeMap<ControlId, Reading>,
+    /// When all controls were looked at.
+    pub scans: Vec<Millis>,
     /// Calls until the power fails.
     pub calls_left: Option<u64>,
 }
@@ -162,6 +167,17 @@ impl Host for Machine {
             _ => Vec::new(),
         };
         readings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    fn scan(&self, now: Millis) -> Scanned {
+        let mut things = self.lock();
+        things.scans.push(now);
+        let baseline = Baseline::hipaa_v1();
+        let saw = |(control, reading): (&ControlId, &Reading)| {
+            (baseline.control(*control).unwrap().probe.clone(), Looked::Saw(reading.clone()))
+        };
+        let looked = things.seen.iter().map(saw).collect();
+        Scanned::of(judge_all(baseline, &looked, &[], now), |_| Mender::Here)
     }
 
     fn perform(&self, step: &Step, entry: &WatchEntry, _: &HostFacts, _: Duration) -> StepOutcome {
