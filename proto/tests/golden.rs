@@ -247,6 +247,8 @@ fn bodies() -> [Body; 6] {
             checkpoint: Some(CheckpointSeen { size: 3, root: Digest::of(b"root") }),
         }),
         Body::Scan(Scan {
+            watch: std::collections::BTreeSet::new(),
+            readings: BTreeMap::new(),
             baseline: Digest::of(b"baseline"),
             findings: [
                 (
