@@ -102,7 +102,8 @@ fn the_signed_scan_names_every_socket_that_another_host_can_reach_and_the_dhcp_c
         let scan = scans(&mut office, &mut core).pop().unwrap();
         let found = &scan.findings[&"NXH-028".to_owned().try_into().unwrap()];
         assert_eq!(found.standing, standing);
-        let reading: Vec<(&str, &Seen)> = found.reading.iter().map(|(name, seen)| (name.as_str(), seen)).collect();
+        let reading: Vec<(&str, &Seen)> =
+            found.reading.iter().map(|(name, seen)| (name.as_str(), seen)).collect();
         assert_eq!(
             reading,
             [

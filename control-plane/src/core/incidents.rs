@@ -106,7 +106,8 @@ impl Core {
         self.store.add_timeline(id, now, "seen", &format!("{kind} on {watch}"))?;
         let earlier = before.map(|before| self.earlier(&before, now)).transpose()?;
         if planner::is_repeated(earlier, now) {
-            let why = "it is back within the hour after something was done about it; the same is not done again";
+            let why =
+                "it is back within the hour after something was done about it; the same is not done again";
             self.move_incident(&row, Input::NoRunbook, why, now)?;
         } else {
             self.plan(&row, now)?;

@@ -15,7 +15,10 @@ const CLAIM: &str = "baselines that scans were judged by";
 
 fn scanned(baseline: Digest) -> Tenant {
     let mut tenant = Tenant::genuine(1);
-    tenant.log(0, Body::Scan(Scan { baseline, watch: [].into(), readings: [].into(), findings: BTreeMap::new() }));
+    tenant.log(
+        0,
+        Body::Scan(Scan { baseline, watch: [].into(), readings: [].into(), findings: BTreeMap::new() }),
+    );
     tenant
 }
 

@@ -75,7 +75,10 @@ fn a_signed_scan_opens_an_incident_and_evidence_resolves_it() {
     send(&mut world, &mut appliance, 2, 0);
     assert_eq!(incidents(&world), "baseline.drifted ordered");
     let order = appliance.newest_order();
-    assert_eq!((order.core.runbook.as_str(), order.core.parameters["baseline"].as_str()), ("RB-DRIFT-001", "it"));
+    assert_eq!(
+        (order.core.runbook.as_str(), order.core.parameters["baseline"].as_str()),
+        ("RB-DRIFT-001", "it")
+    );
     let done = appliance.executed(world.now, &order, Verdict::Repaired);
     let after = scan(&world, &mut appliance, 0, 0);
     world.send(&mut appliance, vec![done, after]);
@@ -103,7 +106,11 @@ fn whoever_owns_the_agent_can_neither_withdraw_an_incident_of_the_baseline_nor_i
     for kind in [DRIFTED, BROKEN] {
         say(&mut world, &mut appliance, kind, Phase::Raised);
     }
-    assert_eq!((incidents(&world).as_str(), present(&world)), (after, 0), "what nobody has seen is no incident");
+    assert_eq!(
+        (incidents(&world).as_str(), present(&world)),
+        (after, 0),
+        "what nobody has seen is no incident"
+    );
     assert_eq!(world.count("SELECT count(*) FROM event WHERE kind LIKE 'baseline.%'"), 4, "its word is kept");
 }
 

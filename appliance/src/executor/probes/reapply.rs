@@ -73,7 +73,8 @@ impl<'a> Reapply<'a> {
 
 /// Has process 1 activate the running generation again: in namespaces of its own, this executor could not.
 fn activate(look: &Look<'_>) -> bool {
-    read::program(look, &look.programs.systemd_run, &[&ASK_FOR_LONG[..], &[GENERATION, "test"]].concat()).is_ok()
+    read::program(look, &look.programs.systemd_run, &[&ASK_FOR_LONG[..], &[GENERATION, "test"]].concat())
+        .is_ok()
 }
 
 fn set(look: &Look<'_>, how: &How, control: &Control, finding: &Finding) -> bool {

@@ -69,7 +69,8 @@ impl SystemHost {
             },
             (Action::BaselineReapply, WatchEntry::Baseline(_)) => {
                 let scan = self.scan_baseline(facts.now);
-                let drifted = scan.findings.iter().filter(|found| found.verdict == baseline::Verdict::Drifted);
+                let drifted =
+                    scan.findings.iter().filter(|found| found.verdict == baseline::Verdict::Drifted);
                 Foreseen {
                     chosen: drifted.map(|found| found.control.to_string()).collect(),
                     counts: scan.readings,
