@@ -105,7 +105,7 @@ fn every_complaint_names_key_value_and_what_is_allowed() {
             "[\"/etc\"]",
             "watch.filesystem.root.caches[0]",
             "\"/etc\"",
-            "two levels below /",
+            "must be called what it is",
         ),
         ("percent = 60", "percent = 100", "watch.processor.cpu.limit_percent", "100", "must be 1 to 99"),
         ("percent = 20", "percent = 4", "watch.processor.cpu.throttle_percent", "4", "must be 5 to 99"),
