@@ -3,11 +3,12 @@
 //! The rule: a core never asks the world behind its arguments' back, so that a simulation can run the real cores in one
 //! thread and replay them from a seed.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Duration};
 
-use baseline::{Baseline, Finding, Verdict, judge_all};
+use baseline::{Baseline, Exception, Finding, Verdict, judge_all};
 use proto::{
     evidence::{Readings, StepResult},
+    ids::WatchId,
     local,
     time::Millis,
 };
@@ -76,6 +77,14 @@ pub trait Host: Send + Sync {
     fn foresee(&self, _step: &Step, _entry: &WatchEntry, _facts: &HostFacts) -> Foreseen {
         Foreseen::default()
     }
+    /// Keeps a secret of the clinic in a file that only root may read, or removes it.
+    fn place(&self, _path: &Path, _secret: Option<&[u8]>) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "this machine keeps no secrets"))
+    }
+    /// From here on, this is watched: another list than the configuration's, when `text` says so.
+    fn watch(&self, _entries: &BTreeMap<WatchId, WatchEntry>, _text: Option<&str>) {}
+    /// From here on, the baseline is judged with these exceptions and no other.
+    fn waive(&self, _exceptions: Vec<Exception>) {}
     /// Does one step on one entry, within that time.
     fn perform(&self, step: &Step, entry: &WatchEntry, facts: &HostFacts, within: Duration) -> StepOutcome;
 }

@@ -4,12 +4,12 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, atomic::Ordering},
 };
 
 use appliance::{
     agent::{
-        core::{AgentCore, Asked},
+        core::{AgentCore, Asked, Watching},
         detect::{self, State as Detector},
         outbox::{Limits, Outbox},
     },
@@ -46,6 +46,7 @@ struct State {
     order_high: u64,
     delivered: Vec<local::Deliver>,
     out_of_reach: bool,
+    watch_list: Vec<u8>,
 }
 
 #[derive(Clone, Default)]
@@ -78,6 +79,7 @@ impl Executor for Shared {
                 evidence_next: it.evidence.len() as u64,
                 unproven: vec![vec![1; 32]; 70],
                 order_high: it.order_high,
+                watch_list: it.watch_list.clone(),
                 ..Default::default()
             }),
             Call::Collect(ask) => {
@@ -357,5 +359,22 @@ proptest! {
         let attachments = server.records.iter().filter(|r| matches!(r, Record::Attachment(_))).count();
         let made: usize = executor.lock().evidence.iter().map(|item| item.attachments.len()).sum();
         prop_assert_eq!(attachments, made);
+    }
+}
+
+#[test]
+fn another_watch_list_at_the_executor_has_the_agent_begin_anew() {
+    let (folder, executor) = (tempfile::tempdir().unwrap(), Shared::default());
+    let digest = |text: &[u8]| Digest::of(text).to_vec();
+    executor.lock().watch_list = digest(b"one");
+    let watching = Watching { digest: digest(b"one"), ..Watching::default() };
+    let is_outdated = watching.is_outdated.clone();
+    let mut agent = core(&folder.path().join("outbox.db"), &executor).watching(watching);
+    agent.next_request().unwrap();
+    assert!(!is_outdated.load(Ordering::Relaxed), "it is the one that the agent goes by");
+    for other in [digest(b"another"), Vec::new()] {
+        executor.lock().watch_list = other;
+        agent.next_request().unwrap();
+        assert!(is_outdated.swap(false, Ordering::Relaxed));
     }
 }

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::{
     control::ControlId,
+    document::Baseline,
     tree::{BadSource, Keys},
 };
 
@@ -49,6 +50,36 @@ impl Exception {
         if exception.canonical() != bytes {
             let right = "must be canonical: no spaces, keys in the order of the schema and each once";
             return Err(BadSource::new(file, "json", right));
+        }
+        Ok(exception)
+    }
+
+    /// Reads one that a document gives: canonical, for the control that the document is named by. Whether it holds now is not
+    /// asked.
+    pub fn of_document(content: &[u8], control: &str) -> Result<Self, BadField> {
+        let exception: Self =
+            serde_json::from_slice(content).map_err(|e| BadField::new("content", e.to_string()))?;
+        if exception.canonical() != content {
+            let right = "must be canonical: no spaces, keys in the order of the schema and each once";
+            return Err(BadField::new("content", right));
+        }
+        if exception.control.to_string() != control {
+            let problem = format!("is {}, must be {control}: the document's name", exception.control);
+            return Err(BadField::new("content.control", problem));
+        }
+        exception.check().map_err(|bad| bad.within("content"))?;
+        Ok(exception)
+    }
+
+    /// Reads one that is baked into an image: JSON of any layout, every key once and no other. Whether it holds now is not
+    /// asked: at its start, a box does not know the time.
+    pub fn of_image(content: &[u8], file: &str) -> Result<Self, BadSource> {
+        let exception: Self =
+            serde_json::from_slice(content).map_err(|e| BadSource::new(file, "json", e.to_string()))?;
+        exception.check().map_err(|bad| BadSource::new(file, &bad.field, bad.problem))?;
+        if Baseline::hipaa_v1().control(exception.control).is_none() {
+            let problem = format!("is {}, which the baseline does not have", exception.control);
+            return Err(BadSource::new(file, "control", problem));
         }
         Ok(exception)
     }

@@ -101,3 +101,34 @@ fn the_examples_are_exceptions_named_after_their_control() {
     }
     assert!(seen >= 2);
 }
+
+#[test]
+fn one_for_an_image_may_be_laid_out_as_one_likes_and_needs_all_the_same() {
+    let indented = GOOD.replace(',', ",\n  ").replacen('{', "{ ", 1);
+    let exception = Exception::of_image(indented.as_bytes(), FILE).unwrap();
+    assert_eq!(exception.canonical(), GOOD.as_bytes());
+    for (from, to, right) in [
+        (r#","expires":"2026-12-01T00:00:00.000Z""#, "", "missing field `expires`"),
+        (r#""risk":"A stick.""#, r#""risk":"""#, "risk"),
+        (r#""risk":"A stick.""#, r#""risk":"None.","risk":"A stick.""#, "duplicate field `risk`"),
+        (r#"{"control""#, r#"{"scope":"all","control""#, "unknown field `scope`"),
+        ("2026-12-01", "2027-11-17", "at most 365 days"),
+        ("NXH-053", "NXH-900", "which the baseline does not have"),
+    ] {
+        let refused = Exception::of_image(GOOD.replacen(from, to, 1).as_bytes(), FILE).expect_err(to);
+        let said = refused.to_string();
+        assert!(said.contains(FILE) && said.contains(right), "{said}");
+    }
+    let past = GOOD.replace("2026", "2020").replace("2020-12-01", "2020-11-30");
+    assert!(Exception::of_image(past.as_bytes(), FILE).is_ok(), "at its start, a box does not know the time");
+}
+
+#[test]
+fn one_of_a_document_is_canonical_and_for_the_control_that_names_it() {
+    assert!(Exception::of_document(GOOD.as_bytes(), "NXH-053").is_ok());
+    let field = |content: &str, name| Exception::of_document(content.as_bytes(), name).unwrap_err().field;
+    assert_eq!(field(GOOD, "NXH-054"), "content.control");
+    assert_eq!(field(&GOOD.replace(':', ": "), "NXH-053"), "content");
+    assert_eq!(field(&GOOD.replace("2026-12-01", "2027-11-17"), "NXH-053"), "content.expires");
+    assert_eq!(field("", "NXH-053"), "content");
+}

@@ -24,6 +24,7 @@ pub mod local {
 pub mod approval;
 pub mod charter;
 pub mod digest;
+pub mod document;
 pub mod dsse;
 pub mod enrolment;
 pub mod evidence;
@@ -33,6 +34,7 @@ pub mod ids;
 pub mod keys;
 pub mod log;
 pub mod order;
+pub mod sealed;
 pub mod standing;
 pub mod stop;
 pub mod sync;

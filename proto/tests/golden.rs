@@ -9,11 +9,12 @@ use proto::{
     approval::Approval,
     charter::{Approver, Charter, OrganizationKeys, Quorum},
     digest::Digest,
+    document::{self, DOCUMENT_TYPE, Document, Kind},
     dsse,
     evidence::{
-        self, Body, CheckpointSeen, Clock, ClockSource, ControlFinding, Enrolment, Execution, Head,
-        Heartbeat, Hold, Identity, OrderFacts, Record, Refusal, Scan, SeenBy, StandingUse, Step, StepResult,
-        Verdict,
+        self, Body, CheckpointSeen, Clock, ClockSource, ControlFinding, DocumentTaken, Enrolment, Execution,
+        Head, Heartbeat, Hold, Identity, OrderFacts, Record, Refusal, Scan, SeenBy, StandingUse, Step,
+        StepResult, Verdict,
     },
     identity::{KeyProof, KeyProtection},
     ids::{ApplianceId, Incarnation, IncidentId, Nonce, OrderId, SiteId, TenantId},
@@ -116,6 +117,28 @@ fn a_standing_order() {
     assert_eq!(StandingOrder::decode(payload.value()).unwrap(), standing);
 }
 
+fn document() -> Document {
+    let core = document::Core {
+        organization: "msp.example".into(),
+        tenant: TenantId::new(AT, [2; 10]),
+        appliance: Some(ApplianceId::new(AT, [4; 10])),
+        incarnation: Some(HERE),
+        kind: Kind::Exception,
+        name: "NXH-028".into(),
+        serial: 9,
+        issued: AT,
+        content: b"{}".to_vec(),
+    };
+    Document::new(&core.encode(), 7, order().approvals).unwrap()
+}
+
+#[test]
+fn a_document() {
+    let was = recorded("document.json", &document().seal(&key(20)));
+    let payload = dsse::open(&was, DOCUMENT_TYPE, [&key(20).public()], 1).unwrap();
+    assert_eq!(Document::decode(payload.value()).unwrap(), document());
+}
+
 #[test]
 fn a_time_token() {
     let token = TimeToken { incarnation: HERE, nonce: Nonce([6; 16]), at: AT };
@@ -194,7 +217,7 @@ fn facts() -> OrderFacts {
 }
 
 /// One of each kind, every optional field filled in.
-fn bodies() -> [Body; 6] {
+fn bodies() -> [Body; 7] {
     let finding = |text: &str| serde_json::from_str::<ControlFinding>(text).unwrap();
     let control = |name: &str| name.to_owned().try_into().unwrap();
     let exception = Digest::of(b"exception");
@@ -207,6 +230,7 @@ fn bodies() -> [Body; 6] {
         }),
         Body::Heartbeat(Heartbeat {
             footprint: None,
+            sealing_key: None,
             charter_serial: 7,
             catalogue_version: 6,
             policy_serial: 8,
@@ -264,6 +288,15 @@ fn bodies() -> [Body; 6] {
                 ),
             ]
             .into(),
+        }),
+        Body::Document(DocumentTaken {
+            what: Kind::Exception,
+            name: "NXH-028".into(),
+            serial: 9,
+            core: document().core_digest,
+            content: Digest::of(b"{}"),
+            is_withdrawal: false,
+            approvers: vec!["ann".into()],
         }),
     ]
 }

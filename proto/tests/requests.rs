@@ -42,6 +42,7 @@ fn exchange() -> pb::SyncRequest {
         hold_ms: HOLD_MAX_MS + 1,
         version: "0.1.0".into(),
         standing: vec![5; 32],
+        documents: vec![6; 32],
     }
 }
 
@@ -54,12 +55,16 @@ fn an_exchange() {
         Exchange::try_from(pb::SyncRequest { standing: vec![], ..exchange() }).unwrap().standing,
         None
     );
+    assert_eq!(
+        Exchange::try_from(pb::SyncRequest { documents: vec![], ..exchange() }).unwrap().documents,
+        None
+    );
 
     type Change = fn(&mut pb::SyncRequest);
     fn batch(m: &mut pb::SyncRequest) -> &mut pb::Batch {
         m.batch.as_mut().expect("a batch")
     }
-    let cases: [(&str, Change); 22] = [
+    let cases: [(&str, Change); 24] = [
         ("incarnation", |m| m.incarnation.clear()),
         ("incarnation", |m| m.incarnation.push(0)),
         ("nonce", |m| m.nonce.clear()),
@@ -74,6 +79,8 @@ fn an_exchange() {
         ("version", |m| m.version = "0.1\n".into()),
         ("standing", |m| m.standing.truncate(31)),
         ("standing", |m| m.standing.push(0)),
+        ("documents", |m| m.documents.truncate(31)),
+        ("documents", |m| m.documents.push(0)),
         ("batch.stream", |m| batch(m).stream.clear()),
         ("batch.stream", |m| batch(m).stream.truncate(15)),
         ("batch.stream", |m| batch(m).stream.push(0)),

@@ -11,7 +11,13 @@
 mod answer;
 mod look;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use proto::{
     field::BadField,
@@ -60,6 +66,15 @@ pub struct Asked {
     turn: u64,
 }
 
+/// By which watch list an agent goes, and whether the executor goes by another meanwhile.
+#[derive(Debug, Clone, Default)]
+pub struct Watching {
+    /// SHA-256 of the one that an approver signed; empty: the configuration's own.
+    pub digest: Vec<u8>,
+    /// Set when the agent must begin anew.
+    pub is_outdated: Arc<AtomicBool>,
+}
+
 /// The core.
 pub struct AgentCore {
     outbox: Outbox,
@@ -79,6 +94,7 @@ pub struct AgentCore {
     /// The last move back: (what the server missed, where we went), and at which turn. Should it not help, it is not made
     /// again for a while.
     moved_back: Option<((u64, u64), u64)>,
+    watching: Watching,
 }
 
 impl AgentCore {
@@ -116,13 +132,23 @@ impl AgentCore {
             open: false,
             delivered: None,
             moved_back: None,
+            watching: Watching::default(),
             entropy,
         }
+    }
+
+    /// The same, going by that watch list.
+    #[must_use]
+    pub fn watching(self, watching: Watching) -> Self {
+        Self { watching, ..self }
     }
 
     /// The next thing to say to the control plane. Freezes a batch when records wait and none is on its way.
     pub fn next_request(&mut self) -> Result<Asked, AgentError> {
         let description = executor::describe(self.executor.as_mut())?;
+        if description.watch_list != self.watching.digest {
+            self.watching.is_outdated.store(true, Ordering::Relaxed);
+        }
         let incarnation = incarnation(&description)?;
         let batch = self.outbox.freeze()?;
         let handed = self.delivered.filter(|(whose, _)| *whose == incarnation).map_or(0, |(_, high)| high);
@@ -144,6 +170,7 @@ impl AgentCore {
             policy_serial: description.policy_serial,
             standing: description.standing,
             stop_serial: description.stop_serial,
+            documents: description.documents,
             version: VERSION.to_owned(),
         };
         Ok(Asked { request, turn: self.turn })

@@ -72,6 +72,14 @@ pub fn adopt(executor: &mut dyn Executor, adopt: local::Adopt) -> Result<local::
     })
 }
 
+/// The watch list that an approver signed; empty: the configuration's own is in force.
+pub fn watch_list(executor: &mut dyn Executor) -> Result<Vec<u8>, AskError> {
+    ask(executor, "tell the watch list", Call::WatchList(local::WatchList {}), |answer| match answer {
+        Answer::WatchList(list) => Some(list.content),
+        _ => None,
+    })
+}
+
 /// Hands on what the control plane sent.
 pub fn deliver(executor: &mut dyn Executor, deliver: local::Deliver) -> Result<local::Delivered, AskError> {
     ask(executor, "take a delivery", Call::Deliver(deliver), |answer| match answer {

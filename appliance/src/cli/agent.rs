@@ -1,6 +1,7 @@
 //! `appliance agent`: puts the agent together and runs it until SIGTERM.
 
 use std::{
+    path::Path,
     process::ExitCode,
     sync::{
         Arc,
@@ -10,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use proto::ids::StreamId;
+use proto::{digest::Digest, ids::StreamId};
 use tokio::{
     runtime::Builder,
     signal::unix::{SignalKind, signal},
@@ -20,9 +21,9 @@ use tokio::{
 use crate::{
     agent::{
         confine::{self, Fence, Held},
-        core::AgentCore,
+        core::{AgentCore, Watching},
         credentials::{self, Folder, TlsKey},
-        executor::Reconnecting,
+        executor::{Reconnecting, watch_list},
         link::{GrpcLink, Identity, Pins, Proxy},
         outbox::{Limits, Outbox},
         run::{self, Parts},
@@ -30,7 +31,7 @@ use crate::{
     config::Config,
     files,
     probe::background::Probes,
-    world::{World, draw},
+    world::{Executor, World, draw},
 };
 
 use super::Failure;
@@ -44,6 +45,9 @@ fn agent(config: &Config, world: World) -> anyhow::Result<()> {
     let folder = Folder::at(config.paths.agent());
     let (_, certificate) = credentials::certificate(&folder)?;
     TlsKey::load(&folder)?;
+    let socket = config.paths.socket.clone();
+    let executor = || Box::new(Reconnecting::new(socket.clone()));
+    let (config, watching) = &approved(config, executor().as_mut())?;
     let fence = confine::around_agent(config).context("cannot shut this process in (Landlock)")?;
     match fence.held {
         Held::Wholly => {
@@ -57,8 +61,7 @@ fn agent(config: &Config, world: World) -> anyhow::Result<()> {
     let _alone = files::lock(&folder.lock())?;
     let limits = Limits::new(config.agent.outbox_max_mb << 20, config.agent.evidence_reserve_mb << 20);
     let outbox = Outbox::open(&folder.outbox(), limits, StreamId(draw(world.entropy.as_ref())))?;
-    let executor = || Box::new(Reconnecting::new(config.paths.socket.clone()));
-    let core = AgentCore::new(config, outbox, executor(), world.entropy.clone());
+    let core = AgentCore::new(config, outbox, executor(), world.entropy.clone()).watching(watching.clone());
     let pins = Pins {
         authority: config.trust.ca.clone(),
         identity: Identity::Folder(folder.clone()),
@@ -72,11 +75,12 @@ fn agent(config: &Config, world: World) -> anyhow::Result<()> {
         );
         let (outdated, sample) = (Arc::new(AtomicBool::new(false)), config.agent.sample);
         let is_outdated = Arc::clone(&outdated);
+        let watched = Arc::clone(&watching.is_outdated);
         let stop = async move {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
-                () = until_outdated(&fence, sample) => is_outdated.store(true, Ordering::Relaxed),
+                () = until_outdated(&fence, &watched, sample) => is_outdated.store(true, Ordering::Relaxed),
             }
             tracing::info!("stopping: a last exchange, then the end");
         };
@@ -89,7 +93,7 @@ fn agent(config: &Config, world: World) -> anyhow::Result<()> {
         let parts = Parts { core, link, measurer, probes, waiter, world, folder, sample };
         run::run(parts, stop).await?;
         if outdated.load(Ordering::Relaxed) {
-            bail!("a file or folder that the agent reads was replaced, so it must begin anew");
+            bail!("the watch list, or a file or folder that the agent reads, was replaced, so it must begin anew");
         }
         Ok(())
     });
@@ -98,9 +102,28 @@ fn agent(config: &Config, world: World) -> anyhow::Result<()> {
     ended
 }
 
-async fn until_outdated(fence: &Fence, sample: Duration) {
+/// The configuration with the watch list that an approver signed, if the executor has one. An executor that cannot be asked
+/// yet says with the first exchange whether there is one; then the agent begins anew.
+fn approved(config: &Config, executor: &mut dyn Executor) -> anyhow::Result<(Config, Watching)> {
+    let content = match watch_list(executor) {
+        Ok(content) => content,
+        Err(error) => {
+            tracing::warn!("the configuration's own watch list is gone by, for now: {error}");
+            Vec::new()
+        }
+    };
+    if content.is_empty() {
+        return Ok((config.clone(), Watching::default()));
+    }
+    let text = std::str::from_utf8(&content).context("the approved watch list is not UTF-8")?;
+    let config = config.with_watch(text, Path::new("(the watch list that an approver signed)"))?;
+    tracing::info!("going by the watch list that an approver signed");
+    Ok((config, Watching { digest: Digest::of(&content).to_vec(), ..Watching::default() }))
+}
+
+async fn until_outdated(fence: &Fence, watched: &AtomicBool, sample: Duration) {
     let mut tick = interval(sample);
-    while !fence.is_outdated() {
+    while !fence.is_outdated() && !watched.load(Ordering::Relaxed) {
         tick.tick().await;
     }
 }

@@ -3,6 +3,7 @@
 use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
+use proto::time::Millis;
 use runbooks::WatchKind;
 
 use crate::config::Config;
@@ -10,7 +11,11 @@ use crate::config::Config;
 use super::Failure;
 
 /// Says what the configuration watches.
-pub(super) fn run(config: &Config, path: &Path) -> Result<ExitCode, Failure> {
+pub(super) fn run(config: &Config, path: &Path, now: Millis) -> Result<ExitCode, Failure> {
+    for exception in &config.exceptions {
+        let of = || format!("exception of {} in {}", exception.control, config.paths.exceptions.display());
+        exception.holds(now).with_context(of).map_err(Failure::bad_input)?;
+    }
     for (key, user) in
         [("agent.user", &config.agent.user), ("executor.agent_user", &config.executor.agent_user)]
     {

@@ -157,11 +157,17 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Command::Enroll { token_file } => enroll::run(&config, world, token_file),
         Command::Status { json } => status::run(&config, &world, *json),
         Command::Doctor { json } => doctor::run(&config, &world, *json),
-        Command::Probe { id, at } => probe::run(&config, &world, id, *at),
+        Command::Probe { id, at } => {
+            let config = config.as_approved().map_err(Failure::bad_input)?;
+            probe::run(&config, &world, id, *at)
+        }
         Command::Run { runbook, on, dry_run: _ } => rehearse::run(&config, runbook, on),
-        Command::Scan { json } => scan::run(&config, world, *json),
+        Command::Scan { json } => {
+            let config = config.as_approved().map_err(Failure::bad_input)?;
+            scan::run(&config, world, *json)
+        }
         Command::Look => scan::look(world),
-        Command::CheckConfig => check_config::run(&config, &arguments.config),
+        Command::CheckConfig => check_config::run(&config, &arguments.config, world.clock.wall()),
     }
 }
 

@@ -38,6 +38,13 @@ pub(super) fn check(config: &Config) -> Checked {
         absolute(key, path)?;
     }
     socket(&config.paths.socket)?;
+    for (name, path) in &config.secrets {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if !(1..=40).contains(&name.len()) || !name.bytes().all(plain) {
+            return Err(bad("secrets", name, "must be named by 1 to 40 small letters, digits and hyphens"));
+        }
+        absolute(&format!("secrets.{name}"), path)?;
+    }
     sizes(config)?;
     if config.watch.len() > WATCH_MAX {
         return Err(bad(
@@ -60,13 +67,14 @@ pub(super) fn check(config: &Config) -> Checked {
     Ok(())
 }
 
-fn own_paths(config: &Config) -> [(&'static str, &PathBuf); 5] {
+fn own_paths(config: &Config) -> [(&'static str, &PathBuf); 6] {
     [
         ("trust.organization_keys", &config.trust.organization_keys),
         ("trust.ca", &config.trust.ca),
         ("paths.state", &config.paths.state),
         ("paths.socket", &config.paths.socket),
         ("paths.hold", &config.paths.hold),
+        ("paths.exceptions", &config.paths.exceptions),
     ]
 }
 

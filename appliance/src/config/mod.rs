@@ -5,6 +5,7 @@
 //! lies and how much is too much stands here and nowhere else, so that no order can name a path of its own.
 
 mod check;
+mod exceptions;
 mod seconds;
 mod user;
 mod watch;
@@ -16,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use baseline::{BadSource, Exception};
 use proto::ids::WatchId;
 use serde::Deserialize;
 
@@ -52,12 +54,18 @@ pub struct Config {
     /// Local policy; it can only tighten.
     #[serde(default)]
     pub limits: Limits,
+    /// Where secrets of the clinic that are sent sealed to this box are kept, by name.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, PathBuf>,
     /// What is watched, by ID.
     #[serde(default, deserialize_with = "watch::list")]
     pub watch: BTreeMap<WatchId, WatchEntry>,
     /// The file that it was read from.
     #[serde(skip)]
     pub file: PathBuf,
+    /// Exceptions from the baseline that are baked into the image; only [`Config::load`] reads them.
+    #[serde(skip)]
+    pub exceptions: Vec<Exception>,
 }
 
 /// `[control_plane]`
@@ -94,6 +102,8 @@ pub struct Paths {
     pub socket: PathBuf,
     /// While this file exists no order runs (guardrail 12).
     pub hold: PathBuf,
+    /// Folder of exceptions from the baseline, one JSON file each; where it is not there, there are none.
+    pub exceptions: PathBuf,
 }
 
 /// `[agent]`
@@ -177,6 +187,7 @@ impl Default for Paths {
             state: "/var/lib/orderly".into(),
             socket: "/run/orderly/executor.sock".into(),
             hold: "/var/lib/orderly/hold".into(),
+            exceptions: "/etc/orderly/exceptions".into(),
         }
     }
 }
@@ -186,6 +197,12 @@ impl Paths {
     #[must_use]
     pub fn agent(&self) -> PathBuf {
         self.state.join("agent")
+    }
+
+    /// Where the executor keeps the watch list that an approver signed, for the programs that it starts.
+    #[must_use]
+    pub fn approved_watch_list(&self) -> PathBuf {
+        self.executor().join("watch.toml")
     }
 
     /// The executor's own folder.
@@ -247,6 +264,9 @@ pub enum ConfigError {
         #[source]
         source: toml::de::Error,
     },
+    /// An exception that must not be.
+    #[error("an exception of the image is not as it must be")]
+    Exception(#[source] BadSource),
     /// A value that must not be.
     #[error("configuration {path}: {key} = {value}: {allowed}")]
     Value {
@@ -266,7 +286,34 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text =
             fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text, path)
+        let mut config = Self::parse(&text, path)?;
+        config.exceptions = exceptions::read(&config.paths.exceptions)?;
+        Ok(config)
+    }
+
+    /// The same with another watch list: TOML that holds `[[watch.…]]` and nothing else. `path` is for the complaint.
+    pub fn with_watch(&self, text: &str, path: &Path) -> Result<Self, ConfigError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Only {
+            #[serde(default, deserialize_with = "watch::list")]
+            watch: BTreeMap<WatchId, WatchEntry>,
+        }
+        let only: Only =
+            toml::from_str(text).map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })?;
+        let config = Self { watch: only.watch, ..self.clone() };
+        config.check(path)?;
+        Ok(config)
+    }
+
+    /// The same with the watch list that an approver signed, where the executor keeps one; for root.
+    pub fn as_approved(self) -> Result<Self, ConfigError> {
+        let path = self.paths.approved_watch_list();
+        match fs::read_to_string(&path) {
+            Ok(text) => self.with_watch(&text, &path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(self),
+            Err(source) => Err(ConfigError::Read { path, source }),
+        }
     }
 
     /// Reads and checks `text`; `path` is for the complaint.
@@ -274,13 +321,17 @@ impl Config {
         let mut config: Self =
             toml::from_str(text).map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })?;
         config.file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        check::check(&config).map_err(|bad| ConfigError::Value {
+        config.check(path)?;
+        Ok(config)
+    }
+
+    fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        check::check(self).map_err(|bad| ConfigError::Value {
             path: path.to_owned(),
             key: bad.key,
             value: bad.value,
             allowed: bad.allowed,
-        })?;
-        Ok(config)
+        })
     }
 }
 

@@ -298,3 +298,37 @@ fn users_by_name_and_number() {
     let unknown = User::Name("no-such-user-here".into()).resolve().unwrap_err();
     assert!(unknown.to_string().contains("no-such-user-here"));
 }
+
+#[test]
+fn exceptions_of_the_image_are_read_strictly() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("exceptions");
+    let file = dir.path().join("appliance.toml");
+    let text = format!("control_plane.address = \"https://cp:1\"\npaths.exceptions = {folder:?}\n");
+    std::fs::write(&file, text).unwrap();
+    let said = || {
+        let error = Config::load(&file).unwrap_err();
+        chain(&error)
+    };
+    assert_eq!(Config::load(&file).unwrap().exceptions, [], "no folder, no exceptions");
+    std::fs::create_dir(&folder).unwrap();
+    let good = r#"{ "control": "NXH-053", "reason": "Calibration.", "risk": "A stick.", "compensating": "In hand.",
+        "approver": "Lead", "issued": "2026-11-16T00:00:00.000Z", "expires": "2026-12-01T00:00:00.000Z" }"#;
+    let one = folder.join("usb.json");
+    std::fs::write(&one, good).unwrap();
+    assert_eq!(Config::load(&file).unwrap().exceptions[0].control.to_string(), "NXH-053");
+    std::fs::write(folder.join("usb-again.json"), good).unwrap();
+    assert!(said().contains("control = NXH-053: must have one exception"), "{}", said());
+    std::fs::remove_file(folder.join("usb-again.json")).unwrap();
+    std::fs::write(&one, good.replace(r#", "expires": "2026-12-01T00:00:00.000Z""#, "")).unwrap();
+    assert!(said().contains("usb.json") && said().contains("missing field `expires`"), "{}", said());
+    std::fs::write(&one, good).unwrap();
+    std::fs::write(folder.join("README"), "").unwrap();
+    assert!(said().contains("must end with .json"), "{}", said());
+}
+
+/// An error and its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

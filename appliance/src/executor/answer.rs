@@ -1,6 +1,7 @@
 //! Requests of the local protocol and their answers. There is no request that signs what the executor did not see.
 
 use proto::{
+    digest::Digest,
     evidence::{self, Body},
     field::BadField,
     ids::WatchId,
@@ -39,6 +40,9 @@ impl ExecutorCore {
             }
             // By itself this core does not know who asks: its service does.
             Some(Call::Foresee(_)) => Err(BadField::new("call", "is for the owner of this box alone").into()),
+            Some(Call::WatchList(_)) => {
+                Ok(Answer::WatchList(local::WatchListText { content: self.watch_list().to_vec() }))
+            }
             None => Err(BadField::new("call", "must be one that this version knows").into()),
         }
     }
@@ -56,7 +60,7 @@ impl ExecutorCore {
             evidence_first: view.evidence_first()?.unwrap_or(state.head.next),
             evidence_next: state.head.next,
             checkpoint_size: view.checkpoint()?.map_or(0, |checkpoint| checkpoint.head.size),
-            unproven: view.unproven(UNPROVEN_MAX)?.iter().map(proto::digest::Digest::to_vec).collect(),
+            unproven: view.unproven(UNPROVEN_MAX)?.iter().map(Digest::to_vec).collect(),
             nonce: nonce.to_vec(),
             order_high: state.order_high,
             charter_serial,
@@ -66,6 +70,11 @@ impl ExecutorCore {
             hold: self.held()?.map(|why| why.sentence).unwrap_or_default(),
             executions: view.journal(LISTED)?.into_iter().map(listed).collect(),
             standing: self.standing.set().map(|digest| digest.to_vec()).unwrap_or_default(),
+            watch_list: match self.watch_list() {
+                [] => Vec::new(),
+                content => Digest::of(content).to_vec(),
+            },
+            documents: self.approved.set(self.time.best()).map(|set| set.to_vec()).unwrap_or_default(),
         })
     }
 

@@ -1,10 +1,11 @@
 //! What the agent delivers from the control plane, in the order in which one thing makes the next believable: charter,
-//! catalogue, policy, stop, time, checkpoint and proofs, orders.
+//! catalogue, policy, stop, time, checkpoint and proofs, documents, orders.
 //!
 //! The rule: each part stands for itself. One that is not believed is named among the problems and holds up nothing
 //! else; only a database that cannot be written ends the delivery.
 
 use proto::{
+    document::DOCUMENTS_MAX,
     field::BadField,
     local,
     time::{Millis, TimeError},
@@ -50,6 +51,9 @@ impl ExecutorCore {
             let taken = self.take_checkpoint(&message.checkpoint, &message.consistency, &message.inclusions);
             problems.0.extend(problems_of(taken)?);
         }
+        for envelope in message.documents.iter().take(DOCUMENTS_MAX) {
+            problems.of(self.take_document(envelope))?;
+        }
         for envelope in message.standing.iter().take(STANDING_MAX) {
             problems.of(self.take_standing(envelope))?;
         }
@@ -65,8 +69,10 @@ impl ExecutorCore {
     }
 
     fn take_charter(&mut self, envelope: &[u8]) -> Result<(), ExecutorError> {
-        let newer = self.trust.offer_charter(envelope)?;
-        self.keep(newer).map_err(ExecutorError::from)
+        let Some(newer) = self.trust.offer_charter(envelope)? else { return Ok(()) };
+        self.keep(Some(newer))?;
+        self.apply_documents();
+        Ok(())
     }
 
     fn take_catalogue(&mut self, envelope: &[u8]) -> Result<(), ExecutorError> {

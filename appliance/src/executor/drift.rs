@@ -75,8 +75,13 @@ impl ExecutorCore {
 
     /// The next scan must come now: something was done to the machine.
     pub(super) fn scan_soon(&mut self) {
-        self.scans.due = Some(Duration::ZERO);
+        self.look_again();
         self.scans.was_worked_on = true;
+    }
+
+    /// The next scan must come now: what it is judged by has changed.
+    pub(super) fn look_again(&mut self) {
+        self.scans.due = Some(Duration::ZERO);
     }
 
     fn scan_every(&self) -> Duration {

@@ -17,6 +17,9 @@ impl ExecutorCore {
         if self.identity.is_none() {
             return Ok(None);
         }
+        if self.beat_soon {
+            return Ok(Some(Duration::ZERO));
+        }
         let every = if self.has_beaten {
             self.settings.heartbeat
         } else {
@@ -45,13 +48,14 @@ impl ExecutorCore {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             up_ms: milliseconds(boot),
             footprint,
+            sealing_key: Some(self.opening_key.public()),
         };
         let sealer = self.sealer(identity);
         self.store.write(|tx| {
             sealer.append(tx, Body::Heartbeat(heartbeat))?;
             tx.beat(sealer.times().active).map_err(ExecutorError::from)
         })?;
-        self.has_beaten = true;
+        (self.has_beaten, self.beat_soon) = (true, false);
         self.cost = cost.map(|cost| (cost, boot));
         self.time_kept = self.time.active();
         Ok(())

@@ -85,6 +85,7 @@ impl ExecutorCore {
         newer.into_iter().for_each(|newer| self.trust.take(newer));
         let answer = wire(&adopted.identity);
         self.identity = Some(adopted.identity);
+        self.apply_documents();
         Ok(local::Adopted { identity: Some(answer) })
     }
 

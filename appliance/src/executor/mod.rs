@@ -12,6 +12,7 @@
 //! ```
 
 mod answer;
+mod approved;
 mod chain;
 mod checkpoint;
 mod deliver;
@@ -45,6 +46,7 @@ use proto::{
     identity::KeyProtection,
     ids::{Incarnation, WatchId},
     keys::{PublicKey, SecretKey},
+    sealed::OpeningKey,
     time::Millis,
 };
 use runbooks::{Policy, WatchKind};
@@ -56,8 +58,8 @@ use crate::{
 };
 
 use self::{
-    checkpoint::Earlier, lifecycle::Finish, measure::Recent, standing::Guard, store::Store, time::Time,
-    trust::Trust,
+    approved::Approved, checkpoint::Earlier, lifecycle::Finish, measure::Recent, standing::Guard,
+    store::Store, time::Time, trust::Trust,
 };
 pub use self::{
     lifecycle::Next,
@@ -84,6 +86,8 @@ pub struct Settings {
     pub orders_per_hour: u32,
     /// How long a fault is there before a standing order is drawn on: meanwhile an order may come.
     pub standing_after: Duration,
+    /// The configuration that all of this is from: an approved watch list is checked within it.
+    pub config: Arc<Config>,
 }
 
 impl From<&Config> for Settings {
@@ -95,6 +99,7 @@ impl From<&Config> for Settings {
             evidence_max: config.executor.evidence_max_mb << 20,
             orders_per_hour: config.limits.orders_per_hour,
             standing_after: config.executor.standing_after,
+            config: Arc::new(config.clone()),
         }
     }
 }
@@ -171,6 +176,13 @@ pub struct ExecutorCore {
     recent: Recent,
     earlier: Earlier,
     standing: Guard,
+    approved: Approved,
+    /// The watch list of the configuration, for when no other is approved.
+    own_watch: BTreeMap<WatchId, WatchEntry>,
+    /// What secrets are sealed to.
+    opening_key: OpeningKey,
+    /// What is watched has changed; the control plane must hear of it.
+    beat_soon: bool,
     /// The sequence that [`Work`] is being done for.
     running: Option<u64>,
     /// Done, but not written down yet: the disk was full.
@@ -202,10 +214,18 @@ impl ExecutorCore {
         if state.evidence_key != given {
             return Err(OpenError::OtherKey { given: Box::new(given), kept: Box::new(state.evidence_key) });
         }
+        let opening_key = match store.view().opening_key()? {
+            Some(key) => key,
+            None => {
+                let key = OpeningKey::new(draw(&*world.entropy));
+                store.write(|tx| tx.keep_opening_key(&key))?;
+                key
+            }
+        };
         let identity = store.view().identity()?.map(|adopted| adopted.identity);
         let trust = Trust::resume(trust, &store.view())?.map_err(OpenError::Trust)?;
         let local = Policy { per_appliance_hour: settings.orders_per_hour, ..Policy::default_local() };
-        Ok(Self {
+        let mut core = Self {
             kinds: settings.watch.iter().map(|(id, entry)| (id.clone(), entry.kind())).collect(),
             time: Time::resume(world.clock.clone(), &state.times, build),
             time_kept: state.times.active,
@@ -214,6 +234,10 @@ impl ExecutorCore {
             recent: Recent::default(),
             earlier: Earlier::default(),
             standing: Guard::resume(&store.view())?,
+            approved: Approved::resume(&store.view())?,
+            own_watch: settings.watch.clone(),
+            beat_soon: false,
+            opening_key,
             running: None,
             unfinished: None,
             has_beaten: false,
@@ -227,7 +251,9 @@ impl ExecutorCore {
             protection,
             identity,
             trust,
-        })
+        };
+        core.apply_documents();
+        Ok(core)
     }
 
     /// The database's incarnation.
@@ -247,7 +273,9 @@ impl ExecutorCore {
         if self.trust.is_pinned() {
             return Ok(());
         }
-        self.trust.pin(keys, &self.store.view())?.map_err(OpenError::Trust)
+        self.trust.pin(keys, &self.store.view())?.map_err(OpenError::Trust)?;
+        self.apply_documents();
+        Ok(())
     }
 
     /// Does the next piece of pending work, all of it; `false`: there is none.

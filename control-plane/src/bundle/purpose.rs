@@ -86,6 +86,10 @@ fn line(fact: &Fact) -> (&'static str, String) {
         }
         Body::Scan(_) => (title::BASELINE, "a scan of the baseline".into()),
         Body::Unknown => (title::NOT_COVERED, "a record of a newer version, not read here".into()),
+        Body::Document(taken) => {
+            let became = if taken.is_withdrawal { "withdrawn" } else { "in force" };
+            (title::BASELINE, format!("{} {} {became}", taken.what, taken.name))
+        }
         Body::Refusal(refusal) => (title::REFUSALS, format!("refused by guardrail {}", refusal.guardrail)),
         Body::Hold(hold) => {
             (title::REFUSALS, if hold.held { "orders held" } else { "orders released" }.into())

@@ -19,6 +19,7 @@ use super::{
     Global,
     connection::{answer, connect},
     output::{Answer, facts, optional, printable, table, time, when},
+    watch_list::WatchList,
 };
 use crate::files::{self, Access};
 
@@ -70,6 +71,9 @@ pub(super) enum Appliance {
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },
+    /// What a box watches, when an approver has signed another list than its own
+    #[command(subcommand)]
+    WatchList(WatchList),
     /// Refuse an appliance for good: nothing under its keys is accepted again
     Revoke {
         /// Its ID
@@ -95,6 +99,9 @@ pub(super) enum Appliance {
 
 impl Appliance {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<Answer> {
+        if let Self::WatchList(watch_list) = self {
+            return watch_list.run(global).await;
+        }
         let mut client = AppliancesClient::new(connect(global).await?);
         match self {
             Self::Token { tenant, site, minutes, out } => {
@@ -128,6 +135,7 @@ impl Appliance {
                 let list = answer(client.lines(ListLines { appliance: id, watch, limit })).await?;
                 Ok(lines(&list, limit as usize))
             }
+            Self::WatchList(_) => unreachable!("it was answered before"),
             Self::Revoke { id, reason } => {
                 Ok(changed(&answer(client.revoke(RevokeAppliance { id, reason })).await?))
             }

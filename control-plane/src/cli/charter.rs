@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context as _;
 use clap::Subcommand;
 use proto::{
-    charter::{Charter as Document, OrganizationKeys},
+    charter::{Approver, Charter as Document, OrganizationKeys},
     dsse::ENVELOPE_MAX,
     keys::{PublicKey, SecretKey},
     pb::{PublishCharter, ShowCharter, charter_client::CharterClient},
@@ -39,7 +39,7 @@ pub(super) enum Charter {
         #[arg(long, value_name = "FILE")]
         trust: Option<PathBuf>,
     },
-    /// Sign the same charter anew, with the next serial, and publish it
+    /// Sign the charter anew, with the next serial, and publish it; with other approvers where they are given
     #[command(after_help = "Two people bring their keys; both are plugged in for this command alone.\n\n\
         Example:\n  control-plane charter renew --key /media/a/organization-1.key --key /media/b/organization-2.key")]
     Renew {
@@ -49,6 +49,12 @@ pub(super) enum Charter {
         /// How long it holds, at most 180
         #[arg(long, default_value_t = 180, value_parser = clap::value_parser!(u32).range(1..=180))]
         days: u32,
+        /// Adds an approver, or replaces the one of that name: JSON with name, key (p256:…), rp_id and origin
+        #[arg(long = "approver", value_name = "FILE")]
+        approvers: Vec<PathBuf>,
+        /// Leaves out the approver of that name; what only they approved is not in force any more
+        #[arg(long = "without-approver", value_name = "NAME")]
+        without: Vec<String>,
         /// The organization's public keys [default: trust/organization.keys.json in --dir]
         #[arg(long, value_name = "FILE")]
         trust: Option<PathBuf>,
@@ -72,11 +78,12 @@ impl Charter {
                 let charter = trust.open(&envelope)?.into_value();
                 Ok(shown(&charter, found, now))
             }
-            Self::Renew { keys, days, trust } => {
+            Self::Renew { keys, days, approvers, without, trust } => {
                 let trust = read_trust(&trust_path(global, trust))?;
                 let signers = signers(&keys, &trust)?;
                 let (envelope, found) = current(global).await?;
                 let mut charter = trust.open(&envelope)?.into_value();
+                change_approvers(&mut charter, &approvers, &without)?;
                 charter.serial += 1;
                 charter.issued = now;
                 charter.not_after = now.plus(DAY * days);
@@ -89,6 +96,26 @@ impl Charter {
             }
         }
     }
+}
+
+fn change_approvers(charter: &mut Document, files: &[PathBuf], without: &[String]) -> anyhow::Result<()> {
+    for name in without {
+        let before = charter.approvers.len();
+        charter.approvers.retain(|approver| approver.name != *name);
+        if charter.approvers.len() == before {
+            return Err(misuse(format!("--without-approver {name}: the charter names no such approver")));
+        }
+    }
+    for file in files {
+        let wrong = || {
+            Misuse(format!("--approver {}: must be JSON with name, key, rp_id and origin", file.display()))
+        };
+        let text = files::read_text(file, TRUST_MAX)?;
+        let approver: Approver = serde_json::from_str(&text).with_context(wrong)?;
+        charter.approvers.retain(|other| other.name != approver.name);
+        charter.approvers.push(approver);
+    }
+    Ok(())
 }
 
 /// Reads the file that verifiers get from outside.

@@ -5,19 +5,23 @@
 //! or settings, 3 sound but incomplete.
 
 mod appliance;
+mod approval;
 mod catalogue;
 mod charter;
 mod connection;
 mod evidence;
+mod exception;
 mod incident;
 mod init;
 mod operator;
 mod order;
 mod output;
 mod packet;
+mod secret;
 mod serve;
 mod site;
 mod tenant;
+mod watch_list;
 
 use std::path::PathBuf;
 
@@ -95,12 +99,18 @@ enum Noun {
     /// The boxes in the clinics
     #[command(subcommand)]
     Appliance(appliance::Appliance),
+    /// Controls of the baseline that a clinic does not keep, and who answers for that
+    #[command(subcommand)]
+    Exception(exception::Exception),
     /// What went wrong, and what became of it
     #[command(subcommand)]
     Incident(incident::Incident),
     /// Signed permissions to run one runbook once
     #[command(subcommand)]
     Order(order::Order),
+    /// Secrets of a clinic, sealed to one box before they leave this program
+    #[command(subcommand)]
+    Secret(secret::Secret),
     /// The signed record of what was done
     #[command(subcommand)]
     Evidence(evidence::Evidence),
@@ -159,6 +169,8 @@ impl Noun {
             Self::Tenant(tenant) => tenant.run(global).await,
             Self::Site(site) => site.run(global).await,
             Self::Appliance(appliance) => appliance.run(global).await,
+            Self::Exception(exception) => exception.run(global, world).await,
+            Self::Secret(secret) => secret.run(global).await,
             Self::Incident(incident) => incident.run(global).await,
             Self::Order(order) => order.run(global).await,
             Self::Evidence(evidence) => evidence.run(global, world).await,

@@ -73,7 +73,7 @@ impl Core {
                 Ok(())
             }
             Body::Scan(scan) => self.take_scan(signer, record, scan, now),
-            Body::Enrolment(_) | Body::Unknown => Ok(()),
+            Body::Enrolment(_) | Body::Document(_) | Body::Unknown => Ok(()),
         }
     }
 
@@ -99,6 +99,10 @@ pub(super) fn summary(body: &Body) -> String {
                 of(Standing::Excepted),
                 of(Standing::NotEvaluable)
             )
+        }
+        Body::Document(taken) => {
+            let became = if taken.is_withdrawal { "withdrawn" } else { "in force" };
+            format!("{} {} {became}", taken.what, taken.name)
         }
         Body::Hold(h) => {
             format!("orders {} at the box by {}", if h.held { "held" } else { "released" }, h.by)

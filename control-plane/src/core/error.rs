@@ -1,6 +1,6 @@
 //! Why a command was not carried out; one mapping to gRPC, here.
 
-use proto::{charter::CharterError, dsse::EnvelopeError, field::BadField};
+use proto::{charter::CharterError, document::DocumentError, dsse::EnvelopeError, field::BadField};
 use runbooks::CatalogueError;
 
 use crate::{store::StoreError, vault::VaultError};
@@ -32,6 +32,9 @@ pub enum CoreError {
     /// A catalogue was not believed.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
+    /// A document was not believed.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -55,6 +58,7 @@ impl From<CoreError> for tonic::Status {
             CoreError::Bad(_) | CoreError::Envelope(_) | CoreError::Charter(_) | CoreError::Catalogue(_) => {
                 Self::invalid_argument(text)
             }
+            CoreError::Document(error) => Self::invalid_argument(chain(&error)),
             CoreError::Denied(_) => Self::permission_denied(text),
             CoreError::NotFound(_) => Self::not_found(text),
             CoreError::Exists(_) => Self::already_exists(text),

@@ -177,10 +177,11 @@ impl Core {
         self.add_documents(appliance, exchange, &mut response)?;
         self.add_proofs(appliance, exchange, &mut response)?;
         response.stop = self.stop_for(appliance, exchange, now)?;
-        let mut renewed = false;
+        let (mut renewed, mut decided) = (false, false);
         match appliance.state {
             ApplianceState::Active => {
                 (response.standing, renewed) = self.standing_orders(appliance, exchange, now)?;
+                (response.documents, decided) = self.documents_for(appliance, exchange, now)?;
                 self.issue_orders(appliance, now)?;
                 response.orders = self
                     .store
@@ -197,6 +198,7 @@ impl Core {
         // Standing orders come along with whatever is said; only new ones are worth an answer of their own.
         let idle = response.ack.is_none()
             && !renewed
+            && !decided
             && response.orders.is_empty()
             && response.inclusions.is_empty()
             && response.charter.is_empty()

@@ -5,6 +5,7 @@
 //! power cut could still undo.
 
 pub mod admin;
+pub mod approved;
 mod budget;
 mod drift;
 mod effects;
@@ -106,6 +107,8 @@ pub struct Core {
     /// Appliances that something waits for; whoever holds their call open should answer it.
     pub(crate) wake: BTreeSet<ApplianceId>,
     pub(crate) woke_until: Millis,
+    /// The set of documents that each box was told last.
+    pub(crate) told: BTreeMap<ApplianceId, Digest>,
 }
 
 impl Core {
@@ -143,6 +146,7 @@ impl Core {
             policies: BTreeMap::new(),
             wake: BTreeSet::new(),
             woke_until: now,
+            told: BTreeMap::new(),
         };
         core.run(now, |core| {
             core.recover_logs(now)?;

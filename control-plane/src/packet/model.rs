@@ -271,7 +271,12 @@ fn refused(fact: &Fact) -> Option<Refused> {
             Some(of("released".into(), "The service provider let orders run again.", true))
         }
         Body::Hold(_) => Some(of("released".into(), "A person at the box let orders run again.", true)),
-        Body::Enrolment(_) | Body::Heartbeat(_) | Body::Execution(_) | Body::Scan(_) | Body::Unknown => None,
+        Body::Enrolment(_)
+        | Body::Heartbeat(_)
+        | Body::Execution(_)
+        | Body::Scan(_)
+        | Body::Document(_)
+        | Body::Unknown => None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod admit;
 pub mod crowd;
+mod documents;
 mod evidence;
 pub mod gate;
 pub mod http;

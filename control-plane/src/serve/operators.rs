@@ -39,7 +39,7 @@ pub struct About {
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Operators {
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         command: impl FnOnce(&mut Core, Millis) -> Result<T, CoreError> + Send + 'static,
     ) -> Answer<T> {

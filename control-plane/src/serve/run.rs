@@ -12,7 +12,8 @@ use proto::{
     dsse::Verified,
     pb::{
         appliances_server::AppliancesServer, catalogue_server::CatalogueServer,
-        charter_server::CharterServer, enrollment_server::EnrollmentServer, evidence_server::EvidenceServer,
+        charter_server::CharterServer, documents_server::DocumentsServer,
+        enrollment_server::EnrollmentServer, evidence_server::EvidenceServer,
         incidents_server::IncidentsServer, link_server::LinkServer, operators_server::OperatorsServer,
         orders_server::OrdersServer, packets_server::PacketsServer, sites_server::SitesServer,
         tenants_server::TenantsServer,
@@ -301,6 +302,7 @@ fn operator_routes(service: Operators) -> Routes {
     Routes::new(TenantsServer::new(service.clone()))
         .add_service(SitesServer::new(service.clone()))
         .add_service(AppliancesServer::new(service.clone()))
+        .add_service(DocumentsServer::new(service.clone()))
         .add_service(IncidentsServer::new(service.clone()))
         .add_service(OrdersServer::new(service.clone()))
         .add_service(EvidenceServer::new(service.clone()))

@@ -4,6 +4,7 @@
 //! undone by [`Store::undo_to_mark`]. Migrations are an append-only list.
 
 mod appliances;
+mod approved;
 mod attachments;
 mod convert;
 mod documents;
@@ -47,6 +48,7 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/005_shown.sql"),
     include_str!("schema/006_lines.sql"),
     include_str!("schema/007_stops.sql"),
+    include_str!("schema/008_approved.sql"),
 ];
 
 /// Why the store did not do it.

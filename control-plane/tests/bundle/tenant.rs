@@ -264,6 +264,7 @@ impl Tenant {
             version: "0.1.0".into(),
             up_ms: 40 * 24 * 3600 * 1000,
             footprint: None,
+            sealing_key: None,
         };
         self.log(n, Body::Heartbeat(beat));
     }

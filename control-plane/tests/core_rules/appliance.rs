@@ -53,6 +53,8 @@ pub struct Appliance {
     pub standing: Option<Digest>,
     /// The newest stop or release it took.
     pub stop: Option<Stop>,
+    /// The same of documents.
+    pub documents: Option<Digest>,
     pub entropy: Seeded,
 }
 
@@ -85,6 +87,7 @@ impl Appliance {
             policy_serial: 1,
             standing: None,
             stop: None,
+            documents: None,
             entropy,
         }
     }
@@ -192,6 +195,7 @@ impl Appliance {
             version: "0.1.0".into(),
             up_ms: 1,
             footprint: None,
+            sealing_key: None,
         }
     }
 
@@ -266,6 +270,7 @@ impl Appliance {
             policy_serial: self.policy_serial,
             standing: self.standing,
             stop_serial: self.stop.as_ref().map_or(0, |stop| stop.serial),
+            documents: self.documents,
             hold_ms: 0,
             version: "0.1.0".into(),
         }

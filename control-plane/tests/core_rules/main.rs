@@ -6,6 +6,7 @@
 
 mod appliance;
 mod bounds;
+mod documents;
 mod doors;
 mod drift;
 mod enrolment;

@@ -198,6 +198,7 @@ impl Device {
         };
         let beat = Heartbeat {
             footprint: None,
+            sealing_key: None,
             charter_serial: 1,
             catalogue_version: 1,
             policy_serial: 1,

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::{Link, Scan};
 use crate::{
     digest::Digest,
+    document,
     identity::KeyProtection,
     ids::{ApplianceId, IncidentId, OrderId, RunbookId, TenantId, WatchId},
     order::Plan,
+    sealed::SealingKey,
     time::Millis,
 };
 
@@ -94,6 +96,8 @@ pub enum Body {
     Hold(Hold),
     /// All controls of the baseline were looked at.
     Scan(Scan),
+    /// A document was taken: from here on it is in force, or withdrawn.
+    Document(DocumentTaken),
     /// Something that only a newer version of this program can say. Never written: what is read as this keeps its bytes.
     #[serde(skip)]
     Unknown,
@@ -106,7 +110,12 @@ impl Body {
         match self {
             Self::Execution(execution) => Some(execution.order.digest),
             Self::Refusal(refusal) => Some(refusal.order_digest),
-            Self::Enrolment(_) | Self::Heartbeat(_) | Self::Hold(_) | Self::Scan(_) | Self::Unknown => None,
+            Self::Enrolment(_)
+            | Self::Heartbeat(_)
+            | Self::Hold(_)
+            | Self::Scan(_)
+            | Self::Document(_)
+            | Self::Unknown => None,
         }
     }
 
@@ -120,6 +129,7 @@ impl Body {
             Self::Refusal(_) => "refusal",
             Self::Hold(_) => "hold",
             Self::Scan(_) => "scan",
+            Self::Document(_) => "document",
             Self::Unknown => "unknown",
         }
     }
@@ -166,6 +176,9 @@ pub struct Heartbeat {
     /// What the appliance costs its box; `None`: it could not be read, or an older version made this record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub footprint: Option<Footprint>,
+    /// What secrets for this box are sealed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealing_key: Option<SealingKey>,
 }
 
 /// What the appliance itself uses, as its executor reads it from the kernel.
@@ -332,6 +345,26 @@ pub struct Refusal {
     pub name: String,
     /// What was wrong and what would be right. Code-made text; no input is quoted but IDs.
     pub reason: String,
+}
+
+/// A document that was taken from the control plane, approvals and all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DocumentTaken {
+    /// What it decides: `exception`.
+    pub what: document::Kind,
+    /// Which of its kind: `NXH-028`.
+    pub name: String,
+    /// Its serial.
+    pub serial: u64,
+    /// SHA-256 of its core: what approvers signed.
+    pub core: Digest,
+    /// SHA-256 of its content: an exception's is what scans name it by.
+    pub content: Digest,
+    /// Whether it takes back what the one before it decided.
+    pub is_withdrawal: bool,
+    /// Who approved it, by name in the charter.
+    pub approvers: Vec<String>,
 }
 
 /// All orders stopped, or released.

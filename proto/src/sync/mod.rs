@@ -188,6 +188,8 @@ pub struct Exchange {
     pub standing: Option<Digest>,
     /// Newest stop or release there; 0: none.
     pub stop_serial: u64,
+    /// What the set of documents in force there is called by; `None`: there are none.
+    pub documents: Option<Digest>,
     /// How long the answer may be held back, in milliseconds.
     pub hold_ms: u32,
     /// Program version, reported.
@@ -199,6 +201,11 @@ fn number(field: &str, value: u64) -> Result<u64, BadField> {
         return Err(BadField::new(field, format!("must be at most {NUMBER_MAX}, is {value}")));
     }
     Ok(value)
+}
+
+/// What a set is called by; empty bytes stand for none.
+fn set(field: &str, bytes: &[u8]) -> Result<Option<Digest>, BadField> {
+    if bytes.is_empty() { Ok(None) } else { Digest::from_field(field, bytes).map(Some) }
 }
 
 impl TryFrom<pb::SyncRequest> for Exchange {
@@ -225,11 +232,9 @@ impl TryFrom<pb::SyncRequest> for Exchange {
             charter_serial: m.charter_serial,
             catalogue_version: m.catalogue_version,
             policy_serial: m.policy_serial,
-            standing: match m.standing.as_slice() {
-                [] => None,
-                digest => Some(Digest::from_field("standing", digest)?),
-            },
+            standing: set("standing", &m.standing)?,
             stop_serial: m.stop_serial,
+            documents: set("documents", &m.documents)?,
             hold_ms: m.hold_ms.min(HOLD_MAX_MS),
             version: text("version", &m.version, 100)?,
         })

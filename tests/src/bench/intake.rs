@@ -148,6 +148,7 @@ fn exchange(incarnation: Incarnation, state: &mut StreamState, records: &[Vec<u8
         policy_serial: 1,
         standing: None,
         stop_serial: 0,
+        documents: None,
         hold_ms: 0,
         version: String::new(),
     }

@@ -75,6 +75,7 @@ impl AgentCore {
             orders: response.orders,
             standing: response.standing,
             stop: response.stop,
+            documents: response.documents,
         };
         if deliver == local::Deliver::default() {
             return Ok(());

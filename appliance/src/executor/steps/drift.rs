@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use baseline::{Baseline, ControlId, Finding, Repair, Verdict, judge_all};
+use baseline::{Baseline, ControlId, Exception, Finding, Repair, Verdict, judge_all};
 use proto::{
     evidence::{Readings, StepResult},
     ids::WatchId,
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The repositories of the watch list, and what was last read of them.
 #[derive(Default)]
 pub(super) struct Repositories {
-    entries: Vec<Backup>,
+    entries: Mutex<Vec<Backup>>,
     last: Mutex<BTreeMap<WatchId, Readings>>,
 }
 
@@ -35,15 +35,26 @@ pub(super) struct Repositories {
 #[derive(Default)]
 pub(super) struct Menders {
     /// What other runbooks have an entry for.
-    kinds: BTreeSet<WatchKind>,
+    kinds: Mutex<BTreeSet<WatchKind>>,
     /// What was set again and did not hold: a person's, until it is seen to hold.
     in_vain: Mutex<BTreeSet<ControlId>>,
+    /// What nobody has to mend.
+    waived: Mutex<Vec<Exception>>,
 }
 
 impl Menders {
-    /// Those of a watch list.
-    pub(super) fn of<'e>(entries: impl IntoIterator<Item = &'e WatchEntry>) -> Self {
-        Self { kinds: entries.into_iter().map(WatchEntry::kind).collect(), in_vain: Mutex::default() }
+    /// From here on, with the entries of this watch list.
+    pub(super) fn watch<'e>(&self, entries: impl IntoIterator<Item = &'e WatchEntry>) {
+        *self.kinds() = entries.into_iter().map(WatchEntry::kind).collect();
+    }
+
+    fn kinds(&self) -> MutexGuard<'_, BTreeSet<WatchKind>> {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The exceptions, to read or to replace.
+    pub(super) fn waived(&self) -> MutexGuard<'_, Vec<Exception>> {
+        self.waived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn in_vain(&self) -> MutexGuard<'_, BTreeSet<ControlId>> {
@@ -52,7 +63,7 @@ impl Menders {
 
     fn mender(&self, look: &Look<'_>, found: &Finding) -> Mender {
         let Some(control) = Baseline::hipaa_v1().control(found.control) else { return Mender::Person };
-        let other = |kind| if self.kinds.contains(&kind) { Mender::Runbook } else { Mender::Person };
+        let other = |kind| if self.kinds().contains(&kind) { Mender::Runbook } else { Mender::Person };
         match &control.repair {
             Repair::Drift { reapply } => {
                 let is_here = !self.in_vain().contains(&found.control) && probes::can_reapply(look, reapply);
@@ -66,13 +77,17 @@ impl Menders {
 }
 
 impl Repositories {
-    /// Those of a watch list.
-    pub(super) fn of<'e>(entries: impl IntoIterator<Item = &'e WatchEntry>) -> Self {
+    /// From here on, those of this watch list.
+    pub(super) fn watch<'e>(&self, entries: impl IntoIterator<Item = &'e WatchEntry>) {
         let backup = |entry: &WatchEntry| match entry {
             WatchEntry::Backup(backup) => Some(backup.clone()),
             _ => None,
         };
-        Self { entries: entries.into_iter().filter_map(backup).collect(), last: Mutex::default() }
+        *self.entries() = entries.into_iter().filter_map(backup).collect();
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Vec<Backup>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps what was just read, for the next scan.
@@ -88,7 +103,7 @@ impl Repositories {
             readings: last.get(&backup.id).cloned(),
             password: backup.password_file.clone(),
         };
-        self.entries.iter().map(one).collect()
+        self.entries().iter().map(one).collect()
     }
 }
 
@@ -96,8 +111,9 @@ impl SystemHost {
     /// A scan by hand: without an executor's memory, nobody knows here when a restore was last proven.
     #[must_use]
     pub fn scan_once(&self, now: Millis) -> Vec<Finding> {
-        for backup in self.repositories.entries.iter() {
-            let mut readings = self.measure_backup(backup, &HostFacts { now, restore_proven: None });
+        let backups = self.repositories.entries().clone();
+        for backup in backups {
+            let mut readings = self.measure_backup(&backup, &HostFacts { now, restore_proven: None });
             readings.remove("restore_age_seconds");
             self.repositories.remember(&backup.id, &readings);
         }
@@ -114,7 +130,8 @@ impl SystemHost {
         let (limit, backups) = (self.limit(PATIENCE), self.repositories.all());
         let look = Look { root: &self.root, programs: &self.programs, limit: &limit, backups: &backups };
         let baseline = Baseline::hipaa_v1();
-        let findings = judge_all(baseline, &look.at_all(baseline.probes().into_keys()), &[], now);
+        let seen = look.at_all(baseline.probes().into_keys());
+        let findings = judge_all(baseline, &seen, &self.menders.waived(), now);
         let drifted: BTreeSet<ControlId> = drifted(&findings).map(|found| found.control).collect();
         self.menders.in_vain().retain(|control| drifted.contains(control));
         Scanned::of(findings, |found| self.menders.mender(&look, found))

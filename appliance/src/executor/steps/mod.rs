@@ -34,6 +34,7 @@ use std::{
     time::Duration,
 };
 
+use baseline::Exception;
 use proto::{
     evidence::{Readings, StepResult},
     ids::WatchId,
@@ -43,6 +44,7 @@ use runbooks::{Fault, Step};
 
 use crate::{
     config::{Backup, Config, DEFAULT_PATH, Repository, WatchEntry},
+    files,
     world::{Cost, Foreseen, Host, HostFacts, Scanned, StepOutcome, World},
 };
 
@@ -154,10 +156,11 @@ impl SystemHost {
     #[must_use]
     pub fn from_config(config: &Config, world: World, stop: Stop) -> Self {
         let (state, hold) = (config.paths.executor(), config.paths.hold.clone());
-        let repositories = drift::Repositories::of(config.watch.values());
-        let menders = drift::Menders::of(config.watch.values());
         let host = Self::new(world, Programs::default(), state, hold, stop);
-        Self { config: config.file.clone(), repositories, menders, ..host }
+        host.repositories.watch(config.watch.values());
+        host.menders.watch(config.watch.values());
+        host.waive(config.exceptions.clone());
+        Self { config: config.file.clone(), ..host }
     }
 
     /// Removes what a restore left behind when the power failed: it is somebody's records. An older version had it elsewhere.
@@ -302,6 +305,41 @@ impl Host for SystemHost {
         };
         let by = [(self.hold.clone(), "file"), (self.state.join(HELD_BY_KEY), "key")];
         by.iter().find(|(path, _)| is_there(path)).map(|(_, word)| (*word).to_owned())
+    }
+
+    fn place(&self, path: &Path, secret: Option<&[u8]>) -> io::Result<()> {
+        let Some(secret) = secret else {
+            return match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            };
+        };
+        // Written once, not at each start: what reads it may go by its age.
+        if files::read_secret(path).is_ok_and(|kept| kept.as_bytes() == secret) {
+            return Ok(());
+        }
+        files::replace(path, secret).map_err(io::Error::other)
+    }
+
+    fn watch(&self, entries: &BTreeMap<WatchId, WatchEntry>, text: Option<&str>) {
+        self.repositories.watch(entries.values());
+        self.menders.watch(entries.values());
+        // For the second processes of this program, which read their entry themselves.
+        let path = self.state.join("watch.toml");
+        let kept = match text {
+            Some(text) => files::replace(&path, text.as_bytes()).map_err(|error| error.to_string()),
+            None => match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.to_string()),
+                _ => Ok(()),
+            },
+        };
+        if let Err(error) = kept {
+            tracing::error!("what looks from outside goes by another watch list: {error}");
+        }
+    }
+
+    fn waive(&self, exceptions: Vec<Exception>) {
+        *self.menders.waived() = exceptions;
     }
 
     fn cost(&self) -> Option<Cost> {

@@ -3,6 +3,7 @@
 //! The rule: what was decided is on disk before it is acted on (WAL, `synchronous=FULL`), and a database that cannot be
 //! read is an error, never a reason to begin anew. Migrations are an append-only list.
 
+mod approved;
 mod documents;
 mod evidence;
 mod journal;
@@ -29,6 +30,8 @@ const STEPS: &[&str] = &[
     include_str!("schema/002_bounds.sql"),
     include_str!("schema/003_standing.sql"),
     include_str!("schema/004_stop.sql"),
+    include_str!("schema/005_approved.sql"),
+    include_str!("schema/006_sealing.sql"),
 ];
 
 /// What could not be done with the database.

@@ -1,12 +1,15 @@
 //! Everything that whoever owns the agent, or the order key, or both, can send. Nothing runs that must not, nothing is
 //! signed but what the executor saw and did, and no evidence is lost.
 
+mod documents;
 mod frames;
 mod log;
 mod orders;
+mod secrets;
 mod standing;
 mod stop;
 mod trust;
+mod watch_list;
 
 use std::time::Duration;
 
@@ -195,7 +198,8 @@ proptest! {
         let message = local::Deliver {
             time_token: parts[2].clone(), charter: parts[3].clone(), catalogue: parts[4].clone(), policy: parts[5].clone(),
             checkpoint: parts[6].clone(), consistency: vec![parts[7].clone()], inclusions: vec![inclusion],
-            standing: vec![parts[1].clone()], stop: parts[2].clone(), orders: vec![parts[0].clone(), genuine],
+            standing: vec![parts[1].clone()], documents: vec![parts[2].clone()], stop: parts[2].clone(),
+            orders: vec![parts[0].clone(), genuine],
         };
         let delivered = scene.deliver(message);
         scene.work();

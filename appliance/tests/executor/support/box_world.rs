@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
+    io,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
@@ -15,7 +16,7 @@ use appliance::{
     executor::{ExecutorCore, OpenError, Settings, Setup},
     world::{Clock, Entropy, Host, HostFacts, Mender, Scanned, StepOutcome, World},
 };
-use baseline::{Baseline, ControlId, Looked, Reading, judge_all};
+use baseline::{Baseline, ControlId, Exception, Looked, Reading, judge_all};
 use proto::{
     charter::OrganizationKeys,
     evidence::{Readings, StepResult},
@@ -29,6 +30,7 @@ use rusqlite::Connection;
 /// The watch list of the box in every test.
 pub const CONFIG: &str = r#"
 control_plane.address = "https://127.0.0.1:1"
+secrets.restic = "/etc/orderly/restic.password"
 [[watch.directory]]
 id = "uploads"
 path = "/srv/uploads"
@@ -104,6 +106,10 @@ pub struct Things {
     pub seen: BTreeMap<ControlId, Reading>,
     /// When all controls were looked at.
     pub scans: Vec<Millis>,
+    /// Secrets, by where they are kept.
+    pub secrets: BTreeMap<PathBuf, Vec<u8>>,
+    /// The exceptions in force.
+    pub waived: Vec<Exception>,
     /// Calls until the power fails.
     pub calls_left: Option<u64>,
 }
@@ -177,7 +183,20 @@ impl Host for Machine {
             (baseline.control(*control).unwrap().probe.clone(), Looked::Saw(reading.clone()))
         };
         let looked = things.seen.iter().map(saw).collect();
-        Scanned::of(judge_all(baseline, &looked, &[], now), |_| Mender::Here)
+        Scanned::of(judge_all(baseline, &looked, &things.waived, now), |_| Mender::Here)
+    }
+
+    fn place(&self, path: &Path, secret: Option<&[u8]>) -> io::Result<()> {
+        let mut things = self.lock();
+        match secret {
+            Some(secret) => things.secrets.insert(path.to_owned(), secret.to_vec()),
+            None => things.secrets.remove(path),
+        };
+        Ok(())
+    }
+
+    fn waive(&self, exceptions: Vec<Exception>) {
+        self.lock().waived = exceptions;
     }
 
     fn perform(&self, step: &Step, entry: &WatchEntry, _: &HostFacts, _: Duration) -> StepOutcome {
@@ -228,6 +247,12 @@ impl Appliance {
 
     pub fn connection(&self) -> Connection {
         Connection::open(self.folder.path().join("executor.db")).unwrap()
+    }
+
+    /// Every byte of its database, as it lies on the disk.
+    pub fn database(&self) -> Vec<u8> {
+        let files = std::fs::read_dir(self.folder.path()).unwrap();
+        files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
     }
 
     /// Switches it on.

@@ -88,7 +88,12 @@ fn mark(fact: &Fact) -> Option<Mark> {
             (Some(promise.mul_f64(2.5)), Some(Duration::from_millis(beat.up_ms)))
         }
         Body::Enrolment(_) => (None, None),
-        Body::Execution(_) | Body::Refusal(_) | Body::Hold(_) | Body::Scan(_) | Body::Unknown => return None,
+        Body::Execution(_)
+        | Body::Refusal(_)
+        | Body::Hold(_)
+        | Body::Scan(_)
+        | Body::Document(_)
+        | Body::Unknown => return None,
     };
     let clock = &fact.record.clock;
     Some(Mark { at: clock.at, patience, up, source: clock.source })

@@ -82,7 +82,7 @@ pub(super) fn cited(charters: &Charters, facts: &[Fact], findings: &mut Findings
         Body::Enrolment(enrolment) => Some(enrolment.charter_serial),
         Body::Heartbeat(beat) => Some(beat.charter_serial),
         Body::Execution(execution) => Some(execution.order.charter_serial),
-        Body::Refusal(_) | Body::Hold(_) | Body::Scan(_) | Body::Unknown => None,
+        Body::Refusal(_) | Body::Hold(_) | Body::Scan(_) | Body::Document(_) | Body::Unknown => None,
     });
     match serials.max() {
         Some(serial) if charters.newest().is_some_and(|newest| newest.serial >= serial) => tally.proven = 1,

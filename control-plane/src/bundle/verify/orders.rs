@@ -89,9 +89,12 @@ pub(super) fn check(
                 let Some(order) = &refusal.order else { continue };
                 (order, None)
             }
-            Body::Enrolment(_) | Body::Heartbeat(_) | Body::Hold(_) | Body::Scan(_) | Body::Unknown => {
-                continue;
-            }
+            Body::Enrolment(_)
+            | Body::Heartbeat(_)
+            | Body::Hold(_)
+            | Body::Scan(_)
+            | Body::Document(_)
+            | Body::Unknown => continue,
         };
         named.insert(stated.digest);
         let path = Place::Evidence(fact.index, fact.digest).to_string();
