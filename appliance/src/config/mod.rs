@@ -18,6 +18,7 @@ use std::{
 };
 
 use baseline::{BadSource, Exception};
+use nix::unistd::Uid;
 use proto::ids::WatchId;
 use serde::Deserialize;
 
@@ -32,6 +33,8 @@ pub use self::{
 
 /// Where the configuration lies unless the command line says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/orderly/appliance.toml";
+/// What the watch list is called that an approver signed.
+pub const APPROVED: &str = "watch.toml";
 
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -202,7 +205,7 @@ impl Paths {
     /// Where the executor keeps the watch list that an approver signed, for the programs that it starts.
     #[must_use]
     pub fn approved_watch_list(&self) -> PathBuf {
-        self.executor().join("watch.toml")
+        self.executor().join(APPROVED)
     }
 
     /// The executor's own folder.
@@ -306,12 +309,19 @@ impl Config {
         Ok(config)
     }
 
-    /// The same with the watch list that an approver signed, where the executor keeps one; for root.
+    /// The same with the watch list that an approver signed, where there is one: what the executor handed over as a
+    /// credential (systemd.exec(5)), and for root what it keeps.
     pub fn as_approved(self) -> Result<Self, ConfigError> {
-        let path = self.paths.approved_watch_list();
+        let handed_over =
+            std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| PathBuf::from(dir).join(APPROVED));
+        let path = handed_over.unwrap_or_else(|| self.paths.approved_watch_list());
         match fs::read_to_string(&path) {
             Ok(text) => self.with_watch(&text, &path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(self),
+            // Whoever may not look into the executor's folder was handed none: there is none.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !Uid::effective().is_root() => {
+                Ok(self)
+            }
             Err(source) => Err(ConfigError::Read { path, source }),
         }
     }

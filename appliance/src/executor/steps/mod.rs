@@ -43,7 +43,7 @@ use proto::{
 use runbooks::{Fault, Step};
 
 use crate::{
-    config::{Backup, Config, DEFAULT_PATH, Repository, WatchEntry},
+    config::{APPROVED, Backup, Config, DEFAULT_PATH, Repository, WatchEntry},
     files,
     world::{Cost, Foreseen, Host, HostFacts, Scanned, StepOutcome, World},
 };
@@ -188,6 +188,12 @@ impl SystemHost {
         self.state.join("drill")
     }
 
+    /// A second process of this program, which reads its entry itself.
+    fn second(&self) -> readers::served::Second<'_> {
+        let approved = self.state.join(APPROVED);
+        readers::served::Second { systemd_run: &self.programs.systemd_run, config: &self.config, approved }
+    }
+
     fn scratch(&self) -> PathBuf {
         self.drill().join("scratch")
     }
@@ -276,13 +282,12 @@ impl SystemHost {
                 readers::clock::read(&self.programs.chronyc, entry, &self.limit(BRIEF))
             }
             WatchEntry::Certificate(entry) if entry.server.is_some() => {
-                let (run, limit) = (&self.programs.systemd_run, self.limit(LOOKING));
-                readers::served::certificate(run, &self.config, entry, facts.now, &limit)
+                readers::served::certificate(&self.second(), entry, facts.now, &self.limit(LOOKING))
             }
             WatchEntry::Certificate(entry) => readers::certificate::read(entry, facts.now),
             WatchEntry::Service(entry) => {
-                let (run, limit) = (&self.programs.systemd_run, self.limit(LOOKING + entry.timeout));
-                readers::served::service(run, &self.config, entry, facts.now, &limit)
+                let limit = self.limit(LOOKING + entry.timeout);
+                readers::served::service(&self.second(), entry, facts.now, &limit)
             }
             WatchEntry::Uplink(entry) => readers::uplink::read(&self.root, entry),
             WatchEntry::Store(entry) => {
@@ -325,7 +330,7 @@ impl Host for SystemHost {
         self.repositories.watch(entries.values());
         self.menders.watch(entries.values());
         // For the second processes of this program, which read their entry themselves.
-        let path = self.state.join("watch.toml");
+        let path = self.state.join(APPROVED);
         let kept = match text {
             Some(text) => files::replace(&path, text.as_bytes()).map_err(|error| error.to_string()),
             None => match fs::remove_file(&path) {

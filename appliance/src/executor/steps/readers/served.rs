@@ -3,14 +3,17 @@
 //!
 //! The rule: what comes back are numbers under names that were expected, within their bounds, or it counts as unreadable.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use proto::{evidence::Readings, time::Millis};
 
 use super::readings;
 use crate::{
     certificate,
-    config::{Certificate, Service, WatchEntry},
+    config::{APPROVED, Certificate, Service, WatchEntry},
     executor::steps::{Limit, spawn},
 };
 
@@ -41,23 +44,29 @@ const SHUT_IN: &[&str] = &[
     "RuntimeMaxSec=70",
 ];
 
+/// What starts the second process, and what that goes by.
+pub(in crate::executor::steps) struct Second<'a> {
+    pub(in crate::executor::steps) systemd_run: &'a Path,
+    pub(in crate::executor::steps) config: &'a Path,
+    /// The watch list that an approver signed, if there is one: its user cannot get at it, so systemd hands it over.
+    pub(in crate::executor::steps) approved: PathBuf,
+}
+
 /// `reachable` and `took_ms`; both −1 when nobody could look.
 pub(in crate::executor::steps) fn service(
-    systemd_run: &Path,
-    config: &Path,
+    second: &Second<'_>,
     entry: &Service,
     now: Millis,
     limit: &Limit<'_>,
 ) -> Readings {
     let bounds = [("reachable", 0, 1), ("took_ms", 0, 3_600_000)];
-    looked(systemd_run, config, &WatchEntry::Service(entry.clone()), now, limit, &bounds)
+    looked(second, &WatchEntry::Service(entry.clone()), now, limit, &bounds)
         .unwrap_or_else(|| readings([("reachable", -1), ("took_ms", -1)]))
 }
 
 /// As [`certificate::judge`] has it.
 pub(in crate::executor::steps) fn certificate(
-    systemd_run: &Path,
-    config: &Path,
+    second: &Second<'_>,
     entry: &Certificate,
     now: Millis,
     limit: &Limit<'_>,
@@ -69,25 +78,27 @@ pub(in crate::executor::steps) fn certificate(
         ("chain", -1, 1),
         ("name", -1, 1),
     ];
-    looked(systemd_run, config, &WatchEntry::Certificate(entry.clone()), now, limit, &bounds)
+    looked(second, &WatchEntry::Certificate(entry.clone()), now, limit, &bounds)
         .unwrap_or_else(|| certificate::judge(&[], entry, now))
 }
 
 type Bound = (&'static str, i64, i64);
 
 fn looked(
-    systemd_run: &Path,
-    config: &Path,
+    second: &Second<'_>,
     entry: &WatchEntry,
     now: Millis,
     limit: &Limit<'_>,
     bounds: &[Bound],
 ) -> Option<Readings> {
     let own = fs::read_link("/proc/self/exe").ok()?;
-    let mut command = spawn::command(systemd_run);
+    let mut command = spawn::command(second.systemd_run);
     command.args(["--pipe", "--wait", "--quiet", "--collect", "--service-type=exec"]);
     command.args(SHUT_IN.iter().map(|property| format!("--property={property}")));
-    command.arg("--").arg(own).arg("--config").arg(config);
+    if second.approved.exists() {
+        command.arg(format!("--property=LoadCredential={APPROVED}:{}", second.approved.display()));
+    }
+    command.arg("--").arg(own).arg("--config").arg(second.config);
     command.args(["probe", "--at", &now.to_string(), "--", entry.id().as_str()]);
     let mut said = Vec::new();
     let mut keep = |line: &[u8]| {
