@@ -2,7 +2,7 @@
 //!
 //! The rule: where to go on is (device, inode, offset), so that a renamed file is finished before its successor is
 //! begun; and memory is bounded whatever stands in the file: only the first 4 KB of a line are looked at, the rest of it
-//! is passed over. What is passed on of a line is redacted first ([`chunks`]).
+//! is passed over. What is passed on of a line is redacted first (`chunks.rs`).
 //!
 //! What cannot be seen: lines written between copying and truncating (copytruncate), and a file that came and went
 //! while nobody looked. That the file of the last look is gone is seen, and counts as wrong.
