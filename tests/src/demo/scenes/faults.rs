@@ -7,7 +7,7 @@ use crate::{
     clock,
     demo::{
         Teller,
-        stage::{LIMIT_BYTES, PATIENCE, Stage, TENANT, fill, size},
+        stage::{LIMIT_BYTES, Stage, TENANT, fill, size},
     },
     rig::wait,
 };
@@ -79,22 +79,17 @@ pub(super) fn no_control_plane(stage: &mut Stage, teller: &mut Teller) -> Result
     let start = clock::instant();
     stage.provider.stop()?;
     teller.say("control plane stopped");
-    // A batch is frozen when it is first sent. With a heartbeat's on its way, what comes after it can only wait.
-    wait::until("a heartbeat is on its way to nobody", PATIENCE, || {
-        stage.clinic.check()?;
-        Ok((!stage.clinic.status()?["outbox"]["on_its_way"].is_null()).then_some(()))
-    })?;
     if stage.fault {
         fill(&stage.spool, 6_000_000)?;
     }
-    let events = wait::until("the event waits in the outbox", stage.patience, || {
+    let bytes = wait::until("the event waits in the outbox", stage.patience, || {
         stage.clinic.check()?;
         let status = stage.clinic.status()?;
         let faults = status["faults"].as_array().context("status names the faults")?;
-        let events = status["outbox"]["events"].as_u64().context("status counts what waits")?;
-        Ok((events > 0 && faults.iter().any(|fault| fault["watch"] == "spool")).then_some(events))
+        let bytes = status["outbox"]["bytes"].as_u64().context("status counts what waits")?;
+        Ok((bytes > 0 && faults.iter().any(|fault| fault["watch"] == "spool")).then_some(bytes))
     })?;
-    teller.say(format!("the appliance saw the fault; events that wait in its outbox: {events}"));
+    teller.say(format!("the appliance saw the fault; bytes that wait in its outbox: {bytes}"));
     stage.provider.start()?;
     teller.say("control plane started again");
     let incident = stage.provider.incident("spool", &["resolved"], stage.patience)?;
