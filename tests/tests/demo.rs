@@ -32,6 +32,7 @@ fn complaint(scene: Scene) -> &'static str {
         Scene::ForgedOrders => "in vain: the refusals are in the log",
         Scene::CrashedService => "in vain: the incident on frontdesk is resolved",
         Scene::NoUplink => "in vain: a standing order has run",
+        Scene::DriftedControl => "in vain: the incident on baseline is resolved",
         Scene::PacketAndBundle => "the verifier must end with 3, it ended with 0",
         Scene::FlippedByte => "the verifier ended with 0",
     }
@@ -96,7 +97,7 @@ fn verified(left: &Path) -> Result<()> {
 fn without_its_fault_each_scene_fails() -> Result<()> {
     let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
     for &scene in Scene::ALL {
-        if matches!(scene, Scene::CrashedService | Scene::NoUplink)
+        if matches!(scene, Scene::CrashedService | Scene::NoUplink | Scene::DriftedControl)
             && let Some(why) = machine::unavailable()?
         {
             println!("scene {} was not asked: {why}", scene.number());

@@ -15,9 +15,8 @@ use crate::rig::{
     Machine, Tree, binary, machine,
     process::run as finished,
     rsyslog::{libraries, unpacked},
+    staged::staged,
 };
-
-const STAGE: &str = include_str!("../../tests/drift/stage.sh");
 
 /// Goal in milliseconds of processor time.
 const GOAL: f64 = 50.0;
@@ -65,15 +64,9 @@ pub(super) fn run(work: &Path, effort: &Effort) -> Result<Vec<Row>> {
 
 /// A machine on which nearly every control can be told.
 fn machine(folder: &Path) -> Result<Machine> {
-    let sleeper = "[Service]\nExecStart=/bin/sleep infinity\n";
-    let stage = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh /etc/stage.sh\n";
-    let tree = Tree::new()?
+    let tree = staged(Tree::new()?)?
         .program("usr/bin/appliance", &binary("appliance")?)?
-        .file("etc/orderly/appliance.toml", "[control_plane]\naddress = \"https://127.0.0.1:1\"\n")?
-        .file("etc/stage.sh", STAGE)?
-        .started("stage.service", stage)?
-        .started("auditd.service", sleeper)?
-        .unit("sshd.service", sleeper)?;
+        .file("etc/orderly/appliance.toml", "[control_plane]\naddress = \"https://127.0.0.1:1\"\n")?;
     Machine::boot(folder, tree, &[])
 }
 

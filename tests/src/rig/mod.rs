@@ -17,6 +17,7 @@ pub mod relay;
 pub mod restic;
 pub mod rsyslog;
 pub mod sink;
+pub mod staged;
 pub mod usage;
 pub mod wait;
 

@@ -12,13 +12,19 @@ use crate::{
     clock,
     demo::{
         Teller,
-        stage::{Stage, TENANT},
+        stage::{PATIENCE, Stage, TENANT},
     },
-    rig::process::run,
+    rig::{process::run, wait},
 };
 
 pub(super) fn packet_and_bundle(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
     let start = clock::instant();
+    // It was cut off with the other one, and comes back in its own time: until then it would rightly be called silent.
+    wait::until("the first box has nothing left to tell", PATIENCE, || {
+        stage.clinic.check()?;
+        let outbox = stage.clinic.status()?["outbox"].clone();
+        Ok((outbox["evidence"] == 0 && outbox["on_its_way"].is_null()).then_some(()))
+    })?;
     let bundle = export(stage, "bundle")?;
     fs::copy(bundle.join("packet.pdf"), stage.folder.join("packet.pdf"))?;
     let (code, report) = verify(stage, &bundle)?;

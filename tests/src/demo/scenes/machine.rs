@@ -8,13 +8,20 @@ use crate::{
     clock,
     demo::{
         Teller,
-        stage::{PATIENCE, Stage},
+        stage::{PATIENCE, Stage, TENANT},
     },
-    rig::{Machine, Tree, install, machine, wait},
+    rig::{
+        Machine, Tree, install, machine,
+        staged::{quiet, staged},
+        wait,
+    },
 };
 
 /// Its services: one for each scene, since a runbook rests between two runs on the same one.
 const SERVICES: [&str; 2] = ["frontdesk", "interface"];
+
+/// What somebody with a root shell does in a hurry, and forgets.
+const DRIFT: &str = "echo 0 > /proc/sys/kernel/kptr_restrict; chmod 644 /etc/shadow; systemctl stop auditd";
 
 /// A service that does not come back by itself, and somebody to ask what to do.
 pub(super) fn crashed_service(stage: &mut Stage, teller: &mut Teller) -> Result<Played> {
@@ -76,14 +83,48 @@ pub(super) fn no_uplink(stage: &mut Stage, teller: &mut Teller) -> Result<Played
     Ok(Played::Proved)
 }
 
+/// Three settings that somebody has changed on the live system, and that are a wall less each.
+pub(super) fn drifted_control(stage: &mut Stage, teller: &mut Teller) -> Result<Played> {
+    if let Some(why) = machine::obstacle() {
+        return Ok(Played::LeftOut(why));
+    }
+    let start = clock::instant();
+    let clinic = taken(stage, teller)?;
+    let box_two = status(&clinic)?["executor"]["identity"]["appliance"].clone();
+    wait::until("it was scanned once", PATIENCE, || {
+        stage.provider.check()?;
+        let evidence = stage.provider.evidence(TENANT)?;
+        Ok(evidence.iter().any(|e| e["kind"] == "scan" && e["appliance"] == box_two).then_some(()))
+    })?;
+    if stage.fault {
+        clinic.run("sh", &["-ec", DRIFT])?;
+    }
+    let incident =
+        stage.provider.incident_of(("baseline", "baseline.drifted"), &["resolved"], stage.patience)?;
+    narrate(stage, teller, &incident)?;
+    let now = clinic.run("sh", &["-ec", "cat /proc/sys/kernel/kptr_restrict; stat -c %a /etc/shadow"])?;
+    ensure!(now.split_whitespace().eq(["2", "640"]), "the settings are {now:?}");
+    let state = clinic.property("auditd.service", "ActiveState")?;
+    ensure!(state == "active", "the audit daemon is {state}");
+    teller.proved(
+        "drifted baseline",
+        "RB-DRIFT-001 set three controls again; the kernel, the file and systemd say so",
+        clock::since(start),
+    );
+    stage.machine = Some(clinic);
+    Ok(Played::Proved)
+}
+
 /// The box, installed as a clinic's are when a scene first asks for it. It goes on until the end: a box that falls silent
 /// would rightly be missed in the packet.
 fn taken(stage: &mut Stage, teller: &mut Teller) -> Result<Machine> {
     if let Some(clinic) = stage.machine.take() {
         return Ok(clinic);
     }
-    let mut config = "standing_after_seconds = 2\n".to_owned();
-    let mut tree = Tree::new()?;
+    let mut config =
+        "standing_after_seconds = 2\n\n[[watch.baseline]]\nid = \"baseline\"\nevery_seconds = 10\n"
+            .to_owned();
+    let mut tree = quiet(staged(Tree::new()?)?, "")?;
     for service in SERVICES {
         config += &format!("\n[[watch.unit]]\nid = \"{service}\"\nunit = \"{service}.service\"\n");
         tree = tree.started(&format!("{service}.service"), "[Service]\nExecStart=/bin/sleep infinity\n")?;

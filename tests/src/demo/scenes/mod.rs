@@ -38,6 +38,8 @@ pub enum Scene {
     CrashedService,
     /// A fault for which nobody can be asked.
     NoUplink,
+    /// Settings of the live system that are no longer what the baseline says.
+    DriftedControl,
     /// What an auditor gets.
     PacketAndBundle,
     /// What an auditor finds.
@@ -63,6 +65,7 @@ impl Scene {
         Self::ForgedOrders,
         Self::CrashedService,
         Self::NoUplink,
+        Self::DriftedControl,
         Self::PacketAndBundle,
         Self::FlippedByte,
     ];
@@ -83,6 +86,7 @@ impl Scene {
             Self::ForgedOrders => "Somebody owns the agent, and even the order key",
             Self::CrashedService => "A service crashes, and stays down",
             Self::NoUplink => "The clinic's line is cut, and a service crashes",
+            Self::DriftedControl => "Somebody changes settings, and forgets",
             Self::PacketAndBundle => "What an auditor gets",
             Self::FlippedByte => "One byte is changed",
         }
@@ -107,6 +111,7 @@ impl Scene {
             Self::ForgedOrders => attack::forged_orders(stage, teller)?,
             Self::CrashedService => return machine::crashed_service(stage, teller),
             Self::NoUplink => return machine::no_uplink(stage, teller),
+            Self::DriftedControl => return machine::drifted_control(stage, teller),
             Self::PacketAndBundle => audit::packet_and_bundle(stage, teller)?,
             Self::FlippedByte => audit::one_flipped_byte(stage, teller)?,
         }

@@ -57,8 +57,11 @@ sed -i -E 's/^([^:]+):[^:]*:/\1:*:/' /etc/shadow
 chmod 640 /etc/shadow
 mkdir -p /run/sshd /etc/ssh
 rm -f /etc/ssh/ssh_host_*
-ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
-ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/user-ca
+# Where there is no SSH, its controls cannot be told.
+if command -v ssh-keygen >/dev/null; then
+    ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
+    ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/user-ca
+fi
 cat >/etc/ssh/sshd_config <<END
 HostKey /etc/ssh/ssh_host_ed25519_key
 PasswordAuthentication no
