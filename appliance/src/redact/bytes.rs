@@ -55,7 +55,9 @@ pub(super) fn number(text: &[u8], at: usize, len: usize) -> u32 {
 pub(super) fn letters(text: &[u8], at: usize) -> usize {
     let mut end = at;
     loop {
-        while kind(byte(text, end)) == Kind::Letter && (text[end] < 0x80 || sign(text, end) == 0) {
+        while let Some(b) = text.get(end)
+            && (b.is_ascii_alphabetic() || *b >= 0x80 && sign(text, end) == 0)
+        {
             end += 1;
         }
         let apostrophe = byte(text, end) == b'\'' && end > at && kind(byte(text, end + 1)) == Kind::Letter;

@@ -54,6 +54,9 @@ fn known_mix(token: &[u8]) -> bool {
     let starts =
         |prefix: &[u8]| token.len() > prefix.len() && token[..prefix.len()].eq_ignore_ascii_case(prefix);
     let few = token.iter().filter(|b| b.is_ascii_digit()).count();
+    if few == 0 && !b"ohrscn".contains(&token[0].to_ascii_lowercase()) {
+        return false; // no number, and none of these beginnings
+    }
     if few <= 5 && [&b"ORA-"[..], b"HAPI-", b"HTTP/", b"RFC", b"SQLSTATE"].iter().any(|p| starts(p)) {
         return token.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'/' | b'.'));
     }
@@ -160,6 +163,9 @@ fn parts(token: &[u8]) -> Option<Class> {
 /// `org.hibernate.engine.SqlHelper`: three names or more with dots, which start small.
 fn is_qualified(token: &[u8]) -> bool {
     let dots = token.iter().filter(|b| **b == b'.').count();
+    if dots == 0 {
+        return false;
+    }
     let source = [&b".java"[..], b".cpp", b".php", b".py", b".js", b".c", b".go", b".rs", b".kt", b".cs"];
     let roots = [
         &b"java."[..],

@@ -52,7 +52,7 @@ const LONGEST: usize = 24;
 
 struct Lexicon {
     /// 24 bits of the hash, then 8 of an index into `known`; 0 is empty
-    slots: Vec<u32>,
+    slots: Box<[u32; SLOTS]>,
     known: Vec<Word>,
 }
 
@@ -85,12 +85,20 @@ fn place(hash: u64) -> (usize, u32) {
 fn hash(word: &[u8]) -> u64 {
     const LOWER: u64 = 0x2020_2020_2020_2020;
     let mut hash = 0x9e37_79b9_7f4a_7c15_u64 ^ word.len() as u64;
-    let (chunks, rest) = word.as_chunks::<8>();
-    let last = rest.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b));
-    for chunk in chunks.iter().map(|c| u64::from_le_bytes(*c)).chain([last]) {
-        hash = (hash ^ (chunk | LOWER)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    let mut mix = |eight: u64| {
+        hash = (hash ^ (eight | LOWER)).wrapping_mul(0xd6e8_feb8_6659_fd93);
         hash ^= hash >> 32;
-    }
+    };
+    let (chunks, _) = word.as_chunks::<8>();
+    chunks.iter().for_each(|eight| mix(u64::from_le_bytes(*eight)));
+    // The end, whole: what of it was mixed in already does no harm.
+    mix(match (word.last_chunk::<8>(), word.first_chunk::<4>(), word.last_chunk::<4>()) {
+        (Some(end), ..) => u64::from_le_bytes(*end),
+        (_, Some(start), Some(end)) => {
+            u64::from(u32::from_le_bytes(*start)) | u64::from(u32::from_le_bytes(*end)) << 32
+        }
+        _ => word.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b)),
+    });
     hash
 }
 
@@ -106,7 +114,7 @@ fn build() -> Lexicon {
     });
     let mut entries: Vec<(u64, u8, Option<Cue>)> = listed.chain(flagged).chain(cued).collect();
     entries.sort_unstable_by_key(|(hash, ..)| *hash);
-    let mut lexicon = Lexicon { slots: vec![0; SLOTS], known: Vec::new() };
+    let mut lexicon = Lexicon { slots: Box::new([0; SLOTS]), known: Vec::new() };
     for same in entries.chunk_by(|a, b| a.0 == b.0) {
         let word = same.iter().fold(Word::default(), |word, (_, flags, cue)| Word {
             flags: word.flags | flags | if flags & UNIT == 0 { 0 } else { WORD },

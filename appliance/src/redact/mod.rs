@@ -54,6 +54,7 @@ pub fn redact(text: &[u8]) -> String {
 
 /// Appends the text without identifiers to `out`. Cut long text between lines, never within one.
 pub fn redact_into(text: &[u8], out: &mut Vec<u8>) {
+    let mut scratch = Vec::new();
     for (at, line) in walk::lines(text) {
         if at > 0 {
             out.push(text[at - 1]);
@@ -62,20 +63,22 @@ pub fn redact_into(text: &[u8], out: &mut Vec<u8>) {
         let mut writer = sink::Writer::new(line, out);
         walk::line(line, 0, &mut writer);
         if writer.end() {
-            settle(start, out);
+            settle(start, out, &mut scratch);
         }
     }
 }
 
 /// Judges the line that starts at `start` again until nothing more goes, for a token may be cut off from what explained
 /// it: in `10.0.0.5#12345` the number is a process beside a digit, and a code beside `<ip>`.
-fn settle(start: usize, out: &mut Vec<u8>) {
+fn settle(start: usize, out: &mut Vec<u8>, line: &mut Vec<u8>) {
     for _ in 0..ROUNDS {
-        let line = out.split_off(start);
-        let mut writer = sink::Writer::new(&line, out);
-        walk::line(&line, 0, &mut writer);
+        line.clear();
+        line.extend_from_slice(&out[start..]);
+        out.truncate(start);
+        let mut writer = sink::Writer::new(line, out);
+        walk::line(line, 0, &mut writer);
         writer.end();
-        if out[start..] == line {
+        if out[start..] == line[..] {
             return;
         }
     }

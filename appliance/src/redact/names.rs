@@ -29,6 +29,10 @@ pub(super) enum Look {
 
 /// Looks at the word.
 pub(super) fn look(word: &[u8]) -> (Look, Word) {
+    // Most words of a log are of small letters alone.
+    if word.iter().all(u8::is_ascii_lowercase) {
+        return (Look::Lower, look_up(word));
+    }
     let upper = word.iter().filter(|b| b.is_ascii_uppercase()).count();
     let foreign = !word.is_ascii();
     let plain = word.strip_suffix(b"'s").or_else(|| word.strip_suffix(b"'S")).unwrap_or(word);

@@ -288,9 +288,10 @@ fn before_zip(t: &[u8], at: usize) -> bool {
 }
 
 fn look_up_state(word: &[u8]) -> bool {
-    const STATES: &str = "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR \
-        PA RI SC SD TN TX UT VT VA WA WV WI WY DC PR GU VI AS MP FM MH PW AE AP AA";
-    word[0].is_ascii_uppercase() && STATES.split(' ').any(|s| s.as_bytes() == word)
+    const STATES: &[u8] =
+        b"AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR \
+          PA RI SC SD TN TX UT VT VA WA WV WI WY DC PR GU VI AS MP FM MH PW AE AP AA";
+    word[0].is_ascii_uppercase() && STATES.chunks(3).any(|state| state.starts_with(word))
 }
 
 fn mailbox(word: &[u8]) -> bool {

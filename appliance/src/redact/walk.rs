@@ -1,5 +1,7 @@
 //! The pass over a line: from token to token, with what the last words said of the next.
 
+use memchr::memchr2_iter;
+
 use super::{
     Found,
     bytes::{Kind, alnum, byte, digits, is_alnum, kind, letters, sign, word_end},
@@ -14,11 +16,11 @@ use super::{
 
 /// The lines of a text with where they start; a carriage return ends one too, as in HL7.
 pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
-    let ends = |b: &u8| matches!(b, b'\n' | b'\r');
-    text.split(ends).scan(0, |base, line| {
+    let ends = memchr2_iter(b'\n', b'\r', text).chain([text.len()]);
+    ends.scan(0, |base, end| {
         let at = *base;
-        *base += line.len() + 1;
-        Some((at, line))
+        *base = end + 1;
+        Some((at, &text[at..end]))
     })
 }
 
