@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -70,9 +71,7 @@ impl Stage {
         for path in [&uploads, &spool] {
             fs::create_dir_all(path)?;
         }
-        let records = repository(&world, "records")?;
-        let archive = repository(&world, "archive")?;
-        let images = repository(&world, "images")?;
+        let [records, archive, images] = repositories(&world, ["records", "archive", "images"])?;
         teller.say("clinic: two directories and three restic repositories to look after");
 
         provider.ask(&["tenant", "create", TENANT])?;
@@ -147,10 +146,19 @@ fn separation(clinic: &Clinic) -> Result<&'static str> {
     }
 }
 
-fn repository(world: &Path, name: &str) -> Result<Repository> {
-    let made = Repository::create(world, name)?;
-    made.backup(None)?;
-    Ok(made)
+/// Each with a backup, all at once: deriving the key from its password alone takes restic half a second.
+fn repositories<const N: usize>(world: &Path, names: [&str; N]) -> Result<[Repository; N]> {
+    let make = |name: &str| {
+        let made = Repository::create(world, name)?;
+        made.backup(None)?;
+        Ok::<_, anyhow::Error>(made)
+    };
+    let made: Vec<Result<Repository>> = thread::scope(|scope| {
+        let working = names.map(|name| scope.spawn(move || make(name)));
+        working.map(|one| one.join().unwrap_or_else(|_| bail!("the one who makes it panicked"))).into()
+    });
+    let made: Vec<Repository> = made.into_iter().collect::<Result<_>>()?;
+    made.try_into().ok().context("as many as were asked for")
 }
 
 fn address(ticket: &Path) -> Result<String> {

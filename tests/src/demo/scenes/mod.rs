@@ -63,8 +63,9 @@ impl Scene {
         Self::BrokenRepository,
         Self::NoControlPlane,
         Self::ForgedOrders,
-        Self::CrashedService,
+        // While the others are played, the first box, cut off as well, comes back in its own time.
         Self::NoUplink,
+        Self::CrashedService,
         Self::DriftedControl,
         Self::PacketAndBundle,
         Self::FlippedByte,
