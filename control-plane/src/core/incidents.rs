@@ -146,7 +146,8 @@ impl Core {
         }
     }
 
-    pub(super) fn policy_of(&mut self, tenant: proto::ids::TenantId) -> Result<Policy, CoreError> {
+    /// A clinic's policy in force.
+    pub fn policy_of(&mut self, tenant: proto::ids::TenantId) -> Result<Policy, CoreError> {
         let row = self.store.tenant(tenant)?.ok_or_else(|| CoreError::NotFound("tenant is gone".into()))?;
         let charter = &self.charter.document;
         let known = self.policies.get(&tenant);
