@@ -110,6 +110,7 @@ proptest! {
         let refusal = admit(case.verified().unwrap(), &case.facts()).unwrap_err();
         prop_assert_eq!(refusal.guardrail, Guardrail::Freshness);
         prop_assert_eq!(refusal.reason, "no trusted time since boot; waits for a time token");
+        prop_assert!(refusing(&case, Presence::Present).contains(&Guardrail::Window), "nor by a window or by hours");
     }
 
     /// Clinic hours are a window turned round: what disturbs runs exactly while that window is closed.

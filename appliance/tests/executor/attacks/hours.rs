@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use proto::{evidence::Body, local, standing::StandingOrder};
+use proto::{local, standing::StandingOrder};
 use runbooks::{ClinicHours, Policy};
 
 use super::Scene;
@@ -99,23 +99,4 @@ fn hours_of_a_policy_are_added_and_take_none_away() {
     }
     scene.pass(2 * MINUTE);
     scene.still_runs_a_good_order(4);
-}
-
-#[test]
-fn who_does_not_know_the_time_disturbs_nobody() {
-    let mut scene = Scene::at_work("sunday 01:00-02:00 UTC");
-    let standing = scene.standing(1, "RB-BACKUP-001", "records");
-    scene.give(&standing);
-    let order = scene.good_order(1, 1);
-    scene.core = scene.appliance.open();
-    let outcome = scene.send(scene.sealed(&order));
-    assert!(!outcome.accepted && outcome.refusal.contains("no trusted time"), "{}", outcome.refusal);
-    for _ in 0..60 {
-        scene.appliance.clock.pass(MINUTE);
-        scene.work();
-    }
-    assert_eq!((scene.backups(), scene.ran("files.prune", "uploads")), (0, 0));
-    scene.refusals();
-    let ran = scene.office.records().into_iter().any(|record| matches!(record.body, Body::Execution(_)));
-    assert!(!ran);
 }
