@@ -1,6 +1,7 @@
 use super::*;
 
 mod machine;
+mod secrets;
 
 const FULL: &str = r#"
 [control_plane]
