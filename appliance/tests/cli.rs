@@ -54,6 +54,20 @@ fn bad_configuration_is_exit_code_2_for_every_command_and_names_the_key() {
 }
 
 #[test]
+fn a_secret_that_something_else_would_remove_is_bad_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = "[secrets]\nrestic = \"/srv/uploads/password\"\n[[watch.directory]]\nid = \"uploads\"\n\
+                path = \"/srv/uploads\"\nlimit_bytes = 1\n";
+    let output = appliance(&config(dir.path(), more), &["check-config"]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    for part in
+        ["secrets.restic", "/srv/uploads/password", "must lie apart from watch.directory.uploads.path"]
+    {
+        assert!(said(&output).contains(part), "{}", said(&output));
+    }
+}
+
+#[test]
 fn a_missing_file_an_unknown_key_and_a_wrong_type_are_told_apart() {
     let dir = tempfile::tempdir().unwrap();
     let missing = appliance(&dir.path().join("none.toml"), &["check-config"]);

@@ -68,6 +68,46 @@ fn tenants_sites_and_tickets() {
     assert!(!home.directory().admin_socket().exists());
 }
 
+/// Set, shown, taken back; and what was mistyped names the field.
+#[test]
+fn clinic_hours_and_maintenance_windows() {
+    const CLINIC: &str = "Elm Street Clinic";
+    let home = Home::new();
+    let server = home.start();
+    let tenant = home.json(&["tenant", "create", CLINIC]);
+    for (noun, field) in [("hours", "clinic_hours"), ("windows", "windows")] {
+        assert_eq!(tenant[field], Value::Array(Vec::new()));
+        let week = ["monday-friday 08:00-18:00 America/Chicago", "saturday 09:00-12:00 America/Chicago"];
+        let set = home.json(&["tenant", noun, CLINIC, week[0], week[1]]);
+        assert_eq!(set[field], Value::from(week.to_vec()));
+        assert_eq!(home.json(&["tenant", noun, CLINIC]), set, "without times they are shown");
+        assert_eq!(home.json(&["tenant", "list"])["tenants"][0][field], set[field]);
+        let said = home.run(&["tenant", noun, CLINIC]).out;
+        assert!(said.contains(&week.join("; ")), "{said}");
+        for (times, named) in [
+            ("mon-fri 08:00-18:00 America/Chicago", "days must be one of: monday"),
+            ("daily 8-18 America/Chicago", "hours must be two times of day"),
+            ("daily 08:00-18:00 America/Gotham", "zone must be in the IANA time zone database"),
+            ("daily 08:00-18:00", "zone must be an IANA time zone"),
+        ] {
+            let refused = home.run(&["tenant", noun, CLINIC, times]);
+            assert!(refused.code == 2 && refused.err.contains(named), "{times}: {}", refused.err);
+        }
+        let help = home.run(&["tenant", noun, "--help"]).out;
+        assert!(help.contains(&format!("tenant {noun} \"Elm Street Clinic\" --off")), "{help}");
+        let nowhere = home.run(&["tenant", noun, "Nowhere", week[0]]);
+        assert!(nowhere.code == 1 && nowhere.err.contains("no tenant"), "{}", nowhere.err);
+        let both = home.run(&["tenant", noun, CLINIC, week[0], "--off"]);
+        assert_eq!(both.code, 2, "{}", both.err);
+        assert_eq!(home.json(&["tenant", noun, CLINIC])[field], set[field], "nothing has changed");
+        let off = home.json(&["tenant", noun, CLINIC, "--off"]);
+        assert_eq!(off[field], Value::Array(Vec::new()));
+        let said = home.run(&["tenant", noun, CLINIC]).out;
+        assert!(said.contains("none: "), "{said}");
+    }
+    server.end();
+}
+
 #[test]
 fn over_the_network_a_token_and_the_right_authority_are_needed() {
     let home = Home::new();

@@ -21,8 +21,10 @@ use crate::runbook::Runbook;
 
 /// DSSE payload type of a catalogue.
 pub const CATALOGUE_TYPE: &str = "application/vnd.orderly.catalogue.v1+json";
-/// The version of the format that this program reads and writes.
-pub const SPEC: u32 = 1;
+/// The version of the format that this program writes: each runbook says whether it disturbs people at work.
+pub const SPEC: u32 = 2;
+/// The oldest that it reads: evidence of years ago was made under such a catalogue, and must stay provable.
+pub const SPEC_OLDEST: u32 = 1;
 
 /// A runbook and what it is known by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,8 +131,8 @@ impl Catalogue {
 
 impl Document {
     fn read(self) -> Result<Catalogue, BadField> {
-        if self.spec != SPEC {
-            return Err(BadField::new("spec", format!("must be {SPEC}, is {}", self.spec)));
+        if !(SPEC_OLDEST..=SPEC).contains(&self.spec) {
+            return Err(BadField::new("spec", format!("must be {SPEC_OLDEST} to {SPEC}, is {}", self.spec)));
         }
         if self.version == 0 {
             return Err(BadField::new("version", "must be at least 1"));
@@ -143,7 +145,8 @@ impl Document {
         }
         let mut entries: BTreeMap<RunbookId, Entry> = BTreeMap::new();
         for (at, raw) in self.runbooks.iter().enumerate() {
-            let entry = read_entry(raw.get()).map_err(|bad| bad.within(&format!("runbooks[{at}]")))?;
+            let entry =
+                read_entry(raw.get(), self.spec).map_err(|bad| bad.within(&format!("runbooks[{at}]")))?;
             let id = entry.runbook.id.clone();
             if let Some((before, _)) = entries.last_key_value().filter(|(before, _)| **before >= id) {
                 let problem = format!("is {id} after {before}; each name once and in order is right");
@@ -161,13 +164,18 @@ impl Document {
     }
 }
 
-fn read_entry(raw: &str) -> Result<Entry, BadField> {
+fn read_entry(raw: &str, spec: u32) -> Result<Entry, BadField> {
     let runbook: Runbook = serde_json::from_str(raw).map_err(|e| BadField::new("json", e.to_string()))?;
     if runbook.canonical() != raw.as_bytes() {
         let problem = "must be canonical: no spaces, keys in the order of the schema and each once";
         return Err(BadField::new("json", problem));
     }
     runbook.check().map_err(|bad| bad.within(runbook.id.as_str()))?;
+    // Spec 1 has no such key, and every later one demands it.
+    if runbook.disruptive.is_some() != (spec > 1) {
+        let right = if spec > 1 { "must be true or false" } else { "must not be given in spec 1" };
+        return Err(BadField::new("disruptive", right).within(runbook.id.as_str()));
+    }
     Ok(Entry { digest: Digest::of(raw.as_bytes()), runbook })
 }
 

@@ -13,6 +13,7 @@
 pub mod catalogue;
 pub mod fault;
 pub mod guardrails;
+pub mod hours;
 pub mod policy;
 pub mod runbook;
 pub mod step;
@@ -26,6 +27,7 @@ pub use guardrails::{
     Admitted, Confirmed, Facts, Guardrail, History, Presence, Refusal, admit, admit_standing, clear, derive,
     draw, explain, fits, history_key, verify, verify_standing,
 };
+pub use hours::{AtWork, ClinicHours};
 pub use policy::{Mode, POLICY_TYPE, Policy, PolicyError};
 pub use runbook::{Collect, Condition, Expect, Limits, OnFailure, Risk, Runbook};
 pub use step::{Action, Step};

@@ -20,7 +20,7 @@ use proto::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{runbook::Risk, window::Windows};
+use crate::{hours::ClinicHours, runbook::Risk, window::Windows};
 
 /// DSSE payload type of a policy.
 pub const POLICY_TYPE: &str = "application/vnd.orderly.policy.v1+json";
@@ -65,6 +65,9 @@ pub struct Policy {
     /// When anything runs.
     #[serde(default)]
     pub windows: Windows,
+    /// When people work in the clinic: then nothing runs that disturbs them.
+    #[serde(default, skip_serializing_if = "ClinicHours::is_empty")]
+    pub clinic_hours: ClinicHours,
     /// Seconds between two executions of a runbook on one target, even when the runbook says less.
     pub cooldown_at_least_seconds: u64,
     /// Most executions on one appliance in an hour.
@@ -114,6 +117,7 @@ impl Policy {
             shadow_until: None,
             standing_orders: true,
             windows: Windows::always(),
+            clinic_hours: ClinicHours::default(),
             cooldown_at_least_seconds: 0,
             per_appliance_hour: 60,
             per_tenant_hour: 600,
@@ -160,6 +164,7 @@ impl Policy {
         for window in self.windows.iter() {
             window.check().map_err(|bad| bad.within("windows"))?;
         }
+        self.clinic_hours.check().map_err(|bad| bad.within("clinic_hours"))?;
         if self.breaker_after == 0 {
             return Err(BadField::new("breaker_after", "must be at least 1; to stop everything, use hold"));
         }
@@ -213,6 +218,7 @@ impl Policy {
             shadow_until: self.shadow_until.max(other.shadow_until),
             standing_orders: self.standing_orders && other.standing_orders,
             windows: self.windows.and(&other.windows),
+            clinic_hours: self.clinic_hours.or(&other.clinic_hours),
             cooldown_at_least_seconds: self.cooldown_at_least_seconds.max(other.cooldown_at_least_seconds),
             per_appliance_hour: self.per_appliance_hour.min(other.per_appliance_hour),
             per_tenant_hour: self.per_tenant_hour.min(other.per_tenant_hour),

@@ -109,6 +109,9 @@ pub struct Runbook {
     pub hipaa: Vec<String>,
     /// What could go wrong.
     pub risk: Risk,
+    /// Whether people at work notice that it runs; see [`Self::disturbs`]. Only catalogues of before clinic hours do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disruptive: Option<bool>,
     /// Faults that call for it.
     pub triggers: Vec<Fault>,
     /// Names, and the kind of watch-list entry that each must name.
@@ -138,6 +141,13 @@ impl Runbook {
     #[must_use]
     pub fn canonical(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("plain data serialises")
+    }
+
+    /// Whether something pauses, slows down or goes away that people who work in the clinic may just be using. What is down
+    /// already, by the precondition, disturbs nobody by being started. A runbook that does not say is taken to disturb.
+    #[must_use]
+    pub fn disturbs(&self) -> bool {
+        self.disruptive.unwrap_or(true)
     }
 
     /// [`Self::cooldown_seconds`] as a span.

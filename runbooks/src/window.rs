@@ -2,6 +2,8 @@
 //!
 //! A window is closed unless it is certainly open: a zone that this program does not know closes it.
 
+mod text;
+
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use jiff::{
@@ -102,17 +104,30 @@ pub struct Window {
 impl Window {
     /// What every window must hold to.
     pub fn check(&self) -> Result<(), BadField> {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"_+-/".contains(&b);
-        if !(1..=64).contains(&self.zone.len()) || !self.zone.bytes().all(plain) {
-            return Err(BadField::new("zone", "must be an IANA time zone, such as America/Chicago"));
-        }
+        check_zone(&self.zone)?;
         if self.days.is_empty() {
             return Err(BadField::new("days", "must have at least one"));
         }
         Ok(())
     }
 
-    fn is_open(&self, now: Timestamp) -> Option<bool> {
+    /// The same, and that its zone is known to this program: for whoever is just typing it. A box whose table of zones is
+    /// older than its policy takes the policy, and is shut in that window.
+    pub fn check_known(&self) -> Result<(), BadField> {
+        self.check()?;
+        if self.is_known() {
+            return Ok(());
+        }
+        Err(BadField::new("zone", "must be in the IANA time zone database, such as America/Chicago"))
+    }
+
+    /// Whether this program knows its zone.
+    pub(crate) fn is_known(&self) -> bool {
+        zone(&self.zone).is_some()
+    }
+
+    /// `None`: nobody can say.
+    pub(crate) fn is_open(&self, now: Timestamp) -> Option<bool> {
         let local = zone(&self.zone)?.to_datetime(now);
         let minute =
             TimeOfDay(u16::from(local.hour().unsigned_abs()) * 60 + u16::from(local.minute().unsigned_abs()));
@@ -126,11 +141,12 @@ impl Window {
     }
 }
 
-impl fmt::Display for Window {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let days: Vec<&str> = self.days.iter().map(|day| day.as_str()).collect();
-        write!(f, "{} {}-{} {}", days.join(" "), self.opens, self.closes, self.zone)
+fn check_zone(name: &str) -> Result<(), BadField> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_+-/".contains(&b);
+    if !(1..=64).contains(&name.len()) || !name.bytes().all(plain) {
+        return Err(BadField::new("zone", "must be an IANA time zone, such as America/Chicago"));
     }
+    Ok(())
 }
 
 /// The zone of that name, out of the table that is compiled in, so that both sides judge by the same one; a build
@@ -187,7 +203,7 @@ impl Windows {
 
     /// Whether work may be done at `now`.
     pub fn check_open(&self, now: Millis) -> Result<(), Closed> {
-        if self.iter().any(|window| zone(&window.zone).is_none()) {
+        if self.iter().any(|window| !window.is_known()) {
             return Err(Closed::UnknownZone);
         }
         let at = Timestamp::from_millisecond(now.0).ok();

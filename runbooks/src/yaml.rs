@@ -109,6 +109,7 @@ pub fn from_yaml(text: &str, file_name: &str) -> Result<Runbook, BadRunbook> {
         why: keys.one("why")?,
         hipaa: keys.list("hipaa")?,
         risk: keys.one("risk")?,
+        disruptive: Some(keys.one("disruptive")?),
         triggers: keys.list("triggers")?,
         parameters: keys.table("parameters")?,
         precondition: keys.list("precondition")?,

@@ -15,7 +15,7 @@ use runbooks::{
 
 /// Canonical JSON, written down: when this changes, every digest in the field changes.
 const CANONICAL: &str = concat!(
-    r#"{"id":"RB-DISK-002","title":"Prune","version":1,"why":"Room.","hipaa":["45 CFR 164.312(b)"],"risk":"medium","#,
+    r#"{"id":"RB-DISK-002","title":"Prune","version":1,"why":"Room.","hipaa":["45 CFR 164.312(b)"],"risk":"medium","disruptive":false,"#,
     r#""triggers":["directory.over-limit"],"parameters":{"directory":"directory"},"#,
     r#""precondition":[{"fault":"directory.over-limit","on":"directory","expect":"present"}],"#,
     r#""steps":[{"do":"files.prune","target":"directory"}],"#,
@@ -82,6 +82,22 @@ fn the_canonical_form_is_pinned_and_is_the_identity() {
     );
 }
 
+/// Evidence of years ago was made under such a one, and what it holds must still be what was signed.
+#[test]
+fn a_catalogue_of_before_clinic_hours_is_read_and_all_of_it_disturbs() {
+    let old = String::from_utf8(payload()).unwrap();
+    let old = old.replace(r#"{"spec":2"#, r#"{"spec":1"#).replace(r#""disruptive":false,"#, "");
+    let catalogue = opened(old.as_bytes()).unwrap();
+    let entry = catalogue.runbook(&"RB-DISK-002".parse().unwrap()).unwrap();
+    assert_eq!(entry.digest, Digest::of(CANONICAL.replace(r#""disruptive":false,"#, "").as_bytes()));
+    assert_eq!(entry.runbook.disruptive, None);
+    assert!(entry.runbook.disturbs(), "what nobody has said is never fine");
+    assert!(!runbook().disturbs());
+    let unsaid = vec![Runbook { disruptive: None, ..runbook() }];
+    let refused = Catalogue::build(1, Millis(1), Millis(2), unsaid).unwrap_err().to_string();
+    assert!(refused.contains("runbooks[0].RB-DISK-002.disruptive must be true or false"), "{refused}");
+}
+
 #[test]
 fn two_distinct_release_keys_must_sign() {
     let charter = charter();
@@ -101,14 +117,19 @@ fn two_distinct_release_keys_must_sign() {
 fn signed_or_not_what_must_not_be_is_refused_and_named() {
     let good = String::from_utf8(payload()).unwrap();
     for (from, to, named) in [
-        (r#""spec":1"#, r#""spec":2"#, "spec must be 1, is 2"),
-        (r#"{"spec":1,"version":7"#, r#"{"spec":1,"version":0"#, "version must be at least 1"),
+        (r#""spec":2"#, r#""spec":3"#, "spec must be 1 to 2, is 3"),
+        (r#""spec":2"#, r#""spec":0"#, "spec must be 1 to 2, is 0"),
+        (r#""spec":2"#, r#""spec":1"#, "RB-DISK-002.disruptive must not be given in spec 1"),
+        (r#""disruptive":false,"#, "", "RB-DISK-002.disruptive must be true or false"),
+        (r#""disruptive":false"#, r#""disruptive":null"#, "must be canonical"),
+        (r#""disruptive":false"#, r#""disruptive":"no""#, "expected a boolean"),
+        (r#"{"spec":2,"version":7"#, r#"{"spec":2,"version":0"#, "version must be at least 1"),
         (
             r#""expires":"1970-01-01T00:00:02.000Z""#,
             r#""expires":"1970-01-01T00:00:01.000Z""#,
             "expires must be after",
         ),
-        (r#"{"spec":1"#, r#"{"more":1,"spec":1"#, "unknown field `more`"),
+        (r#"{"spec":2"#, r#"{"more":1,"spec":2"#, "unknown field `more`"),
         (r#""title":"Prune""#, r#""title": "Prune""#, "runbooks[0].json must be canonical"),
         (r#""title":"Prune","version":1"#, r#""version":1,"title":"Prune""#, "must be canonical"),
         (
@@ -132,7 +153,7 @@ fn signed_or_not_what_must_not_be_is_refused_and_named() {
         let text = refusal(&good.replacen(from, to, 1));
         assert!(text.contains(named), "{text}, not {named}");
     }
-    assert!(refusal(r#"{"spec":1,"version":1,"issued":"1970-01-01T00:00:01Z","expires":"1970-01-01T00:00:02Z","runbooks":[]}"#)
+    assert!(refusal(r#"{"spec":2,"version":1,"issued":"1970-01-01T00:00:01Z","expires":"1970-01-01T00:00:02Z","runbooks":[]}"#)
         .contains("runbooks must have at least one"));
     assert!(matches!(opened(b"not json"), Err(CatalogueError::Content(_))));
 }
@@ -298,6 +319,8 @@ fn a_policy_is_the_order_keys_and_strict() {
         opens: "01:00".parse().unwrap(),
         closes: "02:00".parse().unwrap(),
     };
+    let odd = Policy { clinic_hours: runbooks::ClinicHours::during([window.clone()]), ..policy.clone() };
+    assert!(refused(&odd).contains("clinic_hours.zone must be an IANA time zone"));
     let odd = Policy { windows: runbooks::Windows::any_of([window]), ..policy.clone() };
     assert!(refused(&odd).contains("windows.zone must be an IANA time zone"));
     let json = serde_json::to_string(&policy).unwrap().replacen('{', r#"{"shell":"sh","#, 1);

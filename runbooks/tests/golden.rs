@@ -10,7 +10,7 @@ use proto::{
     keys::SecretKey,
     time::Millis,
 };
-use runbooks::{Mode, Policy, Risk, Windows};
+use runbooks::{ClinicHours, Mode, Policy, Risk, Windows};
 
 const AT: Millis = Millis(1_795_000_000_000);
 
@@ -18,7 +18,7 @@ fn key(seed: u8) -> SecretKey {
     SecretKey::ed25519([seed; 32])
 }
 
-/// Every field says something else than the default.
+/// Every field says something else than the default, but for clinic hours: a box of before those must go on reading this.
 fn policy() -> Policy {
     let site = "0190a0c0-0000-7000-8000-000000000003".parse().unwrap();
     let window = runbooks::Window {
@@ -44,6 +44,7 @@ fn policy() -> Policy {
         shadow_until: Some(AT.plus(Duration::from_secs(1))),
         standing_orders: false,
         windows: Windows::any_of([window]),
+        clinic_hours: ClinicHours::default(),
         cooldown_at_least_seconds: 30,
         per_appliance_hour: 6,
         per_tenant_hour: 60,
@@ -54,8 +55,19 @@ fn policy() -> Policy {
 
 #[test]
 fn a_policy() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/policy.json");
-    let (was, now) = (fs::read(&path).unwrap_or_default(), policy().seal(&key(20)));
+    is_recorded("policy.json", &policy());
+}
+
+#[test]
+fn a_policy_with_clinic_hours() {
+    let hours = ["monday-friday 08:00-18:00 America/Chicago", "saturday 09:00-12:00 America/Chicago"];
+    let clinic_hours = ClinicHours::during(hours.map(|text| text.parse().unwrap()));
+    is_recorded("policy-with-clinic-hours.json", &Policy { clinic_hours, ..policy() });
+}
+
+fn is_recorded(name: &str, policy: &Policy) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name);
+    let (was, now) = (fs::read(&path).unwrap_or_default(), policy.seal(&key(20)));
     assert!(
         was == now,
         "{} is not what is written now, which is:\n{}",
@@ -74,5 +86,5 @@ fn a_policy() {
         witnesses: Vec::new(),
         approvers: Vec::new(),
     };
-    assert_eq!(Policy::open(&was, &charter).unwrap().into_value(), policy());
+    assert_eq!(Policy::open(&was, &charter).unwrap().into_value(), *policy);
 }

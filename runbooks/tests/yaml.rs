@@ -61,6 +61,18 @@ fn the_shipped_catalogue_builds_and_reads_back() {
     }
 }
 
+/// What runs while people work is decided here, by one who has read each; another flag is another decision.
+#[test]
+fn what_disturbs_people_at_work_is_what_was_decided() {
+    let disruptive = sources().iter().map(|(name, text)| from_yaml(text, name).unwrap());
+    let disruptive: Vec<String> = disruptive.filter(|r| r.disturbs()).map(|r| r.id.to_string()).collect();
+    assert_eq!(disruptive, ["RB-CPU-001", "RB-MEM-001", "RB-NET-001"]);
+    for (name, text) in sources() {
+        let reason = text.split("\ndisruptive: ").next().and_then(|before| before.lines().last());
+        assert!(reason.is_some_and(|line| line.starts_with("# ")), "{name}: a reason stands above");
+    }
+}
+
 #[test]
 fn a_bad_source_is_refused_by_file_key_and_what_is_right() {
     for (from, to, key, right) in [
@@ -69,10 +81,10 @@ fn a_bad_source_is_refused_by_file_key_and_what_is_right() {
         ("title: Prune a watched directory to its limit", "title: ''", "title", "must not be empty"),
         ("title: Prune a watched directory to its limit", "title: 7", "title", "expected a string"),
         ("title: Prune a watched directory to its limit", "title: [a]", "title", "expected a string"),
-        ("version: 1", "version: one", "version", "expected u32"),
-        ("version: 1", "version: -1", "version", "expected u32"),
-        ("version: 1", "version: 0", "version", "must be at least 1"),
-        ("version: 1", "version: '1'", "version", "expected u32"),
+        ("version: 2", "version: one", "version", "expected u32"),
+        ("version: 2", "version: -1", "version", "expected u32"),
+        ("version: 2", "version: 0", "version", "must be at least 1"),
+        ("version: 2", "version: '1'", "version", "expected u32"),
         ("id: RB-DISK-002", "id: disk", "id", "must look like RB-DISK-002"),
         (
             "id: RB-DISK-002",
@@ -81,6 +93,9 @@ fn a_bad_source_is_refused_by_file_key_and_what_is_right() {
             "is RB-DISK-003, so the file must be named RB-DISK-003.yaml",
         ),
         ("risk: medium", "risk: some", "risk", "must be one of: low, medium, high, destructive"),
+        ("disruptive: false\n", "", "disruptive", "must be present"),
+        ("disruptive: false", "disruptive: no", "disruptive", "expected a boolean"),
+        ("disruptive: false", "disruptive: ~", "disruptive", "expected a boolean"),
         ("risk: medium", "risk: Medium", "risk", "must be one of: low, medium"),
         ("- directory.over-limit", "- directory.full", "triggers[0]", "must be one of: directory.over-limit"),
         (
@@ -133,12 +148,12 @@ fn a_bad_source_is_refused_by_file_key_and_what_is_right() {
         ("  per_hour: 12", "  per_hour: 12\n  per_day: 40", "limits", "unknown field `per_day`"),
         ("45 CFR 164.312(b)", "164.312(b)", "hipaa[1]", "must look like 45 CFR 164.308(a)(7)(ii)(A)"),
         ("on_failure: escalate", "on_failure: ignore", "on_failure", "must be one of: escalate"),
-        ("version: 1", "version: 1\nversion: 2", "yaml", "duplicate"),
-        ("version: 1", "version: &one 1", "yaml", "anchor"),
-        ("version: 1", "version: *one", "yaml", ""),
-        ("version: 1", "<<: { version: 1 }", "yaml", "merge"),
-        ("version: 1", "version: !shell 1", "yaml", "tag"),
-        ("version: 1", "version: [", "yaml", ""),
+        ("version: 2", "version: 2\nversion: 3", "yaml", "duplicate"),
+        ("version: 2", "version: &one 1", "yaml", "anchor"),
+        ("version: 2", "version: *one", "yaml", ""),
+        ("version: 2", "<<: { version: 1 }", "yaml", "merge"),
+        ("version: 2", "version: !shell 1", "yaml", "tag"),
+        ("version: 2", "version: [", "yaml", ""),
         ("undo:", "---\nundo:", "yaml", ""),
     ] {
         assert_eq!(source().matches(from).count().min(1), 1, "{from}");

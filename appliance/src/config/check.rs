@@ -3,6 +3,7 @@
 
 mod caches;
 mod machine;
+mod secrets;
 
 use std::path::{Component, Path, PathBuf};
 
@@ -38,13 +39,6 @@ pub(super) fn check(config: &Config) -> Checked {
         absolute(key, path)?;
     }
     socket(&config.paths.socket)?;
-    for (name, path) in &config.secrets {
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if !(1..=40).contains(&name.len()) || !name.bytes().all(plain) {
-            return Err(bad("secrets", name, "must be named by 1 to 40 small letters, digits and hyphens"));
-        }
-        absolute(&format!("secrets.{name}"), path)?;
-    }
     sizes(config)?;
     if config.watch.len() > WATCH_MAX {
         return Err(bad(
@@ -64,7 +58,7 @@ pub(super) fn check(config: &Config) -> Checked {
             _ => {}
         }
     }
-    Ok(())
+    secrets::check(config)
 }
 
 fn own_paths(config: &Config) -> [(&'static str, &PathBuf); 6] {

@@ -6,6 +6,7 @@
 
 mod check;
 mod exceptions;
+mod hours;
 mod seconds;
 mod user;
 mod watch;
@@ -20,6 +21,7 @@ use std::{
 use baseline::{BadSource, Exception};
 use nix::unistd::Uid;
 use proto::ids::WatchId;
+use runbooks::ClinicHours;
 use serde::Deserialize;
 
 pub use self::{
@@ -173,6 +175,9 @@ pub enum KeyKind {
 pub struct Limits {
     /// The most executions in an hour.
     pub orders_per_hour: u32,
+    /// When people work here: then nothing runs that disturbs them, whatever the control plane says.
+    #[serde(deserialize_with = "hours::read")]
+    pub clinic_hours: ClinicHours,
 }
 
 impl Default for Trust {
@@ -242,7 +247,7 @@ impl Default for Executor {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { orders_per_hour: 20 }
+        Self { orders_per_hour: 20, clinic_hours: ClinicHours::default() }
     }
 }
 

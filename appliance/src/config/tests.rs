@@ -1,6 +1,7 @@
 use super::*;
 
 mod machine;
+mod secrets;
 
 const FULL: &str = r#"
 [control_plane]
@@ -25,6 +26,7 @@ evidence_max_mb = 64
 evidence_key = "p256"
 [limits]
 orders_per_hour = 20
+clinic_hours = ["monday-friday 08:00-18:00 America/Chicago", "saturday 09:00-12:00 America/Chicago"]
 [[watch.directory]]
 id = "uploads"
 path = "/srv/uploads"
@@ -69,6 +71,8 @@ fn everything_there_is_to_say() {
     assert_eq!(config.agent.sample, Duration::from_millis(250));
     assert_eq!(config.executor.agent_user, Some(User::Number(990)));
     assert_eq!(config.executor.evidence_key, KeyKind::P256);
+    let hours: Vec<String> = config.limits.clinic_hours.iter().map(ToString::to_string).collect();
+    assert_eq!(hours, ["monday-friday 08:00-18:00 America/Chicago", "saturday 09:00-12:00 America/Chicago"]);
     let kinds: Vec<String> =
         config.watch.values().map(|entry| format!("{} {}", entry.id(), entry.kind())).collect();
     assert_eq!(kinds, ["app log", "memory metric", "offsite backup", "records backup", "uploads directory"]);
@@ -79,6 +83,7 @@ fn an_address_is_enough() {
     let config = parse("control_plane.address = \"https://control.msp.example:8443\"").unwrap();
     assert_eq!(config.paths.executor(), Path::new("/var/lib/orderly/executor"));
     assert!(config.watch.is_empty());
+    assert!(config.limits.clinic_hours.is_empty());
 }
 
 #[test]
@@ -145,6 +150,24 @@ fn every_complaint_names_key_value_and_what_is_allowed() {
         ),
         ("evidence_max_mb = 64", "evidence_max_mb = 0", &["executor.evidence_max_mb", "0", "must be 1 to"]),
         ("orders_per_hour = 20", "orders_per_hour = 0", &["limits.orders_per_hour", "at least 1"]),
+        (
+            "\"monday-friday",
+            "\"mon-fri",
+            &["clinic_hours[0]", "mon-fri 08:00", "days must be one of: monday, tuesday"],
+        ),
+        (
+            "09:00-12:00",
+            "9-12",
+            &["clinic_hours[1]", "9-12", "hours must be two times of day", "08:00-18:00"],
+        ),
+        ("09:00-12:00", "09:00-24:00", &["clinic_hours[1]", "09:00-24:00", "00:00 to 23:59"]),
+        ("08:00-18:00 America/Chicago", "08:00-18:00 America/Gotham", &["clinic_hours[0]", "Gotham", "IANA"]),
+        (
+            "08:00-18:00 America/Chicago",
+            "08:00-18:00",
+            &["clinic_hours[0]", "zone must be an IANA time zone"],
+        ),
+        ("clinic_hours = [", "clinic_hours = [8, ", &["clinic_hours = [8", "expected a string"]),
         ("\"p256\"", "\"rsa\"", &["evidence_key = \"rsa\"", "ed25519"]),
         (
             "agent_user = 990",
@@ -186,7 +209,7 @@ fn every_complaint_names_key_value_and_what_is_allowed() {
         ("memory-used-percent", "luck", &["metric = \"luck\"", "memory-used-percent"]),
         ("id = \"memory\"", "id = \"app\"", &["watch.metric.id", "\"app\"", "is also the ID of a log"]),
         ("id = \"memory\"", "id = \"../app\"", &["../app", "lower-case letters"]),
-        ("[limits]", "[limits]\nshell = true", &["shell", "expected `orders_per_hour`"]),
+        ("[limits]", "[limits]\nshell = true", &["shell", "expected `orders_per_hour` or `clinic_hours`"]),
         ("[limits]", "[limit]", &["limit", "expected one of"]),
         ("address = \"https://127.0.0.1:8443\"", "", &["missing field `address`"]),
     ] {

@@ -49,7 +49,7 @@ use proto::{
     sealed::OpeningKey,
     time::Millis,
 };
-use runbooks::{Policy, WatchKind};
+use runbooks::{ClinicHours, Policy, WatchKind};
 use rusqlite::Connection;
 
 use crate::{
@@ -84,6 +84,8 @@ pub struct Settings {
     pub evidence_max: u64,
     /// The most executions in an hour.
     pub orders_per_hour: u32,
+    /// When people work here.
+    pub clinic_hours: ClinicHours,
     /// How long a fault is there before a standing order is drawn on: meanwhile an order may come.
     pub standing_after: Duration,
     /// The configuration that all of this is from: an approved watch list is checked within it.
@@ -98,6 +100,7 @@ impl From<&Config> for Settings {
             sample: config.agent.sample,
             evidence_max: config.executor.evidence_max_mb << 20,
             orders_per_hour: config.limits.orders_per_hour,
+            clinic_hours: config.limits.clinic_hours.clone(),
             standing_after: config.executor.standing_after,
             config: Arc::new(config.clone()),
         }
@@ -224,7 +227,11 @@ impl ExecutorCore {
         };
         let identity = store.view().identity()?.map(|adopted| adopted.identity);
         let trust = Trust::resume(trust, &store.view())?.map_err(OpenError::Trust)?;
-        let local = Policy { per_appliance_hour: settings.orders_per_hour, ..Policy::default_local() };
+        let local = Policy {
+            per_appliance_hour: settings.orders_per_hour,
+            clinic_hours: settings.clinic_hours.clone(),
+            ..Policy::default_local()
+        };
         let mut core = Self {
             kinds: settings.watch.iter().map(|(id, entry)| (id.clone(), entry.kind())).collect(),
             time: Time::resume(world.clock.clone(), &state.times, build),

@@ -2,9 +2,11 @@
 
 use clap::Subcommand;
 use proto::{
-    pb::{self, CreateTenant, ListTenants, ShadowTenant, tenants_client::TenantsClient},
+    field::BadField,
+    pb::{self, CreateTenant, ListTenants, ShadowTenant, TenantTimes, tenants_client::TenantsClient},
     time::Millis,
 };
+use runbooks::Window;
 use serde_json::{Value, json};
 
 use super::{
@@ -38,6 +40,70 @@ pub(super) enum Tenant {
         #[arg(long, conflicts_with = "until")]
         off: bool,
     },
+    /// Say when people work in a clinic: then no runbook runs that disturbs them; without times, show them
+    #[command(after_help = HOURS)]
+    Hours {
+        /// Clinic, by name or ID
+        tenant: String,
+        /// All of its hours: days, from-to, and IANA time zone
+        #[arg(value_name = "TIMES", value_parser = known)]
+        times: Vec<Window>,
+        /// It has none: whatever disturbs people runs at any time
+        #[arg(long, conflicts_with = "times")]
+        off: bool,
+    },
+    /// Say in which windows anything runs in a clinic, disturbing or not; without times, show them
+    #[command(after_help = WINDOWS)]
+    Windows {
+        /// Clinic, by name or ID
+        tenant: String,
+        /// All of its windows: days, from-to, and IANA time zone
+        #[arg(value_name = "TIMES", value_parser = known)]
+        times: Vec<Window>,
+        /// It has none: runbooks run at any time
+        #[arg(long, conflicts_with = "times")]
+        off: bool,
+    },
+}
+
+const HOURS: &str = "\
+What disturbs people (`disruptive: true` in the catalogue) waits until the hours are over; its incident escalates when that
+takes too long. Appliances hold to these hours by themselves, and to their own (clinic_hours under [limits]) besides.
+
+Days: monday to sunday, one or several, monday-friday, daily. What ends at or before it begins ends on the next day.
+
+Examples:
+  control-plane tenant hours \"Elm Street Clinic\" \"monday-friday 08:00-18:00 America/Chicago\" \\
+      \"saturday 09:00-12:00 America/Chicago\"
+  control-plane tenant hours \"Elm Street Clinic\"
+  control-plane tenant hours \"Elm Street Clinic\" --off";
+
+const WINDOWS: &str = "\
+Outside of all windows nothing runs, and incidents escalate when that takes too long. For what only must not disturb people
+at work, see `tenant hours`.
+
+Days: monday to sunday, one or several, monday-friday, daily. What ends at or before it begins ends on the next day.
+
+Examples:
+  control-plane tenant windows \"Elm Street Clinic\" \"daily 20:00-06:00 America/Chicago\"
+  control-plane tenant windows \"Elm Street Clinic\"
+  control-plane tenant windows \"Elm Street Clinic\" --off";
+
+/// A window in a zone that exists: nobody notices a mistyped one until it is needed.
+fn known(text: &str) -> Result<Window, BadField> {
+    let window: Window = text.parse()?;
+    window.check_known().map(|()| window)
+}
+
+fn asked(tenant: String, times: &[Window], off: bool) -> TenantTimes {
+    let change = off || !times.is_empty();
+    TenantTimes { tenant, change, times: times.iter().map(Window::to_string).collect() }
+}
+
+/// What people are told of times: each, or what it means that there are none.
+fn told(tenant: &pb::Tenant, name: &str, times: &[String], none: &str) -> Answer {
+    let times = if times.is_empty() { none.to_owned() } else { times.join("; ") };
+    Answer::new(facts([("tenant", tenant.name.clone()), (name, times)]), view(tenant))
 }
 
 impl Tenant {
@@ -76,6 +142,15 @@ impl Tenant {
                 let text = facts([("tenant", tenant.name.clone()), ("shadow mode", shadow)]);
                 Ok(Answer::new(text, view(&tenant)))
             }
+            Self::Hours { tenant, times, off } => {
+                let tenant = answer(client.hours(asked(tenant, &times, off))).await?;
+                let none = "none: what disturbs people runs at any time";
+                Ok(told(&tenant, "clinic hours", &tenant.clinic_hours, none))
+            }
+            Self::Windows { tenant, times, off } => {
+                let tenant = answer(client.windows(asked(tenant, &times, off))).await?;
+                Ok(told(&tenant, "windows", &tenant.windows, "none: runbooks run at any time"))
+            }
         }
     }
 }
@@ -88,6 +163,8 @@ fn view(tenant: &pb::Tenant) -> Value {
         "log_origin": tenant.log_origin,
         "log_size": tenant.log_size,
         "log_halted": optional(&tenant.log_halted),
+        "clinic_hours": tenant.clinic_hours,
+        "windows": tenant.windows,
         "shadow_until": (tenant.shadow_until_ms != 0).then(|| time(tenant.shadow_until_ms)),
     })
 }

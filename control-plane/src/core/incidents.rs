@@ -146,7 +146,8 @@ impl Core {
         }
     }
 
-    pub(super) fn policy_of(&mut self, tenant: proto::ids::TenantId) -> Result<Policy, CoreError> {
+    /// A clinic's policy in force.
+    pub fn policy_of(&mut self, tenant: proto::ids::TenantId) -> Result<Policy, CoreError> {
         let row = self.store.tenant(tenant)?.ok_or_else(|| CoreError::NotFound("tenant is gone".into()))?;
         let charter = &self.charter.document;
         let known = self.policies.get(&tenant);
@@ -213,13 +214,17 @@ impl Core {
             self.store.add_timeline(row.id, now, next.name(), reason)?;
             tracing::info!(incident = %row.id, from = row.state.name(), to = next.name(), reason, "incident {} is {}", row.id, next.name());
         }
-        if moved && next == State::Escalated && self.settings.notify {
+        if moved && next == State::Escalated {
             self.notify(row, reason, now)?;
         }
         Ok(())
     }
 
-    fn notify(&mut self, row: &IncidentRow, reason: &str, now: Millis) -> Result<(), CoreError> {
+    /// Tells people of an incident that is theirs, where there is a way to.
+    pub(super) fn notify(&mut self, row: &IncidentRow, reason: &str, now: Millis) -> Result<(), CoreError> {
+        if !self.settings.notify {
+            return Ok(());
+        }
         let tenant = self.store.tenant(row.tenant)?.map(|t| t.name).unwrap_or_default();
         let body = json!({
             "type": "incident.escalated",

@@ -1,10 +1,13 @@
 //! A tenant's policy, changed: read, changed, checked, signed anew with a higher serial.
 
-use proto::{field::BadField, ids::TenantId, time::Millis};
-use runbooks::Policy;
+use proto::{field::BadField, time::Millis};
+use runbooks::{ClinicHours, Policy, Window, Windows};
 
 use super::{Core, CoreError};
 use crate::store::TenantRow;
+
+/// The most windows of a clinic: each box keeps them all, and a week has seven days.
+const TIMES_MAX: usize = 32;
 
 impl Core {
     /// Puts another policy of a clinic in force. Every box of it is told at its next exchange.
@@ -37,8 +40,28 @@ impl Core {
         self.change_policy(tenant, |policy| policy.shadow_until = until)
     }
 
-    /// Until when a clinic is in shadow mode, if it is.
-    pub fn shadow_of(&mut self, tenant: TenantId, now: Millis) -> Result<Option<Millis>, CoreError> {
-        Ok(self.policy_of(tenant)?.shadow(Some(now)))
+    /// Says when people work in a clinic: then nothing runs that disturbs them.
+    pub fn set_clinic_hours(&mut self, tenant: &str, times: &[String]) -> Result<TenantRow, CoreError> {
+        let hours = ClinicHours::during(windows("clinic_hours", times)?);
+        self.change_policy(tenant, |policy| policy.clinic_hours = hours)
     }
+
+    /// Sets a clinic's maintenance windows: outside of them nothing runs. None: it runs at any time.
+    pub fn set_windows(&mut self, tenant: &str, times: &[String]) -> Result<TenantRow, CoreError> {
+        let all = windows("windows", times)?;
+        let windows = if all.is_empty() { Windows::always() } else { Windows::any_of(all) };
+        self.change_policy(tenant, |policy| policy.windows = windows)
+    }
+}
+
+/// Weekly windows as people write them, each in a zone that this program knows.
+fn windows(field: &str, times: &[String]) -> Result<Vec<Window>, BadField> {
+    if times.len() > TIMES_MAX {
+        return Err(BadField::new(field, format!("must be at most {TIMES_MAX}, are {}", times.len())));
+    }
+    let read = |(at, text): (usize, &String)| {
+        let window = text.parse::<Window>().and_then(|window| window.check_known().map(|()| window));
+        window.map_err(|bad| bad.within(&format!("{field}[{at}]")))
+    };
+    times.iter().enumerate().map(read).collect()
 }

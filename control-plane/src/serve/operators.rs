@@ -51,13 +51,17 @@ impl Operators {
 impl tenants_server::Tenants for Operators {
     async fn create(&self, request: Request<CreateTenant>) -> Answer<Tenant> {
         let name = request.into_inner().name;
-        self.ask(move |core, now| core.create_tenant(&name, now).map(|row| views::tenant(row, None))).await
+        self.ask(move |core, now| {
+            let row = core.create_tenant(&name, now)?;
+            shown(core, row, now)
+        })
+        .await
     }
 
     async fn list(&self, _: Request<ListTenants>) -> Answer<TenantList> {
         self.ask(|core, now| {
             let rows = core.tenants()?.into_iter();
-            Ok(TenantList { tenants: rows.map(|row| shadowed(core, row, now)).collect::<Result<_, _>>()? })
+            Ok(TenantList { tenants: rows.map(|row| shown(core, row, now)).collect::<Result<_, _>>()? })
         })
         .await
     }
@@ -67,15 +71,41 @@ impl tenants_server::Tenants for Operators {
         self.ask(move |core, now| {
             let until = (asked.until_ms != 0).then_some(Millis(asked.until_ms));
             let row = core.shadow_tenant(&asked.tenant, until, now)?;
-            shadowed(core, row, now)
+            shown(core, row, now)
+        })
+        .await
+    }
+
+    async fn hours(&self, request: Request<TenantTimes>) -> Answer<Tenant> {
+        self.times(request, Core::set_clinic_hours).await
+    }
+
+    async fn windows(&self, request: Request<TenantTimes>) -> Answer<Tenant> {
+        self.times(request, Core::set_windows).await
+    }
+}
+
+impl Operators {
+    async fn times(
+        &self,
+        request: Request<TenantTimes>,
+        set: fn(&mut Core, &str, &[String]) -> Result<TenantRow, CoreError>,
+    ) -> Answer<Tenant> {
+        let asked = request.into_inner();
+        self.ask(move |core, now| {
+            let row = match asked.change {
+                true => set(core, &asked.tenant, &asked.times)?,
+                false => core.tenant(&asked.tenant)?,
+            };
+            shown(core, row, now)
         })
         .await
     }
 }
 
-fn shadowed(core: &mut Core, row: TenantRow, now: Millis) -> Result<Tenant, CoreError> {
-    let shadow = core.shadow_of(row.id, now)?;
-    Ok(views::tenant(row, shadow))
+fn shown(core: &mut Core, row: TenantRow, now: Millis) -> Result<Tenant, CoreError> {
+    let policy = core.policy_of(row.id)?;
+    Ok(views::tenant(row, &policy, now))
 }
 
 #[tonic::async_trait]

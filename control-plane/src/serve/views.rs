@@ -1,15 +1,15 @@
 //! Rows as the operators' contract shows them.
 
 use proto::{identity::CertificateFacts, pb, time::Millis};
-use runbooks::Catalogue;
+use runbooks::{Catalogue, Policy};
 
 use crate::store::{
     ApplianceRow, EvidenceRow, GapRow, IncidentRow, LinesRow, OperatorTokenRow, OrderRow, SiteRow,
     StandingRow, TenantRow, TimelineRow, ToldRow,
 };
 
-/// A clinic.
-pub fn tenant(row: TenantRow, shadow: Option<Millis>) -> pb::Tenant {
+/// A clinic, and what its policy says at `now`.
+pub fn tenant(row: TenantRow, policy: &Policy, now: Millis) -> pb::Tenant {
     pb::Tenant {
         id: row.id.to_string(),
         name: row.name,
@@ -17,7 +17,9 @@ pub fn tenant(row: TenantRow, shadow: Option<Millis>) -> pb::Tenant {
         log_origin: row.log_origin,
         log_size: row.log_size,
         log_halted: row.log_halted.unwrap_or_default(),
-        shadow_until_ms: shadow.map_or(0, |until| until.0),
+        shadow_until_ms: policy.shadow(Some(now)).map_or(0, |until| until.0),
+        clinic_hours: policy.clinic_hours.iter().map(ToString::to_string).collect(),
+        windows: policy.windows.iter().map(ToString::to_string).collect(),
     }
 }
 

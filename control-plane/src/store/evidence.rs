@@ -207,6 +207,23 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// The envelope of the newest record of a kind before a place of a chain.
+    pub fn newest_before(
+        &self,
+        incarnation: Incarnation,
+        chain_index: u64,
+        kind: &str,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached(
+                "SELECT envelope FROM evidence WHERE incarnation = ?1 AND chain_index < ?2 AND kind = ?3
+                 ORDER BY chain_index DESC LIMIT 1",
+            )?
+            .query_row(params![Col(incarnation), Col(chain_index), kind], |row| row.get("envelope"))
+            .optional()?)
+    }
+
     /// The records kept at one place of a chain, each with what it follows.
     pub fn links_at(
         &self,

@@ -27,14 +27,24 @@ fn boxed() -> (World, Appliance) {
 
 /// A scan in which so many controls had drifted that the box can mend, and so many that it cannot.
 fn scan(world: &World, appliance: &mut Appliance, drifted: i64, broken: i64) -> Record {
-    let found = |n: i64| {
+    let controls: Vec<String> = (1..=drifted + broken).map(|n| format!("NXH-{n:03}")).collect();
+    scan_of(world, appliance, (drifted, broken), &controls)
+}
+
+fn scan_of(
+    world: &World,
+    appliance: &mut Appliance,
+    (drifted, broken): (i64, i64),
+    controls: &[String],
+) -> Record {
+    let found = |name: &String| {
         let finding = ControlFinding {
             standing: Standing::Drifted,
             reading: BTreeMap::new(),
             blind: None,
             exception: None,
         };
-        (format!("NXH-{n:03}").try_into().unwrap(), finding)
+        (name.clone().try_into().unwrap(), finding)
     };
     let readings =
         [("controls", 56), ("drifted", drifted), ("broken", broken)].map(|(name, n)| (name.to_owned(), n));
@@ -42,7 +52,7 @@ fn scan(world: &World, appliance: &mut Appliance, drifted: i64, broken: i64) -> 
         baseline: Digest::of(b"baseline"),
         watch: [watch("it")].into(),
         readings: Readings::from(readings),
-        findings: (1..=drifted + broken).map(found).collect(),
+        findings: controls.iter().map(found).collect(),
     });
     Record::Evidence(appliance.seal(world.now, body))
 }
@@ -124,6 +134,62 @@ fn what_no_runbook_mends_does_not_hold_up_the_repair_of_what_one_can() {
     assert_eq!(incidents(&world), "baseline.broken escalated; baseline.drifted ordered");
     assert_eq!(appliance.newest_order().core.runbook.as_str(), "RB-DRIFT-001");
     assert_eq!(world.count("SELECT count(*) FROM notification"), 1);
+}
+
+/// What people were told, oldest first.
+fn told(world: &World) -> Vec<String> {
+    let all = world.text("SELECT json_group_array(body) FROM (SELECT body FROM notification ORDER BY id)");
+    let bodies: Vec<String> = serde_json::from_str(&all).unwrap();
+    let reason = |body: &String| serde_json::from_str::<serde_json::Value>(body).unwrap()["reason"].clone();
+    bodies.iter().map(|body| reason(body).as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_person_is_told_again_when_more_is_broken_and_only_then() {
+    let (mut world, mut appliance) = boxed();
+    let mut scans = |drifted, broken| {
+        world.wait(HOUR);
+        send(&mut world, &mut appliance, drifted, broken);
+        (incidents(&world), told(&world))
+    };
+    let (state, all) = scans(0, 1);
+    assert_eq!((state.as_str(), all.len()), ("baseline.broken escalated", 1));
+    assert_eq!(scans(0, 1).1.len(), 1, "the same");
+    let (state, all) = scans(0, 3);
+    assert_eq!((state.as_str(), all.len()), ("baseline.broken escalated", 2), "no second incident");
+    assert_eq!(all[1], "more of the baseline does not hold than was told; newly drifted: NXH-002, NXH-003");
+    assert_eq!(scans(0, 3).1.len(), 2, "the same");
+    assert_eq!(scans(0, 2).1.len(), 2, "less");
+    let (_, all) = scans(0, 3);
+    assert_eq!(all.len(), 3, "one has gone away and come back");
+    assert!(all[2].ends_with("newly drifted: NXH-003"), "{all:?}");
+    // What was set again and did not hold is a person's by now, though nothing has drifted anew.
+    assert_eq!(scans(1, 3).1.len(), 3, "what a runbook is for");
+    let (_, all) = scans(0, 4);
+    assert_eq!(all.len(), 4);
+    assert!(all[3].ends_with("drifted: NXH-001, NXH-002, NXH-003, NXH-004"), "{all:?}");
+    assert_eq!(world.text("SELECT reason FROM incident WHERE kind = 'baseline.broken'"), all[3]);
+    assert_eq!(world.count("SELECT count(*) FROM timeline WHERE what = 'grown'"), 3);
+}
+
+/// As many as before, but one of them is another, and no runbook mends it.
+#[test]
+fn one_that_nobody_mends_in_the_place_of_another_is_told() {
+    let (mut world, mut appliance) = boxed();
+    let nobodys = baseline::Baseline::hipaa_v1()
+        .controls
+        .iter()
+        .filter(|control| matches!(control.repair, baseline::Repair::None { .. }))
+        .map(|control| control.id.to_string());
+    let nobodys: Vec<String> = nobodys.collect();
+    for control in [&nobodys[0], &nobodys[1], &nobodys[1]] {
+        world.wait(HOUR);
+        let record = scan_of(&world, &mut appliance, (0, 1), std::slice::from_ref(control));
+        world.send(&mut appliance, vec![record]);
+    }
+    let all = told(&world);
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert!(all[1].ends_with(&format!("newly drifted: {}", nobodys[1])), "{all:?}");
 }
 
 #[test]

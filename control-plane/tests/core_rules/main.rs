@@ -12,6 +12,7 @@ mod drift;
 mod enrolment;
 mod evidence;
 mod held;
+mod hours;
 mod identity;
 mod incidents;
 #[path = "../common/keyring.rs"]

@@ -198,5 +198,5 @@ fn in_shadow_mode_it_is_planned_and_reported_and_nothing_is_signed() {
     assert_eq!(crate::world::bad_field(past), "until");
     world.core.run(now, |core| core.shadow_tenant(&tenant, None, now)).unwrap();
     let row = world.core.tenants().unwrap().remove(0);
-    assert_eq!((row.policy_serial, world.core.shadow_of(row.id, now).unwrap()), (3, None));
+    assert_eq!((row.policy_serial, world.core.policy_of(row.id).unwrap().shadow(Some(now))), (3, None));
 }

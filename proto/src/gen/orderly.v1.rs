@@ -1097,6 +1097,10 @@ pub struct Tenant {
     pub log_halted: ::prost::alloc::string::String,
     #[prost(int64, tag = "7")]
     pub shadow_until_ms: i64,
+    #[prost(string, repeated, tag = "8")]
+    pub clinic_hours: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "9")]
+    pub windows: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateTenant {
@@ -1109,6 +1113,15 @@ pub struct ShadowTenant {
     pub tenant: ::prost::alloc::string::String,
     #[prost(int64, tag = "2")]
     pub until_ms: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TenantTimes {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub change: bool,
+    #[prost(string, repeated, tag = "3")]
+    pub times: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListTenants {}
@@ -1806,6 +1819,47 @@ pub mod tenants_client {
             req.extensions_mut().insert(GrpcMethod::new("orderly.v1.Tenants", "Shadow"));
             self.inner.unary(req, path, codec).await
         }
+        /// Clinic hours: when people work, so that nothing runs that disturbs them.
+        pub async fn hours(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TenantTimes>,
+        ) -> std::result::Result<tonic::Response<super::Tenant>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/orderly.v1.Tenants/Hours");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("orderly.v1.Tenants", "Hours"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Maintenance windows: outside of them nothing runs at all; none: it runs at any time.
+        pub async fn windows(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TenantTimes>,
+        ) -> std::result::Result<tonic::Response<super::Tenant>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/orderly.v1.Tenants/Windows",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("orderly.v1.Tenants", "Windows"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1833,6 +1887,16 @@ pub mod tenants_server {
         async fn shadow(
             &self,
             request: tonic::Request<super::ShadowTenant>,
+        ) -> std::result::Result<tonic::Response<super::Tenant>, tonic::Status>;
+        /// Clinic hours: when people work, so that nothing runs that disturbs them.
+        async fn hours(
+            &self,
+            request: tonic::Request<super::TenantTimes>,
+        ) -> std::result::Result<tonic::Response<super::Tenant>, tonic::Status>;
+        /// Maintenance windows: outside of them nothing runs at all; none: it runs at any time.
+        async fn windows(
+            &self,
+            request: tonic::Request<super::TenantTimes>,
         ) -> std::result::Result<tonic::Response<super::Tenant>, tonic::Status>;
     }
     #[derive(Debug)]
@@ -2025,6 +2089,92 @@ pub mod tenants_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ShadowSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderly.v1.Tenants/Hours" => {
+                    #[allow(non_camel_case_types)]
+                    struct HoursSvc<T: Tenants>(pub Arc<T>);
+                    impl<T: Tenants> tonic::server::UnaryService<super::TenantTimes>
+                    for HoursSvc<T> {
+                        type Response = super::Tenant;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TenantTimes>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Tenants>::hours(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = HoursSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderly.v1.Tenants/Windows" => {
+                    #[allow(non_camel_case_types)]
+                    struct WindowsSvc<T: Tenants>(pub Arc<T>);
+                    impl<T: Tenants> tonic::server::UnaryService<super::TenantTimes>
+                    for WindowsSvc<T> {
+                        type Response = super::Tenant;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TenantTimes>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Tenants>::windows(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WindowsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

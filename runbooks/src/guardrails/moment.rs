@@ -14,7 +14,7 @@ use crate::{policy::Mode, runbook::Risk};
 pub const APPROVAL_AHEAD_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// **Guardrail 10**, "window and approval (maintenance window, change freeze; high risk wants an approver's passkey,
-/// destructive two)".
+/// destructive two)". Clinic hours are its other side: then nothing runs that disturbs people at work, whoever approved it.
 pub fn window(order: &Order, facts: &Facts<'_>) -> Result<(), Refusal> {
     let refuse = |reason: String| Err(Guardrail::Window.refuses(reason));
     let policy = facts.policy;
@@ -34,6 +34,11 @@ pub fn window(order: &Order, facts: &Facts<'_>) -> Result<(), Refusal> {
         return refuse(format!("change freeze until {until}; it is {now}"));
     }
     policy.windows.check_open(now).map_err(|closed| Guardrail::Window.refuses(closed.to_string()))?;
+    if runbook.disturbs()
+        && let Err(at_work) = policy.clinic_hours.check_outside(now)
+    {
+        return refuse(format!("runbook {} disturbs people at work; {at_work}", runbook.id));
+    }
     let people = people(order, facts)?;
     if people < needed {
         return refuse(format!(

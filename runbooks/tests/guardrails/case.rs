@@ -15,8 +15,8 @@ use proto::{
     time::Millis,
 };
 use runbooks::{
-    Action, Catalogue, Collect, Condition, Day, Expect, Facts, Fault, History, Limits, Mode, OnFailure,
-    Policy, Refusal, Risk, Runbook, WatchKind, Window, Windows, verify,
+    Action, Catalogue, ClinicHours, Collect, Condition, Day, Expect, Facts, Fault, History, Limits, Mode,
+    OnFailure, Policy, Refusal, Risk, Runbook, WatchKind, Window, Windows, verify,
 };
 
 pub(crate) struct Keys {
@@ -182,6 +182,7 @@ fn runbook(id: &RunbookId, risk: Risk, kinds: &[WatchKind], cooldown_seconds: u6
         why: "To be refused.".into(),
         hipaa: vec!["45 CFR 164.312(b)".into()],
         risk,
+        disruptive: Some(true),
         triggers: vec![fault_of(kinds[0])],
         parameters: kinds.iter().enumerate().map(|(at, kind)| (name(at), *kind)).collect(),
         precondition: conditions(Expect::Present),
@@ -216,6 +217,13 @@ fn windows() -> impl Strategy<Value = Windows> {
     prop::collection::vec(whole_week, 0..3).prop_map(|open| {
         open.into_iter().fold(Windows::always(), |all, window| all.and(&Windows::any_of([window])))
     })
+}
+
+/// Every day, from so many minutes after this one until so many after it.
+pub(crate) fn hours(now: Millis, opens: i64, closes: i64) -> ClinicHours {
+    let minute = |from_now: i64| Millis(now.0 + from_now * 60_000).to_string()[11..16].to_owned();
+    let text = format!("daily {}-{} UTC", minute(opens), minute(closes));
+    ClinicHours::during([text.parse().expect("a window")])
 }
 
 #[derive(Debug, Clone)]
@@ -257,12 +265,13 @@ pub(crate) fn valid() -> impl Strategy<Value = Case> {
             let day = Duration::from_secs(86_400);
             let id: RunbookId = "RB-CASE-001".parse().expect("a runbook's name");
             let other: RunbookId = "RB-OTHER-001".parse().expect("a runbook's name");
+            let disruptive = random[1].is_multiple_of(2);
             let payload = Catalogue::build(
                 3,
                 now.minus(day),
                 now.plus(day),
                 vec![
-                    runbook(&id, risk, &kinds, cooldown, limit),
+                    Runbook { disruptive: Some(disruptive), ..runbook(&id, risk, &kinds, cooldown, limit) },
                     runbook(&other, Risk::Low, &[WatchKind::Directory], 0, 1),
                 ],
             )
@@ -278,6 +287,10 @@ pub(crate) fn valid() -> impl Strategy<Value = Case> {
             }
             policy.freeze_until = coin[3].then_some(now);
             policy.windows = windows;
+            // Two hours in which nobody works, or a runbook that nobody notices.
+            if coin[7] {
+                policy.clinic_hours = if disruptive { hours(now, 60, -60) } else { hours(now, 0, 0) };
+            }
             if ask {
                 policy.modes.insert(risk, Mode::Approval);
             }

@@ -9,13 +9,13 @@ use proto::{
     time::Millis,
 };
 use runbooks::{
-    Guardrail, Mode, Presence, Risk, admit, clear, explain,
+    Guardrail, Mode, Presence, Risk, Windows, admit, clear, explain,
     guardrails::{CLOCK_SKEW, NOT_REPEATED_FOR},
     verify,
 };
 
 use crate::{
-    case::{Approving, Case, KEYS, valid},
+    case::{Approving, Case, KEYS, hours, valid},
     mutations::{MUTATIONS, elsewhere},
 };
 
@@ -110,6 +110,24 @@ proptest! {
         let refusal = admit(case.verified().unwrap(), &case.facts()).unwrap_err();
         prop_assert_eq!(refusal.guardrail, Guardrail::Freshness);
         prop_assert_eq!(refusal.reason, "no trusted time since boot; waits for a time token");
+        prop_assert!(refusing(&case, Presence::Present).contains(&Guardrail::Window), "nor by a window or by hours");
+    }
+
+    /// Clinic hours are a window turned round: what disturbs runs exactly while that window is closed.
+    #[test]
+    fn within_clinic_hours_exactly_what_disturbs_is_refused(
+        mut case in valid(),
+        (opens, closes) in (-1500..1500i64, -1500..1500i64),
+        disruptive in prop::option::of(any::<bool>()),
+    ) {
+        let now = case.now();
+        case.policy.clinic_hours = hours(now, opens, closes);
+        case.runbook().disruptive = disruptive;
+        let at_work = Windows::any_of(case.policy.clinic_hours.iter().cloned()).check_open(now).is_ok();
+        let refused = if at_work && disruptive != Some(false) { vec![Guardrail::Window] } else { vec![] };
+        prop_assert_eq!(refusing(&case, Presence::Present), refused.clone());
+        let admitted = admit(case.verified().unwrap(), &case.facts()).map(drop).map_err(|r| r.guardrail);
+        prop_assert_eq!(admitted, refused.first().map_or(Ok(()), |by| Err(*by)));
     }
 
     #[test]
@@ -151,6 +169,18 @@ proptest! {
             ("charter's last millisecond", |c, now| c.charter.not_after = now.plus(Duration::from_millis(1))),
             ("catalogue's last millisecond", |c, now| c.catalogue.expires = now.plus(Duration::from_millis(1))),
             ("freeze is over", |c, now| c.policy.freeze_until = Some(now)),
+            ("people have just gone home", |c, now| {
+                c.runbook().disruptive = Some(true);
+                c.policy.clinic_hours = hours(now, -600, 0);
+            }),
+            ("people come in a minute", |c, now| {
+                c.runbook().disruptive = Some(true);
+                c.policy.clinic_hours = hours(now, 1, 600);
+            }),
+            ("people are at work and nobody notices", |c, now| {
+                c.runbook().disruptive = Some(false);
+                c.policy.clinic_hours = hours(now, 0, 0);
+            }),
             ("cooldown is over", |c, _| {
                 c.history.since_last = Some(c.runbook().cooldown().max(c.policy.cooldown_at_least()));
             }),

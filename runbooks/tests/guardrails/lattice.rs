@@ -8,9 +8,11 @@ use proto::{
     ids::{RunbookId, SiteId, TenantId},
     time::Millis,
 };
-use runbooks::{Day, Guardrail, Mode, Policy, Presence, Refusal, Risk, Window, Windows, explain};
+use runbooks::{
+    ClinicHours, Day, Guardrail, Mode, Policy, Presence, Refusal, Risk, Window, Windows, explain,
+};
 
-use crate::case::{Case, valid};
+use crate::case::{Case, hours, valid};
 
 fn runbook() -> impl Strategy<Value = RunbookId> {
     prop::sample::select(vec!["RB-CASE-001", "RB-OTHER-001", "RB-MORE-001"])
@@ -56,14 +58,15 @@ fn policies() -> impl Strategy<Value = Policy> {
         0..4,
     );
     let moment = || prop::option::of(any::<i64>().prop_map(Millis));
-    let stops = (prop::option::of("[a-c]{1,2}"), moment(), moment(), any::<bool>(), windows());
+    let hours = prop::collection::vec(window(), 0..3).prop_map(ClinicHours::during);
+    let stops = (prop::option::of("[a-c]{1,2}"), moment(), moment(), any::<bool>(), windows(), hours);
     let rates = (0..9000u64, any::<[u32; 3]>(), 0..9000u64);
     (who, sites, modes, stops, rates).prop_map(
         |(
             (serial, tenant, allow),
             sites,
             modes,
-            (hold, freeze_until, shadow_until, standing_orders, windows),
+            (hold, freeze_until, shadow_until, standing_orders, windows, clinic_hours),
             (cooldown, counts, reset),
         )| Policy {
             serial,
@@ -76,6 +79,7 @@ fn policies() -> impl Strategy<Value = Policy> {
             shadow_until,
             standing_orders,
             windows,
+            clinic_hours,
             cooldown_at_least_seconds: cooldown,
             per_appliance_hour: counts[0],
             per_tenant_hour: counts[1],
@@ -111,6 +115,11 @@ fn near(case: &Case, part: [u8; 10]) -> Policy {
         changed(5).then(|| if hits(5) { case.now().plus(around(5)) } else { case.now().minus(around(5)) });
     if hits(6) {
         policy.windows = policy.windows.and(&Windows::any_of([]));
+    }
+    // Around now: begun or not, over or not.
+    let minutes = |at: usize| i64::from(part[at] % 4) - 1;
+    if changed(7) {
+        policy.clinic_hours = hours(case.now(), minutes(7), minutes(8));
     }
     policy.cooldown_at_least_seconds = if hits(7) { u64::from(part[7]) * 400 } else { 0 };
     policy.per_appliance_hour = case.history.appliance_hour + u32::from(!hits(8)) + u32::from(part[8] % 3);

@@ -15,7 +15,7 @@ use runbooks::{
     guardrails::{APPROVAL_AHEAD_MAX, NOT_REPEATED_FOR},
 };
 
-use crate::case::{Approving, Case};
+use crate::case::{Approving, Case, hours};
 
 pub(crate) struct Mutation {
     pub(crate) guardrail: Guardrail,
@@ -193,6 +193,28 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         c.policy.windows = c.policy.windows.and(&window("America/Gotham", runbooks::Day::ALL));
     }),
     m(Guardrail::Window, "no day", |c, _| c.policy.windows = c.policy.windows.and(&window("UTC", &[]))),
+    m(Guardrail::Window, "people are at work", |c, k| {
+        c.runbook().disruptive = Some(true);
+        c.policy.clinic_hours = hours(c.now(), -((k % 600) as i64), 1 + (k % 90) as i64);
+    }),
+    m(Guardrail::Window, "some of them", |c, k| {
+        c.runbook().disruptive = Some(true);
+        c.policy.clinic_hours = hours(c.now(), -((k % 600) as i64), 1).or(&hours(c.now(), 60, -60));
+    }),
+    m(Guardrail::Window, "at work in a zone that nobody knows", |c, _| {
+        c.runbook().disruptive = Some(true);
+        let gotham = ["sunday 01:00-01:01 America/Gotham".parse().expect("a window")];
+        c.policy.clinic_hours = runbooks::ClinicHours::during(gotham);
+    }),
+    m(Guardrail::Window, "nobody has said whether it disturbs", |c, _| {
+        c.runbook().disruptive = None;
+        c.policy.clinic_hours = hours(c.now(), 0, 0);
+    }),
+    m(Guardrail::Window, "at work, whoever approved it", |c, _| {
+        needs_approval(c);
+        c.runbook().disruptive = Some(true);
+        c.policy.clinic_hours = hours(c.now(), 0, 0);
+    }),
     m(Guardrail::Window, "too few people", |c, _| {
         needs_approval(c);
         let needed = needed(c);

@@ -11,7 +11,7 @@ use proto::{
 };
 use runbooks::{Guardrail, Mode, Refusal, Risk, admit_standing, verify_standing};
 
-use crate::case::{Case, KEYS, valid};
+use crate::case::{Case, KEYS, hours, valid};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const MS: Duration = Duration::from_millis(1);
@@ -98,6 +98,10 @@ const CHANGES: &[(Guardrail, &str, Change)] = &[
         c.policy.modes.insert(Risk::Low, Mode::Never);
     }),
     (Guardrail::Window, "frozen", |c, _| c.policy.freeze_until = Some(c.now().plus(MS))),
+    (Guardrail::Window, "people are at work", |c, _| {
+        c.runbook().disruptive = Some(true);
+        c.policy.clinic_hours = hours(c.now(), 0, 0);
+    }),
     (Guardrail::Hold, "held at the box", |c, _| c.hold = Some("file".into())),
     (Guardrail::Hold, "held by policy", |c, _| c.policy.hold = Some("no".into())),
     (Guardrail::Hold, "shadow mode", |c, _| c.policy.shadow_until = Some(c.now().plus(MS))),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proto::{approval::Approval, ids::SiteId, time::Millis};
 use runbooks::{
-    Guardrail, History, Mode, Presence, Risk, Window, Windows, admit, clear, explain, guardrails::REASON_MAX,
-    verify,
+    ClinicHours, Guardrail, History, Mode, Presence, Risk, Window, Windows, admit, clear, explain,
+    guardrails::REASON_MAX, verify,
 };
 
 use crate::case::{KEYS, valid};
@@ -93,6 +93,7 @@ proptest! {
         }
         if keep[9] {
             for risk in Risk::ALL { case.policy.modes.insert(*risk, mode); }
+            case.policy.clinic_hours = ClinicHours::during(windows.iter().take(1).cloned());
             case.policy.windows = Windows::any_of(windows);
             case.core.approve_until = approve_until.map(Millis);
         }

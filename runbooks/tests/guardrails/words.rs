@@ -9,7 +9,7 @@ use proptest::{
 use proto::time::Millis;
 use runbooks::{Guardrail, Presence, Risk, WatchKind, clear, history_key};
 
-use crate::case::{Case, valid};
+use crate::case::{Case, hours, valid};
 
 /// A plain case: one directory, low risk, nothing special.
 fn plain() -> Case {
@@ -66,6 +66,21 @@ fn every_reason_says_what_would_be_right() {
             "change freeze until 2100-01-01T00:00:00.000Z",
         ),
         (|c| c.policy.windows = runbooks::Windows::any_of([]), "must wait until one of each set is open"),
+        (
+            |c| {
+                c.runbook().disruptive = Some(true);
+                c.policy.clinic_hours = hours(c.now(), 0, 0);
+            },
+            "runbook RB-CASE-001 disturbs people at work; it is within clinic hours; it must wait until they are over",
+        ),
+        (
+            |c| {
+                c.runbook().disruptive = Some(true);
+                let jones = ["daily 00:00-00:00 Mrs/Jones".parse().unwrap()];
+                c.policy.clinic_hours = runbooks::ClinicHours::during(jones);
+            },
+            "the clinic hours name a time zone that is not known here; name one of the IANA database",
+        ),
         (|c| c.policy.hold = Some("Mrs Jones".into()), "a policy without hold releases them"),
         (|c| c.hold = Some("file".into()), "paused at the box itself, by file; release them there"),
         (|c| c.charter.not_after = c.now(), "the organization must sign the next charter"),

@@ -3,6 +3,7 @@
 
 mod documents;
 mod frames;
+mod hours;
 mod log;
 mod orders;
 mod secrets;

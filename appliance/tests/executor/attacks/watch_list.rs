@@ -102,6 +102,11 @@ fn a_list_that_a_configuration_could_not_hold_is_refused_by_the_key_and_an_older
     let (mut scene, passkey) = scene();
     for (text, key) in [
         ("[[watch.directory]]\nid = \"etc\"\npath = \"srv\"\nlimit_bytes = 1\n", "watch.directory.etc.path"),
+        // A log that is a secret's place would send it line by line.
+        (
+            "[[watch.log]]\nid = \"it\"\npath = \"/etc/orderly/restic.password\"\nraise = [\"a\"]\n",
+            "secrets.restic",
+        ),
         ("[[watch.shell]]\nid = \"x\"\n", "shell"),
         ("[limits]\norders_per_hour = 1000\n", "limits"),
         ("not toml", "not as it must be"),

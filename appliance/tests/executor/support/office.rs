@@ -63,7 +63,7 @@ fn runbook(json: serde_json::Value) -> Runbook {
 fn one_step(id: &str, risk: &str, step: &str, parameter: &str, kind: &str, fault: &str) -> Runbook {
     runbook(serde_json::json!({
         "id": id, "title": "a test", "version": 1, "why": "to see it run", "hipaa": ["45 CFR 164.308(a)(7)(ii)(A)"],
-        "risk": risk, "triggers": [fault], "parameters": {parameter: kind},
+        "risk": risk, "disruptive": true, "triggers": [fault], "parameters": {parameter: kind},
         "precondition": [{"fault": fault, "on": parameter, "expect": "present"}],
         "steps": [{"do": step, "target": parameter}],
         "verification": [{"fault": fault, "on": parameter, "expect": "gone"}],
@@ -78,6 +78,7 @@ pub fn runbooks() -> Vec<Runbook> {
         one_step("RB-DISK-002", "medium", "files.prune", "directory", "directory", "directory.over-limit"),
         one_step("RB-BACKUP-001", "low", "restic.backup", "backup", "backup", "backup.stale"),
         Runbook {
+            disruptive: Some(false),
             evidence: vec![Collect::Readings, Collect::Output],
             ..one_step("RB-RESTORE-001", "low", "restic.test-restore", "backup", "backup", "restore.due")
         },
