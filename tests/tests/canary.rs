@@ -26,10 +26,22 @@ use tests::{
 
 const LIMIT: Duration = Duration::from_secs(180);
 const LOG: &str = "/var/log/app.log";
+/// Only root may read it. With [`FAMILY`] and [`MRN`].
+const CLOSED: &str = "/var/log/Quackenfrost-84632917.log";
 /// What must have run before anything is searched.
 const REPAIRS: [&str; 4] = ["RB-DISK-002", "RB-SERVICE-001", "RB-BACKUP-001", "RB-RESTORE-001"];
 /// What is watched, by its ID.
-const LOOKS: [&str; 5] = ["app-log", "app-journal", "uploads", "app-unit", "records"];
+const LOOKS: [&str; 9] = [
+    "app-log",
+    "app-journal",
+    "uploads",
+    "app-unit",
+    "records",
+    "closed-log",
+    "lost",
+    "portal",
+    "certificate",
+];
 
 /// What an application writes about a patient.
 fn lines_of_a_patient() -> Vec<String> {
@@ -54,6 +66,18 @@ fn records() -> String {
     format!("/srv/records/{FAMILY}-{GIVEN}-{MRN}")
 }
 
+/// What cannot be read, opened or reached: what is said about that must not name it either.
+fn broken() -> String {
+    format!(
+        "[[watch.log]]\nid = \"closed-log\"\npath = \"{CLOSED}\"\nraise = [\"ERROR\"]\n\n\
+         [[watch.backup]]\nid = \"lost\"\nrepository = \"/srv/{FAMILY}-{MRN}\"\npassword_file = \"/etc/restic.password\"\n\
+         sources = [\"{}\"]\nmax_age_seconds = 86400\n\n\
+         [[watch.service]]\nid = \"portal\"\ntarget = \"http://127.0.0.1:1/patients/{MRN}?name={FAMILY}\"\n\n\
+         [[watch.certificate]]\nid = \"certificate\"\nfile = \"/etc/{FAMILY}-{MRN}.pem\"\nname = \"{FAMILY}.clinic.test\"\n",
+        records()
+    )
+}
+
 fn upload() -> String {
     format!("/srv/uploads/{FAMILY}-{GIVEN}-{MRN}.pdf")
 }
@@ -66,16 +90,17 @@ fn watch() -> String {
          [[watch.directory]]\nid = \"uploads\"\npath = \"/srv/uploads\"\nlimit_bytes = 1000\nkeep_newer_than_seconds = 0\n\n\
          [[watch.unit]]\nid = \"app-unit\"\nunit = \"{}\"\n\n\
          [[watch.backup]]\nid = \"records\"\nrepository = \"/srv/repository\"\npassword_file = \"/etc/restic.password\"\n\
-         sources = [\"{}\"]\nmax_age_seconds = 86400\nrestore_every_seconds = 604800\n",
+         sources = [\"{}\"]\nmax_age_seconds = 86400\nrestore_every_seconds = 604800\n\n{}",
         unit(),
-        records()
+        records(),
+        broken()
     )
 }
 
 fn tree() -> Result<Tree> {
     let prepare = format!(
         "mkdir -p /srv/uploads '{records}' && cp /etc/app.lines '{records}/{FAMILY}-{BIRTH}.txt' && \
-         : > {LOG} && : > /var/log/scan.log && \
+         : > {LOG} && : > /var/log/scan.log && (umask 077 && : > {CLOSED}) && \
          restic --no-cache --repo /srv/repository --password-file /etc/restic.password init",
         records = records()
     );
