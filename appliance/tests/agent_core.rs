@@ -234,6 +234,36 @@ fn an_executor_out_of_reach_loses_nothing() {
     assert!(matches!(server.records[2], Record::Evidence(_)));
 }
 
+/// The outbox of a copy: the server has another batch under the number of its next.
+#[test]
+fn what_is_of_another_past_goes_again_in_a_stream_of_its_own() {
+    let (folder, executor, mut server) = (tempfile::tempdir().unwrap(), Shared::default(), Server::default());
+    let mut agent = Agent::new(&folder, &executor);
+    executor.add_evidence(0);
+    agent.core.collect(Millis(0));
+    let asked = agent.core.next_request().unwrap();
+    let sent = asked.request.batch.clone().unwrap();
+    let refusing =
+        |quarantine: &str| pb::SyncResponse { quarantine: quarantine.into(), ..Default::default() };
+    // Only a quarantine says that it was judged, and only the newest answer counts.
+    assert!(!agent.core.absorb(&asked, refusing("")).unwrap().began_anew);
+    let (older, asked) = (asked, agent.core.next_request().unwrap());
+    assert!(!agent.core.absorb(&older, refusing("two histories")).unwrap().began_anew);
+    assert_eq!(asked.request.batch.as_ref(), Some(&sent));
+    assert!(agent.core.absorb(&asked, refusing("two histories")).unwrap().began_anew);
+    agent = agent.crash();
+    let asked = agent.core.next_request().unwrap();
+    let again = asked.request.batch.clone().unwrap();
+    assert_ne!(again.stream, sent.stream);
+    assert_eq!((again.number, &again.records), (1, &sent.records));
+    let response = server.serve(asked.request.clone());
+    assert!(agent.core.absorb(&asked, response).unwrap().acknowledged);
+    executor.add_evidence(0);
+    agent.core.collect(Millis(1));
+    assert!(agent.exchange(&mut server), "the stream goes on");
+    assert_eq!(server.evidence(), [0, 1]);
+}
+
 #[test]
 fn what_a_restored_server_misses_is_sent_again_once() {
     let (folder, executor, mut server) = (tempfile::tempdir().unwrap(), Shared::default(), Server::default());

@@ -69,6 +69,30 @@ fn a_frozen_batch_stays_as_it_was_until_its_own_acknowledgement() {
 }
 
 #[test]
+fn an_outbox_goes_on_as_another_stream_with_what_was_on_its_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("outbox.db");
+    let mut outbox = open(&path, 1);
+    outbox.commit(&evidence(b"one".to_vec()), Millis(1)).unwrap();
+    let first = outbox.freeze().unwrap().unwrap();
+    assert!(outbox.acknowledge(&ack(&first)).unwrap());
+    outbox.commit(&evidence(b"two".to_vec()), Millis(2)).unwrap();
+    let second = outbox.freeze().unwrap().unwrap();
+    let state = |batch: &Batch| StreamState { number: batch.number, digest: Digest::of(&batch.records) };
+    assert!(!outbox.begin_anew(state(&first), StreamId([7; 16])).unwrap(), "not the one on its way");
+    assert_eq!(outbox.freeze().unwrap().as_ref(), Some(&second));
+    assert!(outbox.begin_anew(state(&second), StreamId([7; 16])).unwrap());
+    drop(outbox);
+    let mut outbox = open(&path, 9);
+    let again = outbox.freeze().unwrap().unwrap();
+    let wanted = Batch { stream: StreamId([7; 16]), number: 1, previous: Digest::ZERO, ..second };
+    assert_eq!((outbox.stream(), &again), (StreamId([7; 16]), &wanted));
+    assert_eq!(receipt(StreamState::default(), &again), Receipt::Commit);
+    assert!(outbox.acknowledge(&ack(&again)).unwrap());
+    assert_eq!(outbox.freeze().unwrap(), None);
+}
+
+#[test]
 fn a_batch_is_as_large_as_the_contract_allows_and_no_larger() {
     let dir = tempfile::tempdir().unwrap();
     let mut outbox = open(&dir.path().join("outbox.db"), 1);

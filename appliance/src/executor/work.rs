@@ -145,9 +145,10 @@ fn perform(runbook: &Runbook, targets: &mut Targets, host: &dyn Host, clock: &dy
         let within = runbook.timeout().saturating_sub(at);
         let outcome = host.perform(step, &target.entry, &facts_by_now(&target.facts, at), within);
         let took_ms = u64::try_from(passed().saturating_sub(at).as_millis()).unwrap_or(u64::MAX);
-        // Only where the procedure says so, and redacted: of a short or guessable text, a digest tells the text.
-        let travels = runbook.evidence.contains(&Collect::Output) && !outcome.output.is_empty();
-        let kept = if travels { redact(&outcome.output).into_bytes() } else { outcome.output };
+        // Redacted even where it stays here: what it names touches this disk no second time.
+        let kept = redact(&outcome.output).into_bytes();
+        // Only where the procedure says so: of a short or guessable text, a digest tells the text.
+        let travels = runbook.evidence.contains(&Collect::Output) && !kept.is_empty();
         let output = travels.then(|| Digest::of(&kept));
         let action = step.action.to_string();
         performed.steps.push(Step {

@@ -91,6 +91,11 @@ fn from_enrolment_to_proven_evidence() {
     assert_eq!((execution.before["bytes"], execution.after["bytes"]), (500, 0));
     assert_eq!(execution.steps[0].result, StepResult::Done);
     assert_eq!(execution.steps[0].output, None, "the procedure keeps no output");
+    let kept: String = appliance
+        .connection()
+        .query_row("SELECT CAST(content AS TEXT) FROM output", [], |r| r.get(0))
+        .unwrap();
+    assert!(kept.contains("restored") && !kept.contains("6789"), "what stays here is redacted, too: {kept}");
     let last = office.records().pop().unwrap();
     assert_eq!((last.clock.source, last.clock.at), (ClockSource::Token, office.now));
 

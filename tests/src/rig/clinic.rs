@@ -84,6 +84,26 @@ impl Clinic {
         Ok(made)
     }
 
+    /// Another box with this one's identity, in `dir`: all of its folder as it is, keys and databases included. Stop it
+    /// first; what it watches is the same, unless that lies in the folder.
+    pub fn copy(&self, dir: &Path) -> Result<Self> {
+        run(Command::new("cp").arg("-a").arg(&self.dir).arg(dir), &[0])?;
+        let text = |path: &Path| path.to_str().map(ToOwned::to_owned).context("a path in UTF-8");
+        let config = dir.join("config.toml");
+        let rewritten = fs::read_to_string(&config)?.replace(&text(&self.dir)?, &text(dir)?);
+        fs::write(&config, rewritten)?;
+        let made = Self {
+            dir: dir.to_owned(),
+            agent_uid: self.agent_uid,
+            environment: self.environment.clone(),
+            program: self.program.clone(),
+            executor: None,
+            agent: None,
+        };
+        run(&mut made.command(&["check-config"]), &[0])?;
+        Ok(made)
+    }
+
     /// Starts the executor and waits for its socket.
     pub fn start_executor(&mut self) -> Result<()> {
         self.spawn_executor()?;

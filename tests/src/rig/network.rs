@@ -21,7 +21,7 @@ use super::{
     wait,
 };
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(120);
 const PACKAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/packages/root");
 /// The clinic's gateway, which is its DNS server and proxy too.
 pub const GATEWAY: &str = "10.77.0.1";

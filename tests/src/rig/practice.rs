@@ -58,7 +58,17 @@ impl Folder {
 impl Practice {
     /// Sets it up in `folder`, with the executor running and the agent not.
     pub fn open(folder: Folder, heartbeat_seconds: u32, watch: &[(&str, Watch<'_>)]) -> Result<Self> {
-        let mut provider = Provider::init(&folder.join("control-plane"), "msp.example", None)?;
+        Self::telling(folder, heartbeat_seconds, watch, None)
+    }
+
+    /// The same with somebody to tell.
+    pub fn telling(
+        folder: Folder,
+        heartbeat_seconds: u32,
+        watch: &[(&str, Watch<'_>)],
+        webhook: Option<&str>,
+    ) -> Result<Self> {
+        let mut provider = Provider::init(&folder.join("control-plane"), "msp.example", webhook)?;
         provider.start()?;
         provider.ask(&["tenant", "create", TENANT])?;
         provider.ask(&["site", "create", "--tenant", TENANT, "Main"])?;

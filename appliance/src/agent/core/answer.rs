@@ -2,13 +2,21 @@
 
 use std::time::Duration;
 
-use proto::{ids::Incarnation, local, pb, sync::Ack};
+use proto::{
+    digest::Digest,
+    ids::{Incarnation, StreamId},
+    local, pb,
+    sync::{Ack, StreamState},
+};
 
 use super::{AgentCore, AgentError, Asked};
-use crate::agent::{
-    executor,
-    outbox::Intake,
-    sources::evidence::{self, Place},
+use crate::{
+    agent::{
+        executor,
+        outbox::Intake,
+        sources::evidence::{self, Place},
+    },
+    world::draw,
 };
 
 /// Requests after which evidence that the server still misses is sent once more: a newer version of it may take what the
@@ -20,6 +28,8 @@ const TRY_AGAIN_AFTER: u64 = 60;
 pub struct Absorbed {
     /// Whether the batch of the request was acknowledged.
     pub acknowledged: bool,
+    /// Whether the batch goes again as the first of another stream.
+    pub began_anew: bool,
     /// What became of each order, in order.
     pub outcomes: Vec<local::Outcome>,
     /// What the executor did not believe, and what was wrong with the acknowledgement.
@@ -45,6 +55,11 @@ impl AgentCore {
         };
         match response.ack.clone().map(Ack::try_from).transpose() {
             Ok(Some(ack)) => absorbed.acknowledged = self.outbox.acknowledge(&ack)?,
+            // The contract's one reason for that: it has two histories of this stream. Nothing more of this one would be
+            // taken, and evidence is to come through.
+            Ok(None) if newest && !response.quarantine.is_empty() => {
+                absorbed.began_anew = self.begin_anew(asked)?;
+            }
             Ok(None) => {}
             Err(bad) => absorbed.problems.push(bad.within("ack").to_string()),
         }
@@ -54,6 +69,12 @@ impl AgentCore {
             absorbed.moved_back_to = self.resend_evidence(asked, evidence_next)?;
         }
         Ok(absorbed)
+    }
+
+    fn begin_anew(&mut self, asked: &Asked) -> Result<bool, AgentError> {
+        let Some(batch) = &asked.request.batch else { return Ok(false) };
+        let sent = StreamState { number: batch.number, digest: Digest::of(&batch.records) };
+        Ok(self.outbox.begin_anew(sent, StreamId(draw(self.entropy.as_ref())))?)
     }
 
     fn deliver(

@@ -96,6 +96,29 @@ impl Outbox {
         self.usage = usage;
         Ok(true)
     }
+
+    /// Goes on as another stream, `fresh`, with the batch on its way as its first, if that is the one whose `sent` past
+    /// the server contradicts: it has one from a copy of this outbox. What it knows of the batch, events by their ID and
+    /// evidence by its digest, counts once. Says whether it did.
+    pub fn begin_anew(&mut self, sent: StreamState, fresh: StreamId) -> Result<bool, OutboxError> {
+        let is_sent =
+            |batch: &Batch| (batch.number, Digest::of(&batch.records)) == (sent.number, sent.digest);
+        if !self.frozen()?.as_ref().is_some_and(is_sent) {
+            return Ok(false);
+        }
+        let anew = |db: &mut Connection| {
+            let tx = db.transaction()?;
+            tx.execute(
+                "UPDATE stream SET id = ?1, number = 0, digest = ?2",
+                params![fresh.0, Digest::ZERO.0],
+            )?;
+            tx.execute("UPDATE frozen SET number = 1, previous = ?1", [Digest::ZERO.0])?;
+            tx.commit()
+        };
+        anew(&mut self.db).map_err(sql("begin another stream"))?;
+        self.stream = fresh;
+        Ok(true)
+    }
 }
 
 fn acknowledged(db: &Connection) -> rusqlite::Result<StreamState> {

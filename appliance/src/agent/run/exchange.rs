@@ -171,6 +171,11 @@ impl<L: Link> Shell<L> {
         self.refused = false;
         let contact = Contact::answered(self.shared.world.clock.wall(), &absorbed.quarantine);
         self.remember(contact);
+        if absorbed.began_anew {
+            return self.count_failure(
+                "the control plane has another past of this outbox, of a copy; what waits goes again in a new stream",
+            );
+        }
         if sent && !absorbed.acknowledged {
             return self.count_failure("the control plane answered, but did not acknowledge what was sent");
         }
