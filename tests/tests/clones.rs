@@ -118,10 +118,16 @@ fn both_of_two_copies_are_stopped_and_a_person_is_told() -> Result<()> {
     ensure!(it.text("SELECT CAST(count(*) AS TEXT) FROM \"order\"")? == "0", "an order was given");
     ensure!(receiver.got().iter().filter(about).count() == 1, "told twice: {:#?}", receiver.got());
 
-    // The copy is found and switched off; a person says so, and the box is given its orders again.
+    // The copy is found and wiped. Which of the two the evidence goes on with, nobody can tell: the box is enrolled anew.
     it.copy.stop()?;
     let id = it.text("SELECT id FROM appliance")?;
-    it.practice.provider.ask(&["appliance", "readmit", &id, "--why", "a copied disk was found and wiped"])?;
+    let readmit = ["appliance", "readmit", &id, "--why", "a copied disk was found and wiped"];
+    let refused = it.practice.provider.run(&readmit, &[1, 2])?;
+    let refused = String::from_utf8_lossy(&refused.stderr).into_owned();
+    ensure!(refused.contains("enrol the box anew"), "{refused}");
+    it.practice.clinic.stop()?;
+    it.practice.provider.ask(&["appliance", "revoke", &id, "--reason", "its disk was copied"])?;
+    it.practice.enrol_anew(&watch)?;
     let incident = it.practice.provider.incident("uploads", &["resolved", "escalated"], LIMIT)?;
     ensure!(
         incident["state"] == "resolved" && !uploads.join("file").exists(),

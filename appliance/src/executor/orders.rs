@@ -139,6 +139,7 @@ impl ExecutorCore {
             policy_serial: remote.map_or(0, |policy| policy.serial),
             watch: &self.kinds,
             now: self.time.now(),
+            wall: Some(self.time.wall()),
             order_high: place.order_high,
             taken_before: place.taken_before,
             history: history::read(&self.store.view(), key, place.at, self.time.active())?,

@@ -73,6 +73,11 @@ impl Time {
         self.trusted.now(self.clock.boot())
     }
 
+    /// What this machine's own clock says; nobody vouches for it, and nobody elsewhere can set it.
+    pub(super) fn wall(&self) -> Millis {
+        self.clock.wall()
+    }
+
     /// The best time at hand, for measurements and for people.
     pub(super) fn best(&self) -> Millis {
         self.now().unwrap_or_else(|| self.clock.wall())

@@ -85,8 +85,8 @@ pub(super) enum Appliance {
     /// End an appliance's quarantine: it is given orders again
     #[command(
         after_help = "First find out why it was quarantined (`control-plane appliance show ID`), and that there is one \
-        such box and not two.\n\n\
-        Example:\n  control-plane appliance readmit ID --why \"disk was restored from an image; serial number seen on site\""
+        such box and not two. One whose evidence has two histories is not readmitted: revoke it, and enrol it anew.\n\n\
+        Example:\n  control-plane appliance readmit ID --why \"its outbox was put back from a copy; serial number seen on site\""
     )]
     Readmit {
         /// Its ID

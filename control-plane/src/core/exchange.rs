@@ -114,10 +114,10 @@ impl Core {
             Receipt::Conflict => {
                 let why = format!("two histories of its stream {} at batch {}", batch.stream, batch.number);
                 self.quarantine(appliance.id, &why, now)?;
-                // Its evidence is still taken, if it can be read: it proves itself.
+                // Its evidence is still taken, if it can be read, with what goes with it: it proves itself.
                 let records = unpack(&batch.records).unwrap_or_default();
-                let evidence = records.into_iter().filter(|r| matches!(r, Record::Evidence(_)));
-                self.take_records(appliance, evidence.collect(), now)?;
+                let proven = |record: &Record| matches!(record, Record::Evidence(_) | Record::Attachment(_));
+                self.take_records(appliance, records.into_iter().filter(proven).collect(), now)?;
                 return Ok(None);
             }
         }

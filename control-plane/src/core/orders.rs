@@ -162,6 +162,7 @@ impl Core {
             policy_serial: order.policy_serial,
             watch,
             now: Some(now),
+            wall: None,
             order_high: order.sequence - 1,
             taken_before: self.may_have_run(order.core.id)?,
             history: self.history(order, now)?,

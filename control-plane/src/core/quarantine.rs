@@ -31,7 +31,8 @@ impl Core {
         self.call_somebody(&appliance, FAULT, why, now)
     }
 
-    /// Ends a quarantine: a person has looked into it and says why. That stays with the incident by which it began.
+    /// Ends a quarantine: a person has looked into it and says why. That stays with the incident by which it began. Refused
+    /// where its evidence has two histories.
     pub fn readmit_appliance(&mut self, id: &str, why: &str, now: Millis) -> Result<ApplianceRow, CoreError> {
         let id = ApplianceId::from_field("id", id)?;
         let why = text("why", why, 200)?;
@@ -40,6 +41,13 @@ impl Core {
         if row.state != ApplianceState::Quarantined {
             let state = row.state.name();
             return Err(CoreError::Precondition(format!("appliance {id} is {state}, not quarantined")));
+        }
+        // Its keys are in two places, or were: what comes next could be either's, and would be told apart by nobody.
+        if self.store.has_forked(row.incarnation)? {
+            return Err(CoreError::Precondition(format!(
+                "appliance {id} has two histories of its evidence: its disk was copied, or an old state put back, so \
+                 nobody can tell which box goes on; revoke it, and enrol the box anew with an empty folder and a new token"
+            )));
         }
         self.store.set_appliance_state(id, ApplianceState::Active, &format!("readmitted: {why}"))?;
         if let Some(incident) = self.store.newest_incident(id, FAULT, &WATCH.parse()?)? {

@@ -173,6 +173,7 @@ impl Core {
                 policy_serial,
                 watch,
                 now: Some(now),
+                wall: None,
                 order_high: 0,
                 taken_before: false,
                 history: History::default(),

@@ -239,6 +239,21 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Whether two records stand at one place of a chain, or one follows none of those before it. For a person's question:
+    /// it looks at the whole chain.
+    pub fn has_forked(&self, incarnation: Incarnation) -> Result<bool, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM evidence WHERE incarnation = ?1 GROUP BY chain_index HAVING count(*) > 1)
+                     OR EXISTS (SELECT 1 FROM evidence AS later JOIN evidence AS before
+                         ON before.incarnation = later.incarnation AND before.chain_index = later.chain_index - 1
+                         WHERE later.incarnation = ?1
+                         GROUP BY later.sha256 HAVING max(before.sha256 = later.previous) = 0)",
+            )?
+            .query_row([Col(incarnation)], |row| row.get(0))?)
+    }
+
     /// The kept records of a chain that are nearest to a place, before and after it.
     pub fn neighbours(
         &self,

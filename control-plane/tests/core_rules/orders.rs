@@ -52,6 +52,7 @@ fn executor_says(
         policy_serial: 1,
         watch: &watch,
         now: Some(now),
+        wall: None,
         order_high: appliance.order_high,
         taken_before: false,
         history: History::default(),

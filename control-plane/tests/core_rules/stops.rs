@@ -1,5 +1,6 @@
 //! Stops: a quarantined box is told to hold what it has, every copy of it, and is released when it is readmitted.
 
+use control_plane::core::CoreError;
 use proto::{evidence::Body, keys::SecretKey, stop::Stop, sync::Record};
 
 use crate::{
@@ -75,6 +76,12 @@ fn both_of_two_copies_are_stopped_and_both_their_evidence_is_kept() {
         assert!(appliance.stop.as_ref().is_some_and(|stop| stop.stopped));
     }
     assert_eq!(world.text("SELECT kind || ' ' || state FROM incident"), "appliance.quarantined escalated");
+    // Nobody can tell whose the next record is: neither is readmitted.
+    let (id, now) = (one.id().to_string(), world.now);
+    let refused =
+        world.core.run(now, |core| core.readmit_appliance(&id, "the copy was wiped", now).map(drop));
+    assert!(matches!(refused, Err(CoreError::Precondition(why)) if why.contains("enrol the box anew")));
+    assert!(!world.call(&mut one).quarantine.is_empty());
 }
 
 /// A database that comes back from before the quarantine says what it holds by now, above what was said before.

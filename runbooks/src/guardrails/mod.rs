@@ -150,6 +150,8 @@ pub struct Facts<'a> {
     pub watch: &'a BTreeMap<WatchId, WatchKind>,
     /// Trusted time; `None`: no token since boot.
     pub now: Option<Millis>,
+    /// The box's own clock, which the order key cannot move; `None`: judged elsewhere.
+    pub wall: Option<Millis>,
     /// Highest sequence seen.
     pub order_high: u64,
     /// Whether an order with this order's ID was taken before, under whatever sequence, and may have run.

@@ -35,7 +35,9 @@ pub fn window(order: &Order, facts: &Facts<'_>) -> Result<(), Refusal> {
     }
     policy.windows.check_open(now).map_err(|closed| Guardrail::Window.refuses(closed.to_string()))?;
     if runbook.disturbs()
-        && let Err(at_work) = policy.clinic_hours.check_outside(now)
+        // By both clocks: the order key signs time tokens, and must not be able to end a working day.
+        && let Err(at_work) =
+            facts.wall.into_iter().chain([now]).try_for_each(|at| policy.clinic_hours.check_outside(at))
     {
         return refuse(format!("runbook {} disturbs people at work; {at_work}", runbook.id));
     }

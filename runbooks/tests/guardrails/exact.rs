@@ -119,11 +119,14 @@ proptest! {
         mut case in valid(),
         (opens, closes) in (-1500..1500i64, -1500..1500i64),
         disruptive in prop::option::of(any::<bool>()),
+        wall in prop::option::of(-1500..1500i64),
     ) {
         let now = case.now();
+        case.wall = wall.map(|minutes| Millis(now.0 + minutes * 60_000));
         case.policy.clinic_hours = hours(now, opens, closes);
         case.runbook().disruptive = disruptive;
-        let at_work = Windows::any_of(case.policy.clinic_hours.iter().cloned()).check_open(now).is_ok();
+        let open = Windows::any_of(case.policy.clinic_hours.iter().cloned());
+        let at_work = open.check_open(now).is_ok() || case.wall.is_some_and(|wall| open.check_open(wall).is_ok());
         let refused = if at_work && disruptive != Some(false) { vec![Guardrail::Window] } else { vec![] };
         prop_assert_eq!(refusing(&case, Presence::Present), refused.clone());
         let admitted = admit(case.verified().unwrap(), &case.facts()).map(drop).map_err(|r| r.guardrail);

@@ -72,16 +72,15 @@ impl Practice {
         provider.start()?;
         provider.ask(&["tenant", "create", TENANT])?;
         provider.ask(&["site", "create", "--tenant", TENANT, "Main"])?;
-        let ticket = folder.join("ticket.json");
-        let out = ticket.to_str().context("a path in UTF-8")?;
-        provider.ask(&["appliance", "token", "--tenant", TENANT, "--site", "Main", "--out", out])?;
-        let text: Value = serde_json::from_slice(&fs::read(&ticket)?)?;
-        let address = text["address"].as_str().context("a ticket has an address")?;
-        let mut clinic = Clinic::create(&folder.join("appliance"), address, heartbeat_seconds, watch)?;
-        clinic.start_executor()?;
-        clinic.enroll(&ticket)?;
+        let clinic = enrolled(&provider, &folder, "appliance", heartbeat_seconds, watch)?;
         let site = provider.database()?.query_row("SELECT id FROM site", [], |row| row.get(0))?;
         Ok(Self { provider, clinic, site, folder })
+    }
+
+    /// The box in its place is enrolled anew, in an empty folder and under a new token, and its agent started.
+    pub fn enrol_anew(&mut self, watch: &[(&str, Watch<'_>)]) -> Result<()> {
+        self.clinic = enrolled(&self.provider, &self.folder, "appliance-anew", 1, watch)?;
+        self.clinic.start_agent()
     }
 
     /// Starts the agent and waits for the first heartbeat to be in the log: from then on orders can be given.
@@ -128,4 +127,23 @@ impl Practice {
         );
         Ok(code)
     }
+}
+
+/// A box of the one clinic's one site, with its executor running.
+fn enrolled(
+    provider: &Provider,
+    folder: &Folder,
+    name: &str,
+    heartbeat_seconds: u32,
+    watch: &[(&str, Watch<'_>)],
+) -> Result<Clinic> {
+    let ticket = folder.join(&format!("{name}.ticket.json"));
+    let out = ticket.to_str().context("a path in UTF-8")?;
+    provider.ask(&["appliance", "token", "--tenant", TENANT, "--site", "Main", "--out", out])?;
+    let text: Value = serde_json::from_slice(&fs::read(&ticket)?)?;
+    let address = text["address"].as_str().context("a ticket has an address")?;
+    let mut clinic = Clinic::create(&folder.join(name), address, heartbeat_seconds, watch)?;
+    clinic.start_executor()?;
+    clinic.enroll(&ticket)?;
+    Ok(clinic)
 }

@@ -53,18 +53,19 @@ impl AgentCore {
             quarantine: response.quarantine.clone(),
             ..Absorbed::default()
         };
+        let mut is_refused = false;
         match response.ack.clone().map(Ack::try_from).transpose() {
             Ok(Some(ack)) => absorbed.acknowledged = self.outbox.acknowledge(&ack)?,
-            // The contract's one reason for that: it has two histories of this stream. Nothing more of this one would be
-            // taken, and evidence is to come through.
-            Ok(None) if newest && !response.quarantine.is_empty() => {
-                absorbed.began_anew = self.begin_anew(asked)?;
-            }
-            Ok(None) => {}
+            Ok(None) => is_refused = newest && !response.quarantine.is_empty(),
             Err(bad) => absorbed.problems.push(bad.within("ack").to_string()),
         }
         let evidence_next = response.evidence_next;
         self.deliver(asked, response, &mut absorbed)?;
+        // The contract's one reason for that: it has two histories of this stream. Nothing more of this one would be taken,
+        // and evidence is to come through. After the delivery: a stop must arrive where nothing can be written.
+        if is_refused {
+            absorbed.began_anew = self.begin_anew(asked)?;
+        }
         if newest {
             absorbed.moved_back_to = self.resend_evidence(asked, evidence_next)?;
         }

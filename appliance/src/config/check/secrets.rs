@@ -1,7 +1,7 @@
 //! Secrets: where what is sent sealed to this box may be put.
 //!
 //! The rule: the executor can write there, it lies there for others, and nothing else that this configuration names removes
-//! it, copies it, reads it, or is replaced by it.
+//! it, reads it, or is replaced by it.
 
 use std::path::{Path, PathBuf};
 
@@ -90,9 +90,6 @@ fn named(config: &Config) -> Vec<(String, PathBuf, &'static str)> {
             WatchEntry::Backup(entry) => {
                 if let Repository::Local(path) = &entry.repository {
                     named.push((key("repository"), path.clone(), "it is restic's"));
-                }
-                for (at, source) in entry.sources.iter().enumerate() {
-                    named.push((key(&format!("sources[{at}]")), source.clone(), "it would be copied"));
                 }
             }
             WatchEntry::Filesystem(entry) => {

@@ -50,6 +50,20 @@ fn an_order_that_disturbs_is_refused_while_people_work_and_runs_when_they_are_go
     scene.still_runs_a_good_order(3);
 }
 
+/// The order key signs time tokens as well: whoever has it says that it is evening, when the box's own clock knows better.
+#[test]
+fn a_token_that_lies_about_the_hour_ends_no_working_day() {
+    let mut scene = Scene::new();
+    scene.appliance.settings.clinic_hours = hours(HOURS);
+    scene.core = scene.appliance.open();
+    scene.office.now = scene.office.now.plus(600 * MINUTE);
+    scene.tell_time();
+    scene.work();
+    let order = scene.good_order(1, 1);
+    scene.is_refused_by(scene.sealed(&order), "window");
+    assert_eq!(scene.ran("files.prune", "uploads"), 0);
+}
+
 /// What was admitted a moment before people came is not begun when they are there.
 #[test]
 fn an_order_that_waits_into_clinic_hours_is_not_begun() {

@@ -42,7 +42,7 @@ impl Counters {
     }
 }
 
-/// `active`: 1 up, 0 not, −1 no such unit, or systemd cannot be asked; `restarts`: how often systemd has restarted it by
+/// `active`: 1 up, 0 not, −1 no such unit, absent when systemd cannot be asked; `restarts`: how often systemd has restarted it by
 /// itself since it was started; `restarted`: how often in the last ten minutes, and the limit of that.
 pub(in crate::executor::steps) fn read(
     root: &Path,
@@ -55,7 +55,8 @@ pub(in crate::executor::steps) fn read(
         Ok(state) => state,
         Err(error) => {
             tracing::warn!(watch.id = %entry.id, "systemd does not say how {} stands: {error}", entry.id);
-            return readings([("active", -1), most]);
+            // Whoever cannot be asked has not said that it is down.
+            return readings([most]);
         }
     };
     let active = if state.load == "loaded" { i64::from(state.is_up()) } else { -1 };
