@@ -96,6 +96,16 @@ fn a_good_configuration_is_said_to_be_good_and_an_unknown_user_is_not() {
         output.status.success() && printed.contains("is good") && printed.contains("directory: uploads"),
         "{printed}"
     );
+    let hours = "[limits]\nclinic_hours = [\"monday-friday 08:00-18:00 America/Chicago\"]\n";
+    let output = appliance(&config(dir.path(), hours), &["check-config"]);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("people work monday-friday 08:00-18:00 America/Chicago"), "{printed}");
+    let gotham = hours.replace("Chicago", "Gotham");
+    let output = appliance(&config(dir.path(), &gotham), &["check-config"]);
+    assert_eq!(output.status.code(), Some(2));
+    for part in ["clinic_hours[0]", "America/Gotham", "must be in the IANA time zone database"] {
+        assert!(said(&output).contains(part), "{}", said(&output));
+    }
     let output = appliance(&config(dir.path(), "[agent]\nuser = \"no-such-user-here\"\n"), &["check-config"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("agent.user = \"no-such-user-here\""), "{}", said(&output));

@@ -32,6 +32,9 @@ pub(super) fn run(config: &Config, path: &Path, now: Millis) -> Result<ExitCode,
             println!("  {kind}: {}", ids.join(", "));
         }
     }
+    for hours in config.limits.clinic_hours.iter() {
+        println!("  people work {hours}: what disturbs them waits");
+    }
     if config.watch.is_empty() {
         println!("  it watches nothing yet; add [[watch.directory]] and the like");
     }

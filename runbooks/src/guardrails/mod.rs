@@ -61,7 +61,7 @@ proto::vocabulary! {
         Cooldown = "cooldown",
         /// 9: per appliance, per tenant, per hour; breaker.
         Budget = "budget",
-        /// 10: maintenance window, change freeze, approval.
+        /// 10: maintenance window, clinic hours, change freeze, approval.
         Window = "window",
         /// 11: the fault is still there.
         Precondition = "precondition",
