@@ -28,6 +28,10 @@ const LIMIT: Duration = Duration::from_secs(180);
 const LOG: &str = "/var/log/app.log";
 /// Only root may read it. With [`FAMILY`] and [`MRN`].
 const CLOSED: &str = "/var/log/Quackenfrost-84632917.log";
+const HOG: &str = "[Service]\nExecStartPre=/bin/sh -c '[ -p /run/never ] || mkfifo /run/never'\n\
+    ExecStart=/bin/sh -c 'x=$(head -c 120000000 /dev/zero | tr \"\\\\0\" x); read -r y < /run/never'\n";
+const PRESSURE: &str = "[Service]\nType=oneshot\nExecStart=/bin/cp /etc/pressure-low /run/pressure\n\
+    ExecStart=/bin/mount --bind /run/pressure /proc/pressure/memory\n";
 /// What must have run before anything is searched.
 const REPAIRS: [&str; 4] = ["RB-DISK-002", "RB-SERVICE-001", "RB-BACKUP-001", "RB-RESTORE-001"];
 /// What is watched, by its ID.
@@ -62,6 +66,11 @@ fn unit() -> String {
     format!("sync-{FAMILY}-{MRN}.service")
 }
 
+/// A unit that holds more memory than any other, and is told of when memory is short.
+fn hog() -> String {
+    format!("view-{FAMILY}-{MRN}.service")
+}
+
 fn records() -> String {
     format!("/srv/records/{FAMILY}-{GIVEN}-{MRN}")
 }
@@ -90,11 +99,18 @@ fn watch() -> String {
          [[watch.directory]]\nid = \"uploads\"\npath = \"/srv/uploads\"\nlimit_bytes = 1000\nkeep_newer_than_seconds = 0\n\n\
          [[watch.unit]]\nid = \"app-unit\"\nunit = \"{}\"\n\n\
          [[watch.backup]]\nid = \"records\"\nrepository = \"/srv/repository\"\npassword_file = \"/etc/restic.password\"\n\
-         sources = [\"{}\"]\nmax_age_seconds = 86400\nrestore_every_seconds = 604800\n\n{}",
+         sources = [\"{}\"]\nmax_age_seconds = 86400\nrestore_every_seconds = 604800\n\n\
+         [[watch.memory]]\nid = \"memory\"\nlimit_percent = 40\nmay_restart = [\"{}\"]\n\n{}",
         unit(),
         records(),
+        hog(),
         broken()
     )
+}
+
+/// What `/proc/pressure/memory` says, for the machine.
+fn pressure(percent: u32) -> String {
+    format!("some avg10=0.00 avg60={percent}.00 avg300=0.00 total=1\n")
 }
 
 fn tree() -> Result<Tree> {
@@ -111,7 +127,11 @@ fn tree() -> Result<Tree> {
         .unit("speaker.service", "[Service]\nType=oneshot\nExecStart=/bin/cat /etc/app.lines\n")?
         .started(&unit(), "[Service]\nExecStart=/bin/sleep infinity\n")?
         .file("etc/prepare.sh", &prepare)?
-        .started("prepare.service", prepared)
+        .started("prepare.service", prepared)?
+        .started(&hog(), HOG)?
+        .file("etc/pressure-low", &pressure(1))?
+        .file("etc/pressure-high", &pressure(80))?
+        .started("pressure.service", PRESSURE)
 }
 
 /// What the appliance can be made to look at, once.
@@ -199,7 +219,29 @@ impl Story {
             let shown = self.asked().map(|said| String::from_utf8_lossy(&said).into_owned());
             format!("{shown:?}\n{}", self.journal())
         })?;
+        self.memory_is_short()?;
         wait::until("somebody was told", LIMIT, || Ok((!self.receiver.got().is_empty()).then_some(())))
+    }
+
+    /// Has the unit that holds the most named, and restarted. Not earlier: until here that may be a repair's own program.
+    fn memory_is_short(&mut self) -> Result<()> {
+        let first = self.machine.property(&hog(), "MainPID")?;
+        let tell = |how: &str| self.machine.run("cp", &[&format!("/etc/pressure-{how}"), "/run/pressure"]);
+        tell("high")?;
+        wait::until("the unit that holds the most is restarted", LIMIT, || {
+            let now = self.machine.property(&hog(), "MainPID")?;
+            Ok((now != "0" && now != first).then_some(()))
+        })
+        .with_context(|| self.journal())?;
+        tell("low")?;
+        wait::until("that is proven", LIMIT, || {
+            let done = |e: &Value| e["summary"].as_str().is_some_and(|said| said.starts_with("RB-MEM-001 "));
+            Ok(self.evidence()?.iter().any(done).then_some(()))
+        })?;
+        let notes = column(&self.provider, "SELECT note FROM event WHERE watch = 'memory'")?;
+        let is_named = |note: &String| note.contains("most memory is held by system.slice/<");
+        ensure!(notes.iter().any(is_named), "what it would be named by is not redacted: {notes:?}");
+        Ok(())
     }
 
     fn appliance(&self) -> Result<String> {
