@@ -8,9 +8,8 @@ use serde::{Deserialize as _, Deserializer, de::Error as _};
 pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ClinicHours, D::Error> {
     let texts = Vec::<String>::deserialize(deserializer)?;
     let read = |(at, text): (usize, &String)| {
-        let known = |window: Window| window.check_known().map(|()| window);
         let wrong = |bad: BadField| D::Error::custom(format!("clinic_hours[{at}] = {text:?}: {bad}"));
-        text.parse().and_then(known).map_err(wrong)
+        Window::typed(text).map_err(wrong)
     };
     texts.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>().map(ClinicHours::during)
 }

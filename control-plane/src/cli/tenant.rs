@@ -2,7 +2,6 @@
 
 use clap::Subcommand;
 use proto::{
-    field::BadField,
     pb::{self, CreateTenant, ListTenants, ShadowTenant, TenantTimes, tenants_client::TenantsClient},
     time::Millis,
 };
@@ -46,7 +45,7 @@ pub(super) enum Tenant {
         /// Clinic, by name or ID
         tenant: String,
         /// All of its hours: days, from-to, and IANA time zone
-        #[arg(value_name = "TIMES", value_parser = known)]
+        #[arg(value_name = "TIMES", value_parser = Window::typed)]
         times: Vec<Window>,
         /// It has none: whatever disturbs people runs at any time
         #[arg(long, conflicts_with = "times")]
@@ -58,7 +57,7 @@ pub(super) enum Tenant {
         /// Clinic, by name or ID
         tenant: String,
         /// All of its windows: days, from-to, and IANA time zone
-        #[arg(value_name = "TIMES", value_parser = known)]
+        #[arg(value_name = "TIMES", value_parser = Window::typed)]
         times: Vec<Window>,
         /// It has none: runbooks run at any time
         #[arg(long, conflicts_with = "times")]
@@ -88,12 +87,6 @@ Examples:
   control-plane tenant windows \"Elm Street Clinic\" \"daily 20:00-06:00 America/Chicago\"
   control-plane tenant windows \"Elm Street Clinic\"
   control-plane tenant windows \"Elm Street Clinic\" --off";
-
-/// A window in a zone that exists: nobody notices a mistyped one until it is needed.
-fn known(text: &str) -> Result<Window, BadField> {
-    let window: Window = text.parse()?;
-    window.check_known().map(|()| window)
-}
 
 fn asked(tenant: String, times: &[Window], off: bool) -> TenantTimes {
     let change = off || !times.is_empty();

@@ -60,8 +60,7 @@ fn windows(field: &str, times: &[String]) -> Result<Vec<Window>, BadField> {
         return Err(BadField::new(field, format!("must be at most {TIMES_MAX}, are {}", times.len())));
     }
     let read = |(at, text): (usize, &String)| {
-        let window = text.parse::<Window>().and_then(|window| window.check_known().map(|()| window));
-        window.map_err(|bad| bad.within(&format!("{field}[{at}]")))
+        Window::typed(text).map_err(|bad| bad.within(&format!("{field}[{at}]")))
     };
     times.iter().enumerate().map(read).collect()
 }
