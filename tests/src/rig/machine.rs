@@ -173,6 +173,8 @@ impl Machine {
         let mut command = Command::new("nsenter");
         let init = self.init.to_string();
         command.args(["--target", &init, "--all", "--wd=/", "--", program]).args(args);
+        // There may be no such folder in there: what is below this host's /tmp is not.
+        command.env("PWD", "/").env_remove("OLDPWD");
         command
     }
 
