@@ -7,7 +7,11 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, UdpSocket},
     path::Path,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -16,10 +20,10 @@ use appliance::{
     clock,
     config::{Config, WatchEntry},
     probe::{background::Probes, look},
-    world::World,
+    world::{Clock, World},
 };
 use proto::{evidence::Readings, time::Millis};
-use rcgen::{CertificateParams, CertifiedKey, KeyPair};
+use rcgen::{CertificateParams, KeyPair};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use simple_dns::{
     CLASS, Name, Packet, PacketFlag, RCODE, ResourceRecord, TYPE,
@@ -45,6 +49,29 @@ fn reachable(target: &str) -> bool {
     let found = read(&service(target));
     assert!((0..10_000).contains(&found["took_ms"]), "{found:?}");
     found["reachable"] == 1
+}
+
+/// Its boot-time clock stands still until it was looked at twice; then much time has passed.
+#[derive(Default)]
+struct Late(AtomicU32);
+
+impl Clock for Late {
+    fn wall(&self) -> Millis {
+        clock::system().clock.wall()
+    }
+    fn boot(&self) -> Duration {
+        if self.0.fetch_add(1, Ordering::SeqCst) < 2 { Duration::ZERO } else { Duration::from_secs(5) }
+    }
+}
+
+/// A resolver has a time limit of its own, and does not know of ours.
+#[test]
+fn whoever_answers_when_its_time_is_over_was_not_reachable() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let service = service(&format!("tcp://127.0.0.1:{}", listener.local_addr().unwrap().port()));
+    let late = World { clock: Arc::new(Late::default()), ..clock::system() };
+    let found = look(&service, &late, late.clock.wall()).unwrap();
+    assert_eq!((found["reachable"], found["took_ms"]), (0, 5000));
 }
 
 /// A server that gives every connection to `serve`; gives its port.
@@ -131,24 +158,46 @@ struct Shown {
 /// A server that shows a certificate for `name` that lasts until 2027-07-01, and a file of those who vouch for it.
 fn showing(name: &str) -> Shown {
     let key = KeyPair::generate().unwrap();
+    showing_with(name, &key, &key)
+}
+
+/// The same for one that signs with another key than its certificate's.
+fn showing_with(name: &str, key: &KeyPair, other: &KeyPair) -> Shown {
     let mut own = CertificateParams::new(vec![name.to_owned()]).unwrap();
     own.not_before = rcgen::date_time_ymd(2026, 1, 1);
     own.not_after = rcgen::date_time_ymd(2027, 7, 1);
-    let made = CertifiedKey { cert: own.self_signed(&key).unwrap(), signing_key: key };
+    let certificate = own.self_signed(key).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("roots.pem"), made.cert.pem()).unwrap();
-    let private = made.signing_key.serialize_der();
+    fs::write(folder.path().join("roots.pem"), certificate.pem()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let signs = provider.key_provider.load_private_key(other.serialize_der().try_into().unwrap()).unwrap();
+    let shown = rustls::sign::CertifiedKey::new(vec![certificate.der().clone()], signs);
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], private.try_into().unwrap())
-        .unwrap();
+        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(shown)));
     let config = Arc::new(config);
     let open = move |tcp| StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), tcp);
     let port = server(open, answering("HTTP/1.1 200 OK\r\n\r\n"));
     Shown { folder, port }
+}
+
+/// Anybody can show a certificate that is public; what counts is who holds its key.
+#[test]
+fn a_certificate_whose_key_the_server_does_not_hold_is_none() {
+    let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let judged = |shown: &Shown| {
+        let roots = shown.folder.path().join("roots.pem");
+        let watch = format!(
+            "[[watch.certificate]]\nid = \"it\"\nserver = \"127.0.0.1:{}\"\nname = \"portal.test\"\nroots = {roots:?}",
+            shown.port
+        );
+        let now: Millis = "2027-06-01T00:00:00Z".parse().unwrap();
+        look(&entries(&watch)[0], &clock::system(), now).unwrap()["chain"]
+    };
+    assert_eq!(judged(&showing_with("portal.test", &key, &key)), 1);
+    assert_eq!(judged(&showing_with("portal.test", &key, &other)), -1);
 }
 
 #[test]

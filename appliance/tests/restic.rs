@@ -234,6 +234,20 @@ fn a_restore_is_proven_by_what_comes_back() {
     assert!(!scene.path("state/drill/scratch").exists());
 }
 
+/// restic says that all is well, and one of the files is not there.
+#[test]
+fn a_restore_of_which_a_file_is_missing_proves_nothing() {
+    let scene = Scene::with_repository();
+    let host = scene.host();
+    assert_eq!(scene.backup(&host, SystemClock.wall(), LONG).result, StepResult::Done);
+    let lose = format!("find {:?} -name one -type f -delete", scene.path("state/drill/scratch"));
+    let restic = format!("restic \"$@\" || exit; case \"$*\" in *' restore '*) {lose};; esac");
+    scene.script("restic", &restic);
+    let outcome = scene.test_restore(&host);
+    assert_eq!((outcome.result, count(&outcome, "files_restored")), (StepResult::Failed, 2));
+    assert_eq!(count(&outcome, "files_different"), 0);
+}
+
 fn walk(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()

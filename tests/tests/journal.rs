@@ -173,6 +173,36 @@ fn a_journal_that_cannot_be_read_is_not_silent() -> Result<()> {
     })
 }
 
+/// The disk was full, say: what was found is found again, and once.
+#[test]
+fn what_a_look_found_and_could_not_be_kept_is_found_again() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let program = dir.path().join("journalctl");
+    let entry = r#"{"__CURSOR":"s=%s","__REALTIME_TIMESTAMP":"1","MESSAGE":"hit"}\n"#;
+    // From the entry of the cursor on, as journalctl has it; and then it stays.
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in\n*--cursor=s=1*) printf '{entry}' 1 2 3; exec sleep 600 ;;\n\
+         *--cursor=s=3*) printf '{entry}' 3; exec sleep 600 ;;\n*--cursor*) exit 1 ;;\nesac\nprintf '{entry}' 1\n"
+    );
+    fs::write(&program, script)?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    let mut watched = Watched::new(program)?;
+    let (mut lost, mut found) = (0, 0);
+    wait::until("it is found again", Duration::from_secs(90), || {
+        let produced = watched.look();
+        let lines = produced.observations[0].readings["lines"];
+        if lines > 0 && lost == 0 {
+            lost = lines;
+        } else {
+            watched.commit(&produced);
+            found += lines.max(0);
+        }
+        Ok((found >= 2).then_some(()))
+    })?;
+    ensure!(found == 2 && lost > 0, "{lost} were not kept, {found} were found again");
+    Ok(())
+}
+
 /// The installed agent, killed again and again: each mark is one event that counts one line, and reaches the provider.
 #[test]
 fn marks_arrive_once_each_though_the_agent_is_killed() -> Result<()> {

@@ -192,6 +192,19 @@ fn an_expired_one_and_one_whose_approver_left_are_not_sent_any_more() {
     assert!(world.call(&mut appliance).documents.is_empty());
 }
 
+/// Under the charter that it was approved under, so that its end alone ends it.
+#[test]
+fn one_whose_end_has_come_is_not_sent_any_more() {
+    let (mut world, mut appliance) = practice();
+    let core = draft(&mut world);
+    publish(&mut world, &core);
+    world.wait(6 * DAY);
+    assert_eq!(world.call(&mut appliance).documents.len(), 1);
+    world.wait(DAY);
+    assert!(world.call(&mut appliance).documents.is_empty());
+    assert_eq!(stands(&mut world), [Standing::Expired]);
+}
+
 #[test]
 fn a_newer_charter_has_it_signed_anew() {
     let (mut world, mut appliance) = practice();

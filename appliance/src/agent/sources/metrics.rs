@@ -110,4 +110,13 @@ mod tests {
             assert_eq!(observation.fault.holds(&observation.readings), Some(false));
         }
     }
+
+    #[test]
+    fn the_disk_is_measured_at_the_first_look() {
+        let metric = MetricName::DiskUsedPercent;
+        let mut metrics = Metrics::new(vec![Metric { id: "disk".parse().unwrap(), metric, above: 100 }]);
+        let seen = metrics.poll().observations;
+        assert_eq!(seen.len(), 1);
+        assert!((1..=100).contains(&seen[0].readings["value"]), "{seen:?}");
+    }
 }

@@ -68,3 +68,40 @@ pub(crate) fn observations(watch: &WatchId, kind: WatchKind, readings: &Readings
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::local::{self, response::Answer};
+
+    use super::*;
+    use crate::{config::Config, ipc::IpcError};
+
+    /// An executor that measures so much.
+    struct Waiting(i64);
+
+    impl Executor for Waiting {
+        fn call(&mut self, _: local::Request) -> Result<local::Response, IpcError> {
+            let reading = |name: &str, value| local::Reading { name: name.into(), value };
+            let readings = vec![reading("waiting_percent", self.0), reading("limit_percent", 40)];
+            let note = "most goes to viewer.service of Jane Roe, born 1970-01-01".into();
+            Ok(local::Response { answer: Some(Answer::Measured(local::Measured { readings, note })) })
+        }
+    }
+
+    #[test]
+    fn who_is_named_is_named_with_the_fault_alone_and_without_identifiers() {
+        let text = "control_plane.address = \"https://127.0.0.1:1\"\n\
+                    [[watch.processor]]\nid = \"it\"\nlimit_percent = 40\n\
+                    [[watch.log]]\nid = \"own\"\npath = \"/var/log/own\"\nraise = [\"ERROR\"]\n";
+        let config = Config::parse(text, std::path::Path::new("it.toml")).unwrap();
+        let source = Measured::new(config.watch.values());
+        let notes = |waiting| -> Vec<String> {
+            let (produced, problems) = source.poll(&mut Waiting(waiting));
+            assert!(problems.is_empty());
+            produced.observations.into_iter().map(|seen| seen.note).collect()
+        };
+        assert_eq!(notes(40), [""], "and of what the agent reads itself nothing is asked");
+        let said = notes(41).remove(0);
+        assert!(said.contains("viewer.service") && !said.contains("Roe") && !said.contains("1970"), "{said}");
+    }
+}

@@ -50,3 +50,31 @@ pub(super) fn is_not_ours(errno: Errno) -> bool {
 pub(super) fn is_regular(mode: libc::mode_t) -> bool {
     mode & libc::S_IFMT == libc::S_IFREG
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `/proc` is a file system of its own wherever this runs.
+    #[test]
+    fn what_lies_on_another_file_system_is_not_opened() {
+        let top = root(Path::new("/")).unwrap();
+        assert!(folder(&top, Path::new("")).is_ok());
+        assert_eq!(folder(&top, Path::new("proc")).unwrap_err(), Errno::EXDEV);
+        assert_eq!(file(&top, "proc/version").unwrap_err(), Errno::EXDEV);
+    }
+
+    #[test]
+    fn no_path_leads_out() {
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(outside.path().join("watched/folder")).unwrap();
+        std::fs::write(outside.path().join("precious"), b"x").unwrap();
+        let watched = root(&outside.path().join("watched")).unwrap();
+        assert!(folder(&watched, Path::new("folder")).is_ok());
+        for out in ["..", "folder/../.."] {
+            assert_eq!(folder(&watched, Path::new(out)).unwrap_err(), Errno::EXDEV, "{out}");
+        }
+        assert_eq!(file(&watched, "../precious").unwrap_err(), Errno::EXDEV);
+        assert_eq!(file(&watched, &outside.path().join("precious")).unwrap_err(), Errno::EXDEV);
+    }
+}

@@ -264,4 +264,41 @@ mod tests {
         let panicked = std::panic::catch_unwind(|| within(Some(&reach), || panic!("it breaks")));
         assert!(panicked.is_err());
     }
+
+    /// Beside what belongs to running a program at all.
+    #[test]
+    fn each_step_may_change_what_its_entry_names_and_nothing_else() {
+        let (world, stop) = (crate::clock::system(), super::super::Stop::default());
+        let state = "/var/lib/orderly/executor".into();
+        let host = SystemHost::new(world, Programs::default(), state, "/hold".into(), stop);
+        let text = "control_plane.address = \"https://127.0.0.1:1\"\n\
+                    [[watch.directory]]\nid = \"uploads\"\npath = \"/srv/uploads\"\nlimit_bytes = 1000\n\
+                    [[watch.filesystem]]\nid = \"small\"\npath = \"/srv/small\"\ncaches = [\"/srv/small/cache\"]\n\
+                    [[watch.backup]]\nid = \"records\"\nrepository = \"/srv/repository\"\nmax_age_seconds = 60\n\
+                    password_file = \"/etc/password\"\nsources = [\"/srv/records\"]\n\
+                    [[watch.store]]\nid = \"own\"\n[[watch.unit]]\nid = \"unit\"\nunit = \"it.service\"\n";
+        let config = crate::config::Config::parse(text, Path::new("it.toml")).unwrap();
+        let changes = |action, id: &str| -> Vec<String> {
+            let reach =
+                host.reach(action, &config.watch[&id.parse::<proto::ids::WatchId>().unwrap()]).unwrap();
+            let may_change = |(path, right): &(&PathBuf, &BitFlags<AccessFs>)| {
+                right.intersects(AccessFs::from_write(RIGHTS))
+                    && ![Path::new(SCRATCH), Path::new("/dev/null")].contains(&path.as_path())
+            };
+            reach.0.iter().filter(may_change).map(|(path, _)| path.display().to_string()).collect()
+        };
+        let (drill, cache) = ("/var/lib/orderly/executor/drill", "/var/lib/orderly/executor/restic-cache");
+        for (action, id, expected) in [
+            (Action::FilesPrune, "uploads", &["/srv/uploads"][..]),
+            (Action::CachesEmpty, "small", &["/srv/small/cache"]),
+            (Action::JournalVacuum, "small", &["/run/log/journal", "/var/log/journal"]),
+            (Action::NixCollectGarbage, "small", &["/nix"]),
+            (Action::ResticBackup, "records", &["/srv/repository", cache]),
+            (Action::ResticTestRestore, "records", &[drill, cache]),
+            (Action::StoreRebuild, "own", &["/var/lib/orderly/agent"]),
+            (Action::UnitRestart, "unit", &[]),
+        ] {
+            assert_eq!(changes(action, id), expected, "{action}");
+        }
+    }
 }

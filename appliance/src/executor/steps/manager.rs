@@ -211,8 +211,14 @@ impl Body {
 mod tests {
     use std::{os::unix::net::UnixListener, thread};
 
+    use proto::evidence::StepResult;
+
     use super::*;
-    use crate::{clock::SystemClock, executor::steps::Stop, world::Clock as _};
+    use crate::{
+        clock::SystemClock,
+        executor::steps::{Stop, failed, relieve::stays_up},
+        world::{Clock as _, StepOutcome},
+    };
 
     /// Answers one caller with these messages, whatever it says.
     fn answered(messages: Vec<Vec<u8>>) -> io::Result<UnitState> {
@@ -284,5 +290,51 @@ mod tests {
         ] {
             assert!(answered(broken).is_err());
         }
+    }
+
+    #[test]
+    fn only_what_is_loaded_and_active_is_up() {
+        for (load, active, is_up) in [
+            ("loaded", "active", true),
+            ("loaded", "reloading", true),
+            ("loaded", "activating", false),
+            ("loaded", "deactivating", false),
+            ("loaded", "inactive", false),
+            ("loaded", "failed", false),
+            ("masked", "active", false),
+            ("not-found", "inactive", false),
+        ] {
+            let state = UnitState { load: load.into(), active: active.into(), restarts: 0 };
+            assert_eq!(state.is_up(), is_up, "{load} {active}");
+        }
+    }
+
+    /// It is up whenever it is looked at, and was started again by systemd in between.
+    #[test]
+    fn a_unit_that_systemd_had_to_start_again_was_not_mended() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("run/systemd")).unwrap();
+        let listener = UnixListener::bind(root.path().join(SOCKET)).unwrap();
+        thread::spawn(move || {
+            for (stream, restarts) in listener.incoming().zip(5_u8..) {
+                let mut stream = stream.unwrap();
+                let _ = stream.write_all(b"OK 0123456789abcdef0123456789abcdef\r\n");
+                for message in [
+                    text(None, "/org/freedesktop/systemd1/unit/it_2eservice"),
+                    text(Some(b's'), "loaded"),
+                    text(Some(b's'), "active"),
+                    message(2, &[1, b'u', 0, 0, restarts, 0, 0, 0]),
+                ] {
+                    let _ = stream.write_all(&message);
+                }
+                let _ = stream.shutdown(std::net::Shutdown::Write);
+                let _ = stream.read_to_end(&mut Vec::new());
+            }
+        });
+        let (clock, stop) = (SystemClock, Stop::default());
+        let limit = Limit { clock: &clock, stop: &stop, ends: clock.boot() + Duration::from_secs(90) };
+        let started = StepOutcome { result: StepResult::Done, ..failed(0) };
+        let outcome = stays_up(root.path(), "it.service", &limit, started);
+        assert_eq!((outcome.result, outcome.counts["restarted_again"]), (StepResult::Failed, 1));
     }
 }

@@ -22,6 +22,8 @@ mod restic;
 mod restore;
 pub(super) mod spawn;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod tidy;
 mod unit;
 mod walk;

@@ -304,3 +304,42 @@ fn remove(root: &OwnedFd, candidate: &Candidate, links: &Links) -> Result<Remova
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::MetadataExt as _};
+
+    use super::*;
+    use crate::{clock::SystemClock, executor::steps::Stop, world::Clock as _};
+
+    /// Between the look and the removal somebody saved something new under the name of what was to go.
+    #[test]
+    fn a_file_that_took_the_place_of_what_was_to_go_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["kept", "written", "replaced"] {
+            fs::write(path(name), b"old").unwrap();
+        }
+        let (clock, stop) = (SystemClock, Stop::default());
+        let limit = Limit { clock: &clock, stop: &stop, ends: clock.boot() + Duration::from_secs(90) };
+        let root = beneath::root(folder.path()).unwrap();
+        let later = clock.wall().plus(Duration::from_secs(3600));
+        let seen = survey(&root, later, Duration::ZERO, &limit).unwrap();
+        assert_eq!(seen.oldest.len(), 3);
+        // Even under the old date the kernel knows, from the next tick of its clock on.
+        let before = fs::metadata(path("written")).unwrap();
+        let changed = |status: &fs::Metadata| (status.ctime(), status.ctime_nsec());
+        while changed(&fs::metadata(path("written")).unwrap()) == changed(&before) {
+            fs::write(path("written"), b"new").unwrap();
+            let written = fs::File::options().write(true).open(path("written")).unwrap();
+            written.set_times(fs::FileTimes::new().set_modified(before.modified().unwrap())).unwrap();
+        }
+        fs::write(path("new"), b"new").unwrap();
+        fs::rename(path("new"), path("replaced")).unwrap();
+        for candidate in &seen.oldest {
+            let gone = matches!(remove(&root, candidate, &seen.links), Ok(Removal::Removed));
+            assert_eq!(gone, candidate.name.to_bytes() == b"kept", "{:?}", candidate.name);
+        }
+        assert!(path("written").exists() && path("replaced").exists() && !path("kept").exists());
+    }
+}

@@ -203,3 +203,21 @@ fn cgroup(programs: &Programs, root: &Path, unit: &str, limit: &Limit<'_>) -> Op
     let group = found.get("ControlGroup").filter(|group| group.len() > 1)?;
     Some(root.join("sys/fs/cgroup").join(group.trim_start_matches('/')))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hungriest_that_takes_anything_is_chosen() {
+        let units = ["calm", "hog", "idle", "gone"].map(String::from);
+        let used = |unit: &String| match unit.as_str() {
+            "calm" => Some(3),
+            "hog" => Some(100),
+            "idle" => Some(0),
+            _ => None,
+        };
+        assert_eq!(hungriest(&units, used), Some((1, 100)));
+        assert_eq!(hungriest(&units[2..], used), None);
+    }
+}

@@ -117,4 +117,12 @@ mod tests {
         assert_eq!(newest_of(&[hour(40)], hour(10)), None);
         assert_eq!(newest_of(&[], hour(10)), None);
     }
+
+    #[test]
+    fn the_oldest_counts_whatever_the_order() {
+        let hour = |n: u64| Millis(0).plus(Duration::from_secs(n * 3600));
+        let seen = Seen { look: Digest::of(b""), times: vec![hour(2), hour(1), hour(3)], bytes: Some(7) };
+        let expected = Repository { newest: Some(hour(3)), oldest: Some(hour(1)), bytes: Some(7) };
+        assert_eq!(seen.as_of(hour(10)), expected);
+    }
 }

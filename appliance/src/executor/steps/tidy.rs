@@ -58,3 +58,34 @@ fn not_allowed() -> StepOutcome {
         output: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::SystemClock, executor::steps::Stop, world::Clock as _};
+
+    /// Whoever asked a program would hear that it failed.
+    #[test]
+    fn what_its_owner_has_not_allowed_is_not_begun() {
+        let refuses = std::path::PathBuf::from("/bin/false");
+        let programs =
+            Programs { journalctl: refuses.clone(), nix_collect_garbage: refuses, ..Programs::default() };
+        let (clock, stop) = (SystemClock, Stop::default());
+        let limit =
+            Limit { clock: &clock, stop: &stop, ends: clock.boot() + std::time::Duration::from_secs(90) };
+        let entry = |more: &str| -> Filesystem {
+            toml::from_str(&format!("id = \"it\"\npath = \"/srv\"\n{more}")).unwrap()
+        };
+        let nothing = entry("");
+        for outcome in [
+            vacuum(&programs, &nothing, &limit),
+            empty_caches(&nothing, clock.wall(), &limit),
+            collect_nix_garbage(&programs, &nothing, &limit),
+        ] {
+            assert_eq!(outcome, not_allowed());
+        }
+        let allowed = entry("keep_journal_mb = 1\nnix_garbage = true");
+        assert_eq!(vacuum(&programs, &allowed, &limit).result, StepResult::Failed);
+        assert_eq!(collect_nix_garbage(&programs, &allowed, &limit).result, StepResult::Failed);
+    }
+}

@@ -198,9 +198,10 @@ fn one_for_somebody_else_or_not_as_it_must_be_is_refused_by_the_field() {
     let exception = scene.exception(scene.office.now.plus(7 * DAY));
     let longest = scene.exception(scene.office.now.plus(366 * DAY));
     let past = scene.exception(scene.office.now);
+    let over = Exception { issued: scene.office.now.minus(7 * DAY), ..past.clone() };
     let elsewhere = Exception { control: "NXH-001".parse().unwrap(), ..exception };
     let padded = [scene.week(1).content, vec![b' ']].concat();
-    let cases: [(&str, Core); 8] = [
+    let cases: [(&str, Core); 9] = [
         ("tenant", Core { tenant: other.parse().unwrap(), ..scene.week(1) }),
         ("appliance", Core { appliance: Some(other.parse().unwrap()), ..scene.week(1) }),
         (
@@ -215,6 +216,7 @@ fn one_for_somebody_else_or_not_as_it_must_be_is_refused_by_the_field() {
         ("content.control", scene.drawn(1, elsewhere.canonical())),
         ("content.expires", scene.drawn(1, longest.canonical())),
         ("content.expires", scene.drawn(1, past.canonical())),
+        ("expires is past", scene.drawn(1, over.canonical())),
         ("canonical", scene.drawn(1, padded)),
     ];
     for (field, core) in cases {

@@ -47,10 +47,23 @@ mod tests {
     fn chronys_columns_are_read() {
         let kept = "A9FEA97B,169.254.169.123,4,1700000000.1,-0.001500,0.0000012,0.00002,1.2,0.001,0.02,0.0003,0.0002,16.1,Normal";
         assert_eq!(tracking(kept), Some((1, -1500)));
+        assert_eq!(tracking(&kept.replace("Normal", "Not synchronised")), Some((0, -1500)));
+        assert_eq!(tracking(&kept.replace(",4,", ",0,")), Some((0, -1500)));
         let lost = "00000000,,0,0.0,0.000000000,0.0,0.0,0.0,0.0,0.0,1.0,1.0,0.0,Not synchronised";
         assert_eq!(tracking(lost), Some((0, 0)));
         for strange in ["", "506 Cannot talk to daemon", "a,b,c,d,nan,Normal", "a,b,1,d,inf,Normal"] {
             assert_eq!(tracking(strange), None, "{strange}");
         }
+    }
+
+    #[test]
+    fn whoever_does_not_answer_has_not_said_that_the_clock_is_right() {
+        let (clock, stop) = (crate::clock::SystemClock, crate::executor::steps::Stop::default());
+        let ends = crate::world::Clock::boot(&clock) + std::time::Duration::from_secs(90);
+        let limit = Limit { clock: &clock, stop: &stop, ends };
+        let entry: Clock = toml::from_str("id = \"it\"\nlimit_ms = 7").unwrap();
+        let found = read(Path::new("/bin/false"), &entry, &limit);
+        assert_eq!(found, readings([("synchronised", -1), ("offset_us", 0), ("limit_us", 7000)]));
+        assert_eq!(runbooks::Fault::ClockUnsynchronised.holds(&found), Some(true));
     }
 }

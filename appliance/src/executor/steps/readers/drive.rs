@@ -110,4 +110,23 @@ mod tests {
             assert!(told["smartctl"]["messages"][0]["string"].as_str().unwrap().contains(device), "{told}");
         }
     }
+
+    /// A stand-in that is well only for those who let it sleep, and only when it is asked about the right device.
+    #[test]
+    fn a_drive_is_asked_without_being_woken() {
+        let folder = tempfile::tempdir().unwrap();
+        let smartctl = folder.path().join("smartctl");
+        let script = "#!/bin/sh\ncase \"$*\" in *--health*--nocheck=standby,*' -- /dev/it') passed=true;; *) passed=false;; esac\n\
+                      echo \"{\\\"smart_status\\\":{\\\"passed\\\":$passed}}\"\n";
+        // Written by another process: a descriptor of ours, inherited by another test's child, would make it busy.
+        let write = "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";
+        let written =
+            std::process::Command::new("/bin/sh").args(["-c", write]).arg(&smartctl).arg(script).status();
+        assert!(written.unwrap().success());
+        let (clock, stop) = (crate::clock::SystemClock, crate::executor::steps::Stop::default());
+        let ends = crate::world::Clock::boot(&clock) + std::time::Duration::from_secs(90);
+        let limit = Limit { clock: &clock, stop: &stop, ends };
+        let entry: Drive = toml::from_str("id = \"it\"\ndevice = \"/dev/it\"").unwrap();
+        assert_eq!(read(&smartctl, &entry, &limit), readings([("failing", 0)]));
+    }
 }

@@ -42,4 +42,23 @@ mod tests {
         let entry: Filesystem = toml::from_str("id = \"it\"\npath = \"/nowhere/at/all\"").unwrap();
         assert_eq!(read(&entry)["used_percent"], -1);
     }
+
+    /// As whoever stands at the box sees it: what is kept for root is nobody else's to use.
+    #[test]
+    fn space_and_inodes_are_counted_as_df_counts_them() {
+        let told = || -> Vec<i64> {
+            let df = std::process::Command::new("df").args(["--output=pcent,ipcent", "/"]).output().unwrap();
+            let text = String::from_utf8(df.stdout).unwrap();
+            let columns = text.lines().nth(1).unwrap().split_whitespace();
+            // A file system that counts no inodes says `-`.
+            columns.map(|column| column.trim_end_matches('%').parse().unwrap_or(0)).collect()
+        };
+        let entry: Filesystem = toml::from_str("id = \"it\"\npath = \"/\"").unwrap();
+        // Others write there meanwhile.
+        let (before, found, after) = (told(), read(&entry), told());
+        for (at, name) in ["used_percent", "inodes_used_percent"].into_iter().enumerate() {
+            let between = before[at].min(after[at])..=before[at].max(after[at]);
+            assert!(between.contains(&found[name]), "{name}: {before:?} {found:?} {after:?}");
+        }
+    }
 }

@@ -45,4 +45,23 @@ mod tests {
         assert!(found["processes"] >= 1 && found["resident_kb"] > 100, "{found:?}");
         assert_eq!(found["resident_limit_kb"], 16 * 1024);
     }
+
+    #[test]
+    fn every_process_of_this_program_counts_and_no_other() {
+        let root = tempfile::tempdir().unwrap();
+        let process = |name: &str, program: &str, resident: u32| {
+            let folder = root.path().join("proc").join(name);
+            fs::create_dir_all(&folder).unwrap();
+            std::os::unix::fs::symlink(program, folder.join("exe")).unwrap();
+            fs::write(folder.join("status"), format!("Name:\tappliance\nVmRSS:\t{resident} kB\n")).unwrap();
+        };
+        process("self", "/usr/bin/appliance", 1);
+        process("10", "/usr/bin/appliance", 5000);
+        process("11", "/usr/bin/appliance", 9000);
+        process("12", "/tmp/appliance", 70_000);
+        let entry: Footprint = toml::from_str("id = \"it\"\nresident_limit_mb = 13").unwrap();
+        let found = read(root.path(), &entry);
+        assert_eq!((found["processes"], found["resident_kb"]), (2, 14_000));
+        assert_eq!(runbooks::Fault::FootprintOverLimit.holds(&found), Some(true));
+    }
 }

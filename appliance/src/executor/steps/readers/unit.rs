@@ -79,4 +79,16 @@ mod tests {
         assert_eq!([at(21, 0), at(22, 2)], [0, 2], "started anew, it counts anew");
         assert_eq!(counters.risen("another", 7, Duration::from_secs(1320)), 0);
     }
+
+    #[test]
+    fn of_a_unit_about_which_systemd_cannot_be_asked_nothing_is_said() {
+        let (clock, stop) = (crate::clock::SystemClock, crate::executor::steps::Stop::default());
+        let ends = crate::world::Clock::boot(&clock) + Duration::from_secs(90);
+        let limit = Limit { clock: &clock, stop: &stop, ends };
+        let root = tempfile::tempdir().unwrap();
+        let entry: Unit = toml::from_str("id = \"it\"\nunit = \"it.service\"").unwrap();
+        let found = read(root.path(), &entry, &Counters::default(), &limit);
+        assert_eq!(runbooks::Fault::UnitDown.holds(&found), None, "{found:?}");
+        assert_eq!(runbooks::Fault::UnitCrashing.holds(&found), None, "{found:?}");
+    }
 }

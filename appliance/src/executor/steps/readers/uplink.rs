@@ -59,4 +59,29 @@ mod tests {
         assert!(default_ipv6(&ipv6, "eth0"));
         assert!(!default_ipv6(&ipv6, "lo"), "that one rejects");
     }
+
+    #[test]
+    fn carrier_and_route_are_read_apart_and_what_is_not_there_has_none() {
+        let root = tempfile::tempdir().unwrap();
+        let entry: Uplink = toml::from_str("id = \"it\"\ninterface = \"eth0\"").unwrap();
+        let seen = || {
+            let found = read(root.path(), &entry);
+            [found["carrier"], found["route"]]
+        };
+        assert_eq!(seen(), [0, -1], "nothing can be read");
+        let (net, interface) =
+            (root.path().join("proc/1/net"), root.path().join("proc/1/root/sys/class/net/eth0"));
+        fs::create_dir_all(&net).unwrap();
+        fs::create_dir_all(&interface).unwrap();
+        let heads = "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n";
+        fs::write(net.join("route"), heads).unwrap();
+        fs::write(interface.join("carrier"), "1\n").unwrap();
+        assert_eq!(seen(), [1, 0]);
+        fs::write(net.join("route"), format!("{heads}eth0 00000000 0102A8C0 0003 0 0 0 00000000 0 0 0\n"))
+            .unwrap();
+        assert_eq!(seen(), [1, 1]);
+        fs::write(interface.join("carrier"), "0\n").unwrap();
+        assert_eq!(seen(), [0, 1], "the cable is pulled");
+        assert_eq!(runbooks::Fault::UplinkLost.holds(&read(root.path(), &entry)), Some(true));
+    }
 }
