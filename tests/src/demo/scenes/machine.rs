@@ -12,7 +12,7 @@ use crate::{
     },
     rig::{
         Machine, Tree, install, machine,
-        staged::{quiet, staged},
+        staged::{SLEEPER, quiet, staged},
         wait,
     },
 };
@@ -127,7 +127,7 @@ fn taken(stage: &mut Stage, teller: &mut Teller) -> Result<Machine> {
     let mut tree = quiet(staged(Tree::new()?)?, "")?;
     for service in SERVICES {
         config += &format!("\n[[watch.unit]]\nid = \"{service}\"\nunit = \"{service}.service\"\n");
-        tree = tree.started(&format!("{service}.service"), "[Service]\nExecStart=/bin/sleep infinity\n")?;
+        tree = tree.started(&format!("{service}.service"), SLEEPER)?;
     }
     let clinic = install(&stage.provider, &stage.folder.join("machine"), tree, &config)?;
     teller.say("a second box: the appliance's own units, under the systemd of a machine in namespaces");
