@@ -1,11 +1,17 @@
 //! Stops: a quarantined box is told to hold what it has, every copy of it, and is released when it is readmitted.
 
 use control_plane::core::CoreError;
-use proto::{evidence::Body, keys::SecretKey, stop::Stop, sync::Record};
+use proto::{
+    digest::Digest,
+    evidence::{Body, Verdict},
+    keys::SecretKey,
+    stop::Stop,
+    sync::Record,
+};
 
 use crate::{
-    appliance::Appliance,
-    world::{DAY, MINUTE, World},
+    appliance::{Appliance, execution},
+    world::{DAY, DISK, MINUTE, World},
 };
 
 fn quarantined(world: &mut World) -> Appliance {
@@ -42,11 +48,8 @@ fn a_quarantined_box_is_stopped_and_a_readmitted_one_released() {
     assert!(world.call(&mut well).stop.is_empty());
 }
 
-/// Two boxes with one identity: the copy continues another past.
-#[test]
-fn both_of_two_copies_are_stopped_and_both_their_evidence_is_kept() {
-    let mut world = World::new();
-    let mut one = world.appliance();
+/// A second box with its identity, and the same past until now.
+fn copied(world: &mut World, one: &Appliance) -> Appliance {
     let mut copy = world.unknown_box();
     copy.tls = rcgen::KeyPair::from_pem(&one.tls.serialize_pem()).unwrap();
     copy.evidence_key = SecretKey::from_file(&one.evidence_key.to_file()).unwrap();
@@ -55,6 +58,37 @@ fn both_of_two_copies_are_stopped_and_both_their_evidence_is_kept() {
     copy.certificate.clone_from(&one.certificate);
     (copy.head, copy.stream, copy.frozen) = (one.head, one.stream, one.frozen);
     copy.checkpoint.clone_from(&one.checkpoint);
+    copy
+}
+
+/// What an execution printed goes with its record, which the vault keeps whole: neither comes through without the other.
+#[test]
+fn what_goes_with_evidence_is_taken_from_a_batch_of_another_history_too() {
+    let mut world = World::new();
+    let mut one = world.appliance();
+    let event = one.event(world.now, DISK, "uploads", proto::sync::Phase::Raised);
+    world.send(&mut one, vec![event]);
+    let order = one.newest_order();
+    let mut copy = copied(&mut world, &one);
+    world.wait(MINUTE);
+    let beat = one.heartbeat(world.now);
+    world.send(&mut one, vec![beat]);
+    let output = b"two files removed".to_vec();
+    let body = execution(&order, Verdict::Repaired, Some(Digest::of(&output)));
+    let record = Record::Evidence(copy.seal(world.now, body));
+    let batch = copy.freeze(vec![Record::Attachment(output.clone()), record]);
+    let asked = copy.ask(Some(batch));
+    assert!(world.exchange(&copy, &asked).unwrap().quarantine.contains("two histories"));
+    let kept = world.vault_keys("attachments");
+    assert_eq!(kept, [format!("{}/attachments/{}", world.tenant, Digest::of(&output))]);
+}
+
+/// Two boxes with one identity: the copy continues another past.
+#[test]
+fn both_of_two_copies_are_stopped_and_both_their_evidence_is_kept() {
+    let mut world = World::new();
+    let mut one = world.appliance();
+    let mut copy = copied(&mut world, &one);
     world.wait(MINUTE);
     let beat = one.heartbeat(world.now);
     world.send(&mut one, vec![beat]);
