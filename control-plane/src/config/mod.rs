@@ -1,0 +1,229 @@
+//! The control plane's settings: one strict TOML file, one struct, every default in this file.
+//!
+//! The rule: a key that is not known is refused, and every complaint names the key, its value and what is allowed.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use http::Uri;
+use proto::{charter::Charter, order::ORDER_LIFETIME_MAX};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::files::{self, FileError};
+
+mod template;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use template::template;
+use value::{address, bad, host, plain_host, socket, webhook, within};
+
+/// Where appliances connect, unless said otherwise.
+pub const APPLIANCES: &str = "0.0.0.0:8443";
+/// Where people connect, unless said otherwise: this machine only.
+pub const PEOPLE: &str = "127.0.0.1:8444";
+const STALL_MINUTES: i64 = 30;
+const EVENTS_PER_HOUR: i64 = 2_000;
+const EVENTS_PER_HOUR_MIN: i64 = 100;
+const EVENTS_PER_HOUR_MAX: i64 = 1_000_000;
+const LIFETIME_SECONDS: i64 = 600;
+
+const CONFIG_MAX: u64 = 64 * 1024;
+const STALL_MINUTES_MAX: i64 = 7 * 24 * 60;
+const LIFETIME_SECONDS_MIN: i64 = 10;
+
+/// The settings, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Trust domain; the charter's.
+    pub organization: String,
+    /// Where to listen.
+    pub listen: Listen,
+    /// Whom to tell.
+    pub escalation: Escalation,
+    /// How orders are made.
+    pub orders: Orders,
+    /// What one box may take of what all share.
+    pub limits: Limits,
+}
+
+/// `[listen]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// Mutual TLS: gRPC by appliances.
+    pub appliances: SocketAddr,
+    /// TLS: gRPC-web and HTTP by people, with API tokens.
+    pub people: SocketAddr,
+    /// What appliances are told to connect to: an https URL.
+    pub address: String,
+    /// More host names and IP addresses that the server's certificate is to be good for.
+    pub names: Vec<String>,
+}
+
+/// `[escalation]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Escalation {
+    /// Gets a POST for every incident that needs a human.
+    pub webhook: Option<Uri>,
+    /// An incident that has not moved for this long is escalated.
+    pub stall: Duration,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The most events of one box that are kept, an hour; five times as many a day.
+    pub events_per_hour: u64,
+}
+
+/// `[orders]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orders {
+    /// How long an order may be begun after it was signed.
+    pub lifetime: Duration,
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file.
+    #[error("cannot load the configuration")]
+    File(#[source] FileError),
+    /// Not TOML, an unknown or missing key, or a value of another type; says where, and what was expected.
+    #[error("configuration is not valid:\n{0}")]
+    Syntax(#[source] toml::de::Error),
+    /// A value that is not allowed.
+    #[error("{key} is {value:?}, must be {allowed}")]
+    Value {
+        /// Which key.
+        key: &'static str,
+        /// What it says.
+        value: String,
+        /// What is allowed.
+        allowed: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    organization: String,
+    listen: FileListen,
+    #[serde(default)]
+    escalation: FileEscalation,
+    #[serde(default)]
+    orders: FileOrders,
+    #[serde(default)]
+    limits: FileLimits,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileListen {
+    appliances: Option<String>,
+    people: Option<String>,
+    address: String,
+    #[serde(default)]
+    names: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct FileEscalation {
+    webhook: Option<String>,
+    stall_minutes: Option<i64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct FileOrders {
+    lifetime_seconds: Option<i64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct FileLimits {
+    events_per_hour: Option<i64>,
+}
+
+impl Config {
+    /// Reads and checks the file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::parse(&files::read_text(path, CONFIG_MAX).map_err(ConfigError::File)?)
+    }
+
+    /// Checks the text.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let file: File = parse_toml(text)?;
+        let listen = Listen {
+            appliances: socket("listen.appliances", file.listen.appliances.as_deref().unwrap_or(APPLIANCES))?,
+            people: socket("listen.people", file.listen.people.as_deref().unwrap_or(PEOPLE))?,
+            address: address("listen.address", &file.listen.address)?,
+            names: file
+                .listen
+                .names
+                .into_iter()
+                .map(|name| host("listen.names", name))
+                .collect::<Result<_, _>>()?,
+        };
+        let stall = within(
+            "escalation.stall_minutes",
+            file.escalation.stall_minutes.unwrap_or(STALL_MINUTES),
+            (1, STALL_MINUTES_MAX),
+        )?;
+        let lifetime = within(
+            "orders.lifetime_seconds",
+            file.orders.lifetime_seconds.unwrap_or(LIFETIME_SECONDS),
+            (LIFETIME_SECONDS_MIN, ORDER_LIFETIME_MAX.as_secs() as i64),
+        )?;
+        let events_per_hour = within(
+            "limits.events_per_hour",
+            file.limits.events_per_hour.unwrap_or(EVENTS_PER_HOUR),
+            (EVENTS_PER_HOUR_MIN, EVENTS_PER_HOUR_MAX),
+        )?;
+        Ok(Self {
+            organization: host("organization", file.organization)?,
+            listen,
+            escalation: Escalation {
+                webhook: file.escalation.webhook.map(|url| webhook("escalation.webhook", url)).transpose()?,
+                stall: Duration::from_secs(stall * 60),
+            },
+            orders: Orders { lifetime: Duration::from_secs(lifetime) },
+            limits: Limits { events_per_hour },
+        })
+    }
+
+    /// The charter decides who the organization is; the file must agree.
+    pub fn agrees_with(&self, charter: &Charter) -> Result<(), ConfigError> {
+        if self.organization == charter.organization {
+            return Ok(());
+        }
+        Err(bad(
+            "organization",
+            &self.organization,
+            format!("{:?}, as the charter says", charter.organization),
+        ))
+    }
+
+    /// All that the server's certificate is to be good for: the address that appliances are told, the addresses that
+    /// are listened on, the names asked for, and this machine.
+    #[must_use]
+    pub fn server_names(&self) -> Vec<String> {
+        let told = self.listen.address.parse::<Uri>().ok().and_then(|uri| uri.host().map(plain_host));
+        let bound = [self.listen.appliances, self.listen.people].map(|address| address.ip());
+        let here = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        let mut names: Vec<String> = told
+            .into_iter()
+            .chain(self.listen.names.iter().cloned())
+            .chain(bound.iter().filter(|ip| !ip.is_unspecified()).map(ToString::to_string))
+            .chain(here)
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+fn parse_toml<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(ConfigError::Syntax)
+}

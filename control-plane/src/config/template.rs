@@ -1,0 +1,62 @@
+//! The file that `init` writes.
+
+use proto::order::ORDER_LIFETIME_MAX;
+
+use super::{
+    EVENTS_PER_HOUR, EVENTS_PER_HOUR_MAX, EVENTS_PER_HOUR_MIN, LIFETIME_SECONDS, LIFETIME_SECONDS_MIN,
+    STALL_MINUTES, STALL_MINUTES_MAX,
+};
+
+/// The text of a new configuration file: every key with its meaning and default.
+#[must_use]
+pub fn template(
+    organization: &str,
+    address: &str,
+    appliances: &str,
+    people: &str,
+    webhook: Option<&str>,
+) -> String {
+    let text = |value: &str| toml::Value::from(value).to_string();
+    let webhook = match webhook {
+        Some(url) => format!("webhook = {}", text(url)),
+        None => "# webhook = \"https://alerts.example/orderly\"".to_owned(),
+    };
+    format!(
+        r#"# Settings of this control plane. `control-plane serve --check-config` says whether they are right.
+# Changes take effect when the server is started again.
+
+# Trust domain: who you are. The charter says the same; it cannot be changed here alone.
+organization = {organization}
+
+[listen]
+# Appliances, by mutual TLS. Port 8443 must be reachable from the clinics.
+appliances = {appliances}
+# People: gRPC-web and HTTP over TLS, with API tokens. As long as it is a loopback address, only from this machine.
+people = {people}
+# What appliances are told to connect to. It is written into enrolment tickets.
+address = {address}
+# More host names and IP addresses that the server's certificate is to be good for.
+names = []
+
+[escalation]
+# Gets a POST (JSON) for every incident that needs a human. Without it, look at `control-plane incident list`.
+{webhook}
+# An incident that has not moved for this long is escalated: 1 to {STALL_MINUTES_MAX}.
+stall_minutes = {STALL_MINUTES}
+
+[orders]
+# How long an order may be begun after it was signed: {LIFETIME_SECONDS_MIN} to {lifetime_max}.
+lifetime_seconds = {LIFETIME_SECONDS}
+
+[limits]
+# The most events of one appliance that are kept, an hour (five times as many a day): {EVENTS_PER_HOUR_MIN} to {EVENTS_PER_HOUR_MAX}.
+# What is over is counted, and a person is told. Evidence has no such limit.
+events_per_hour = {EVENTS_PER_HOUR}
+"#,
+        organization = text(organization),
+        appliances = text(appliances),
+        people = text(people),
+        address = text(address),
+        lifetime_max = ORDER_LIFETIME_MAX.as_secs(),
+    )
+}
