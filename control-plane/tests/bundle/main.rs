@@ -7,8 +7,11 @@ mod command;
 mod files;
 mod history;
 mod hostile;
+mod oscal;
 mod packets;
+mod peers;
 mod periods;
+mod scans;
 mod standing;
 mod tenant;
 
