@@ -55,9 +55,9 @@ fn odd() -> Bundle {
     tenant.scan(n, &[("NXH-002", Standing::Drifted)], None);
     tenant.now = at("2026-11-03T09:00:00Z");
     tenant.scan(n, &[("NXH-002", Standing::Drifted), ("NXH-003", Standing::Excepted)], None);
-    let mut parts = tenant.parts(tenant.evidence.len(), Some("2026-11".parse().unwrap()));
+    let mut parts = tenant.parts(tenant.evidence.len(), None);
     parts.made_at = tenant.now.plus(HOUR);
-    parts.period = parts.packet.unwrap().until(parts.made_at);
+    parts.period.to = parts.made_at;
     parts.clinic = "  <b>*Elm*</b>\u{a0}Street | Clinic ".into();
     parts.appliance_names.values_mut().for_each(|name| *name = " ".into());
     control_plane::bundle::export::build(&parts).unwrap()
@@ -66,12 +66,12 @@ fn odd() -> Bundle {
 #[test]
 fn nists_schemas_and_trestle_call_every_export_valid() {
     let scanned = Tenant::scanned(1);
-    let mut files = exports(&packed(&scanned), "scanned");
+    let mut files = exports(&scanned.bundle(), "scanned");
     assert_eq!(files.len(), Export::ALL.len());
-    // Two months in one: another document each, and no UUID of the first twice.
-    files.extend(exports(&scanned.bundle(), "whole"));
-    files.extend(exports(&odd(), "odd"));
     files.extend(exports(&packed(&Tenant::genuine(1)), "unscanned"));
+    // What follows from the baseline alone is the same each time.
+    let own = |(name, _): &(String, Vec<u8>)| name.ends_with("results.json") || name.ends_with("poam.json");
+    files.extend(exports(&odd(), "odd").into_iter().filter(own));
     let kept =
         |name: &str| (format!("kept-{name}"), fs::read(root().join("baseline/oscal").join(name)).unwrap());
     files.extend(
@@ -85,7 +85,7 @@ fn nists_schemas_and_trestle_call_every_export_valid() {
 /// They would have to notice: what is tampered with in each file is found by at least one of them.
 #[test]
 fn what_is_not_oscal_any_more_is_refused_by_them() {
-    let files = exports(&packed(&Tenant::scanned(1)), "bent").into_iter().map(|(name, bytes)| {
+    let files = exports(&Tenant::scanned(1).bundle(), "bent").into_iter().map(|(name, bytes)| {
         let text = String::from_utf8(bytes).unwrap();
         let bent = match name.as_str() {
             "bent-catalog.json" => text.replacen("\"oscal-version\"", "\"oscal-edition\"", 1),
