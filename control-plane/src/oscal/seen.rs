@@ -170,7 +170,7 @@ fn of_record(posture: &Posture<'_>, fact: &Fact, description: String) -> Evidenc
         Property::own("log-index", &fact.index.to_string()),
     ];
     props.extend(posture.facts.log.iter().map(|log| Property::own("log-origin", &log.origin)));
-    Evidence { href: beside(&Place::Evidence(fact.index, fact.digest)), description, props }
+    Evidence { href: beside(&posture.facts.place_of(fact)), description, props }
 }
 
 /// A file of the bundle, as seen from the folder of exports.

@@ -407,7 +407,8 @@ fn ten_thousand_records() {
         tenant.heartbeat(boxes[0]);
         while tenant.evidence.len() < 10_000 {
             let round = tenant.evidence.len();
-            let drift: &[_] = if (round / 3).is_multiple_of(2) { &[("NXH-007", Standing::Drifted)] } else { &[] };
+            let drift: &[_] =
+                if (round / 3).is_multiple_of(2) { &[("NXH-007", Standing::Drifted)] } else { &[] };
             for n in &boxes {
                 if flood || round % 288 < 3 {
                     tenant.scan(*n, drift, None);
