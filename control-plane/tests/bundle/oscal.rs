@@ -337,6 +337,7 @@ fn a_packets_month_counts_and_without_one_the_bundles_period() {
         (&"2026-12-01T00:00:00.000Z".into(), &"Scans of the baseline, November 2026".into())
     );
     let held = titled(list(&made, "observations"), "NXH-007 on Front desk");
+    assert_eq!(prop(held, "since"), "2026-11-05T06:00:00.000Z");
     assert_eq!((prop(held, "standing"), &held["collected"]), ("drifted", &"2026-11-12T06:00:00.000Z".into()));
     assert_eq!(status_of(&check(&tenant, &bundle), CLAIM), Status::Proven);
 }
