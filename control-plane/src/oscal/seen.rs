@@ -102,7 +102,7 @@ fn of_control(posture: &Posture<'_>, held: &Held<'_>) -> Observation {
         uuid: control_uuid(posture, held),
         title: where_(held),
         description: format!(
-            "{}. {standing} at the newest scan of the period, {} UTC. {}",
+            "{}. Newest scan of the period, {} UTC: {standing}. {}",
             title_of(held),
             minute(at),
             seen(held.finding)
