@@ -15,6 +15,7 @@ mod periods;
 mod scans;
 mod standing;
 mod tenant;
+mod volume;
 
 use control_plane::bundle::{
     Bundle, FileLine, Manifest, Source,
