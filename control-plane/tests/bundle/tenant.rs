@@ -64,6 +64,7 @@ pub struct Tenant {
     pub evidence: Vec<Vec<u8>>,
     pub orders: Vec<Vec<u8>>,
     pub attachments: Vec<Vec<u8>>,
+    pub exceptions: Vec<Vec<u8>>,
     pub charter: Charter,
 }
 
@@ -119,6 +120,7 @@ impl Tenant {
             evidence: vec![],
             orders: vec![],
             attachments: vec![],
+            exceptions: vec![],
         }
     }
 
@@ -418,6 +420,7 @@ impl Tenant {
             proofs,
             charters: self.charters.clone(),
             catalogues: vec![self.catalogue.clone()],
+            exceptions: self.exceptions.clone(),
             appliances: self.boxes.iter().map(|it| it.enrolled.clone()).collect(),
             packet,
         }
