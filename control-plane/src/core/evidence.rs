@@ -92,7 +92,7 @@ impl Core {
         let retain_until = self.retain_until(now);
         let objects: Vec<Object<'_>> =
             kept.iter().zip(&keys).map(|(&bytes, key)| Object { key, bytes, retain_until }).collect();
-        self.ports.vault.put_all(&objects)?;
+        self.keep_all(&objects)?;
         self.append_to_log(tenant, &kept)
     }
 

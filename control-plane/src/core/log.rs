@@ -4,6 +4,8 @@
 //! it is also the log's journal: whatever the database lost (a transaction undone, a restored backup) is read back from
 //! there and leads to the same root. Where it does not, the log halts rather than sign a fork.
 
+use std::collections::BTreeSet;
+
 use proto::{
     evidence::CheckpointSeen,
     ids::TenantId,
@@ -25,6 +27,15 @@ pub(crate) fn entry_key(tenant: TenantId, index: u64) -> String {
 /// Where a checkpoint lies in the vault.
 pub(crate) fn checkpoint_key(tenant: TenantId, size: u64) -> String {
     format!("{tenant}/checkpoints/{size:010}")
+}
+
+/// What became of the checkpoints of a commit.
+#[derive(Default)]
+pub struct Published {
+    /// Clinics whose newest checkpoint is not in the vault: no answer that speaks of it may leave.
+    pub without: BTreeSet<TenantId>,
+    /// Why; of several, the last.
+    pub why: Option<CoreError>,
 }
 
 impl Core {
@@ -56,6 +67,7 @@ impl Core {
             checkpoint.note().as_bytes(),
         )?;
         self.grown.insert(tenant);
+        self.spoken_of.insert(tenant);
         Ok(())
     }
 
@@ -101,7 +113,10 @@ impl Core {
             }
             let origin = Origin::Vault { restored };
             match self.take_evidence(tenant, &envelope, index, origin, &mut { CATCH_UP }, now)? {
-                Intake::Kept => self.advance(tenant, &appended)?,
+                Intake::Kept => {
+                    self.note_kept(&[&entry_key(tenant, index)])?;
+                    self.advance(tenant, &appended)?;
+                }
                 other => {
                     self.halt(tenant, format!("vault entry {index} cannot be read back: {other:?}"));
                     return Ok(());
@@ -158,6 +173,7 @@ impl Core {
             self.keep_tenant(&tenant, now)?;
             self.restore_papers(tenant.id)?;
             self.restore_orders(tenant.id, now)?;
+            self.note_unknown(tenant.id)?;
             self.recover_log(tenant.id, now)?;
             self.compare_newest(tenant.id)?;
         }
@@ -198,17 +214,24 @@ impl Core {
         Ok(here.0 == seen.root.0)
     }
 
-    /// Puts the newest checkpoints into the vault. What fails here is tried again with the next commit.
-    pub(super) fn publish(&mut self, now: Millis) -> Result<(), CoreError> {
-        let mut outcome = Ok(());
-        for tenant in std::mem::take(&mut self.grown) {
+    /// Puts the newest checkpoints into the vault, and says which it could not; that is tried again with the next commit.
+    pub(super) fn publish(&mut self, now: Millis) -> Result<Published, CoreError> {
+        let mut published = Published::default();
+        let grown = std::mem::take(&mut self.grown);
+        if grown.is_empty() {
+            return Ok(published);
+        }
+        self.store.mark()?;
+        for tenant in grown {
             // One clinic's vault must not keep another's from being told the truth.
             if let Err(error) = self.publish_one(tenant, now) {
                 self.grown.insert(tenant);
-                outcome = Err(error);
+                published.without.insert(tenant);
+                published.why = Some(error);
             }
         }
-        outcome
+        self.store.keep_since_mark()?;
+        Ok(published)
     }
 
     fn publish_one(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
@@ -223,12 +246,17 @@ impl Core {
         }
         let Some(note) = &log.checkpoint else { return Ok(()) };
         let until = self.retain_until(now);
-        match self.ports.vault.put(&checkpoint_key(tenant, log.head.size), note, until) {
+        let key = checkpoint_key(tenant, log.head.size);
+        match self.keep(&key, note, until) {
             // The same head, signed by another log key of ours, is as good.
-            Err(VaultError::Changed { .. }) if self.vault_agrees(tenant, &log.origin, log.head)? => {}
-            Err(changed @ VaultError::Changed { .. }) => {
+            Err(CoreError::Vault(VaultError::Changed { .. }))
+                if self.vault_agrees(tenant, &log.origin, log.head)? =>
+            {
+                self.note_kept(&[&key])?;
+            }
+            Err(changed @ CoreError::Vault(VaultError::Changed { .. })) => {
                 self.halt(tenant, format!("checkpoint {} in the vault is not of this log", log.head.size));
-                return Err(changed.into());
+                return Err(changed);
             }
             put => put?,
         }

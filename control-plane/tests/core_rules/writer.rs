@@ -11,7 +11,7 @@ use std::{
 use control_plane::{
     core::{Core, CoreError},
     serve::writer::Writer,
-    vault::{MemoryVault, Object, Vault, VaultError},
+    vault::{Kept, MemoryVault, Object, Seen, Vault, VaultError},
 };
 use proto::{ids::ApplianceId, time::Millis};
 use tokio::{sync::Notify, time::timeout};
@@ -31,7 +31,7 @@ async fn rings(bell: &Notify) -> bool {
 struct Fragile(MemoryVault, Arc<AtomicBool>);
 
 impl Vault for Fragile {
-    fn put_all(&self, objects: &[Object<'_>]) -> Result<(), VaultError> {
+    fn put_all(&self, objects: &[Object<'_>]) -> Result<Vec<Kept>, VaultError> {
         if self.1.load(Ordering::SeqCst) && objects.iter().any(|object| object.key.contains("/checkpoints/"))
         {
             return Err(VaultError::ReadBack { key: objects[0].key.to_owned() });
@@ -41,8 +41,8 @@ impl Vault for Fragile {
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, VaultError> {
         self.0.get(key)
     }
-    fn retained_until(&self, key: &str) -> Result<Option<Millis>, VaultError> {
-        self.0.retained_until(key)
+    fn look(&self, keys: &[&str]) -> Result<Vec<Seen>, VaultError> {
+        self.0.look(keys)
     }
     fn list(&self, folder: &str) -> Result<Vec<String>, VaultError> {
         self.0.list(folder)
