@@ -66,8 +66,7 @@ pub fn judge(expected: &Expected, seen: &Seen, now: Millis) -> Vec<Fault> {
     let named = |version: &&Version| expected.version.as_ref().is_none_or(|id| *id == version.id);
     let is_object = |version: &&Version| version.content != Content::Marker;
     let markers = seen.versions.iter().filter(|version| version.content == Content::Marker);
-    let mut faults: Vec<Fault> =
-        markers.map(|marker| Fault::Hidden { version: marker.id.clone() }).collect();
+    let mut faults: Vec<Fault> = markers.map(|marker| Fault::Hidden { version: marker.id.clone() }).collect();
     let Some(object) = seen.versions.iter().filter(is_object).find(named) else {
         if has_ended {
             return Vec::new();
@@ -96,7 +95,9 @@ pub fn judge(expected: &Expected, seen: &Seen, now: Millis) -> Vec<Fault> {
     match (object.lock.holds_until(), expected.retain_until) {
         (None, _) if has_ended => {}
         (None, _) => faults.push(Fault::Weakened { lock: object.lock }),
-        (Some(found), Some(promised)) if found < promised => faults.push(Fault::Shortened { found, promised }),
+        (Some(found), Some(promised)) if found < promised => {
+            faults.push(Fault::Shortened { found, promised })
+        }
         _ => {}
     }
     faults
@@ -126,13 +127,17 @@ impl Fault {
             Self::VersionGone { version } => {
                 format!("version {version}, which was kept, is not there any more; what is there is another")
             }
-            Self::Changed { found: Some(found) } => format!("its bytes were changed: they have SHA-256 {found} now"),
+            Self::Changed { found: Some(found) } => {
+                format!("its bytes were changed: they have SHA-256 {found} now")
+            }
             Self::Changed { found: None } => "it was replaced by something that no vault writes".to_owned(),
             Self::Preceded { version } => {
                 format!("version {version} with other bytes stands before the one that was kept")
             }
             Self::Overwritten { version } => {
-                format!("somebody wrote other bytes over it, as version {version}; the original is still there")
+                format!(
+                    "somebody wrote other bytes over it, as version {version}; the original is still there"
+                )
             }
             Self::Hidden { version } => {
                 format!("somebody deleted it: marker {version} hides it; what was kept is not gone by that")
@@ -197,7 +202,11 @@ mod tests {
             ("another in its place", vec![("2", A, locked)], &["version-gone"]),
             ("other bytes", vec![("1", B, locked)], &["changed"]),
             ("no file", vec![("1", Content::Other, Lock::None)], &["changed", "weakened"]),
-            ("another on top", vec![("1", A, locked), ("2", B, locked), ("3", B, locked)], &["overwritten", "overwritten"]),
+            (
+                "another on top",
+                vec![("1", A, locked), ("2", B, locked), ("3", B, locked)],
+                &["overwritten", "overwritten"],
+            ),
             ("another before it", vec![("0", B, locked), ("1", A, locked)], &["preceded"]),
             ("in governance mode", vec![("1", A, Lock::Governance(Millis(99)))], &["weakened"]),
             ("without a lock", vec![("1", A, Lock::None)], &["weakened"]),

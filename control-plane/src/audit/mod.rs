@@ -67,7 +67,9 @@ fn look(vault: &dyn Vault, rows: &[VaultRow], now: Millis, report: &mut Report) 
     }
     for row in rows {
         match vault.look(&[&row.key]) {
-            Ok(seen) => report.add(row, judge(&expected(row), seen.first().unwrap_or(&Default::default()), now)),
+            Ok(seen) => {
+                report.add(row, judge(&expected(row), seen.first().unwrap_or(&Default::default()), now))
+            }
             Err(error) => report.not_seen(&row.key, &error),
         }
     }
@@ -95,12 +97,7 @@ fn against_the_log(
 }
 
 /// What lies in the vault and the index does not know.
-fn not_indexed(
-    store: &Store,
-    vault: &dyn Vault,
-    folder: &str,
-    report: &mut Report,
-) -> Result<(), CoreError> {
+fn not_indexed(store: &Store, vault: &dyn Vault, folder: &str, report: &mut Report) -> Result<(), CoreError> {
     // Twice: the server may have put something that it has noted by the second time.
     for _ in 0..2 {
         let keys = match vault.list(folder) {

@@ -70,9 +70,7 @@ impl Report {
     /// For programs.
     #[must_use]
     pub fn json(&self) -> Value {
-        let finding = |f: &Finding| {
-            json!({ "key": f.key, "fault": f.fault.word(), "means": f.fault.meaning(), "do": f.fault.advice() })
-        };
+        let finding = |f: &Finding| json!({ "key": f.key, "fault": f.fault.word(), "means": f.fault.meaning(), "do": f.fault.advice() });
         let unseen = |u: &Unseen| json!({ "what": u.what, "why": u.why });
         json!({
             "objects": self.objects,
@@ -99,7 +97,10 @@ impl fmt::Display for Report {
         for key in self.unlike_log.iter().take(SHOWN) {
             writeln!(f, "TAMPERED  the index of {key}")?;
             writeln!(f, "  means:  the database's log has it, and the index of the vault does not say so")?;
-            writeln!(f, "  do:     export a bundle and verify it; compare the database with its last backup\n")?;
+            writeln!(
+                f,
+                "  do:     export a bundle and verify it; compare the database with its last backup\n"
+            )?;
         }
         more(f, self.unlike_log.len())?;
         for unseen in self.unseen.iter().take(SHOWN) {
@@ -121,7 +122,10 @@ impl fmt::Display for Report {
         match self.exit_code() {
             0 => write!(f, "Sound: all {objects} objects lie in the vault as they were kept."),
             1 => write!(f, "Tampered with: see above. {objects} objects were looked at."),
-            _ => write!(f, "Incomplete: {objects} objects were looked at, and are as they were kept; not all could be."),
+            _ => write!(
+                f,
+                "Incomplete: {objects} objects were looked at, and are as they were kept; not all could be."
+            ),
         }
     }
 }

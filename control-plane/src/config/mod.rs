@@ -20,8 +20,8 @@ mod value;
 mod vault;
 
 pub use template::template;
-pub use vault::{S3, Vault, VaultStore};
 use value::{address, bad, host, plain_host, socket, webhook, within};
+pub use vault::{S3, Vault, VaultStore};
 
 /// Where appliances connect, unless said otherwise.
 pub const APPLIANCES: &str = "0.0.0.0:8443";

@@ -121,7 +121,9 @@ impl FileVault {
 
     fn s3(self) -> Result<S3, ConfigError> {
         let region = self.region.unwrap_or_else(|| REGION.to_owned());
-        if region.is_empty() || !region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+        if region.is_empty()
+            || !region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        {
             return Err(bad("vault.region", &region, "a region's name, such as us-east-1"));
         }
         let endpoint = self.endpoint.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
@@ -130,7 +132,11 @@ impl FileVault {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
         let ends = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
         let name = bucket.as_bytes();
-        if !((3..=63).contains(&name.len()) && name.iter().all(|b| plain(*b)) && ends(name.first()) && ends(name.last())) {
+        if !((3..=63).contains(&name.len())
+            && name.iter().all(|b| plain(*b))
+            && ends(name.first())
+            && ends(name.last()))
+        {
             return Err(bad(
                 "vault.bucket",
                 &bucket,
@@ -139,7 +145,11 @@ impl FileVault {
         }
         let prefix = self.prefix.unwrap_or_default();
         if !prefix.is_empty() && (prefix.len() > PREFIX_MAX || crate::vault::check_key(&prefix).is_err()) {
-            return Err(bad("vault.prefix", &prefix, "a folder's name without slashes at its ends, such as orderly"));
+            return Err(bad(
+                "vault.prefix",
+                &prefix,
+                "a folder's name without slashes at its ends, such as orderly",
+            ));
         }
         Ok(S3 {
             path_style: self.path_style.unwrap_or(false),
@@ -158,9 +168,14 @@ impl Vault {
     /// Whether what the settings name beside themselves is there: credentials, certificates. Asks no server.
     pub fn check(&self) -> Result<(), ConfigError> {
         let VaultStore::S3(settings) = &self.store else { return Ok(()) };
-        let named = settings.credentials.as_deref().map_or_else(String::new, |path| path.display().to_string());
+        let named =
+            settings.credentials.as_deref().map_or_else(String::new, |path| path.display().to_string());
         S3Vault::connect(settings, clock::now).map(drop).map_err(|error| {
-            bad("vault.credentials", &named, format!("what the vault can be asked with: {}", crate::core::chain(&error)))
+            bad(
+                "vault.credentials",
+                &named,
+                format!("what the vault can be asked with: {}", crate::core::chain(&error)),
+            )
         })
     }
 }
@@ -212,6 +227,7 @@ kind = "directory"
 # prefix = "orderly"
 # true where the bucket stands in the path (Ceph, most stores of one's own), false where in the host's name (Amazon).
 # path_style = false
+# Whose the bucket is: a key with the rights to list, read, write and lock; give it none to delete.
 # A file with aws_access_key_id = ... and aws_secret_access_key = ..., readable by its owner alone. Without it:
 # the environment variables AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.
 # credentials = "/etc/orderly/vault.credentials"
@@ -243,7 +259,8 @@ mod tests {
 
     #[test]
     fn amazon_needs_a_bucket_and_no_more() {
-        let VaultStore::S3(s3) = with("kind = \"s3\"\nregion = \"eu-west-1\"\nbucket = \"evidence\"").unwrap().store
+        let VaultStore::S3(s3) =
+            with("kind = \"s3\"\nregion = \"eu-west-1\"\nbucket = \"evidence\"").unwrap().store
         else {
             panic!("it is s3")
         };

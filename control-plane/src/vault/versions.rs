@@ -159,7 +159,11 @@ mod tests {
             ("weaker", vec![("1", A, Lock::Governance(Millis(9_000)))], extend("1")),
             ("not locked", vec![("1", A, Lock::None)], extend("1")),
             ("somebody else's", vec![("1", B, locked)], other.clone()),
-            ("no object at all", vec![("1", Content::Other, Lock::None)], Step::Changed { kept: Digest([0; 32]) }),
+            (
+                "no object at all",
+                vec![("1", Content::Other, Lock::None)],
+                Step::Changed { kept: Digest([0; 32]) },
+            ),
             ("another was first, with other bytes", vec![("1", B, locked), ("2", A, locked)], other),
             ("another was first, with the same", vec![("1", A, locked), ("2", A, locked)], done("1", FIVE)),
             ("another came later", vec![("1", A, locked), ("2", B, locked)], done("1", FIVE)),

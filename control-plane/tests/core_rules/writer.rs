@@ -119,6 +119,35 @@ async fn no_answer_leaves_while_its_checkpoint_is_not_in_the_vault() {
     thread.join().unwrap();
 }
 
+/// One clinic's checkpoint cannot be kept: its box is told nothing, everybody else goes on.
+#[tokio::test]
+async fn a_vault_that_is_away_holds_up_nobody_who_needs_none() {
+    let mut world = World::new();
+    let mut appliance = world.enrolled();
+    let broken = Arc::new(AtomicBool::new(true));
+    let twin = world.twin(Box::new(Fragile(world.vault.clone(), broken.clone())));
+    let beat = appliance.enrolment(world.now);
+    let batch = appliance.freeze(vec![beat]);
+    let (asked, spki) = (Arc::new(appliance.ask(Some(batch))), appliance.spki());
+    let (writer, thread) = Writer::spawn(twin.core, clock).unwrap();
+    let sync = || {
+        let asked = asked.clone();
+        writer.run(move |core, now| core.sync(spki, &asked, now).map(drop))
+    };
+    // In one group, and in those that come after it while the checkpoint waits.
+    for name in ["One", "Two"] {
+        let add = writer.run(move |core, now| core.create_tenant(name, now).map(drop));
+        let (held, added, listed) = tokio::join!(sync(), add, writer.run(|core, _| core.tenants().map(drop)));
+        assert_eq!(held.unwrap_err().code(), Code::Unavailable);
+        added.unwrap();
+        listed.unwrap();
+    }
+    broken.store(false, Ordering::SeqCst);
+    sync().await.unwrap();
+    drop(writer);
+    thread.join().unwrap();
+}
+
 /// A thread that died can store nothing: it must be seen, not hidden behind refusals for ever.
 #[tokio::test]
 async fn a_command_that_panics_ends_the_thread_for_all_to_see() {

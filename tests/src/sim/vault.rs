@@ -5,8 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use control_plane::vault::{Kept, MemoryVault, Object, Seen, Vault, VaultError};
 use super::life::Life;
+use control_plane::vault::{Kept, MemoryVault, Object, Seen, Vault, VaultError};
 
 /// The storage.
 #[derive(Clone, Default)]

@@ -31,11 +31,26 @@ const ATTEMPTS: &[Attempt] = &[
     ("delete with bypass", |owner, version| owner.delete(PATH, Some(version), true), "missing", false),
     // A batch is answered as such, and says of each object what became of it.
     ("delete in a batch", |owner, version| owner.delete_in_batch(PATH, version), "missing", true),
-    ("a shorter date", |owner, version| owner.set_lock(PATH, version, "COMPLIANCE", SOONER), "shortened", false),
-    ("governance mode", |owner, version| owner.set_lock(PATH, version, "GOVERNANCE", LATER), "weakened", false),
+    (
+        "a shorter date",
+        |owner, version| owner.set_lock(PATH, version, "COMPLIANCE", SOONER),
+        "shortened",
+        false,
+    ),
+    (
+        "governance mode",
+        |owner, version| owner.set_lock(PATH, version, "GOVERNANCE", LATER),
+        "weakened",
+        false,
+    ),
     ("no mode", |owner, version| owner.set_lock(PATH, version, "", ""), "weakened", false),
     ("overwrite", |owner, _| owner.write(PATH, "what was not done", None), "overwritten", true),
-    ("overwrite with a lock", |owner, _| owner.write(PATH, "nor this", Some(("COMPLIANCE", LATER))), "overwritten", true),
+    (
+        "overwrite with a lock",
+        |owner, _| owner.write(PATH, "nor this", Some(("COMPLIANCE", LATER))),
+        "overwritten",
+        true,
+    ),
     ("a delete marker", |owner, _| owner.delete(PATH, None, false), "hidden", true),
 ];
 
@@ -142,7 +157,10 @@ fn a_bucket_that_cannot_keep_evidence_is_refused_by_what_is_wrong() -> Result<()
 fn suspended_versioning_is_found() -> Result<()> {
     let Some((owner, settings, _)) = bucket(Kind::Ministack)? else { return Ok(()) };
     opened(settings.clone())?;
-    ensure!(owner.set_versioning("Suspended")?.did(), "a stricter store by now: test the rest of it on this one");
+    ensure!(
+        owner.set_versioning("Suspended")?.did(),
+        "a stricter store by now: test the rest of it on this one"
+    );
     let weak = connect(&settings).weaknesses()?;
     ensure!(weak.len() == 1 && weak[0].contains("is Suspended, must be Enabled"), "{weak:?}");
     let refused = opened(settings).unwrap_err();

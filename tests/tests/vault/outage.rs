@@ -60,7 +60,7 @@ fn a_line_that_is_cut_again_and_again_loses_nothing() -> Result<()> {
             while stopped.recv_timeout(Duration::from_millis(span)).is_err() && !stopped_is_gone(&stopped) {
                 cut = !cut;
                 relay.cut(cut);
-                span = if cut { 30 } else { 5 + (span * 7) % 90 };
+                span = if cut { 20 } else { 40 + (span * 7) % 400 };
             }
             relay.cut(false);
         });

@@ -41,7 +41,10 @@ fn evidence_in_a_bucket_waits_for_it_and_is_audited() -> Result<()> {
     let through = S3 { host: format!("127.0.0.1:{port}"), ..settings };
     let mut all = Practice::prepared(folder, 1, &watch, None, &|provider| provider.keep_in(&through))?;
     all.start_agent()?;
-    ensure!(audit(&all.provider, &[0])?.1["objects"].as_u64() >= Some(4), "enrolment, its paper, a checkpoint, the clinic");
+    ensure!(
+        audit(&all.provider, &[0])?.1["objects"].as_u64() >= Some(4),
+        "enrolment, its paper, a checkpoint, the clinic"
+    );
 
     // The store is away: nothing is acknowledged, the box keeps what it has; what needs no vault goes on.
     relay.cut(true);

@@ -22,7 +22,9 @@ pub(super) fn run(global: &Global, world: World, tenant: Option<&str>) -> anyhow
     let tenant = match tenant {
         None => None,
         Some(name) => Some(store.tenant_called(name)?.map(|row| row.id).ok_or_else(|| {
-            misuse(format!("--tenant is {name:?}, must be a clinic's name or ID (`control-plane tenant list`)"))
+            misuse(format!(
+                "--tenant is {name:?}, must be a clinic's name or ID (`control-plane tenant list`)"
+            ))
         })?),
     };
     let vault = vault::to_look_at(&config.vault.store, &directory, world.now)?;

@@ -17,6 +17,9 @@ use crate::{
 
 /// The most pages of versions of one key; whoever put more there wants to keep us busy.
 const PAGES_OF_A_KEY: usize = 100;
+/// How servers say that a bucket or a version has no lock.
+const WITHOUT_LOCK: &[&str] =
+    &["ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration", "InvalidRequest"];
 
 /// A bucket, and the folder of ours in it.
 pub(super) struct Bucket {
@@ -62,12 +65,7 @@ impl Bucket {
     }
 
     /// Writes one more version, locked until then; `None`: the server says that there is one already.
-    pub(super) async fn put(
-        &self,
-        key: &str,
-        bytes: Bytes,
-        until: &str,
-    ) -> Result<Option<String>, S3Error> {
+    pub(super) async fn put(&self, key: &str, bytes: Bytes, until: &str) -> Result<Option<String>, S3Error> {
         let path = self.path(key);
         let mut ask = Ask::put(&path, Vec::new(), bytes);
         ask.headers.extend([
@@ -119,8 +117,7 @@ impl Bucket {
             Setting::Refused => return Ok(vec![no_bucket(&self.name)]),
             Setting::Is(value) => value,
         };
-        let without = ["ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration"];
-        let lock = match self.setting("object-lock", &without, xml::object_lock).await? {
+        let lock = match self.setting("object-lock", WITHOUT_LOCK, xml::object_lock).await? {
             Setting::Refused => None,
             Setting::Is(value) => value,
         };
@@ -207,9 +204,7 @@ impl Bucket {
         let ask = Ask::get(Some(&path), vec![("retention", ""), ("versionId", version)]);
         match self.client.ask(ask).await {
             Ok(answer) => Ok((content, xml::retention(&answer.body).map_err(garbled)?)),
-            Err(error) if error.is_called(&["NoSuchObjectLockConfiguration", "InvalidRequest"]) => {
-                Ok((content, Lock::None))
-            }
+            Err(error) if error.is_called(WITHOUT_LOCK) => Ok((content, Lock::None)),
             Err(error) => Err(error),
         }
     }

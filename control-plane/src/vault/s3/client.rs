@@ -172,16 +172,21 @@ impl Client {
             .map_err(|error| cannot(chain(&error)))?
             .into();
         let headers = ask.headers.iter().map(|(name, value)| (*name, value.as_str()));
-        let (instructions, _) = SignableRequest::new(ask.method.as_str(), &uri, headers, SignableBody::Bytes(&ask.body))
-            .and_then(|signable| sign(signable, &params))
-            .map_err(|error| cannot(chain(&error)))?
-            .into_parts();
+        let (instructions, _) =
+            SignableRequest::new(ask.method.as_str(), &uri, headers, SignableBody::Bytes(&ask.body))
+                .and_then(|signable| sign(signable, &params))
+                .map_err(|error| cannot(chain(&error)))?
+                .into_parts();
         let mut request = Request::builder()
             .method(&ask.method)
             .uri(&uri)
             .header(header::USER_AGENT, concat!("orderly-control-plane/", env!("CARGO_PKG_VERSION")));
         for (name, value) in &ask.headers {
             request = request.header(*name, value);
+        }
+        if ask.method == Method::PUT {
+            // Said of an empty body, too: Ceph insists.
+            request = request.header(header::CONTENT_LENGTH, ask.body.len());
         }
         let mut request =
             request.body(Full::from(ask.body.clone())).map_err(|error| cannot(chain(&error)))?;
@@ -260,10 +265,7 @@ mod tests {
     #[test]
     fn what_could_end_a_query_is_escaped() {
         let ask = Ask::get(Some("t/1"), vec![("versionId", "a&b=c d+/é"), ("retention", "")]);
-        assert_eq!(
-            uri("http://h/b", &ask),
-            "http://h/b/t/1?versionId=a%26b%3Dc%20d%2B%2F%C3%A9&retention="
-        );
+        assert_eq!(uri("http://h/b", &ask), "http://h/b/t/1?versionId=a%26b%3Dc%20d%2B%2F%C3%A9&retention=");
         assert_eq!(uri("http://h/b", &Ask::get(None, vec![])), "http://h/b/");
     }
 

@@ -54,8 +54,7 @@ impl Source {
         let keys = match self {
             Self::File(path) => {
                 let text = files::read_secret(path, FILE_MAX).map_err(CredentialsError::File)?;
-                parse(&text)
-                    .map_err(|problem| CredentialsError::Text { path: path.clone(), problem })?
+                parse(&text).map_err(|problem| CredentialsError::Text { path: path.clone(), problem })?
             }
             Self::Environment => from(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?,
         };
@@ -87,7 +86,9 @@ fn parse(text: &str) -> Result<Keys, String> {
             continue;
         }
         let Some((name, value)) = line.split_once('=') else {
-            return Err(format!("line {number} must be [default], or {ID}, {SECRET} or {TOKEN} with a value"));
+            return Err(format!(
+                "line {number} must be [default], or {ID}, {SECRET} or {TOKEN} with a value"
+            ));
         };
         let (name, value) = (name.trim(), value.trim());
         let place = match name {
@@ -95,7 +96,11 @@ fn parse(text: &str) -> Result<Keys, String> {
             SECRET => &mut secret,
             TOKEN => &mut token,
             // Not the line: it may hold a secret under a misspelt name.
-            _ => return Err(format!("line {number} must give {ID}, {SECRET} or {TOKEN}, and gives something else")),
+            _ => {
+                return Err(format!(
+                    "line {number} must give {ID}, {SECRET} or {TOKEN}, and gives something else"
+                ));
+            }
         };
         if value.is_empty() || value.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(format!("{name} must be one word without spaces"));

@@ -4,6 +4,9 @@
 //! What is put is put with its checksum, locked, then read back by version ID: digest, mode and date. Whether a key is
 //! taken is seen from its list of versions, whose oldest is the truth: servers differ on conditional writes, so two that
 //! race may both write, and then both find the same one to be first.
+//!
+//! The access key needs `s3:ListBucketVersions`, `GetBucketVersioning`, `GetBucketObjectLockConfiguration`, `PutObject`,
+//! `PutObjectRetention`, `GetObjectVersion` and `GetObjectRetention`; nothing that deletes, and no bypass.
 
 mod bucket;
 mod client;
@@ -106,7 +109,8 @@ impl Vault for S3Vault {
     }
 
     fn look(&self, keys: &[&str]) -> Result<Vec<Seen>, VaultError> {
-        let keys = keys.iter().map(|key| Ok(check_key(key)?.to_owned())).collect::<Result<_, VaultError>>()?;
+        let keys =
+            keys.iter().map(|key| Ok(check_key(key)?.to_owned())).collect::<Result<_, VaultError>>()?;
         self.call(|bucket| {
             each(keys, move |key: String| {
                 let bucket = bucket.clone();

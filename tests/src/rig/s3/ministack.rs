@@ -4,12 +4,12 @@ use std::{net::TcpStream, path::Path};
 
 use anyhow::Result;
 
-use super::{LIMIT, Running, bound, unpacked};
+use super::{Kind, LIMIT, Running, bound, unpacked};
 use crate::rig::{process::Process, provider::Port, wait};
 
 /// Starts it; `None` when it is not there.
 pub(super) fn start(folder: &Path) -> Result<Option<Running>> {
-    let Some(program) = unpacked("ministack/bin").map(|folder| folder.join("ministack")) else {
+    let Some(program) = unpacked(Kind::Ministack.place()).map(|folder| folder.join("ministack")) else {
         return Ok(None);
     };
     let port = Port::hold()?;

@@ -39,6 +39,16 @@ pub enum Kind {
     Ministack,
 }
 
+impl Kind {
+    /// Where `.ci/setup test` unpacks it.
+    fn place(self) -> &'static str {
+        match self {
+            Self::Rgw => "ceph/root",
+            Self::Ministack => "ministack/bin",
+        }
+    }
+}
+
 /// A store that runs.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -49,12 +59,18 @@ pub struct Store {
 }
 
 impl Store {
+    /// Whether its software is here.
+    #[must_use]
+    pub fn is_here(kind: Kind) -> bool {
+        unpacked(kind.place()).is_some()
+    }
+
     /// The one of this program, started with the first call; `None`: its software is not here, which is said. In CI that
     /// is a failure.
     pub fn shared(kind: Kind) -> Result<Option<&'static Self>> {
         static RGW: OnceLock<Result<Option<Store>, String>> = OnceLock::new();
         static MINISTACK: OnceLock<Result<Option<Store>, String>> = OnceLock::new();
-        let (place, start): (_, fn(&Path) -> Result<Option<Running>>) = match kind {
+        let (place, start): (_, Start) = match kind {
             Kind::Rgw => (&RGW, rgw::start),
             Kind::Ministack => (&MINISTACK, ministack::start),
         };
@@ -92,6 +108,9 @@ impl Store {
     }
 }
 
+/// Starts a store in a folder; `None`: its software is not here.
+type Start = fn(&Path) -> Result<Option<Running>>;
+
 /// What runs for as long as it is kept.
 struct Running {
     port: u16,
@@ -99,7 +118,7 @@ struct Running {
 }
 
 /// Starts a store in a thread that stays.
-fn begin(start: fn(&Path) -> Result<Option<Running>>) -> Result<Option<Store>> {
+fn begin(start: Start) -> Result<Option<Store>> {
     let (tell, told) = mpsc::channel();
     thread::Builder::new().name("store".into()).spawn(move || {
         let (outcome, _running) = match prepare(start) {
@@ -114,7 +133,7 @@ fn begin(start: fn(&Path) -> Result<Option<Running>>) -> Result<Option<Store>> {
     told.recv().context("the thread of a store has ended")?
 }
 
-fn prepare(start: fn(&Path) -> Result<Option<Running>>) -> Result<(Option<Store>, Option<Running>)> {
+fn prepare(start: Start) -> Result<(Option<Store>, Option<Running>)> {
     let folder = folder()?;
     let credentials = folder.join("credentials");
     let text = format!("[default]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n");

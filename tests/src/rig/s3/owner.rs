@@ -74,7 +74,8 @@ impl Owner {
 
     /// Deletes a version in a batch of one.
     pub fn delete_in_batch(&self, key: &str, version: &str) -> Result<Said> {
-        let body = format!("<Delete><Object><Key>{key}</Key><VersionId>{version}</VersionId></Object></Delete>");
+        let body =
+            format!("<Delete><Object><Key>{key}</Key><VersionId>{version}</VersionId></Object></Delete>");
         self.ask(Method::POST, "?delete=", &[("x-amz-bypass-governance-retention", "true")], &body)
     }
 
@@ -88,7 +89,8 @@ impl Owner {
 
     /// Sets a lock on a version.
     pub fn set_lock(&self, key: &str, version: &str, mode: &str, until: &str) -> Result<Said> {
-        let body = format!("<Retention><Mode>{mode}</Mode><RetainUntilDate>{until}</RetainUntilDate></Retention>");
+        let body =
+            format!("<Retention><Mode>{mode}</Mode><RetainUntilDate>{until}</RetainUntilDate></Retention>");
         let bypass = [("x-amz-bypass-governance-retention", "true")];
         self.ask(Method::PUT, &format!("{key}?retention=&versionId={version}"), &bypass, &body)
     }

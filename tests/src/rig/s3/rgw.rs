@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{KEY_ID, LIMIT, Running, SECRET, bound, unpacked};
+use super::{KEY_ID, Kind, LIMIT, Running, SECRET, bound, unpacked};
 use crate::rig::{
     process::{Process, run},
     provider::Port,
@@ -28,7 +28,7 @@ struct Ceph {
 
 /// Starts it; `None` when it is not unpacked.
 pub(super) fn start(folder: &Path) -> Result<Option<Running>> {
-    let Some(root) = unpacked("ceph/root") else { return Ok(None) };
+    let Some(root) = unpacked(Kind::Rgw.place()) else { return Ok(None) };
     let ceph = Ceph { root, dir: folder.join("ceph") };
     let (monitor, gateway) = (Port::hold()?, Port::hold()?);
     ceph.configure(monitor.address.port(), gateway.address.port())?;
@@ -36,10 +36,21 @@ pub(super) fn start(folder: &Path) -> Result<Option<Running>> {
     let mut running = vec![ceph.daemon("ceph-mon", &["-i", "a"])?];
     // The folder is made first: until then the monitor knows no daemon of that number.
     ceph.run("ceph-osd", &["-i", "0", "--mkfs", "--osd-uuid", OSD])?;
-    ceph.run("ceph", &["--connect-timeout", "60", "osd", "new", OSD])?;
+    let known = ceph.run("ceph", &["--connect-timeout", "30", "osd", "new", OSD]);
+    running.iter_mut().try_for_each(Process::check)?;
+    known?;
     running.push(ceph.daemon("ceph-osd", &["-i", "0"])?);
     running.push(ceph.daemon("radosgw", &["-n", "client.admin"])?);
-    let owner = ["user", "create", "--uid=owner", "--display-name=owner", "--access-key", KEY_ID, "--secret-key", SECRET];
+    let owner = [
+        "user",
+        "create",
+        "--uid=owner",
+        "--display-name=owner",
+        "--access-key",
+        KEY_ID,
+        "--secret-key",
+        SECRET,
+    ];
     ceph.run("radosgw-admin", &owner)?;
     let address = gateway.address;
     wait::until("the object gateway listens", LIMIT, || {
@@ -59,7 +70,8 @@ impl Ceph {
         fs::create_dir_all(self.dir.join("osd"))?;
         let dir = self.dir.display();
         let library = |name: &str| self.library(name).display().to_string();
-        let (plugins, erasure, classes) = (library("ceph"), library("ceph/erasure-code"), library("rados-classes"));
+        let (plugins, erasure, classes) =
+            (library("ceph"), library("ceph/erasure-code"), library("rados-classes"));
         let text = format!(
             "[global]\nfsid = {CLUSTER}\nmon host = [v2:127.0.0.1:{monitor}/0]\nmon initial members = a\n\
              public addr = 127.0.0.1\ncluster addr = 127.0.0.1\nms bind ipv6 = false\n\
@@ -68,6 +80,7 @@ impl Ceph {
              mon data = {dir}/mon\nosd data = {dir}/osd\nosd objectstore = memstore\n\
              memstore device bytes = 268435456\nosd pool default size = 1\nosd pool default min size = 1\n\
              osd pool default pg num = 1\nosd crush chooseleaf type = 0\nmon allow pool size one = true\n\
+             mon data avail warn = 0\nmon data avail crit = 0\n\
              plugin dir = {plugins}\nerasure code dir = {erasure}\nosd class dir = {classes}\n\
              [client.admin]\nrgw frontends = beast endpoint=127.0.0.1:{gateway}\nrgw thread pool size = 16\n"
         );
@@ -77,7 +90,8 @@ impl Ceph {
     fn make_keys(&self, monitor: u16) -> Result<()> {
         let keyring = self.dir.join("keyring");
         let keyring = keyring.to_str().context("UTF-8")?;
-        let all = ["--gen-key", "--cap", "mon", "allow *", "--cap", "osd", "allow *", "--cap", "mgr", "allow *"];
+        let all =
+            ["--gen-key", "--cap", "mon", "allow *", "--cap", "osd", "allow *", "--cap", "mgr", "allow *"];
         for (create, name) in [(true, "mon."), (false, "client.admin"), (false, "osd.0")] {
             let mut args = vec![keyring, "-n", name];
             if create {
