@@ -6,21 +6,19 @@
 mod judge;
 mod report;
 
-use proto::{ids::TenantId, time::Millis};
+use proto::{digest::Digest, ids::TenantId, log::pack, time::Millis};
 
 pub use judge::{Expected, Fault, judge};
 pub use report::{Finding, Report, Unseen};
 
 use crate::{
-    core::{CoreError, chain},
+    core::{CoreError, chain, checkpoint_key, entries_key},
     store::{Store, VaultRow},
     vault::{Vault, VaultError},
 };
 
 /// How many objects are looked at together.
 const AT_ONCE: u32 = 256;
-/// The most records without an index that are named.
-const NAMED_MAX: u32 = 1000;
 
 /// Audits one clinic, or all, and what belongs to none. `step` is told how many more objects were looked at, of how many.
 pub fn audit(
@@ -50,7 +48,7 @@ pub fn audit(
         None => store.tenants()?.iter().map(|row| row.id).collect(),
     };
     for tenant in tenants {
-        against_the_log(store, vault, tenant, now, &mut report)?;
+        against_the_log(store, tenant, &mut report)?;
     }
     not_indexed(store, vault, &folder, &mut report)?;
     Ok(report)
@@ -76,24 +74,55 @@ fn look(vault: &dyn Vault, rows: &[VaultRow], now: Millis, report: &mut Report) 
     Ok(())
 }
 
-/// The index itself must agree with the log: every record's digest, and the newest checkpoint.
-fn against_the_log(
-    store: &Store,
-    vault: &dyn Vault,
-    tenant: TenantId,
-    now: Millis,
-    report: &mut Report,
-) -> Result<(), CoreError> {
-    for record in store.entries_unlike_index(tenant, NAMED_MAX)? {
-        report.unlike_log.insert(record.key.clone());
-        look(vault, &[record], now, report)?;
+/// The index itself must agree with the log: what each append brought, and the newest checkpoint.
+fn against_the_log(store: &Store, tenant: TenantId, report: &mut Report) -> Result<(), CoreError> {
+    // Before the index: what comes in between lies behind it.
+    let log = store.log_head(tenant)?;
+    let objects = appends(store, tenant, log.head.size)?;
+    let ends = objects.iter().skip(1).map(|(first, _)| *first).chain([log.head.size]);
+    let mut next = 0;
+    for (&(first, sha256), end) in objects.iter().zip(ends) {
+        if first != next {
+            report.unlike_log.insert(entries_key(tenant, next));
+        }
+        if packed(store, tenant, first, end)? != Some(sha256) {
+            report.unlike_log.insert(entries_key(tenant, first));
+        }
+        next = end;
     }
-    let published = store.log_head(tenant)?.published;
-    let key = crate::core::checkpoint_key(tenant, published);
-    if published > 0 && store.vault_object(&key)?.is_none() {
+    if next != log.head.size {
+        report.unlike_log.insert(entries_key(tenant, next));
+    }
+    let key = checkpoint_key(tenant, log.published);
+    if log.published > 0 && store.vault_object(&key)?.is_none() {
         report.unlike_log.insert(key);
     }
     Ok(())
+}
+
+/// What the index has of a log up to `size`, by the number of its first entry.
+fn appends(store: &Store, tenant: TenantId, size: u64) -> Result<Vec<(u64, Digest)>, CoreError> {
+    let folder = format!("{tenant}/entries");
+    let (mut all, mut after) = (Vec::new(), String::new());
+    loop {
+        let rows = store.vault_objects(&folder, &after, AT_ONCE)?;
+        let Some(last) = rows.last() else { return Ok(all) };
+        after.clone_from(&last.key);
+        let first = |key: &str| key.rsplit('/').next().and_then(|number| number.parse().ok());
+        let known = rows.iter().filter_map(|row| Some((first(&row.key)?, row.sha256)));
+        all.extend(known.filter(|(first, _)| *first < size));
+    }
+}
+
+/// The digest of a log's entries as one append keeps them.
+fn packed(store: &Store, tenant: TenantId, first: u64, end: u64) -> Result<Option<Digest>, CoreError> {
+    let many = u32::try_from(end.saturating_sub(first)).unwrap_or(u32::MAX);
+    let entries = store.evidence(tenant, first, many)?;
+    if entries.len() != many as usize {
+        return Ok(None);
+    }
+    let envelopes: Vec<_> = entries.into_iter().map(|entry| entry.envelope).collect();
+    Ok(pack(&envelopes).ok().map(|bytes| Digest::of(&bytes)))
 }
 
 /// What lies in the vault and the index does not know.

@@ -96,7 +96,10 @@ impl fmt::Display for Report {
         more(f, self.findings.len())?;
         for key in self.unlike_log.iter().take(SHOWN) {
             writeln!(f, "TAMPERED  the index of {key}")?;
-            writeln!(f, "  means:  the database's log has it, and the index of the vault does not say so")?;
+            writeln!(
+                f,
+                "  means:  the log in the database says that something else was kept there, or nothing"
+            )?;
             writeln!(
                 f,
                 "  do:     export a bundle and verify it; compare the database with its last backup\n"

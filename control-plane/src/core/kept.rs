@@ -47,7 +47,13 @@ impl Core {
 
     /// After a start: what a clinic's vault has, and a database from a backup, or of an older program, has not noted.
     pub(super) fn note_unknown(&self, tenant: TenantId) -> Result<(), CoreError> {
-        LISTED.iter().try_for_each(|folder| self.note_unknown_in(&format!("{tenant}/{folder}")))
+        LISTED.iter().try_for_each(|folder| self.note_unknown_in(&format!("{tenant}/{folder}")))?;
+        let entries = format!("{tenant}/entries");
+        // Once, in a database of an older program.
+        match self.store.vault_object_count(&entries)? {
+            0 => self.note_unknown_in(&entries),
+            _ => Ok(()),
+        }
     }
 
     /// The same of one folder.

@@ -1,6 +1,6 @@
 //! How each object lies in the vault: the index that an audit holds it against.
 
-use proto::{digest::Digest, ids::TenantId, time::Millis};
+use proto::{digest::Digest, time::Millis};
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::{
@@ -57,19 +57,6 @@ impl Store {
             .prepare_cached("SELECT count(*) FROM vault_object WHERE key >= ?1 AND key < ?2")?
             .query_row([first, end], |row| row.get(0))?;
         Ok(count.cast_unsigned())
-    }
-
-    /// Records whose entry the index does not know, or knows by another digest, as the index should have them.
-    pub fn entries_unlike_index(&self, tenant: TenantId, most: u32) -> Result<Vec<VaultRow>, StoreError> {
-        let mut statement = self.db.prepare_cached(
-            "SELECT log.key, '' AS version, log.sha256, 0 AS retain_until_ms FROM
-               (SELECT tenant || '/entries/' || printf('%010d', log_index) AS key, sha256 FROM evidence
-                WHERE tenant = ?1) AS log
-             LEFT JOIN vault_object ON vault_object.key = log.key
-             WHERE vault_object.sha256 IS NULL OR vault_object.sha256 <> log.sha256 ORDER BY log.key LIMIT ?2",
-        )?;
-        let rows = statement.query_map(params![Col(tenant), most], vault_object)?;
-        Ok(rows.collect::<Result<_, _>>()?)
     }
 }
 

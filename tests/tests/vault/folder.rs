@@ -154,10 +154,7 @@ fn an_index_that_does_not_say_what_the_log_says_is_named() -> Result<()> {
     database
         .execute("UPDATE vault_object SET sha256 = ?2 WHERE key = ?1", rusqlite::params![key, other.0])?;
     let (_, report) = audit(provider, &[1])?;
-    ensure!(
-        report["unlike_log"][0] == key && findings(&report) == [(key, "changed".to_owned())],
-        "{report:#}"
-    );
+    ensure!(report["unlike_log"][0] == key && findings(&report).is_empty(), "{report:#}");
     Ok(())
 }
 

@@ -90,7 +90,12 @@ fn two_entries(stage: &Stage) -> Result<[PathBuf; 2]> {
     let vault = stage.provider.dir.join("vault");
     let tenant: String =
         stage.provider.database()?.query_row("SELECT id FROM tenant", [], |row| row.get(0))?;
-    Ok(["0000000000", "0000000001"].map(|name| vault.join(&tenant).join("entries").join(name)))
+    let folder = vault.join(tenant).join("entries");
+    let mut all: Vec<PathBuf> =
+        fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    all.sort();
+    let mut all = all.into_iter();
+    all.next().zip(all.next()).map(|(one, two)| [one, two]).context("two appends to the log")
 }
 
 /// A file as it was.
