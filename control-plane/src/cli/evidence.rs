@@ -1,5 +1,6 @@
-//! `control-plane evidence`: list, export as a bundle, verify offline, write again in NIST's format.
+//! `control-plane evidence`: list, export as a bundle, verify offline, write again in NIST's format, audit the vault.
 
+mod audit;
 mod export;
 mod oscal;
 
@@ -52,6 +53,16 @@ pub(super) enum Evidence {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
+    /// Compare the vault with the database: is all there as it was kept? (exit 0 sound, 1 tampered with, 3 not all seen)
+    #[command(
+        after_help = "Runs where the installation is, beside its server or without it; reads, and changes nothing.\n\n\
+        Example:\n  control-plane --dir /srv/orderly evidence audit --tenant \"Elm Street Clinic\""
+    )]
+    Audit {
+        /// Clinic, by name or ID [default: all, and what belongs to none]
+        #[arg(long)]
+        tenant: Option<String>,
+    },
     /// Verify a bundle offline, without a server (exit 0 sound and complete, 1 a fault, 3 incomplete or no --trust)
     #[command(
         after_help = "Keys inside a bundle never count as trust: get the trust file from the organization itself.\n\n\
@@ -102,6 +113,7 @@ impl Evidence {
                     json!({ "folder": out, "files": written.files, "bytes": written.bytes }),
                 ))
             }
+            Self::Audit { tenant } => audit::run(global, world, tenant.as_deref()),
             Self::Verify { trust, from, to, bundle } => {
                 verify(trust.as_deref(), Asked { from, to }, &bundle, (world.now)())
             }

@@ -8,15 +8,20 @@ use http::Uri;
 use proto::{charter::Charter, order::ORDER_LIFETIME_MAX};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::files::{self, FileError};
+use crate::{
+    files::{self, FileError},
+    vault::VaultError,
+};
 
 mod template;
 #[cfg(test)]
 mod tests;
 mod value;
+mod vault;
 
 pub use template::template;
 use value::{address, bad, host, plain_host, socket, webhook, within};
+pub use vault::{S3, Vault, VaultStore};
 
 /// Where appliances connect, unless said otherwise.
 pub const APPLIANCES: &str = "0.0.0.0:8443";
@@ -45,6 +50,8 @@ pub struct Config {
     pub orders: Orders,
     /// What one box may take of what all share.
     pub limits: Limits,
+    /// Where evidence is kept for good.
+    pub vault: Vault,
 }
 
 /// `[listen]`
@@ -102,6 +109,9 @@ pub enum ConfigError {
         /// What is allowed.
         allowed: String,
     },
+    /// The vault that they name is none.
+    #[error("vault in the configuration")]
+    Vault(#[source] VaultError),
 }
 
 #[derive(Deserialize)]
@@ -115,6 +125,8 @@ struct File {
     orders: FileOrders,
     #[serde(default)]
     limits: FileLimits,
+    #[serde(default)]
+    vault: vault::FileVault,
 }
 
 #[derive(Deserialize)]
@@ -190,6 +202,7 @@ impl Config {
             },
             orders: Orders { lifetime: Duration::from_secs(lifetime) },
             limits: Limits { events_per_hour },
+            vault: file.vault.check()?,
         })
     }
 

@@ -37,7 +37,7 @@ use super::{
 use crate::{
     ca::CertificateAuthority,
     clock,
-    config::Config,
+    config::{Config, ConfigError},
     core::{
         self, Core, Keys, Settings,
         ports::{CertificateIssuer, Ports, SystemEntropy},
@@ -45,11 +45,9 @@ use crate::{
     directory::Directory,
     files,
     store::{Document, Store},
-    vault::DirectoryVault,
+    vault::{self, VaultError},
 };
 
-/// Six years (45 CFR 164.316(b)(2)(i)) and a month to be late in.
-const RETENTION: Duration = Duration::from_secs((6 * 365 + 2 + 31) * 24 * 3600);
 /// How long a box's connection may stay without a request: it asks again as soon as it is answered.
 const IDLE: Duration = Duration::from_secs(300);
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -111,7 +109,7 @@ pub fn open_core(
     };
     let ports = Ports {
         entropy: Box::new(SystemEntropy),
-        vault: Box::new(DirectoryVault::open(&directory.vault())?),
+        vault: vault::open(&config.vault.store, directory, clock::now).map_err(unfit)?,
         issuer: Box::new(Issuer(authority)),
     };
     let settings = Settings {
@@ -119,7 +117,7 @@ pub fn open_core(
         address: config.listen.address.clone(),
         order_lifetime: config.orders.lifetime,
         stall_after: config.escalation.stall,
-        retention: RETENTION,
+        retention: config.vault.retention,
         events_hour: config.limits.events_per_hour,
         notify: config.escalation.webhook.is_some(),
     };
@@ -127,6 +125,14 @@ pub fn open_core(
     seed(&store, &trust, directory)?;
     let core = Core::open(store, ports, keys, settings, trust.clone(), clock::now())?;
     Ok((core, trust))
+}
+
+/// Whoever starts this program must not start it again before the settings, or the bucket, were changed.
+fn unfit(error: VaultError) -> anyhow::Error {
+    match error.is_settings() {
+        true => ConfigError::Vault(error).into(),
+        false => error.into(),
+    }
 }
 
 /// Charter and catalogue lie in files too: `init` signs the first, `charter renew` leaves a newer one there when no
