@@ -16,3 +16,4 @@ pub mod packet;
 pub mod serve;
 pub mod store;
 pub mod vault;
+pub mod witness;

@@ -189,7 +189,9 @@ impl Charter {
             for other in &keys[..at] {
                 if other.name() == key.name() || other.id() == key.id() || other.is_same_key(key) {
                     let (name, other) = (key.name(), other.name());
-                    return Err(bad(format!("{name:?} has a name, an ID or a key that {other:?} has already")));
+                    return Err(bad(format!(
+                        "{name:?} has a name, an ID or a key that {other:?} has already"
+                    )));
                 }
             }
         }

@@ -4,10 +4,11 @@
 use proto::{
     keys::SecretKey,
     log::{
-        Checkpoint, Cosigned, Cosigner, Hash, Head, MemoryTiles, Note, SignedCheckpoint, Signer, Tile, Tiles, TlogProof,
-        VerifierKey, WitnessKey, append, cosignatures, encode_hashes, leaf_hash, prove_consistency, prove_inclusion, root, root_of,
-        tiles, verify_consistency, verify_inclusion,
+        Checkpoint, Cosigned, Cosigner, Hash, Head, MemoryTiles, Note, SignedCheckpoint, Signer, Tile, Tiles,
+        TlogProof, VerifierKey, WitnessKey, append, cosignatures, encode_hashes, leaf_hash,
+        prove_consistency, prove_inclusion, root, root_of, tiles, verify_consistency, verify_inclusion,
     },
+    time::Millis,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -185,7 +186,8 @@ fn cosignatures_of_another_implementation() {
     let witnesses: Vec<WitnessKey> = vkeys.lines().map(|vkey| vkey.parse().unwrap()).collect();
     let logs: Vec<VerifierKey> = VKEYS.lines().map(|vkey| vkey.parse().unwrap()).collect();
     let checkpoint = SignedCheckpoint::open(note.as_bytes(), &logs).unwrap();
-    let said = |n: usize, seconds: i64| Cosigned { witness: witnesses[n].clone(), at: Millis(seconds * 1000) };
+    let said =
+        |n: usize, seconds: i64| Cosigned { witness: witnesses[n].clone(), at: Millis(seconds * 1000) };
     assert_eq!(
         cosignatures(&checkpoint, &witnesses).unwrap(),
         [said(0, 1_679_315_147), said(1, 4_102_444_800)]
@@ -195,7 +197,8 @@ fn cosignatures_of_another_implementation() {
         [(2, "witness.example.com/w1", 0x31, 1_679_315_147), (3, "zeuge.example/ä", 0x32, 4_102_444_800)]
     {
         let secret = SecretKey::ed25519([seed; 32]);
-        let line = Cosigner::new(name, &secret).unwrap().cosign(&checkpoint, Millis(seconds * 1000 + 7)).unwrap();
+        let line =
+            Cosigner::new(name, &secret).unwrap().cosign(&checkpoint, Millis(seconds * 1000 + 7)).unwrap();
         assert_eq!(line, checkpoint.signatures()[n]);
     }
 }

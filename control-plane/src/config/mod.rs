@@ -14,9 +14,11 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod value;
+mod witness;
 
 pub use template::template;
 use value::{address, bad, host, plain_host, socket, webhook, within};
+pub use witness::Witness;
 
 /// Where appliances connect, unless said otherwise.
 pub const APPLIANCES: &str = "0.0.0.0:8443";
@@ -45,6 +47,8 @@ pub struct Config {
     pub orders: Orders,
     /// What one box may take of what all share.
     pub limits: Limits,
+    /// Whom to ask to cosign the logs.
+    pub witnesses: Vec<Witness>,
 }
 
 /// `[listen]`
@@ -115,6 +119,8 @@ struct File {
     orders: FileOrders,
     #[serde(default)]
     limits: FileLimits,
+    #[serde(default)]
+    witness: Vec<witness::FileWitness>,
 }
 
 #[derive(Deserialize)]
@@ -190,6 +196,7 @@ impl Config {
             },
             orders: Orders { lifetime: Duration::from_secs(lifetime) },
             limits: Limits { events_per_hour },
+            witnesses: witness::witnesses(file.witness)?,
         })
     }
 

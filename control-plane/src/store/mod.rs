@@ -7,6 +7,7 @@ mod appliances;
 mod approved;
 mod attachments;
 mod convert;
+mod cosignatures;
 mod documents;
 mod evidence;
 mod inbox;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 pub use appliances::{ApplianceRow, ApplianceState, IncarnationRow, NewAppliance};
+pub use cosignatures::CosignatureRow;
 pub use documents::Document;
 pub use evidence::{EvidenceRow, LogHead, NewEvidence, TenantTiles};
 pub use inbox::GapRow;
@@ -49,6 +51,7 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/006_lines.sql"),
     include_str!("schema/007_stops.sql"),
     include_str!("schema/008_approved.sql"),
+    include_str!("schema/010_witnesses.sql"),
 ];
 
 /// Why the store did not do it.

@@ -245,7 +245,8 @@ mod tests {
         let proof = prove_consistency(&tiles, 3, 5).unwrap();
         let none: &[Hash] = &[];
         let by_another = signed(&Checkpoint::new(ORIGIN, five).text(), 8);
-        let of_another = Checkpoint::new("unknown.example/log", five).sign(&key(9)).unwrap().note().to_owned();
+        let of_another =
+            Checkpoint::new("unknown.example/log", five).sign(&key(9)).unwrap().note().to_owned();
         let forged = note(five).replace("\n5\n", "\n6\n");
         let both = format!("{}{}\n", note(five), by_another.lines().last().unwrap());
         let not_a_checkpoint = signed(&format!("{ORIGIN}\nfive\n"), 9);

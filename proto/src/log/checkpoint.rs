@@ -289,7 +289,8 @@ mod tests {
     #[test]
     fn lines_of_witnesses_are_added_once_and_taken_off_again() {
         let signed = checkpoint().sign(&secret()).unwrap();
-        let line = |n: u8| Signature { name: "w".into(), id: super::super::KeyId([n; 4]), bytes: vec![n; 72] };
+        let line =
+            |n: u8| Signature { name: "w".into(), id: super::super::KeyId([n; 4]), bytes: vec![n; 72] };
         let more = signed.with(&[line(1), line(2), line(1)]).unwrap();
         assert_eq!(more.note(), format!("{}{}\n{}\n", signed.note(), line(1), line(2)));
         assert_eq!(more.with(&[line(2)]).unwrap(), more);

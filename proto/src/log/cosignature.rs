@@ -9,7 +9,8 @@ use std::{fmt, str::FromStr};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    checkpoint::SignedCheckpoint,
+    checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
+    note::{Note, NoteError},
     signature::Signature,
     vkey::{BadKey, KeyId, check_name, key_id, parts},
 };
@@ -35,13 +36,41 @@ pub struct WitnessKey {
     encoded: Vec<u8>,
 }
 
-/// One witness's word on one checkpoint, verified. Only [`cosignatures`] makes one.
+/// One witness's word on one checkpoint, verified. Only [`cosignatures`] and [`CosignedCheckpoint::open`] make one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cosigned {
     /// Whose.
     pub witness: WitnessKey,
     /// When the witness had seen nothing larger of this log.
     pub at: Millis,
+}
+
+/// A checkpoint that at least one known witness cosigned. What its log says of it is another question
+/// ([`SignedCheckpoint::open`]). Only [`CosignedCheckpoint::open`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CosignedCheckpoint {
+    checkpoint: Checkpoint,
+    cosigned: Vec<Cosigned>,
+}
+
+/// Why a cosigned checkpoint was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CosignedError {
+    /// Not a note.
+    #[error("cosigned checkpoint cannot be read")]
+    Note(#[source] NoteError),
+    /// Not a checkpoint.
+    #[error("cosigned checkpoint cannot be read")]
+    Checkpoint(#[source] CheckpointError),
+    /// A line that is said to be a known witness's and is not.
+    #[error("checkpoint carries a wrong cosignature")]
+    Cosignature(#[source] BadCosignature),
+    /// By strangers only.
+    #[error("none of the {known} known witnesses cosigned the checkpoint")]
+    Unknown {
+        /// Number of witnesses that were known.
+        known: usize,
+    },
 }
 
 /// Why a cosignature was refused, or not made.
@@ -158,19 +187,53 @@ impl<'a> Cosigner<'a> {
     }
 }
 
+impl CosignedCheckpoint {
+    /// Verifies what is said of a checkpoint by `witnesses`.
+    pub fn open(note: &[u8], witnesses: &[WitnessKey]) -> Result<Self, CosignedError> {
+        let note = Note::parse(note).map_err(CosignedError::Note)?;
+        let cosigned =
+            words(note.text(), note.signatures(), witnesses).map_err(CosignedError::Cosignature)?;
+        if cosigned.is_empty() {
+            return Err(CosignedError::Unknown { known: witnesses.len() });
+        }
+        let checkpoint = Checkpoint::parse(note.text()).map_err(CosignedError::Checkpoint)?;
+        Ok(Self { checkpoint, cosigned })
+    }
+
+    /// What the witnesses have seen.
+    #[must_use]
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// Who, and when; at least one, and each at most once.
+    #[must_use]
+    pub fn cosigned(&self) -> &[Cosigned] {
+        &self.cosigned
+    }
+}
+
 /// The words that `witnesses` have on a checkpoint, each at most once: of several by one, the latest. A line that is said
-/// to be by one of them and is not spoils them all, as in [`super::Note::verify`]; lines of strangers decide nothing.
+/// to be by one of them and is not spoils them all, as in [`Note::verify`]; lines of strangers decide nothing.
 pub fn cosignatures(
     checkpoint: &SignedCheckpoint,
     witnesses: &[WitnessKey],
 ) -> Result<Vec<Cosigned>, BadCosignature> {
+    words(checkpoint.text(), checkpoint.signatures(), witnesses)
+}
+
+fn words(
+    text: &str,
+    signatures: &[Signature],
+    witnesses: &[WitnessKey],
+) -> Result<Vec<Cosigned>, BadCosignature> {
     let mut all: Vec<Cosigned> = Vec::new();
-    for signature in checkpoint.signatures() {
+    for signature in signatures {
         let known = witnesses.iter().find(|key| key.name == signature.name && key.id() == signature.id);
         let Some((witness, key)) = known.and_then(|witness| Some((witness, witness.public()?))) else {
             continue;
         };
-        let at = witness.verify(&key, checkpoint.text(), &signature)?;
+        let at = witness.verify(&key, text, signature)?;
         match all.iter_mut().find(|other| other.witness == *witness) {
             Some(other) => other.at = other.at.max(at),
             None => all.push(Cosigned { witness: witness.clone(), at }),
@@ -220,6 +283,10 @@ mod tests {
         let note = checkpoint().with(std::slice::from_ref(&line)).unwrap();
         let found = cosignatures(&note, std::slice::from_ref(&key)).unwrap();
         assert_eq!(found, [Cosigned { witness: key.clone(), at: Millis(1_679_315_147_000) }]);
+        let opened = CosignedCheckpoint::open(note.note().as_bytes(), std::slice::from_ref(&key)).unwrap();
+        assert_eq!((opened.checkpoint(), opened.cosigned()), (note.checkpoint(), &found[..]));
+        let bare = CosignedCheckpoint::open(checkpoint().note().as_bytes(), std::slice::from_ref(&key));
+        assert_eq!(bare, Err(CosignedError::Unknown { known: 1 }));
         assert_eq!(line.bytes.len(), 72);
         assert_eq!(cosignatures(&checkpoint(), &[key]).unwrap(), []);
     }
@@ -245,7 +312,9 @@ mod tests {
             let note = checkpoint().with(&[changed]).unwrap();
             assert_eq!(cosignatures(&note, std::slice::from_ref(&key)), Err(forged.clone()), "{at}");
         }
-        for bytes in [line.bytes[..71].to_vec(), line.bytes[..8].to_vec(), vec![1], [&line.bytes[..], &[0]].concat()] {
+        for bytes in
+            [line.bytes[..71].to_vec(), line.bytes[..8].to_vec(), vec![1], [&line.bytes[..], &[0]].concat()]
+        {
             let note = checkpoint().with(&[Signature { bytes, ..line.clone() }]).unwrap();
             assert_eq!(cosignatures(&note, std::slice::from_ref(&key)), Err(forged.clone()));
         }

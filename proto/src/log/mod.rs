@@ -40,7 +40,9 @@ pub use self::{
     add_checkpoint::{ADD_CHECKPOINT_MAX, AddCheckpoint, BadRequest, PROOF_HASHES_MAX, Refusal},
     append::{Appended, TileWrite, append},
     checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
-    cosignature::{BadCosignature, Cosigned, Cosigner, WitnessKey, cosignatures},
+    cosignature::{
+        BadCosignature, Cosigned, CosignedCheckpoint, CosignedError, Cosigner, WitnessKey, cosignatures,
+    },
     entries::{BadBundle, Bundle, ENTRY_MAX, bundles},
     memory::{MemoryTiles, MissingTile},
     merkle::{ProofError, root_of, verify_consistency, verify_inclusion},

@@ -7,8 +7,8 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
-    cosignature::{BadCosignature, Cosigned, WitnessKey, cosignatures},
     checkpoint::{CheckpointError, SignedCheckpoint},
+    cosignature::{BadCosignature, Cosigned, WitnessKey, cosignatures},
     decimal,
     vkey::{BadKey, VerifierKey},
 };
@@ -183,8 +183,7 @@ impl Reading {
     }
 
     fn log(&mut self, at: usize, key: &[u8]) -> Result<(), BadPolicy> {
-        let key: VerifierKey =
-            text(at, key)?.parse().map_err(|cause| BadPolicy::Key { line: at, cause })?;
+        let key: VerifierKey = text(at, key)?.parse().map_err(|cause| BadPolicy::Key { line: at, cause })?;
         if let Some(first) = self.logs.iter().find(|first| first.public() == key.public()) {
             return Err(twice(first.name(), key.name()));
         }
@@ -193,8 +192,7 @@ impl Reading {
     }
 
     fn witness(&mut self, at: usize, name: &[u8], key: &[u8]) -> Result<(), BadPolicy> {
-        let key: WitnessKey =
-            text(at, key)?.parse().map_err(|cause| BadPolicy::Key { line: at, cause })?;
+        let key: WitnessKey = text(at, key)?.parse().map_err(|cause| BadPolicy::Key { line: at, cause })?;
         if let Some(first) = self.witnesses.iter().find(|first| first.is_same_key(&key)) {
             return Err(twice(first.name(), key.name()));
         }
@@ -211,7 +209,9 @@ impl Reading {
         let needed = match least {
             b"any" => Some(1),
             b"all" => Some(rules.len()),
-            number => std::str::from_utf8(number).ok().and_then(decimal).and_then(|n| usize::try_from(n).ok()),
+            number => {
+                std::str::from_utf8(number).ok().and_then(decimal).and_then(|n| usize::try_from(n).ok())
+            }
         };
         let needed = needed.filter(|needed| (1..=rules.len()).contains(needed));
         self.define(at, name, Rule::Group(needed.ok_or(BadPolicy::Threshold(at))?, rules))
@@ -390,7 +390,8 @@ mod tests {
 
     #[test]
     fn names_are_bytes() {
-        let text = [b"witness \xe2\x84\xaa ".as_slice(), witness("w", 1).to_string().as_bytes(), b"\nquorum \xe2\x84\xaa"];
+        let key = witness("w", 1).to_string();
+        let text = [b"witness \xe2\x84\xaa ".as_slice(), key.as_bytes(), b"\nquorum \xe2\x84\xaa"];
         assert!(Policy::parse(&text.concat()).is_ok());
         let other = [text[0], text[1], b"\nquorum K"];
         assert_eq!(Policy::parse(&other.concat()), Err(BadPolicy::Undefined(2)));
