@@ -48,7 +48,7 @@ fn charter() -> Charter {
 }
 
 fn witness(name: &str, seed: u8) -> String {
-    WitnessKey::new(name, &key(seed).public()).unwrap().to_string()
+    WitnessKey::new(name, &key(seed).public()).expect("a key that cosigns").to_string()
 }
 
 /// A person with a passkey of their own.

@@ -36,6 +36,9 @@ pub struct LoggedEnvelope {
     pub envelope: Vec<u8>,
 }
 
+/// A witness's key, and the newest checkpoint that it has cosigned (note).
+pub type CosignedNote = (KeyId, Vec<u8>);
+
 /// Everything a bundle is made of.
 #[derive(Debug, Clone)]
 pub struct Parts {
@@ -57,7 +60,7 @@ pub struct Parts {
     pub checkpoint: SignedCheckpoint,
     /// What outside witnesses have cosigned of this log, the newest of each: note and ID of the witness's key. Those of
     /// `checkpoint` itself stand under it.
-    pub cosigned: Vec<(KeyId, Vec<u8>)>,
+    pub cosigned: Vec<CosignedNote>,
     /// The key that signed it.
     pub key: VerifierKey,
     /// Tiles of the log at the checkpoint's size, by C2SP path without prefix (`tile/0/000.p/30`).

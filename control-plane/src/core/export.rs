@@ -5,10 +5,7 @@ use std::collections::BTreeSet;
 use proto::{
     digest::Digest,
     evidence::{self, Body},
-    log::{
-        KeyId, Note, Signature, SignedCheckpoint, TlogProof, VerifierKey, encode_hashes, prove_inclusion,
-        tiles,
-    },
+    log::{Note, Signature, SignedCheckpoint, TlogProof, VerifierKey, encode_hashes, prove_inclusion, tiles},
     time::Millis,
 };
 
@@ -16,7 +13,7 @@ use super::{CoreError, chain};
 use crate::{
     bundle::{
         Enrolled, Month, Period,
-        export::{LoggedEnvelope, Parts},
+        export::{CosignedNote, LoggedEnvelope, Parts},
     },
     store::{Document, Store, TenantRow},
 };
@@ -107,7 +104,7 @@ fn cosigned(
     tenant: &TenantRow,
     charter: &proto::charter::Charter,
     mut checkpoint: SignedCheckpoint,
-) -> Result<(SignedCheckpoint, Vec<(KeyId, Vec<u8>)>), CoreError> {
+) -> Result<(SignedCheckpoint, Vec<CosignedNote>), CoreError> {
     let broken = |problem: String| CoreError::Log { tenant: tenant.name.clone(), problem };
     let mut behind = Vec::new();
     for witness in charter.witness_keys() {

@@ -106,29 +106,13 @@ impl Core {
         shown: Option<&[u8]>,
         now: Millis,
     ) -> Result<(), CoreError> {
-        let keys = self.log_keys(tenant)?;
-        let signed = shown.and_then(|note| SignedCheckpoint::open(note, &keys).ok());
-        let mut why = format!("witness {} does not cosign this log: {says}", witness.name());
-        if let Some(checkpoint) = signed.as_ref().map(SignedCheckpoint::checkpoint) {
-            let seen = CheckpointSeen { size: checkpoint.size, root: Digest(checkpoint.root.0) };
-            let here = self.store.log_head(tenant)?.head.size;
-            if seen.size > here {
-                why = format!(
-                    "witness {} has a checkpoint of {} entries, signed with this log's key, and here are {here}: this \
-                     database is older than what left it, or somebody else signs with the key",
-                    witness.name(),
-                    seen.size
-                );
-                self.halt(tenant, why.clone());
-            } else if !self.has_been(tenant, seen)? {
-                why = format!(
-                    "witness {} has a checkpoint of {} entries, signed with this log's key, that is not of this log: \
-                     somebody else signs with the key",
-                    witness.name(),
-                    seen.size
-                );
-                self.halt(tenant, why.clone());
-            }
+        let found = shown.map(|note| self.contradiction(tenant, witness, note)).transpose()?.flatten();
+        let why = match &found {
+            Some(found) => found.clone(),
+            None => format!("witness {} does not cosign this log: {says}", witness.name()),
+        };
+        if found.is_some() {
+            self.halt(tenant, why.clone());
         }
         tracing::error!(%tenant, witness = witness.name(), why, "a witness contradicts the log of tenant {tenant}");
         self.store.put_witness_trouble(tenant, witness, &why, now)?;
@@ -137,6 +121,52 @@ impl Core {
             Some(appliance) => self.call_somebody_daily(appliance, LOG_WITNESS, &why, now),
             None => Ok(()),
         }
+    }
+
+    /// A witness shows the newest checkpoint that it has cosigned: of this log, and then it is kept if it is newer than what
+    /// was kept; or of another.
+    pub fn witness_shows(
+        &mut self,
+        tenant: TenantId,
+        witness: &WitnessKey,
+        note: &[u8],
+        now: Millis,
+    ) -> Result<(), CoreError> {
+        if self.contradiction(tenant, witness, note)?.is_some() {
+            return self.witness_contradicts(tenant, witness, "", Some(note), now);
+        }
+        // What does not hold says nothing: anybody may have written it.
+        match self.seen_by(tenant, witness, note) {
+            Ok(_) => self.keep_cosigned(tenant, witness, note, now),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Why a note that this log's key has signed cannot be of this log; `None`: it can, or the key has not signed it.
+    fn contradiction(
+        &self,
+        tenant: TenantId,
+        witness: &WitnessKey,
+        note: &[u8],
+    ) -> Result<Option<String>, CoreError> {
+        let Ok(signed) = SignedCheckpoint::open(note, &self.log_keys(tenant)?) else { return Ok(None) };
+        let checkpoint = signed.checkpoint();
+        let seen = CheckpointSeen { size: checkpoint.size, root: Digest(checkpoint.root.0) };
+        let here = self.store.log_head(tenant)?.head.size;
+        let has = format!(
+            "witness {} has a checkpoint of {} entries, signed with this log's key",
+            witness.name(),
+            seen.size
+        );
+        Ok(if seen.size > here {
+            Some(format!(
+                "{has}, and here are {here}: this database is older than what left it, or somebody else signs with the key"
+            ))
+        } else if self.has_been(tenant, seen)? {
+            None
+        } else {
+            Some(format!("{has}, that is not of this log: somebody else signs with the key"))
+        })
     }
 
     /// Notes why a witness did not cosign; it will be asked again.

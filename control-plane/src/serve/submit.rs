@@ -71,6 +71,8 @@ pub async fn submit(writer: Writer, about: Arc<About>, witness: Witness, mut sto
     let asking = Asking { writer, about, client };
     let mut whole = Pace::default();
     let mut logs: HashMap<TenantId, Pace> = HashMap::new();
+    // At first all are looked at: a database that was put back from a backup is to know it before it goes on.
+    let mut looks = true;
     let mut tick = time::interval(LOOK_EVERY);
     tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     loop {
@@ -82,13 +84,13 @@ pub async fn submit(writer: Writer, about: Arc<About>, witness: Witness, mut sto
         if whole.waits(now) {
             continue;
         }
-        let Some((key, mut due)) = asking.due(&witness.name).await else { continue };
+        let Some((key, mut due)) = asking.due(&witness.name, looks).await else { continue };
         logs.retain(|tenant, _| due.contains(tenant));
         due.retain(|tenant| !logs.get(tenant).is_some_and(|pace| pace.waits(now)));
         let round = tokio::select! {
             // What was asked is asked again after the next start.
             () = listener::stopped(&mut stopped) => return,
-            round = asking.round(&key, due) => round,
+            round = asking.round(&key, due, looks) => round,
         };
         let mut down = None;
         for (tenant, outcome) in round {
@@ -102,7 +104,7 @@ pub async fn submit(writer: Writer, about: Arc<About>, witness: Witness, mut sto
             }
         }
         match down {
-            None => whole = Pace::default(),
+            None => (whole, looks) = (Pace::default(), false),
             Some(why) => {
                 let wait = whole.again(DOWN, now);
                 tracing::warn!(
@@ -117,8 +119,8 @@ pub async fn submit(writer: Writer, about: Arc<About>, witness: Witness, mut sto
 }
 
 impl Asking {
-    /// The witness's key in the charter in force, and the logs that it has not cosigned as they are.
-    async fn due(&self, name: &str) -> Option<(WitnessKey, Vec<TenantId>)> {
+    /// The witness's key in the charter in force, and the logs that it has not cosigned as they are; or all.
+    async fn due(&self, name: &str, all: bool) -> Option<(WitnessKey, Vec<TenantId>)> {
         let (about, name) = (self.about.clone(), name.to_owned());
         let found = tokio::task::spawn_blocking(move || {
             let store = (about.reader)().map_err(|e| chain(&e))?;
@@ -127,7 +129,8 @@ impl Asking {
             let key = charter.value().witness_keys().into_iter().find(|key| key.name() == name);
             // Taken out of the charter: it has no say any more.
             let Some(key) = key else { return Ok(None) };
-            let due = store.not_cosigned_by(&key).map_err(|e| chain(&e))?;
+            let due = if all { store.published() } else { store.not_cosigned_by(&key) };
+            let due = due.map_err(|e| chain(&e))?;
             Ok::<_, String>(Some((key, due)))
         });
         match found.await {
@@ -141,7 +144,7 @@ impl Asking {
     }
 
     /// Asks about each of these logs, a few at a time; once it is down the others are not asked about.
-    async fn round(&self, witness: &WitnessKey, due: Vec<TenantId>) -> Vec<(TenantId, Outcome)> {
+    async fn round(&self, witness: &WitnessKey, due: Vec<TenantId>, looks: bool) -> Vec<(TenantId, Outcome)> {
         let mut waiting = due.into_iter();
         let mut running: JoinSet<(TenantId, Outcome)> = JoinSet::new();
         let mut all = Vec::new();
@@ -151,7 +154,7 @@ impl Asking {
                 let Some(tenant) = waiting.next() else { break };
                 let (asking, witness) = (self.clone(), witness.clone());
                 running.spawn(async move {
-                    let outcome = asking.one(&witness, tenant).await;
+                    let outcome = asking.one(&witness, tenant, looks).await;
                     if let Outcome::Refused(why) | Outcome::Down(why) = &outcome {
                         let why = why.clone();
                         let noted = asking
@@ -171,7 +174,10 @@ impl Asking {
         }
     }
 
-    async fn one(&self, witness: &WitnessKey, tenant: TenantId) -> Outcome {
+    async fn one(&self, witness: &WitnessKey, tenant: TenantId, looks: bool) -> Outcome {
+        if looks && let Err(outcome) = self.look(witness, tenant).await {
+            return outcome;
+        }
         let mut old = None;
         for _ in 0..TRIES {
             let asked = match self.read(witness.clone(), tenant, old).await {
@@ -215,11 +221,30 @@ impl Asking {
         let read = tokio::task::spawn_blocking(move || {
             let store: Store = (about.reader)()?;
             store.snapshot()?;
-            let kept = store.cosignature(tenant, &witness)?.unwrap_or_default();
-            submission(&store, tenant, old.unwrap_or(kept.size))
+            let kept = store.cosignature(tenant, &witness)?.unwrap_or_default().size;
+            // Cosigned already, unless the witness says that it is that and the answer was lost.
+            let asked = submission(&store, tenant, old.unwrap_or(kept))?;
+            Ok(asked.filter(|asked| old.is_some() || asked.size > kept))
         });
         let read: Result<Result<_, CoreError>, _> = read.await;
         read.map_err(|_| "the log could not be read".to_owned())?.map_err(|e| chain(&e))
+    }
+
+    /// Takes what the witness has: what an answer that was lost said, or what another database has signed.
+    async fn look(&self, witness: &WitnessKey, tenant: TenantId) -> Result<(), Outcome> {
+        let Some(hash) = self.hash(tenant).await else { return Ok(()) };
+        let Some(note) = self.client.newest(&hash).await.map_err(Outcome::Down)? else { return Ok(()) };
+        let witness = witness.clone();
+        let told = self.writer.run(move |core, now| core.witness_shows(tenant, &witness, &note, now));
+        told.await.map_err(|status| Outcome::Refused(status.message().to_owned()))
+    }
+
+    /// Under which name a witness has a log.
+    async fn hash(&self, tenant: TenantId) -> Option<String> {
+        let about = self.about.clone();
+        let read = move || (about.reader)()?.log_head(tenant);
+        let head = tokio::task::spawn_blocking(read).await.ok()?.ok()?;
+        Some(Digest::of(head.origin.as_bytes()).to_string())
     }
 
     /// Keeps the witness's own line of its answer; those of strangers are not asked for.
@@ -244,7 +269,9 @@ impl Asking {
         asked: &Submission,
         says: String,
     ) -> Outcome {
-        let shown = self.client.newest(&Digest::of(asked.request.origin().as_bytes()).to_string()).await;
+        let hash = Digest::of(asked.request.origin().as_bytes()).to_string();
+        // What cannot be had is not needed to tell people.
+        let shown = self.client.newest(&hash).await.unwrap_or_default();
         let (witness, told) = (witness.clone(), says.clone());
         let kept: Result<(), Status> = self
             .writer

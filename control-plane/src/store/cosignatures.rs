@@ -87,6 +87,14 @@ impl Store {
         )?;
         Ok(statement.query_map([handle(witness)], |row| col(row, "id"))?.collect::<Result<_, _>>()?)
     }
+
+    /// Tenants that have published a checkpoint, and whose log goes on.
+    pub fn published(&self) -> Result<Vec<TenantId>, StoreError> {
+        let mut statement = self
+            .db
+            .prepare_cached("SELECT id FROM tenant WHERE published_size > 0 AND log_halted IS NULL")?;
+        Ok(statement.query_map([], |row| col(row, "id"))?.collect::<Result<_, _>>()?)
+    }
 }
 
 fn cosignature(row: &Row<'_>) -> rusqlite::Result<CosignatureRow> {

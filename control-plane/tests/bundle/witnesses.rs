@@ -117,7 +117,7 @@ fn the_policy_in_the_bundle_is_for_other_peoples_verifiers() {
 
 #[test]
 fn a_witness_that_is_behind_has_seen_the_beginning() {
-    let cosigned = WATCHED.now.minus(2 * HOUR);
+    let cosigned = WATCHED.now.minus(HOUR);
     let bundle = lagging(&WATCHED, &WATCHED.checkpoint(27), A, cosigned);
     assert!(bundle.files().contains_key(&place(A)));
     let report = check(&WATCHED, &bundle);

@@ -79,11 +79,14 @@ impl Client {
         }
     }
 
-    /// The newest checkpoint that it cosigned of the log with this hash, if it shows one.
-    pub(super) async fn newest(&self, origin_hash: &str) -> Option<Vec<u8>> {
-        match self.send(Method::GET, &format!("{origin_hash}/checkpoint"), String::new()).await {
-            Ok((StatusCode::OK, note)) => Some(note.into_bytes()),
-            _ => None,
+    /// The newest checkpoint that it cosigned of the log with this hash; `None`: it shows none. An error: it is not there.
+    pub(super) async fn newest(&self, origin_hash: &str) -> Result<Option<Vec<u8>>, String> {
+        let (status, note) =
+            self.send(Method::GET, &format!("{origin_hash}/checkpoint"), String::new()).await?;
+        match status {
+            StatusCode::OK => Ok(Some(note.into_bytes())),
+            status if status.is_server_error() => Err(said(status, &note)),
+            _ => Ok(None),
         }
     }
 
