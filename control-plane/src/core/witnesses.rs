@@ -180,6 +180,21 @@ impl Core {
         Ok(self.store.put_witness_trouble(tenant, witness, trouble, now)?)
     }
 
+    /// A witness answers again, and has nothing to cosign: what kept it from answering is over.
+    pub fn witness_answers(
+        &mut self,
+        tenant: TenantId,
+        witness: &WitnessKey,
+        now: Millis,
+    ) -> Result<(), CoreError> {
+        let log = self.store.log_head(tenant)?;
+        let troubled = self.store.cosignature(tenant, witness)?.is_some_and(|row| !row.trouble.is_empty());
+        if troubled && self.halt_reason(tenant, &log).is_none() {
+            self.store.put_witness_trouble(tenant, witness, "", now)?;
+        }
+        Ok(())
+    }
+
     /// How a clinic's log stands with each witness of the charter; the keys that a witness must know for it; its size.
     pub fn witnessed(&self, tenant: &str) -> Result<Witnessed, CoreError> {
         let row = self.tenant(tenant)?;

@@ -182,7 +182,7 @@ impl Asking {
         for _ in 0..TRIES {
             let asked = match self.read(witness.clone(), tenant, old).await {
                 Ok(Some(asked)) => asked,
-                Ok(None) => return Outcome::Done,
+                Ok(None) => return self.nothing(witness, tenant).await,
                 Err(error) => return Outcome::Refused(error),
             };
             match self.client.add(asked.request.to_string()).await {
@@ -208,6 +208,13 @@ impl Asking {
             }
         }
         Outcome::Refused("its newest size changes faster than it can be followed".to_owned())
+    }
+
+    async fn nothing(&self, witness: &WitnessKey, tenant: TenantId) -> Outcome {
+        let witness = witness.clone();
+        // If it is not noted now, it is at the next occasion.
+        let _ = self.writer.run(move |core, now| core.witness_answers(tenant, &witness, now)).await;
+        Outcome::Done
     }
 
     /// What to ask, read from one state of the database.

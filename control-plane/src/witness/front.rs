@@ -46,7 +46,7 @@ pub async fn serve(
         async move { Ok::<_, Infallible>(answer(witness, request, clock).await) }
     });
     let limits =
-        Limits { body_bytes: ADD_CHECKPOINT_MAX + 1, streams: 16, idle: Some(IDLE), ..Limits::default() };
+        Limits { body_bytes: ADD_CHECKPOINT_MAX, streams: 16, idle: Some(IDLE), ..Limits::default() };
     let serving = async {
         match tls {
             Some(tls) => listener::serve_tls(listener, tls, service, limits, stopped).await,

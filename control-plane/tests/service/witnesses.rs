@@ -1,7 +1,8 @@
 //! A server, its log and a witness that somebody else runs: the real programs, killed and put back from a backup.
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Duration};
 
+use control_plane::clock;
 use serde_json::Value;
 
 use crate::{
@@ -32,11 +33,18 @@ fn cosigned(home: &Home) -> u64 {
 }
 
 fn standing(home: &Home, is: impl Fn(&Value) -> bool) -> Value {
+    until(home, &["evidence", "witnesses", "--tenant", CLINIC], is)
+}
+
+/// What a command says once it says that; it is asked as fast as it answers, for two minutes at most.
+fn until(home: &Home, command: &[&str], is: impl Fn(&Value) -> bool) -> Value {
+    let begun = clock::now();
     loop {
-        let list = home.json(&["evidence", "witnesses", "--tenant", CLINIC]);
-        if is(&list) {
-            return list;
+        let said = home.json(command);
+        if is(&said) {
+            return said;
         }
+        assert!(clock::now().since(begun) < Duration::from_secs(120), "it stays so: {said}");
     }
 }
 
@@ -129,12 +137,8 @@ async fn a_log_is_cosigned_behind_what_is_acknowledged_and_a_restored_one_is_fou
     fs::rename(home.directory().root(), home.path().join("truth")).unwrap();
     copy(&backup, home.directory().root());
     let server = Running::start(&home);
-    let halted = loop {
-        let list = home.json(&["tenant", "list"]);
-        if let Some(why) = list["tenants"][0]["log_halted"].as_str() {
-            break why.to_owned();
-        }
-    };
+    let list = until(&home, &["tenant", "list"], |list| !list["tenants"][0]["log_halted"].is_null());
+    let halted = list["tenants"][0]["log_halted"].as_str().unwrap();
     assert!(halted.contains("has a checkpoint of 3 entries") && halted.contains("here are 2"), "{halted}");
     let incidents = home.json(&["incident", "list"]);
     let kinds: Vec<&str> =

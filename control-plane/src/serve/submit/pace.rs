@@ -9,7 +9,7 @@ use crate::clock;
 /// Of somebody who is not there.
 pub(super) const DOWN: Bounds = Bounds { first: Duration::from_secs(2), last: Duration::from_secs(300) };
 /// Of somebody who says no.
-pub(super) const REFUSED: Bounds = Bounds { first: Duration::from_secs(60), last: Duration::from_secs(3600) };
+pub(super) const REFUSED: Bounds = Bounds { first: Duration::from_secs(60), last: Duration::from_secs(900) };
 
 /// The first wait and the longest.
 #[derive(Debug, Clone, Copy)]

@@ -167,6 +167,9 @@ fn a_witness_that_only_says_no_calls_a_person_once_a_day() {
     world.now = world.now.plus(DAY).plus(SECOND);
     contradicts(&mut world, None);
     assert_eq!(incidents(&world), format!("{LOG_WITNESS} escalated,{LOG_WITNESS} escalated"));
+    let (tenant, now) = (id(&world), world.now);
+    world.core.run(now, |core| core.witness_answers(tenant, &key(), now)).unwrap();
+    assert_eq!(standing(&world).2, "", "it answers again");
 }
 
 #[test]
@@ -187,6 +190,9 @@ fn what_the_logs_key_has_signed_elsewhere_halts_the_log() {
             assert!(incidents(&world).contains("log.witness escalated"), "{}", incidents(&world));
             world.restart();
             assert!(halted(&world).contains(says));
+            let (tenant, now) = (id(&world), world.now);
+            world.core.run(now, |core| core.witness_answers(tenant, &key(), now)).unwrap();
+            assert!(standing(&world).2.contains(says), "what it contradicts stays");
             let store = Store::with(world.db.share()).unwrap();
             assert_eq!(submission(&store, id(&world), 0).unwrap(), None, "nothing more is signed or shown");
         }
