@@ -43,7 +43,7 @@ pub use self::{
     cosignature::{
         BadCosignature, Cosigned, CosignedCheckpoint, CosignedError, Cosigner, WitnessKey, cosignatures,
     },
-    entries::{BadBundle, Bundle, ENTRY_MAX, bundles},
+    entries::{BadBundle, Bundle, ENTRY_MAX, bundles, pack, unpack},
     memory::{MemoryTiles, MissingTile},
     merkle::{ProofError, root_of, verify_consistency, verify_inclusion},
     note::{Note, NoteError, OpenedNote, SIGNATURES_MAX},
