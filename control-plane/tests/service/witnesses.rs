@@ -107,10 +107,10 @@ async fn a_log_is_cosigned_behind_what_is_acknowledged_and_a_restored_one_is_fou
     assert_eq!(witness.run(&["trust", list["log_keys"][0].as_str().unwrap()]).json()["added"], true);
     drop(server);
     let server = Running::start(&home);
-    assert_eq!(cosigned(&home), 2);
+    let first = cosigned(&home);
     let (_, report) = verified(&home, "bundle");
     assert_eq!(report["fault_count"], 0, "{report}");
-    assert_eq!(report["witnesses"][0]["size"], 2, "{report}");
+    assert_eq!(report["witnesses"][0]["size"], first, "{report}");
     let head = fs::read_to_string(home.path().join("bundle/log/checkpoint")).unwrap();
     assert!(head.contains(&format!("\u{2014} {NAME} ")), "{head}");
     let text = home.run(&["evidence", "witnesses", "--tenant", CLINIC]).out;
@@ -126,11 +126,13 @@ async fn a_log_is_cosigned_behind_what_is_acknowledged_and_a_restored_one_is_fou
     let beat = vec![device.beat()];
     assert!(link.sync(device.exchange(beat, 0)).await.unwrap().into_inner().ack.is_some());
     let (_, report) = verified(&home, "bundle");
-    assert_eq!((&report["witnesses"][0]["size"], &report["log"]["size"]), (&2.into(), &3.into()), "{report}");
+    assert_eq!(report["witnesses"][0]["size"], first, "{report}");
+    assert!(report["log"]["size"].as_u64().unwrap() > first, "{report}");
     assert_eq!(report["fault_count"], 0, "{report}");
     assert!(home.path().join("bundle/log/cosigned").is_dir(), "the older one lies apart");
     witness.start(&[]);
-    assert_eq!(cosigned(&home), 3);
+    let second = cosigned(&home);
+    assert!(second > first);
     drop(server);
 
     // All of it, vault too, is put back as it was before: the witness knows better, before anything is signed anew.
@@ -139,7 +141,8 @@ async fn a_log_is_cosigned_behind_what_is_acknowledged_and_a_restored_one_is_fou
     let server = Running::start(&home);
     let list = until(&home, &["tenant", "list"], |list| !list["tenants"][0]["log_halted"].is_null());
     let halted = list["tenants"][0]["log_halted"].as_str().unwrap();
-    assert!(halted.contains("has a checkpoint of 3 entries") && halted.contains("here are 2"), "{halted}");
+    assert!(halted.contains(&format!("has a checkpoint of {second} entries")), "{halted}");
+    assert!(halted.contains("this database is older than what left it"), "{halted}");
     let incidents = home.json(&["incident", "list"]);
     let kinds: Vec<&str> =
         incidents["incidents"].as_array().unwrap().iter().map(|i| i["kind"].as_str().unwrap()).collect();
