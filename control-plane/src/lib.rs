@@ -18,3 +18,4 @@ pub mod packet;
 pub mod serve;
 pub mod store;
 pub mod vault;
+pub mod witness;

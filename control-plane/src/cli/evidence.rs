@@ -3,13 +3,14 @@
 mod audit;
 mod export;
 mod oscal;
+mod witnesses;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Subcommand;
 use proto::{
-    pb::{self, ExportBundle, ListEvidence, evidence_client::EvidenceClient},
+    pb::{self, ExportBundle, ListEvidence, ListWitnesses, evidence_client::EvidenceClient},
     time::Millis,
 };
 use serde_json::{Value, json};
@@ -63,6 +64,12 @@ pub(super) enum Evidence {
         #[arg(long)]
         tenant: Option<String>,
     },
+    /// Show what outside witnesses have cosigned of a clinic's log, and the log's key for a new witness
+    Witnesses {
+        /// Clinic, by name or ID
+        #[arg(long)]
+        tenant: String,
+    },
     /// Verify a bundle offline, without a server (exit 0 sound and complete, 1 a fault, 3 incomplete or no --trust)
     #[command(
         after_help = "Keys inside a bundle never count as trust: get the trust file from the organization itself.\n\n\
@@ -101,6 +108,10 @@ impl Evidence {
             Self::List { tenant, from, limit } => {
                 let mut client = EvidenceClient::new(connect(global).await?);
                 Ok(listed(&answer(client.list(ListEvidence { tenant, from, limit })).await?))
+            }
+            Self::Witnesses { tenant } => {
+                let mut client = EvidenceClient::new(connect(global).await?);
+                Ok(witnesses::shown(&answer(client.witnesses(ListWitnesses { tenant })).await?))
             }
             Self::Export { tenant, month, out } => {
                 let mut client =

@@ -215,7 +215,7 @@ impl Core {
         );
     }
 
-    fn halt(&mut self, tenant: TenantId, reason: String) {
+    pub(super) fn halt(&mut self, tenant: TenantId, reason: String) {
         tracing::error!(%tenant, reason, "the log of tenant {tenant} is halted");
         self.halts.insert(tenant, reason);
     }

@@ -31,6 +31,7 @@ mod rotation;
 pub mod standing;
 mod stops;
 mod watchdog;
+pub mod witnesses;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

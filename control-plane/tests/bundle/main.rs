@@ -16,6 +16,7 @@ mod scans;
 mod standing;
 mod tenant;
 mod volume;
+mod witnesses;
 
 use control_plane::bundle::{
     Bundle, FileLine, Manifest, Source,
