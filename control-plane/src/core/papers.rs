@@ -76,7 +76,7 @@ impl Core {
         if self.ports.vault.get(&key)?.is_some() {
             return Ok(());
         }
-        Ok(self.ports.vault.put(&key, envelope, self.retain_until(now))?)
+        self.keep(&key, envelope, self.retain_until(now))
     }
 
     /// Keeps the charters that the vault lacks, and takes over those that it has and the database has not.
