@@ -162,7 +162,8 @@ impl Core {
         };
         core.run(now, |core| {
             core.recover_logs(now)?;
-            core.sign_anew()
+            core.sign_anew(now)?;
+            core.note_documents(now)
         })?;
         Ok(core)
     }
@@ -207,6 +208,7 @@ impl Core {
     pub fn commit(&mut self, now: Millis) -> Result<(), CoreError> {
         if let Err(error) = self.keep_findings(now).and_then(|()| Ok(self.store.commit()?)) {
             let _ = self.store.rollback();
+            self.acts.clear();
             self.reread()?;
             return Err(error);
         }

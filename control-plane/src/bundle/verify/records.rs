@@ -86,7 +86,7 @@ pub(super) fn read(
     }
     findings.end(tally);
     if has_acts {
-        acts::chain(&records.acts, of_acts, findings);
+        acts::chain(&records.acts, charters, of_acts, findings);
     }
     newer(&records, findings);
     records
