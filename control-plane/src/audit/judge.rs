@@ -158,7 +158,8 @@ impl Fault {
                  it, then find out who could write to the vault"
             }
             Self::Overwritten { .. } | Self::Hidden { .. } => {
-                "Orderly goes on reading the original; exchange the vault's access key, and find out who used it"
+                "Orderly goes on reading the original; exchange the vault's access key, and find out who used it (two servers \
+                 that raced can have left an overwrite on a store without conditional writes, such as an old Ceph)"
             }
             Self::Weakened { .. } | Self::Shortened { .. } => {
                 "compare its bytes with a bundle, set the lock anew, and find out who could take it away"

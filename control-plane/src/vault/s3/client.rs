@@ -209,7 +209,8 @@ fn refused(what: String, status: StatusCode, body: &[u8]) -> S3Error {
     };
     let status = status.as_u16();
     match status {
-        429 | 500.. => S3Error::Broken { what, status, code },
+        // That it cannot do such a thing at all (501) does not pass.
+        429 | 500 | 502.. => S3Error::Broken { what, status, code },
         _ => S3Error::Refused { what, status, code, message },
     }
 }
@@ -278,6 +279,7 @@ mod tests {
             (says(503, "<Error><Code>SlowDown</Code></Error>"), true),
             (says(429, ""), true),
             (says(500, ""), true),
+            (says(501, "<Error><Code>NotImplemented</Code></Error>"), false),
             (says(403, "<Error><Code>AccessDenied</Code></Error>"), false),
             (says(404, ""), false),
             (S3Error::TimedOut, true),
