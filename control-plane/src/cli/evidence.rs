@@ -1,14 +1,16 @@
-//! `control-plane evidence`: list, export as a bundle, verify offline, audit the vault.
+//! `control-plane evidence`: list, export as a bundle, verify offline, write again in NIST's format, audit the vault.
 
 mod audit;
 mod export;
+mod oscal;
+mod witnesses;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Subcommand;
 use proto::{
-    pb::{self, ExportBundle, ListEvidence, evidence_client::EvidenceClient},
+    pb::{self, ExportBundle, ListEvidence, ListWitnesses, evidence_client::EvidenceClient},
     time::Millis,
 };
 use serde_json::{Value, json};
@@ -62,6 +64,12 @@ pub(super) enum Evidence {
         #[arg(long)]
         tenant: Option<String>,
     },
+    /// Show what outside witnesses have cosigned of a clinic's log, and the log's key for a new witness
+    Witnesses {
+        /// Clinic, by name or ID
+        #[arg(long)]
+        tenant: String,
+    },
     /// Verify a bundle offline, without a server (exit 0 sound and complete, 1 a fault, 3 incomplete or no --trust)
     #[command(
         after_help = "Keys inside a bundle never count as trust: get the trust file from the organization itself.\n\n\
@@ -80,6 +88,18 @@ pub(super) enum Evidence {
         /// The bundle's folder
         bundle: PathBuf,
     },
+    /// Write what a bundle says in NIST's format, OSCAL 1.1.3: made from its evidence, offline
+    #[command(
+        after_help = "The bundle carries the same files under oscal/; `evidence verify` compares them.\n\n\
+        Example:\n  control-plane evidence oscal bundle/ --out oscal/"
+    )]
+    Oscal {
+        /// The bundle's folder
+        bundle: PathBuf,
+        /// Folder for them: an empty one, or none
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
 }
 
 impl Evidence {
@@ -88,6 +108,10 @@ impl Evidence {
             Self::List { tenant, from, limit } => {
                 let mut client = EvidenceClient::new(connect(global).await?);
                 Ok(listed(&answer(client.list(ListEvidence { tenant, from, limit })).await?))
+            }
+            Self::Witnesses { tenant } => {
+                let mut client = EvidenceClient::new(connect(global).await?);
+                Ok(witnesses::shown(&answer(client.witnesses(ListWitnesses { tenant })).await?))
             }
             Self::Export { tenant, month, out } => {
                 let mut client =
@@ -104,6 +128,7 @@ impl Evidence {
             Self::Verify { trust, from, to, bundle } => {
                 verify(trust.as_deref(), Asked { from, to }, &bundle, (world.now)())
             }
+            Self::Oscal { bundle, out } => oscal::write(&bundle, &out),
         }
     }
 }

@@ -18,10 +18,12 @@ mod template;
 mod tests;
 mod value;
 mod vault;
+mod witness;
 
 pub use template::template;
 use value::{address, bad, host, plain_host, socket, webhook, within};
 pub use vault::{S3, Vault, VaultStore};
+pub use witness::Witness;
 
 /// Where appliances connect, unless said otherwise.
 pub const APPLIANCES: &str = "0.0.0.0:8443";
@@ -52,6 +54,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where evidence is kept for good.
     pub vault: Vault,
+    /// Whom to ask to cosign the logs.
+    pub witnesses: Vec<Witness>,
 }
 
 /// `[listen]`
@@ -127,6 +131,8 @@ struct File {
     limits: FileLimits,
     #[serde(default)]
     vault: vault::FileVault,
+    #[serde(default)]
+    witness: Vec<witness::FileWitness>,
 }
 
 #[derive(Deserialize)]
@@ -203,6 +209,7 @@ impl Config {
             orders: Orders { lifetime: Duration::from_secs(lifetime) },
             limits: Limits { events_per_hour },
             vault: file.vault.check()?,
+            witnesses: witness::witnesses(file.witness)?,
         })
     }
 

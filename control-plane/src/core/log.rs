@@ -112,7 +112,9 @@ impl Core {
         self.restore_papers(tenant)?;
         let mut index = start.head.size;
         while let Some(packed) = self.ports.vault.get(&entries_key(tenant, index))? {
-            let Some(entries) = unpack(&packed).filter(|entries| !entries.is_empty()) else {
+            // Once an object was one envelope as it is.
+            let lone = packed.starts_with(b"{\"").then(|| vec![&packed[..]]);
+            let Some(entries) = lone.or_else(|| unpack(&packed)).filter(|entries| !entries.is_empty()) else {
                 self.halt(tenant, format!("the entries from {index} on in the vault are cut off"));
                 return Ok(());
             };
@@ -127,18 +129,20 @@ impl Core {
                 );
                 return Ok(());
             }
-            for entry in entries {
-                self.replaying = true;
-                let taken = self.take_back(tenant, entry, index, restored, now);
-                self.replaying = false;
-                match taken? {
-                    Intake::Kept => index += 1,
-                    other => {
-                        self.halt(tenant, format!("vault entry {index} cannot be read back: {other:?}"));
-                        return Ok(());
-                    }
+            // All of an object, or nothing of it.
+            self.store.mark()?;
+            self.replaying = true;
+            let taken = self.take_all_back(tenant, &entries, index, restored, now);
+            self.replaying = false;
+            match taken? {
+                None => self.store.keep_since_mark()?,
+                Some(refused) => {
+                    self.store.undo_to_mark()?;
+                    self.halt(tenant, refused);
+                    return Ok(());
                 }
             }
+            index += many as u64;
             self.advance(tenant, &appended)?;
         }
         if published > index {
@@ -148,6 +152,24 @@ impl Core {
             );
         }
         Ok(())
+    }
+
+    /// Takes the entries of one object; says why one of them cannot be.
+    fn take_all_back(
+        &mut self,
+        tenant: TenantId,
+        entries: &[&[u8]],
+        first: u64,
+        restored: bool,
+        now: Millis,
+    ) -> Result<Option<String>, CoreError> {
+        for (index, entry) in (first..).zip(entries) {
+            match self.take_back(tenant, entry, index, restored, now)? {
+                Intake::Kept => {}
+                other => return Ok(Some(format!("vault entry {index} cannot be read back: {other:?}"))),
+            }
+        }
+        Ok(None)
     }
 
     /// Takes an entry that lies in the vault: an act of this control plane, or a record.
@@ -160,7 +182,7 @@ impl Core {
         now: Millis,
     ) -> Result<Intake, CoreError> {
         match act::Claim::read(entry) {
-            Ok(Some(claim)) => self.take_act(tenant, claim, entry, index),
+            Ok(Some(claim)) => self.take_act(tenant, claim, entry, index, now),
             _ => self.take_evidence(tenant, entry, index, Origin::Vault { restored }, &mut { CATCH_UP }, now),
         }
     }
@@ -193,13 +215,14 @@ impl Core {
         );
     }
 
-    fn halt(&mut self, tenant: TenantId, reason: String) {
+    pub(super) fn halt(&mut self, tenant: TenantId, reason: String) {
         tracing::error!(%tenant, reason, "the log of tenant {tenant} is halted");
         self.halts.insert(tenant, reason);
     }
 
     /// After a start: every tenant's log is brought up to what the vault has, and compared with the newest that it knows.
     pub(super) fn recover_logs(&mut self, now: Millis) -> Result<(), CoreError> {
+        self.restore_charters(now)?;
         self.restore_tenants()?;
         self.restore_token_revocations()?;
         for tenant in self.store.tenants()? {
@@ -209,6 +232,7 @@ impl Core {
             self.note_unknown(tenant.id)?;
             self.recover_log(tenant.id, now)?;
             self.compare_newest(tenant.id)?;
+            self.note_papers(tenant.id, now)?;
         }
         self.grown.extend(self.store.unpublished()?);
         Ok(())

@@ -31,6 +31,7 @@ mod rotation;
 pub mod standing;
 mod stops;
 mod watchdog;
+pub mod witnesses;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -167,7 +168,8 @@ impl Core {
         };
         core.run(now, |core| {
             core.recover_logs(now)?;
-            core.sign_anew()
+            core.sign_anew(now)?;
+            core.note_documents(now)
         })?;
         Ok(core)
     }
@@ -217,6 +219,7 @@ impl Core {
     pub fn commit_group(&mut self, now: Millis) -> Result<Published, CoreError> {
         if let Err(error) = self.keep_findings(now).and_then(|()| Ok(self.store.commit()?)) {
             let _ = self.store.rollback();
+            self.acts.clear();
             self.reread()?;
             return Err(error);
         }

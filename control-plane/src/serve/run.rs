@@ -31,7 +31,7 @@ use super::{
     link::Appliances,
     listener::{self, Limits, Stop},
     operators::{About, Operators},
-    teller, tls,
+    submit, teller, tls,
     writer::Writer,
 };
 use crate::{
@@ -84,8 +84,22 @@ pub fn trust_of(directory: &Directory, config: &Config) -> Result<OrganizationKe
     let path = directory.organization_keys();
     let trust = OrganizationKeys::parse(&files::read(&path, KEY_FILE_MAX)?)
         .with_context(|| format!("trust file {}", path.display()))?;
-    config.agrees_with(charter_file(&trust, directory)?.1.value())?;
+    let charter = charter_file(&trust, directory)?.1;
+    config.agrees_with(charter.value())?;
+    config.witnesses_are_of(&newest_charter(&trust, directory, charter.into_value())?)?;
     Ok(trust)
+}
+
+/// The charter beside the database, or the newer one in it: a charter that was renewed over the network is only there.
+fn newest_charter(trust: &OrganizationKeys, directory: &Directory, file: Charter) -> Result<Charter> {
+    let database = directory.database();
+    // A new installation has none yet, and one without the table was never opened.
+    let kept = match database.exists() {
+        true => Store::open_reader(&database)?.newest_document(Document::Charter).unwrap_or_default(),
+        false => None,
+    };
+    let kept = kept.map(|envelope| trust.open(&envelope)).transpose()?.map(Verified::into_value);
+    Ok(kept.filter(|kept| kept.serial > file.serial).unwrap_or(file))
 }
 
 /// The charter beside the database, and its bytes.
@@ -206,6 +220,7 @@ pub async fn run(
         address: config.listen.address.clone(),
         ca_pem: authority.certificate_pem().to_owned(),
         trust,
+        witnesses: config.witnesses.clone(),
         reader: Box::new({
             let database = database.clone();
             move || Store::open_reader(&database)
@@ -252,6 +267,9 @@ pub async fn run(
         }
     });
     tasks.spawn(watchdog(writer.clone(), stopped.clone()));
+    for witness in config.witnesses.clone() {
+        tasks.spawn(submit::submit(writer.clone(), about.clone(), witness, stopped.clone()));
+    }
     if let Some(url) = config.escalation.webhook.clone() {
         tasks.spawn(teller::tell(writer.clone(), url, stopped.clone()));
     }
@@ -358,7 +376,8 @@ mod tests {
         seed(&Store::open(&directory.database()).unwrap(), &trust, &directory).unwrap();
         let database = directory.database();
         let reader = Box::new(move || Store::open_reader(&database));
-        let about = About { address: String::new(), ca_pem: String::new(), trust, reader, clock };
+        let about =
+            About { address: String::new(), ca_pem: String::new(), trust, witnesses: vec![], reader, clock };
         (folder, Arc::new(about))
     }
 

@@ -8,6 +8,7 @@ mod appliances;
 mod approved;
 mod attachments;
 mod convert;
+mod cosignatures;
 mod documents;
 mod evidence;
 mod inbox;
@@ -30,6 +31,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 pub use acts::{NewAct, WaitingAct};
 pub use appliances::{ApplianceRow, ApplianceState, IncarnationRow, NewAppliance};
+pub use cosignatures::CosignatureRow;
 pub use documents::Document;
 pub use evidence::{EvidenceRow, LogHead, NewEvidence, TenantTiles};
 pub use inbox::GapRow;
@@ -54,6 +56,7 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/007_stops.sql"),
     include_str!("schema/008_approved.sql"),
     include_str!("schema/009_acts.sql"),
+    include_str!("schema/010_witnesses.sql"),
     include_str!("schema/011_vault_objects.sql"),
 ];
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proto::{
     digest::Digest,
     ids::{ApplianceId, Incarnation},
-    log::{self, Tile},
+    log::{self, KeyId, Tile},
 };
 
 use super::findings::Findings;
@@ -21,9 +21,29 @@ pub(super) struct Contents {
     pub(super) charters: Vec<u64>,
     pub(super) catalogues: Vec<u64>,
     pub(super) baselines: Vec<Digest>,
+    pub(super) exceptions: Vec<Digest>,
     pub(super) appliances: Vec<(ApplianceId, Incarnation)>,
     pub(super) tiles: Vec<Tile>,
     pub(super) entries: Vec<log::Bundle>,
+    pub(super) cosigned: Vec<KeyId>,
+}
+
+impl Contents {
+    /// The log's entries of which no record lies alone, by their place in the log; of several the widest.
+    pub(super) fn together(&self) -> BTreeMap<u64, log::Bundle> {
+        let mut widest: BTreeMap<u64, log::Bundle> = BTreeMap::new();
+        for bundle in &self.entries {
+            let Some(first) = bundle.first() else { continue };
+            let end = first.saturating_add(bundle.width().into());
+            if self.evidence.range(first..end).next().is_none() {
+                let known = widest.entry(bundle.index()).or_insert(*bundle);
+                if known.width() < bundle.width() {
+                    *known = *bundle;
+                }
+            }
+        }
+        widest
+    }
 }
 
 /// Sorts all paths; what has no place in a bundle, or stands in one twice, is a fault.
@@ -42,16 +62,19 @@ pub(super) fn read(source: &dyn Source, findings: &mut Findings) -> Contents {
             Ok(Place::Charter(serial)) => contents.charters.push(serial),
             Ok(Place::Catalogue(version)) => contents.catalogues.push(version),
             Ok(Place::Baseline(digest)) => contents.baselines.push(digest),
+            Ok(Place::Exception(digest)) => contents.exceptions.push(digest),
             Ok(Place::Appliance(appliance, incarnation)) => {
                 contents.appliances.push((appliance, incarnation))
             }
             Ok(Place::Tile(tile)) => contents.tiles.push(tile),
             Ok(Place::Entries(entries)) => contents.entries.push(entries),
+            Ok(Place::Cosigned(witness)) => contents.cosigned.push(witness),
             Ok(
                 Place::Manifest
                 | Place::SecurityRule
                 | Place::PacketMarkdown
                 | Place::PacketPdf
+                | Place::Oscal(_)
                 | Place::Checkpoint
                 | Place::VerifierKey
                 | Place::Policy,
@@ -62,4 +85,20 @@ pub(super) fn read(source: &dyn Source, findings: &mut Findings) -> Contents {
     contents.charters.sort_unstable();
     contents.catalogues.sort_unstable();
     contents
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_lie_together_where_none_of_them_lies_alone() {
+        let bundle = |index, width| log::Bundle::new(index, width).unwrap();
+        let contents = Contents {
+            evidence: [(300, Digest::of(b"x"))].into(),
+            entries: vec![bundle(0, 256), bundle(1, 256), bundle(2, 3), bundle(2, 9), bundle(2, 4)],
+            ..Contents::default()
+        };
+        assert_eq!(contents.together(), [(0, bundle(0, 256)), (2, bundle(2, 9))].into());
+    }
 }
