@@ -11,8 +11,8 @@ use crate::{
     vault::{Kept, Object},
 };
 
-/// Folders of a clinic that are listed at every start anyway. Entries are not: they come back through the log.
-const LISTED: &[&str] = &["checkpoints", "enrolments", "revocations", "orders"];
+/// Folders of a clinic that are listed at every start. Entries are not: they come back through the log.
+const LISTED: &[&str] = &["checkpoints", "cosigned", "enrolments", "revocations", "orders"];
 /// How many objects are looked at together.
 const AT_ONCE: usize = 256;
 

@@ -99,7 +99,7 @@ impl Core {
                 self.store.put_document(Document::Charter, serial, &envelope, now)?;
             }
         }
-        Ok(())
+        self.note_unknown_in(CHARTERS)
     }
 
     /// Takes over the clinics that the vault knows and the database does not, each with an empty log and the default

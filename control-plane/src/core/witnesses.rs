@@ -70,7 +70,7 @@ impl Core {
         let kept = match self.ports.vault.get(&key)? {
             Some(kept) => kept,
             None => {
-                self.ports.vault.put(&key, note, self.retain_until(now))?;
+                self.keep(&key, note, self.retain_until(now))?;
                 note.to_vec()
             }
         };
