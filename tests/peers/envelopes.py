@@ -142,7 +142,7 @@ class Bundle:
                 at += 2 + length
 
 
-ORDERS = ["application/vnd.orderly.order.v1+protobuf", "application/vnd.orderly.standing-order.v1+protobuf"]
+ORDERS = ["application/vnd.orderly.order.v1+protobuf", "application/vnd.orderly.standing-order.v1+json"]
 
 
 def main():

@@ -17,7 +17,7 @@ use proto::{
 };
 use runbooks::Runbook;
 
-use super::ProviderSays;
+use super::{ProviderSays, Trace};
 
 /// What a bundle says, apart from how far it can be believed.
 #[derive(Debug, Clone)]
@@ -30,8 +30,10 @@ pub struct Facts {
     pub tenant: Option<TenantId>,
     /// The log; `None` when no checkpoint holds.
     pub log: Option<LogFacts>,
-    /// Records whose signature holds, by log index.
+    /// Records whose signature holds, by log index; of heartbeats those of the packet's month, and each appliance's newest.
     pub records: Vec<Fact>,
+    /// All records whose signature holds, by log index, in short.
+    pub traces: Vec<Trace>,
     /// Executors that wrote them.
     pub executors: BTreeMap<Incarnation, Executor>,
     /// Versions of the catalogues in the bundle.
@@ -48,6 +50,8 @@ pub struct Facts {
     pub outputs_missing: Vec<MissingOutput>,
     /// How many things contradict one another.
     pub faults: u64,
+    /// What a record names as the one before it, where that is not what came before it in the log.
+    pub(super) links: BTreeMap<u64, Digest>,
 }
 
 /// The log, as its signed checkpoint describes it.
@@ -137,23 +141,35 @@ impl Facts {
         })
     }
 
-    /// Every box that wrote a record or is enrolled.
+    /// Every box whose papers hold; no other one's records count.
     #[must_use]
     pub fn appliances(&self) -> BTreeSet<ApplianceId> {
-        let writers = self.records.iter().map(|fact| fact.record.identity.appliance);
-        writers.chain(self.executors.values().map(|executor| executor.appliance)).collect()
+        self.executors.values().map(|executor| executor.appliance).collect()
     }
 
     /// The chains, each by its index; of a chain that forked, all records.
     #[must_use]
-    pub fn chains(&self) -> BTreeMap<Incarnation, Vec<&Fact>> {
-        let mut chains: BTreeMap<Incarnation, Vec<&Fact>> = BTreeMap::new();
-        for fact in &self.records {
-            chains.entry(fact.record.chain.incarnation).or_default().push(fact);
+    pub fn chains(&self) -> BTreeMap<Incarnation, Vec<&Trace>> {
+        let mut chains: BTreeMap<Incarnation, Vec<&Trace>> = BTreeMap::new();
+        for trace in &self.traces {
+            chains.entry(trace.incarnation).or_default().push(trace);
         }
         for chain in chains.values_mut() {
-            chain.sort_by_key(|fact| (fact.record.chain.index, fact.index));
+            chain.sort_by_key(|trace| (trace.chain_index, trace.index));
         }
         chains
+    }
+
+    /// The record at `index`, where it is kept whole.
+    #[must_use]
+    pub fn record(&self, index: u64) -> Option<&Record> {
+        let at = self.records.binary_search_by_key(&index, |fact| fact.index).ok()?;
+        self.records.get(at).map(|fact| &fact.record)
+    }
+
+    /// Whose a record is.
+    #[must_use]
+    pub fn appliance_of(&self, trace: &Trace) -> Option<ApplianceId> {
+        self.executors.get(&trace.incarnation).map(|executor| executor.appliance)
     }
 }

@@ -18,6 +18,7 @@ mod manifest;
 mod period;
 mod place;
 mod purpose;
+mod trace;
 pub mod verify;
 
 use std::{borrow::Cow, collections::BTreeMap};
@@ -29,6 +30,7 @@ pub use gaps::{Gap, GapKind, Watch, gaps, watches};
 pub use manifest::{FileLine, Manifest, ManifestError, ProviderSays};
 pub use period::{Month, Period, day, minute};
 pub use place::Place;
+pub use trace::{Beat, Sign, Trace};
 
 /// Most files that are looked at.
 pub const FILES_MAX: usize = 1_000_000;
@@ -38,7 +40,7 @@ pub const FILE_MAX: u64 = 64 << 20;
 pub const BYTES_MAX: u64 = 8 << 30;
 
 /// Where a bundle's files come from.
-pub trait Source {
+pub trait Source: Sync {
     /// Relative paths of all files, sorted, parts divided by `/`. Also those that [`Source::read`] will refuse.
     fn paths(&self) -> Vec<String>;
     /// The bytes of one file.

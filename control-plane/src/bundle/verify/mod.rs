@@ -9,13 +9,18 @@ mod chains;
 mod charters;
 mod contents;
 mod findings;
+mod growth;
 mod head;
 mod index;
 mod keys;
 mod orders;
 mod outputs;
 mod paper;
+mod parallel;
 mod permissions;
+mod progress;
+mod proofs;
+mod reading;
 mod records;
 mod report;
 mod span;
@@ -25,12 +30,13 @@ use proto::{charter::OrganizationKeys, time::Millis};
 
 use self::{charters::Charters, contents::Contents, findings::Findings};
 use super::{
-    Executor, Facts, LogFacts, Manifest, ManifestError, Place, ProviderSays, Source, gaps,
+    Executor, Facts, LogFacts, Manifest, ManifestError, Period, Place, ProviderSays, Source, gaps,
     manifest::GENERATOR, purpose::Purposes,
 };
 
 pub(in crate::bundle) use findings::chain;
 pub use findings::{Claim, Fault, Status};
+pub use progress::Progress;
 pub use report::{Completeness, Integrity, Report};
 pub use span::Asked;
 
@@ -40,7 +46,7 @@ pub fn verify(source: &dyn Source, trust: Option<&OrganizationKeys>, now: Millis
     verify_within(source, trust, Asked::default(), now)
 }
 
-/// The same, judged over the time that an auditor asks about.
+/// The same, judged by what an auditor asks about.
 #[must_use]
 pub fn verify_within(
     source: &dyn Source,
@@ -48,12 +54,27 @@ pub fn verify_within(
     asked: Asked,
     now: Millis,
 ) -> Report {
+    verify_watched(source, trust, asked, now, &mut Progress::unseen())
+}
+
+/// The same, for somebody who waits.
+#[must_use]
+pub fn verify_watched(
+    source: &dyn Source,
+    trust: Option<&OrganizationKeys>,
+    asked: Asked,
+    now: Millis,
+    progress: &mut Progress<'_>,
+) -> Report {
     let mut findings = Findings::default();
-    let manifest = index::read(source, &mut findings);
+    let paths = source.paths();
+    let contents = contents::read(&paths, &mut findings);
+    progress.begin(paths.len() + contents.carriers().len());
+    let manifest = index::read(source, &paths, (&mut findings, progress));
+    drop(paths);
     let said = manifest.as_ref().map_or_else(index::nothing_said, |manifest| manifest.provider_says.clone());
-    let contents = contents::read(source, &mut findings);
     let charters = charters::read(source, &contents, trust, &mut findings);
-    let facts = examine(source, &contents, &charters, said, &mut findings);
+    let facts = examine(source, &contents, &charters, said, (&mut findings, progress));
     let purposes = Purposes::new(&facts);
     if let Some(manifest) = &manifest {
         index::compare(manifest, &purposes, &facts, &mut findings);
@@ -94,9 +115,9 @@ pub fn facts(source: &dyn Source) -> Result<Facts, ManifestError> {
 /// The same with the provider's words given, before there is a manifest.
 pub(in crate::bundle) fn read(source: &dyn Source, said: ProviderSays) -> Facts {
     let mut findings = Findings::default();
-    let contents = contents::read(source, &mut findings);
+    let contents = contents::read(&source.paths(), &mut findings);
     let charters = charters::read(source, &contents, None, &mut findings);
-    let mut facts = examine(source, &contents, &charters, said, &mut findings);
+    let mut facts = examine(source, &contents, &charters, said, (&mut findings, &mut Progress::unseen()));
     facts.faults = findings.fault_count;
     facts
 }
@@ -106,16 +127,18 @@ fn examine(
     contents: &Contents,
     charters: &Charters,
     said: ProviderSays,
-    findings: &mut Findings,
+    (findings, progress): (&mut Findings, &mut Progress<'_>),
 ) -> Facts {
     let head = head::read(source, charters, findings);
     let keys = keys::read(source, contents, charters, head.as_ref(), findings);
-    let records = records::read(source, contents, &keys, head.as_ref(), findings);
-    charters::cited(charters, &records.facts, findings);
+    let month = said.packet.map(|month| Period { from: month.begin(), to: month.end() });
+    let mut records =
+        records::read(contents, source, &keys, head.as_ref(), month, (&mut *findings, progress));
+    charters::cited(charters, &records, findings);
     keys::confirm(&keys, &records.facts, charters, findings);
-    records::prove(source, contents, &records, head.as_ref(), findings);
-    let leaves = tree::check(source, contents, &records, head.as_ref(), findings);
-    tree::seen(&records.facts, leaves.as_deref(), findings);
+    proofs::check(source, contents, &records, head.as_ref(), findings);
+    tree::check(source, contents, &records, head.as_ref(), findings);
+    tree::seen(contents, &mut records, findings);
     let (catalogues, runbooks) = orders::catalogues(source, contents, charters, findings);
     let (orders, orders_missing) =
         orders::check(source, contents, charters, &records.facts, &runbooks, findings);
@@ -132,10 +155,12 @@ fn examine(
         said,
         organization: charters.newest().map_or_else(String::new, |charter| charter.organization.clone()),
         tenant: head.as_ref().map(|head| head.tenant),
-        absent: tree::absent(contents, log.as_ref().map_or(0, |log| log.size)),
+        absent: contents.absent(log.as_ref().map_or(0, |log| log.size)),
         log,
         executors: executors.collect(),
         records: records.facts,
+        traces: records.traces,
+        links: records.links,
         catalogues,
         runbooks,
         orders,
@@ -143,6 +168,6 @@ fn examine(
         outputs_missing,
         faults: 0,
     };
-    chains::check(&facts, findings);
+    chains::check(contents, &facts, findings);
     facts
 }

@@ -1,75 +1,138 @@
-//! Records: each file is what its name says, signed by the key of the executor that it names, and of this tenant.
+//! Records, in the order of the log: leaf upon leaf, and each held against what came before it.
+//!
+//! The rule: an executor puts the newest checkpoint it has verified into every record it signs. So whoever rewrites the log
+//! afterwards, with all keys of the server in hand, contradicts the records that came later.
 
 use std::collections::BTreeMap;
 
 use proto::{
     digest::Digest,
-    evidence::{Body, Claim, Record},
-    field::BadField,
-    log::{Hash, TlogProof, leaf_hash, verify_inclusion},
+    evidence::Body,
+    ids::{ApplianceId, Incarnation},
+    log::{Hash, Head, Tile, decode_hashes},
 };
 
-use super::{contents::Contents, findings::Findings, head::LogHead, keys::Keys};
-use crate::bundle::{Fact, Place, Source, enrolled::Papers};
+use super::{
+    Progress,
+    contents::Contents,
+    findings::{Findings, Tally},
+    growth::Growth,
+    head::LogHead,
+    keys::Keys,
+    parallel,
+    reading::{Entry, Held, Load, Read, Reader, is_kept},
+};
+use crate::bundle::{Fact, Period, Place, Source, Trace};
+
+/// Most entries of a log that is checked.
+pub(super) const ENTRIES_MAX: u64 = 4_000_000;
 
 /// Records as they were read.
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    /// Those whose signature holds, by log index.
+    /// Those whose signature holds and that are kept whole, by log index.
     pub(super) facts: Vec<Fact>,
-    /// Leaf hashes of all files, signed or not.
-    pub(super) leaves: BTreeMap<u64, Hash>,
+    /// All whose signature holds, by log index.
+    pub(super) traces: Vec<Trace>,
+    /// What names another before it than the one that came before it in the log.
+    pub(super) links: BTreeMap<u64, Digest>,
+    /// The tree: of each record its leaf, signed or not; where one is not here, from the lowest tiles.
+    pub(super) growth: Growth,
+    /// Where the tree could not go on, because neither record nor tile is here.
+    pub(super) broken: Option<u64>,
+    /// How many records lie in the log's entries alone.
+    pub(super) together: u64,
+    /// What records say of the log before them.
+    pub(super) seen: Seen,
+    /// Of the tree's leaves, those that are a record's here.
+    own: Vec<bool>,
+    /// Leaves beyond the tree, or beyond where it could not go on.
+    beyond: BTreeMap<u64, Hash>,
+}
+
+/// What records say of the log before them, held against the log as it is now.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Records that have seen this log.
+    pub(super) agree: u64,
+    /// The first that has seen more than is here.
+    pub(super) unknown: Option<u64>,
+    /// Of each executor: its first contradiction, what it says, and how many there are.
+    pub(super) contradictions: BTreeMap<Incarnation, (u64, Digest, String, u64)>,
+}
+
+impl Seen {
+    fn add(&mut self, trace: &Trace, size: u64, root: Hash, growth: &Growth) {
+        let problem = if size > trace.index {
+            format!("has seen a log of {size} records, which would include itself")
+        } else {
+            match growth.root(size) {
+                Some(right) if right == root => return self.agree += 1,
+                Some(_) => format!("has seen another log: its first {size} records had another root"),
+                None => {
+                    self.unknown.get_or_insert(trace.index);
+                    return;
+                }
+            }
+        };
+        // Whoever has seen another log once sees another one from then on: the first time tells where it was changed.
+        let first = self.contradictions.entry(trace.incarnation);
+        first.or_insert((trace.index, trace.digest, problem, 0)).3 += 1;
+    }
+}
+
+impl Records {
+    /// Leaf hash of a record that is here.
+    pub(super) fn leaf(&self, index: u64) -> Option<Hash> {
+        match usize::try_from(index).ok().and_then(|at| self.own.get(at)) {
+            Some(true) => self.growth.leaf(index),
+            Some(false) => None,
+            None => self.beyond.get(&index).copied(),
+        }
+    }
 }
 
 /// Reads all records.
 pub(super) fn read(
-    source: &dyn Source,
     contents: &Contents,
+    source: &dyn Source,
     keys: &Keys,
     head: Option<&LogHead>,
-    findings: &mut Findings,
+    month: Option<Period>,
+    (findings, progress): (&mut Findings, &mut Progress<'_>),
 ) -> Records {
     let mut tally = findings.begin("Every record is signed by its appliance's evidence key", "evidence/");
-    let mut records = Records::default();
-    for (&index, &digest) in &contents.evidence {
-        let place = Place::Evidence(index, digest);
-        let Some(envelope) = findings.read(source, &place) else { continue };
-        let path = place.to_string();
-        let found = Digest::of(&envelope);
-        if found != digest {
-            findings.fault(&path, Some(index), &format!("has digest {found}, its name says otherwise"));
-            continue;
-        }
-        records.leaves.insert(index, leaf_hash(&envelope));
-        let claim = match Claim::read(&envelope) {
-            Ok(claim) => claim,
-            Err(error) => {
-                findings.error(&path, Some(index), &error);
-                continue;
-            }
-        };
-        let Some(papers) = keys.get(&claim.incarnation()) else {
-            tally.missing(format!("no key of executor {} is here that counts", claim.incarnation()));
-            continue;
-        };
-        match claim.verify(&papers.proof.evidence_key) {
-            Ok(verified) => {
-                let record = verified.into_value();
-                match is_of(&record, papers, head) {
-                    Ok(()) => {
-                        tally.proven += 1;
-                        records.facts.push(Fact { index, digest, record });
-                    }
-                    Err(bad) => findings.fault(&path, Some(index), &bad.to_string()),
-                }
-            }
-            Err(error) => findings.error(&path, Some(index), &error),
-        }
-    }
-    if contents.evidence.is_empty() {
+    let carriers = contents.carriers();
+    let expected = carriers.iter().map(|carrier| carrier.records()).sum::<u64>().min(ENTRIES_MAX);
+    let room = usize::try_from(expected).unwrap_or_default();
+    let reader = Reader { source, keys, head, month };
+    let mut merge = Merge {
+        source,
+        head: head.map(LogHead::head),
+        month,
+        records: Records {
+            traces: Vec::with_capacity(room),
+            growth: Growth::with_capacity(room),
+            own: Vec::with_capacity(room),
+            ..Records::default()
+        },
+        ends: BTreeMap::new(),
+        newest: BTreeMap::new(),
+        tile: None,
+    };
+    parallel::in_order(
+        carriers.len(),
+        |n| reader.load(&carriers[n]),
+        |load| {
+            merge.take(load, findings, &mut tally);
+            progress.step();
+        },
+    );
+    if carriers.is_empty() {
         tally.missing("there are no records");
     }
     findings.end(tally);
+    let records = merge.finish();
     newer(&records.facts, findings);
     records
 }
@@ -90,74 +153,116 @@ fn newer(facts: &[Fact], findings: &mut Findings) {
     findings.end(tally);
 }
 
-fn is_of(record: &Record, papers: &Papers, head: Option<&LogHead>) -> Result<(), BadField> {
-    let bad = |field: &str, problem: &str| Err(BadField::new(field, problem));
-    let identity = &record.identity;
-    if identity.organization != papers.spiffe.trust_domain {
-        return bad("identity.organization", "is not the one in the appliance's certificate");
-    }
-    if identity.tenant != papers.spiffe.tenant || head.is_some_and(|head| head.tenant != identity.tenant) {
-        return bad("identity.tenant", "is not the one of the log and of the appliance's certificate");
-    }
-    if identity.appliance != papers.spiffe.appliance {
-        return bad("identity.appliance", "is not the one in the appliance's certificate");
-    }
-    // A newer version may have another word for it.
-    if record.body != Body::Unknown && record.key_protection != papers.proof.protection {
-        return bad("key_protection", "is not the one that the appliance was enrolled with");
-    }
-    Ok(())
+/// Puts what was read, file by file in the order of the log, to what is there.
+struct Merge<'m> {
+    source: &'m dyn Source,
+    head: Option<Head>,
+    month: Option<Period>,
+    records: Records,
+    /// The end of each chain so far: the next index, and the digest that the next one names.
+    ends: BTreeMap<Incarnation, (u64, Digest)>,
+    /// Each appliance's newest heartbeat of another month.
+    newest: BTreeMap<ApplianceId, Fact>,
+    /// The tile of leaves that was read last.
+    tile: Option<(Tile, Vec<Hash>)>,
 }
 
-/// Checks the proof file of every record on its own, as anyone else's software would.
-pub(super) fn prove(
-    source: &dyn Source,
-    contents: &Contents,
-    records: &Records,
-    head: Option<&LogHead>,
-    findings: &mut Findings,
-) {
-    let mut tally = findings.begin("Every record has a proof that it is in the log", "proofs/");
-    let mut proven = std::collections::BTreeSet::new();
-    for &index in &contents.proofs {
-        let place = Place::Proof(index);
-        let path = place.to_string();
-        let Some(bytes) = findings.read(source, &place) else { continue };
-        let Some(leaf) = records.leaves.get(&index) else {
-            if !contents.evidence.contains_key(&index) {
-                findings.fault(&path, Some(index), "is for a record that is not here");
-            }
-            continue;
+impl Merge<'_> {
+    fn take(&mut self, load: Load, findings: &mut Findings, tally: &mut Tally) {
+        let path = load.place.to_string();
+        let records = match load.records {
+            Ok(records) => records,
+            Err(problem) => return findings.fault(&path, None, &problem),
         };
-        let Some(head) = head else { continue };
-        match check(&bytes, index, *leaf, head) {
-            Ok(()) => {
-                proven.insert(index);
+        for (index, Entry { leaf, read }) in records {
+            if let Some(leaf) = leaf {
+                self.leaf(index, leaf);
+                self.records.together += u64::from(matches!(load.place, Place::Entries(_)));
             }
-            Err(problem) => findings.fault(&path, Some(index), &problem),
+            match read {
+                Read::Holds(held) => {
+                    tally.proven += 1;
+                    self.hold(*held);
+                }
+                Read::NoKey(executor) => {
+                    tally.missing(format!("no key of executor {executor} is here that counts"));
+                }
+                Read::Fault(problem) => findings.fault(&path, Some(index), &problem),
+            }
         }
     }
-    tally.proven = proven.len() as u64;
-    if head.is_none() {
-        tally.missing("no head of the log holds");
-    }
-    if let Some(index) = records.leaves.keys().find(|index| !proven.contains(index)) {
-        tally.missing(format!("record {index} has none that holds"));
-    }
-    findings.end(tally);
-}
 
-fn check(bytes: &[u8], index: u64, leaf: Hash, head: &LogHead) -> Result<(), String> {
-    let proof = TlogProof::parse(bytes).map_err(|error| error.to_string())?;
-    if proof.index != index {
-        return Err(format!("is for record {}", proof.index));
+    fn leaf(&mut self, index: u64, leaf: Hash) {
+        let size = self.head.map_or(ENTRIES_MAX, |head| head.size);
+        if index < size && self.fill(index) && self.records.growth.size() == index {
+            self.records.growth.push(leaf);
+            self.records.own.push(true);
+        } else {
+            self.records.beyond.insert(index, leaf);
+        }
     }
-    if !proof.extra.is_empty() {
-        return Err("must have no extra line: nothing signs it".to_owned());
+
+    /// Lets the tree grow to `size` leaves, with tiles where records are missing; whether it could.
+    fn fill(&mut self, size: u64) -> bool {
+        if self.records.broken.is_some() || self.head.is_some_and(|head| head.size > ENTRIES_MAX) {
+            return false;
+        }
+        // Sizes come from strangers; a tile had to be sent for each step.
+        while self.records.growth.size() < size {
+            let next = self.records.growth.size();
+            let Some(leaf) = self.stand_in(next) else {
+                self.records.broken = Some(next);
+                return false;
+            };
+            self.records.growth.push(leaf);
+            self.records.own.push(false);
+        }
+        true
     }
-    if proof.checkpoint != head.checkpoint.note() {
-        return Err("must end with the bundle's own checkpoint".to_owned());
+
+    /// The leaf of a record that is not here.
+    fn stand_in(&mut self, index: u64) -> Option<Hash> {
+        let wanted = Tile::in_tree(0, index / 256, self.head?.size)?;
+        if self.tile.as_ref().is_none_or(|(have, _)| *have != wanted) {
+            // What is wrong with the file is told where all tiles are looked at.
+            let bytes = self.source.read(&Place::Tile(wanted).to_string());
+            let hashes = bytes.ok().and_then(|bytes| decode_hashes(&bytes).ok()).unwrap_or_default();
+            self.tile = Some((wanted, hashes));
+        }
+        let within = usize::try_from(index % 256).ok()?;
+        self.tile.as_ref().and_then(|(_, hashes)| hashes.get(within).copied())
     }
-    let log = head.head();
-    verify_inclusion(leaf, index, log.size, &proof.hashes, log.root).map_err(|error| error.to_string())
+
+    fn hold(&mut self, held: Held) {
+        let Held { mut trace, previous, seen, fact } = held;
+        let (next, digest) = self.ends.get(&trace.incarnation).copied().unwrap_or_default();
+        trace.follows = trace.chain_index == next && previous == digest;
+        if !trace.follows {
+            self.records.links.insert(trace.index, previous);
+        }
+        self.ends.insert(trace.incarnation, (trace.chain_index.saturating_add(1), trace.digest));
+        if let Some(seen) = seen {
+            let root = Hash(seen.root.0);
+            self.records.seen.add(&trace, seen.size, root, &self.records.growth);
+        }
+        match fact {
+            Some(fact) if is_kept(&trace, self.month) => self.records.facts.push(fact),
+            // Kept for being the newest: a later one takes its place.
+            Some(fact) => drop(self.newest.insert(fact.record.identity.appliance, fact)),
+            None => {}
+        }
+        self.records.traces.push(trace);
+    }
+
+    fn finish(mut self) -> Records {
+        if let Some(head) = self.head {
+            self.fill(head.size);
+        }
+        let mut records = self.records;
+        records.facts.extend(self.newest.into_values());
+        // Alone and together may lie side by side.
+        records.facts.sort_by_key(|fact| fact.index);
+        records.traces.sort_by_key(|trace| trace.index);
+        records
+    }
 }
