@@ -6,3 +6,4 @@ pub mod demo;
 pub mod phi;
 pub mod rig;
 pub mod sim;
+pub mod year;

@@ -11,6 +11,7 @@ mod packets;
 mod periods;
 mod standing;
 mod tenant;
+mod together;
 
 use control_plane::bundle::{
     Bundle, FileLine, Manifest, Source,

@@ -86,9 +86,9 @@ impl Reader<'_> {
                 }
                 Ok(vec![(*index, self.entry(*index, found, bytes))])
             }
-            Carrier::Together { bundle, first, besides } => {
+            Carrier::Together(bundle) => {
                 let entries = bundle.decode(bytes).map_err(|error| error.to_string())?;
-                let indexed = (*first..).zip(entries).filter(|(index, _)| !besides.contains(index));
+                let indexed = (carrier.range().0..).zip(entries);
                 Ok(indexed
                     .map(|(index, entry)| (index, self.entry(index, Digest::of(entry), entry)))
                     .collect())

@@ -69,12 +69,8 @@ fn compare(
 
 /// Entries that are there besides the records themselves must be the same ones.
 fn entries(source: &dyn Source, contents: &Contents, records: &Records, findings: &mut Findings) {
-    let whole = |carrier: Carrier| match carrier {
-        Carrier::Together { bundle, besides, .. } if besides.is_empty() => Some(bundle),
-        _ => None,
-    };
-    let read: BTreeSet<_> = contents.carriers().into_iter().filter_map(whole).collect();
-    for bundle in contents.entries.iter().filter(|bundle| !read.contains(bundle)) {
+    let read: BTreeSet<Carrier> = contents.carriers().into_iter().collect();
+    for bundle in contents.entries.iter().filter(|bundle| !read.contains(&Carrier::Together(**bundle))) {
         let place = Place::Entries(*bundle);
         let Some(bytes) = findings.read(source, &place) else { continue };
         let leaf =
