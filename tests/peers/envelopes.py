@@ -18,9 +18,10 @@ from google.protobuf import json_format
 from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement
 from securesystemslib.dsse import Envelope
-from securesystemslib.exceptions import BaseError
+from securesystemslib.exceptions import FormatError, UnverifiedSignatureError, VerificationError
 from securesystemslib.signer import SSlibKey
 
+UNSIGNED = (FormatError, UnverifiedSignatureError, VerificationError)
 STATEMENT = "application/vnd.in-toto+json"
 
 
@@ -73,7 +74,7 @@ class Bundle:
         try:
             look(name, data)
             self.count += 1
-        except (Refused, BaseError, ValueError, KeyError, TypeError, json_format.ParseError) as error:
+        except (Refused, *UNSIGNED, ValueError, KeyError, TypeError, json_format.ParseError) as error:
             self.faults.append(f"{name}: {type(error).__name__} {error}")
 
     def charter(self, name, data):
@@ -88,7 +89,7 @@ class Bundle:
         for charter in self.charters.values():
             try:
                 return opened(data, kind, *keys_of(charter))
-            except BaseError as error:
+            except UNSIGNED as error:
                 refused = error
         raise refused
 

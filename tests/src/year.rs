@@ -10,7 +10,10 @@ mod papers;
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
-use control_plane::bundle::{Folder, Period, Place, ProviderSays, export};
+use control_plane::{
+    bundle::{Folder, Month, Period, Place, ProviderSays, export, verify},
+    packet,
+};
 use proto::{
     charter::OrganizationKeys,
     digest::Digest,
@@ -36,6 +39,8 @@ pub struct Plan {
     pub appliances: usize,
     /// As the log's entries, 256 to a file; else each alone, with its proof.
     pub together: bool,
+    /// With the packet of a month.
+    pub packet: Option<Month>,
 }
 
 /// What somebody knows who has the bundle not from its maker.
@@ -88,13 +93,24 @@ pub fn write(folder: &Path, plan: Plan) -> Result<Known> {
     let said = ProviderSays {
         clinic: "Northside Family Practice".to_owned(),
         appliances: Default::default(),
-        period: Period { from: papers::BEGIN, to: now },
+        period: plan.packet.map_or(Period { from: papers::BEGIN, to: now }, |month| month.until(now)),
         made_at: now,
         generator: export::GENERATOR.to_owned(),
-        packet: None,
+        packet: plan.packet,
     };
-    let manifest = export::index(&Folder::open(folder)?, said)?;
-    put(folder, &Place::Manifest, &manifest.encode())?;
+    let manifest = |said| -> Result<()> {
+        let manifest = export::index(&Folder::open(folder)?, said)?;
+        put(folder, &Place::Manifest, &manifest.encode())
+    };
+    manifest(said.clone())?;
+    if let Some(month) = plan.packet {
+        let packet = packet::build(&verify::facts(&Folder::open(folder)?)?, month)?;
+        put(folder, &Place::PacketMarkdown, packet.markdown.as_bytes())?;
+        if let Some(pages) = packet.pdf {
+            put(folder, &Place::PacketPdf, &pages)?;
+        }
+        manifest(said)?;
+    }
     fs::write(folder.with_extension("trust.json"), serde_json::to_vec(&papers.trust())?)?;
     Ok(Known { trust: papers.trust(), log_key, now, older })
 }
