@@ -4,15 +4,25 @@
 //! are arguments; only [`clock`] asks the machine.
 
 pub mod bundle;
+#[cfg(feature = "server")]
 pub mod ca;
+#[cfg(feature = "server")]
 pub mod cli;
 pub mod clock;
+#[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
 pub mod core;
+#[cfg(feature = "server")]
 pub mod directory;
 pub mod files;
+#[cfg(feature = "server")]
 pub mod init;
+pub mod offline;
 pub mod packet;
+#[cfg(feature = "server")]
 pub mod serve;
+#[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
 pub mod vault;

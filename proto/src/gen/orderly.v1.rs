@@ -454,6 +454,7 @@ pub struct Inclusion {
     pub hashes: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod enrollment_client {
     #![allow(
         unused_variables,
@@ -558,6 +559,7 @@ pub mod enrollment_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod enrollment_server {
     #![allow(
         unused_variables,
@@ -736,6 +738,7 @@ pub mod enrollment_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod link_client {
     #![allow(
         unused_variables,
@@ -856,6 +859,7 @@ pub mod link_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod link_server {
     #![allow(
         unused_variables,
@@ -1681,6 +1685,7 @@ pub struct RevokeOperatorToken {
     pub name: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod tenants_client {
     #![allow(
         unused_variables,
@@ -1863,6 +1868,7 @@ pub mod tenants_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod tenants_server {
     #![allow(
         unused_variables,
@@ -2231,6 +2237,7 @@ pub mod tenants_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod sites_client {
     #![allow(
         unused_variables,
@@ -2349,6 +2356,7 @@ pub mod sites_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod sites_server {
     #![allow(
         unused_variables,
@@ -2573,6 +2581,7 @@ pub mod sites_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod appliances_client {
     #![allow(
         unused_variables,
@@ -2767,6 +2776,7 @@ pub mod appliances_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod appliances_server {
     #![allow(
         unused_variables,
@@ -3143,6 +3153,7 @@ pub mod appliances_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod incidents_client {
     #![allow(
         unused_variables,
@@ -3265,6 +3276,7 @@ pub mod incidents_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod incidents_server {
     #![allow(
         unused_variables,
@@ -3489,6 +3501,7 @@ pub mod incidents_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod orders_client {
     #![allow(
         unused_variables,
@@ -3589,6 +3602,7 @@ pub mod orders_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod orders_server {
     #![allow(
         unused_variables,
@@ -3766,6 +3780,7 @@ pub mod orders_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod evidence_client {
     #![allow(
         unused_variables,
@@ -3891,6 +3906,7 @@ pub mod evidence_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod evidence_server {
     #![allow(
         unused_variables,
@@ -4125,6 +4141,7 @@ pub mod evidence_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod packets_client {
     #![allow(
         unused_variables,
@@ -4225,6 +4242,7 @@ pub mod packets_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod packets_server {
     #![allow(
         unused_variables,
@@ -4402,6 +4420,7 @@ pub mod packets_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod catalogue_client {
     #![allow(
         unused_variables,
@@ -4526,6 +4545,7 @@ pub mod catalogue_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod catalogue_server {
     #![allow(
         unused_variables,
@@ -4753,6 +4773,7 @@ pub mod catalogue_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod charter_client {
     #![allow(
         unused_variables,
@@ -4875,6 +4896,7 @@ pub mod charter_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod charter_server {
     #![allow(
         unused_variables,
@@ -5100,6 +5122,7 @@ pub mod charter_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod documents_client {
     #![allow(
         unused_variables,
@@ -5293,6 +5316,7 @@ pub mod documents_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod documents_server {
     #![allow(
         unused_variables,
@@ -5666,6 +5690,7 @@ pub mod documents_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod operators_client {
     #![allow(
         unused_variables,
@@ -5818,6 +5843,7 @@ pub mod operators_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod operators_server {
     #![allow(
         unused_variables,

@@ -26,7 +26,7 @@ mod report;
 mod span;
 mod tree;
 
-use proto::{charter::OrganizationKeys, time::Millis};
+use proto::{charter::OrganizationKeys, log::Head, time::Millis};
 
 use self::{charters::Charters, contents::Contents, findings::Findings};
 use super::{
@@ -74,7 +74,7 @@ pub fn verify_watched(
     drop(paths);
     let said = manifest.as_ref().map_or_else(index::nothing_said, |manifest| manifest.provider_says.clone());
     let charters = charters::read(source, &contents, trust, &mut findings);
-    let facts = examine(source, &contents, &charters, said, (&mut findings, progress));
+    let facts = examine(source, &contents, &charters, said, asked.head, (&mut findings, progress));
     let purposes = Purposes::new(&facts);
     if let Some(manifest) = &manifest {
         index::compare(manifest, &purposes, &facts, &mut findings);
@@ -117,7 +117,8 @@ pub(in crate::bundle) fn read(source: &dyn Source, said: ProviderSays) -> Facts 
     let mut findings = Findings::default();
     let contents = contents::read(&source.paths(), &mut findings);
     let charters = charters::read(source, &contents, None, &mut findings);
-    let mut facts = examine(source, &contents, &charters, said, (&mut findings, &mut Progress::unseen()));
+    let mut facts =
+        examine(source, &contents, &charters, said, None, (&mut findings, &mut Progress::unseen()));
     facts.faults = findings.fault_count;
     facts
 }
@@ -127,6 +128,7 @@ fn examine(
     contents: &Contents,
     charters: &Charters,
     said: ProviderSays,
+    known: Option<Head>,
     (findings, progress): (&mut Findings, &mut Progress<'_>),
 ) -> Facts {
     let head = head::read(source, charters, findings);
@@ -138,6 +140,7 @@ fn examine(
     keys::confirm(&keys, &records.facts, charters, findings);
     proofs::check(source, contents, &records, head.as_ref(), findings);
     tree::check(source, contents, &records, head.as_ref(), findings);
+    tree::continues(known, &records, head.as_ref(), findings);
     tree::seen(contents, &mut records, findings);
     let (catalogues, runbooks) = orders::catalogues(source, contents, charters, findings);
     let (orders, orders_missing) =

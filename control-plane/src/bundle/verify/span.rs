@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use proto::time::Millis;
+use proto::{log::Head, time::Millis};
 
 use super::findings::Findings;
 use crate::bundle::{Facts, Gap, GapKind, Period, Place, ProviderSays, Sign, minute};
@@ -13,13 +13,15 @@ use crate::bundle::{Facts, Gap, GapKind, Period, Place, ProviderSays, Sign, minu
 /// How far the clocks of verifier, provider and appliance may lie apart.
 const CLOCK_SLACK: Duration = Duration::from_secs(600);
 
-/// What time an auditor asks about; where nothing is said, the provider's word is taken.
+/// What an auditor asks about; where no time is said, the provider's word is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Asked {
     /// From when on.
     pub from: Option<Millis>,
     /// Until when.
     pub to: Option<Millis>,
+    /// A head of the log that is known from elsewhere.
+    pub head: Option<Head>,
 }
 
 /// The period that silence is judged within, and what is missing in what was said of it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use proto::log::{Hash, Tile, encode_hashes, leaf_hash, tiles};
+use proto::log::{Hash, Head, Tile, encode_hashes, leaf_hash, tiles};
 
 use super::{
     contents::{Carrier, Contents},
@@ -82,6 +82,34 @@ fn entries(source: &dyn Source, contents: &Contents, records: &Records, findings
             findings.fault(&place.to_string(), None, "does not hold the log's entries");
         }
     }
+}
+
+/// Checks the log against a head of it that the auditor knows from elsewhere, an appliance's for one.
+pub(super) fn continues(
+    known: Option<Head>,
+    records: &Records,
+    head: Option<&LogHead>,
+    findings: &mut Findings,
+) {
+    let Some(known) = known else { return };
+    let file = Place::Checkpoint.to_string();
+    let mut tally = findings.begin("The log continues the head that you know", file.clone());
+    match (head.map(|head| head.head().size), records.growth.root(known.size)) {
+        (Some(size), _) if size < known.size => {
+            tally.missing(format!("it ends after {size} records, your head is of {}", known.size));
+        }
+        (None, _) => tally.missing("no head of the log holds"),
+        (_, None) => tally.missing(format!("not all of its first {} records are here", known.size)),
+        (_, Some(root)) if root == known.root => tally.proven = known.size,
+        (_, Some(root)) => {
+            let problem = format!(
+                "is of another log than the head you know: the first {} records give root {root}",
+                known.size
+            );
+            findings.fault(&file, None, &problem);
+        }
+    }
+    findings.end(tally);
 }
 
 /// Checks what records say of the log before them against the log as it is now.
