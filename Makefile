@@ -64,7 +64,7 @@ format: setup ## Format the Rust code as `make check` wants it
 	@cargo fmt --all -- --config-path .ci/rustfmt.toml
 
 bench: setup-bench ## Measure against bare loops, printed as ratios; writes target/bench/*.json
-	@cargo build --release --workspace --locked --bin bench --bin appliance --bin control-plane
+	@cargo build --release --workspace --locked --bin bench --bin appliance --bin control-plane --bin orderly-verify
 	@$(PROGRAMS)/release/bench
 
 generate: setup-run ## Write generated files anew
