@@ -171,7 +171,7 @@ fn what_is_done_to_any_file_is_found_by_ours_and_by_whose_matter_it_is() -> Resu
         return Ok(());
     }
     for (together, changes) in [(false, ALONE), (true, TOGETHER)] {
-        let packet = Some("2026-01".parse()?);
+        let packet = Some("2025-01".parse()?);
         let handed = Handed::over(Plan { records: 300, appliances: 2, together, packet })?;
         genuine(&handed)?;
         for (place, change, finders) in changes {

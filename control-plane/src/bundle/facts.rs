@@ -150,14 +150,16 @@ impl Facts {
     /// The chains, each by its index; of a chain that forked, all records.
     #[must_use]
     pub fn chains(&self) -> BTreeMap<Incarnation, Vec<&Trace>> {
-        let mut chains: BTreeMap<Incarnation, Vec<&Trace>> = BTreeMap::new();
+        let mut chains: Vec<Vec<&Trace>> = vec![Vec::new(); self.executors.len()];
         for trace in &self.traces {
-            chains.entry(trace.incarnation).or_default().push(trace);
+            if let Some(chain) = chains.get_mut(usize::from(trace.executor)) {
+                chain.push(trace);
+            }
         }
-        for chain in chains.values_mut() {
+        for chain in &mut chains {
             chain.sort_by_key(|trace| (trace.chain_index, trace.index));
         }
-        chains
+        self.executors.keys().copied().zip(chains).filter(|(_, chain)| !chain.is_empty()).collect()
     }
 
     /// The record at `index`, where it is kept whole.
@@ -167,9 +169,16 @@ impl Facts {
         self.records.get(at).map(|fact| &fact.record)
     }
 
-    /// Whose a record is.
+    /// Whose a record is: the executor's state, and the box.
+    #[must_use]
+    pub fn writer_of(&self, trace: &Trace) -> Option<(Incarnation, ApplianceId)> {
+        let (incarnation, executor) = self.executors.iter().nth(trace.executor.into())?;
+        Some((*incarnation, executor.appliance))
+    }
+
+    /// Which box's a record is.
     #[must_use]
     pub fn appliance_of(&self, trace: &Trace) -> Option<ApplianceId> {
-        self.executors.get(&trace.incarnation).map(|executor| executor.appliance)
+        self.writer_of(trace).map(|(_, appliance)| appliance)
     }
 }

@@ -133,8 +133,8 @@ fn of_log(facts: &Facts) -> Vec<Gap> {
 fn of_chain(facts: &Facts, chain: &[&Trace]) -> Vec<Gap> {
     let mut gaps = Vec::new();
     let Some(first) = chain.first() else { return gaps };
-    let appliance = facts.appliance_of(first);
-    let executor = first.incarnation;
+    let Some((executor, appliance)) = facts.writer_of(first) else { return gaps };
+    let appliance = Some(appliance);
     if first.chain_index > 0 {
         let what = format!(
             "Of executor {executor}, {} not here; so its enrolment is not proven.",

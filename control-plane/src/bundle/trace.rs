@@ -1,6 +1,6 @@
 //! Traces: of every record as much as chains and silence are judged by, small enough to keep a year of them.
 //!
-//! The rule: one trace for each record whose signature holds, and under a hundred bytes. Whole records are kept beside them
+//! The rule: one trace for each record whose signature holds, and eighty bytes of it. Whole records are kept beside them
 //! ([`super::Fact`]), but not the heartbeats of other months than the packet's: they are nearly all there is, and nothing
 //! but their time is ever asked of them.
 
@@ -9,7 +9,6 @@ use std::time::Duration;
 use proto::{
     digest::Digest,
     evidence::{Body, ClockSource, Heartbeat, Record},
-    ids::Incarnation,
     time::Millis,
 };
 
@@ -26,8 +25,8 @@ pub struct Trace {
     pub index: u64,
     /// SHA-256 of the envelope.
     pub digest: Digest,
-    /// Whose chain.
-    pub incarnation: Incarnation,
+    /// Whose chain: which one of [`super::Facts::executors`], counted from 0.
+    pub(super) executor: u16,
     /// Place in that chain.
     pub chain_index: u64,
     /// When, by the record itself.
@@ -65,8 +64,7 @@ pub struct Beat {
 
 impl Trace {
     /// Of a record that stands at `index`.
-    #[must_use]
-    pub fn of(index: u64, digest: Digest, record: &Record) -> Self {
+    pub(super) fn of(index: u64, digest: Digest, executor: u16, record: &Record) -> Self {
         let sign = match &record.body {
             Body::Enrolment(_) => Sign::Enrolment,
             Body::Heartbeat(beat) => Sign::Heartbeat(Beat::of(beat)),
@@ -78,7 +76,7 @@ impl Trace {
         Self {
             index,
             digest,
-            incarnation: record.chain.incarnation,
+            executor,
             chain_index: record.chain.index,
             at: record.clock.at,
             sign,
@@ -134,6 +132,6 @@ mod tests {
 
     #[test]
     fn a_year_of_them_fits() {
-        assert!(size_of::<Trace>() <= 96, "{}", size_of::<Trace>());
+        assert!(size_of::<Trace>() <= 80, "{}", size_of::<Trace>());
     }
 }

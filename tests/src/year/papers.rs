@@ -21,8 +21,8 @@ use runbooks::Catalogue;
 
 /// Its trust domain.
 pub(super) const ORGANIZATION: &str = "msp.example";
-/// January 1, 2026.
-pub(super) const BEGIN: Millis = Millis(1_767_225_600_000);
+/// January 1, 2025.
+pub(super) const BEGIN: Millis = Millis(1_735_689_600_000);
 /// A charter is made anew before it ends.
 const RENEWED: Duration = Duration::from_secs(170 * 24 * 3600);
 

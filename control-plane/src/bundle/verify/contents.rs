@@ -9,7 +9,10 @@ use proto::{
 };
 
 use super::findings::Findings;
-use crate::bundle::Place;
+use crate::bundle::{
+    Place,
+    bounds::{EXECUTORS_MAX, PAPERS_MAX},
+};
 
 /// Places by what they hold.
 #[derive(Debug, Default)]
@@ -101,13 +104,23 @@ impl Contents {
 
     /// The file that a record lies in.
     pub(super) fn place_of(&self, index: u64, digest: Digest) -> Place {
+        // Sorted, so that of several widths the widest comes last.
+        let upto = self.entries.partition_point(|bundle| bundle.index() <= index / 256);
+        let last = upto.checked_sub(1).and_then(|at| self.entries.get(at));
         let within = |bundle: &&log::Bundle| {
-            bundle.first().is_some_and(|first| first <= index && index - first < bundle.width().into())
+            bundle.index() == index / 256
+                && index % 256 < bundle.width().into()
+                && !self.evidence.contains_key(&index)
         };
-        match self.entries.iter().filter(|_| !self.evidence.contains_key(&index)).find(within) {
-            Some(bundle) => Place::Entries(*bundle),
-            None => Place::Evidence(index, digest),
-        }
+        last.filter(within).map_or(Place::Evidence(index, digest), |bundle| Place::Entries(*bundle))
+    }
+}
+
+/// Leaves as many as an honest bundle may have; more is a fault.
+fn most<T>(folder: &str, most: usize, all: &mut Vec<T>, findings: &mut Findings) {
+    if all.len() > most {
+        findings.fault(folder, None, &format!("must hold at most {most} files, has {}", all.len()));
+        all.truncate(most);
     }
 }
 
@@ -146,6 +159,10 @@ pub(super) fn read(paths: &[String], findings: &mut Findings) -> Contents {
     }
     contents.charters.sort_unstable();
     contents.catalogues.sort_unstable();
+    contents.entries.sort_unstable();
+    most("charter/", PAPERS_MAX, &mut contents.charters, findings);
+    most("catalogue/", PAPERS_MAX, &mut contents.catalogues, findings);
+    most("appliances/", EXECUTORS_MAX, &mut contents.appliances, findings);
     contents
 }
 

@@ -19,11 +19,12 @@ use crate::bundle::{Fact, Period, Place, ReadError, Sign, Source, Trace, enrolle
 
 /// What records are read by.
 pub(super) struct Reader<'r> {
-    pub(super) source: &'r dyn Source,
-    pub(super) keys: &'r Keys,
-    pub(super) head: Option<&'r LogHead>,
+    source: &'r dyn Source,
+    /// Each with its number, as traces have it.
+    keys: BTreeMap<Incarnation, (u16, &'r Papers)>,
+    head: Option<&'r LogHead>,
     /// The packet's month: its heartbeats are kept whole.
-    pub(super) month: Option<Period>,
+    month: Option<Period>,
 }
 
 /// A file of records.
@@ -58,6 +59,19 @@ pub(super) struct Held {
     pub(super) seen: Option<CheckpointSeen>,
     /// The record itself, where it is kept.
     pub(super) fact: Option<Fact>,
+}
+
+impl<'r> Reader<'r> {
+    pub(super) fn new(
+        source: &'r dyn Source,
+        keys: &'r Keys,
+        head: Option<&'r LogHead>,
+        month: Option<Period>,
+    ) -> Self {
+        let numbered =
+            (0..).zip(keys).map(|(number, (incarnation, papers))| (*incarnation, (number, papers)));
+        Self { source, keys: numbered.collect(), head, month }
+    }
 }
 
 impl Reader<'_> {
@@ -105,7 +119,7 @@ impl Reader<'_> {
             Ok(claim) => claim,
             Err(error) => return Read::Fault(chain(&error)),
         };
-        let Some(papers) = self.keys.get(&claim.incarnation()) else {
+        let Some((executor, papers)) = self.keys.get(&claim.incarnation()) else {
             return Read::NoKey(claim.incarnation());
         };
         let record = match claim.verify(&papers.proof.evidence_key) {
@@ -116,7 +130,7 @@ impl Reader<'_> {
             return Read::Fault(bad.to_string());
         }
         Read::Holds(Box::new(Held {
-            trace: Trace::of(index, digest, &record),
+            trace: Trace::of(index, digest, *executor, &record),
             previous: record.chain.previous,
             seen: record.checkpoint,
             fact: Some(Fact { index, digest, record }),
@@ -126,7 +140,7 @@ impl Reader<'_> {
     /// Lets go of the heartbeats that nobody will ask for: of other months but each executor's last of this file.
     fn thin_out(&self, records: &mut [(u64, Entry)]) {
         let end = self.month.map_or(Millis(i64::MAX), |month| month.to);
-        let mut last: BTreeMap<Incarnation, &mut Held> = BTreeMap::new();
+        let mut last: BTreeMap<u16, &mut Held> = BTreeMap::new();
         for (_, entry) in records {
             let Read::Holds(held) = &mut entry.read else { continue };
             let trace = &held.trace;
@@ -135,7 +149,7 @@ impl Reader<'_> {
             }
             if trace.at >= end {
                 held.fact = None;
-            } else if let Some(before) = last.insert(trace.incarnation, held) {
+            } else if let Some(before) = last.insert(trace.executor, held) {
                 before.fact = None;
             }
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use proto::{
     digest::Digest,
     evidence::Body,
-    ids::{ApplianceId, Incarnation},
+    ids::ApplianceId,
     log::{Hash, Head, Tile, decode_hashes},
 };
 
@@ -22,10 +22,7 @@ use super::{
     parallel,
     reading::{Entry, Held, Load, Read, Reader, is_kept},
 };
-use crate::bundle::{Fact, Period, Place, Source, Trace};
-
-/// Most entries of a log that is checked.
-pub(super) const ENTRIES_MAX: u64 = 4_000_000;
+use crate::bundle::{Fact, Period, Place, Source, Trace, bounds::ENTRIES_MAX};
 
 /// Records as they were read.
 #[derive(Debug, Default)]
@@ -58,7 +55,7 @@ pub(super) struct Seen {
     /// The first that has seen more than is here.
     pub(super) unknown: Option<u64>,
     /// Of each executor: its first contradiction, what it says, and how many there are.
-    pub(super) contradictions: BTreeMap<Incarnation, (u64, Digest, String, u64)>,
+    pub(super) contradictions: BTreeMap<u16, (u64, Digest, String, u64)>,
 }
 
 impl Seen {
@@ -76,7 +73,7 @@ impl Seen {
             }
         };
         // Whoever has seen another log once sees another one from then on: the first time tells where it was changed.
-        let first = self.contradictions.entry(trace.incarnation);
+        let first = self.contradictions.entry(trace.executor);
         first.or_insert((trace.index, trace.digest, problem, 0)).3 += 1;
     }
 }
@@ -102,10 +99,15 @@ pub(super) fn read(
     (findings, progress): (&mut Findings, &mut Progress<'_>),
 ) -> Records {
     let mut tally = findings.begin("Every record is signed by its appliance's evidence key", "evidence/");
-    let carriers = contents.carriers();
-    let expected = carriers.iter().map(|carrier| carrier.records()).sum::<u64>().min(ENTRIES_MAX);
-    let room = usize::try_from(expected).unwrap_or_default();
-    let reader = Reader { source, keys, head, month };
+    let mut carriers = contents.carriers();
+    let expected: u64 = carriers.iter().map(|carrier| carrier.records()).sum();
+    if expected > ENTRIES_MAX {
+        let problem = format!("must hold at most {ENTRIES_MAX} records, its files promise {expected}");
+        findings.fault("log/tile/entries/", None, &problem);
+        carriers.clear();
+    }
+    let room = usize::try_from(expected.min(ENTRIES_MAX)).unwrap_or_default();
+    let reader = Reader::new(source, keys, head, month);
     let mut merge = Merge {
         source,
         head: head.map(LogHead::head),
@@ -160,7 +162,7 @@ struct Merge<'m> {
     month: Option<Period>,
     records: Records,
     /// The end of each chain so far: the next index, and the digest that the next one names.
-    ends: BTreeMap<Incarnation, (u64, Digest)>,
+    ends: BTreeMap<u16, (u64, Digest)>,
     /// Each appliance's newest heartbeat of another month.
     newest: BTreeMap<ApplianceId, Fact>,
     /// The tile of leaves that was read last.
@@ -235,12 +237,12 @@ impl Merge<'_> {
 
     fn hold(&mut self, held: Held) {
         let Held { mut trace, previous, seen, fact } = held;
-        let (next, digest) = self.ends.get(&trace.incarnation).copied().unwrap_or_default();
+        let (next, digest) = self.ends.get(&trace.executor).copied().unwrap_or_default();
         trace.follows = trace.chain_index == next && previous == digest;
         if !trace.follows {
             self.records.links.insert(trace.index, previous);
         }
-        self.ends.insert(trace.incarnation, (trace.chain_index.saturating_add(1), trace.digest));
+        self.ends.insert(trace.executor, (trace.chain_index.saturating_add(1), trace.digest));
         if let Some(seen) = seen {
             let root = Hash(seen.root.0);
             self.records.seen.add(&trace, seen.size, root, &self.records.growth);

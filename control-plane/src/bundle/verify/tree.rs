@@ -8,9 +8,9 @@ use super::{
     contents::{Carrier, Contents},
     findings::{Findings, Tally},
     head::LogHead,
-    records::{ENTRIES_MAX, Records},
+    records::Records,
 };
-use crate::bundle::{Place, Source};
+use crate::bundle::{Place, Source, bounds::ENTRIES_MAX};
 
 /// Checks root, tiles and entry bundles.
 pub(super) fn check(
