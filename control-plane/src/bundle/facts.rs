@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{
+    act::Act,
     digest::Digest,
     evidence::Record,
     identity::KeyProtection,
@@ -34,7 +35,9 @@ pub struct Facts {
     pub records: Vec<Fact>,
     /// All records whose signature holds, by log index, in short.
     pub traces: Vec<Trace>,
-    /// Executors that wrote them.
+    /// Acts of the control plane whose signature holds, by log index.
+    pub acts: Vec<ActFact>,
+    /// Executors that wrote the records.
     pub executors: BTreeMap<Incarnation, Executor>,
     /// Versions of the catalogues in the bundle.
     pub catalogues: BTreeSet<u64>,
@@ -74,6 +77,17 @@ pub struct Fact {
     pub digest: Digest,
     /// What it says.
     pub record: Record,
+}
+
+/// One act of the control plane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActFact {
+    /// Place in the log.
+    pub index: u64,
+    /// SHA-256 of the envelope.
+    pub digest: Digest,
+    /// What it says.
+    pub act: Act,
 }
 
 /// One executor's state: a key, and whose it is.

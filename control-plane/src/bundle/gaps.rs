@@ -9,6 +9,7 @@ mod silence;
 use std::collections::BTreeMap;
 
 use proto::{
+    act::Deed,
     evidence::Body,
     ids::{ApplianceId, Incarnation},
     time::Millis,
@@ -59,6 +60,8 @@ pub enum GapKind {
     Clock,
     /// The time that the provider names leaves out some that its own records speak of.
     Period,
+    /// The control plane says that something never came.
+    Reported,
     /// An order was carried out and is not in the bundle.
     OrderMissing,
     /// A record names an output that is not in the bundle.
@@ -90,6 +93,7 @@ pub fn gaps(facts: &Facts, period: &Period) -> Vec<Gap> {
             .extend(lives.iter().enumerate().filter_map(|(n, life)| of_succession(facts, life, &lives[..n])));
     }
     found.extend(silence::gaps(facts, period));
+    found.extend(of_acts(facts, period));
     found.extend(of_references(facts));
     found
 }
@@ -119,12 +123,12 @@ fn of_log(facts: &Facts) -> Vec<Gap> {
     });
     let mut gaps: Vec<Gap> = absent.collect();
     let size = facts.log.as_ref().map_or(0, |log| log.size);
-    let mut beyond = facts.traces.iter().map(|trace| trace.index).filter(|index| *index >= size);
-    if let (Some(first), true) = (beyond.next(), facts.log.is_some()) {
-        let what = format!(
-            "No checkpoint covers {} yet.",
-            range("record", first, beyond.next_back().unwrap_or(first))
-        );
+    let indices = || {
+        let acts = facts.acts.iter().map(|fact| fact.index);
+        facts.traces.iter().map(|trace| trace.index).chain(acts).filter(|index| *index >= size)
+    };
+    if let (Some(first), Some(last), true) = (indices().min(), indices().max(), facts.log.is_some()) {
+        let what = format!("No checkpoint covers {} yet.", range("record", first, last));
         gaps.push(gap(GapKind::NotCovered, what));
     }
     gaps
@@ -149,6 +153,28 @@ fn of_chain(facts: &Facts, chain: &[&Trace]) -> Vec<Gap> {
             let (from, to) = (Some(before.at), Some(after.at));
             let what = format!("Of executor {executor}, {} not here.", range("record", low + 1, high - 1));
             gaps.push(Gap { kind: GapKind::Hole, appliance, from, to, what });
+        }
+    }
+    gaps
+}
+
+/// Acts that are missing, and what acts say that is.
+fn of_acts(facts: &Facts, period: &Period) -> Vec<Gap> {
+    let mut gaps = Vec::new();
+    let mut next = 0;
+    for fact in &facts.acts {
+        let (index, at) = (fact.act.chain.index, fact.act.at);
+        if index > next {
+            let what = format!("Of the control plane's acts, {} not here.", range("act", next, index - 1));
+            gaps.push(Gap { kind: GapKind::Hole, appliance: None, from: None, to: Some(at), what });
+        }
+        next = index.saturating_add(1);
+        let Deed::Gap { appliance, cause, amount, first, last } = &fact.act.deed else { continue };
+        // These two the records themselves show, for as long as it is so.
+        if period.contains(at) && !matches!(cause.as_str(), "chain-hole" | "evidence-refused") {
+            let what = format!("{amount} of what it was to report never came: {cause}.");
+            let (appliance, from, to) = (Some(*appliance), Some(*first), Some(*last));
+            gaps.push(Gap { kind: GapKind::Reported, appliance, from, to, what });
         }
     }
     gaps

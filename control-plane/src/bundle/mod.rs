@@ -26,7 +26,9 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 pub use bounds::{BYTES_MAX, FILE_MAX, FILES_MAX};
 pub use enrolled::Enrolled;
-pub use facts::{Executor, Fact, Facts, LogFacts, MissingOrder, MissingOutput, Permission, RunbookFacts};
+pub use facts::{
+    ActFact, Executor, Fact, Facts, LogFacts, MissingOrder, MissingOutput, Permission, RunbookFacts,
+};
 pub use folder::{Folder, FolderError};
 pub use gaps::{Gap, GapKind, Watch, gaps, watches};
 pub use manifest::{FileLine, Manifest, ManifestError, ProviderSays};

@@ -23,7 +23,7 @@ use crate::store::{ApplianceRow, IncidentChange, IncidentRow, NewIncident, Order
 const FAULTS_MAX: u64 = 200;
 const HOUR: Duration = Duration::from_secs(3600);
 /// The incident that says so.
-const CROWDED: &str = "appliance.too-many-faults";
+pub(super) const CROWDED: &str = "appliance.too-many-faults";
 
 /// A policy whose signature holds, and what that was found from.
 pub(crate) struct OpenedPolicy {
@@ -213,6 +213,9 @@ impl Core {
         if moved {
             self.store.add_timeline(row.id, now, next.name(), reason)?;
             tracing::info!(incident = %row.id, from = row.state.name(), to = next.name(), reason, "incident {} is {}", row.id, next.name());
+        }
+        if moved && let Some(end) = next.end() {
+            self.note_incident_act(row, end, now)?;
         }
         if moved && next == State::Escalated {
             self.notify(row, reason, now)?;

@@ -1,13 +1,15 @@
 //! Each tenant's Merkle log: vault first, then index, tiles and checkpoint in one transaction, then published.
 //!
-//! Every entry is put into the vault under its index before the database knows it. The vault keeps the first that came, so
-//! it is also the log's journal: whatever the database lost (a transaction undone, a restored backup) is read back from
-//! there and leads to the same root. Where it does not, the log halts rather than sign a fork.
+//! What an append brings is put into the vault, as one object under the index of its first entry, before the database
+//! knows it. The vault keeps the first that came, so it is also the log's journal: whatever the database lost (a
+//! transaction undone, a restored backup) is read back from there and leads to the same root. Where it does not, the log
+//! halts rather than sign a fork.
 
 use proto::{
+    act::{self, Deed},
     evidence::CheckpointSeen,
     ids::TenantId,
-    log::{Appended, Checkpoint, Head, append, leaf_hash, root},
+    log::{Appended, Checkpoint, Head, append, leaf_hash, pack, root, unpack},
     time::Millis,
 };
 
@@ -17,9 +19,9 @@ use super::{
 };
 use crate::{store::LogHead, vault::VaultError};
 
-/// Where an entry lies in the vault.
-pub(crate) fn entry_key(tenant: TenantId, index: u64) -> String {
-    format!("{tenant}/entries/{index:010}")
+/// Where the entries of one append lie in the vault, packed, by the index of the first.
+pub(crate) fn entries_key(tenant: TenantId, first: u64) -> String {
+    format!("{tenant}/entries/{first:010}")
 }
 
 /// Where a checkpoint lies in the vault.
@@ -28,16 +30,24 @@ pub(crate) fn checkpoint_key(tenant: TenantId, size: u64) -> String {
 }
 
 impl Core {
-    /// Appends envelopes to a tenant's log and signs the head. They lie in the vault already.
-    pub(super) fn append_to_log(&mut self, tenant: TenantId, envelopes: &[&[u8]]) -> Result<(), CoreError> {
+    /// Puts envelopes into the vault, then appends them to the tenant's log, of `begin` entries, and signs the head.
+    pub(super) fn keep_in_log(
+        &mut self,
+        tenant: TenantId,
+        begin: u64,
+        envelopes: &[Vec<u8>],
+        now: Millis,
+    ) -> Result<(), CoreError> {
+        let packed = pack(envelopes).map_err(|e| broken(tenant, e.to_string()))?;
+        self.ports.vault.put(&entries_key(tenant, begin), &packed, self.retain_until(now))?;
         let appended = self.appended(tenant, envelopes)?;
         self.advance(tenant, &appended)
     }
 
     /// What appending leads to; nothing is written.
-    fn appended(&self, tenant: TenantId, envelopes: &[&[u8]]) -> Result<Appended, CoreError> {
+    fn appended(&self, tenant: TenantId, envelopes: &[impl AsRef<[u8]>]) -> Result<Appended, CoreError> {
         let log = self.store.log_head(tenant)?;
-        let leaves: Vec<_> = envelopes.iter().map(|envelope| leaf_hash(envelope)).collect();
+        let leaves: Vec<_> = envelopes.iter().map(|envelope| leaf_hash(envelope.as_ref())).collect();
         append(&self.store.tiles(tenant), log.head, &leaves)
             .map_err(|e| broken(tenant, super::error::chain(&e)))
     }
@@ -75,9 +85,9 @@ impl Core {
     }
 
     /// Reads back what the vault has and the database has not.
-    fn recover_log(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
+    pub(super) fn recover_log(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
         let start = self.store.log_head(tenant)?;
-        let more = self.ports.vault.get(&entry_key(tenant, start.head.size))?.is_some();
+        let more = self.ports.vault.get(&entries_key(tenant, start.head.size))?.is_some();
         if !more || self.halt_reason(tenant, &start).is_some() {
             return Ok(());
         }
@@ -85,13 +95,20 @@ impl Core {
         let published = self.newest_published(tenant)?;
         let restored = published > start.head.size;
         if restored {
-            self.raise_generation();
+            self.raise_generation(tenant, now);
         }
         self.restore_papers(tenant)?;
         let mut index = start.head.size;
-        while let Some(envelope) = self.ports.vault.get(&entry_key(tenant, index))? {
-            tracing::warn!(%tenant, index, "log entry {index} is read back from the vault");
-            let appended = self.appended(tenant, &[&envelope])?;
+        while let Some(packed) = self.ports.vault.get(&entries_key(tenant, index))? {
+            // Once an object was one envelope as it is.
+            let lone = packed.starts_with(b"{\"").then(|| vec![&packed[..]]);
+            let Some(entries) = lone.or_else(|| unpack(&packed)).filter(|entries| !entries.is_empty()) else {
+                self.halt(tenant, format!("the entries from {index} on in the vault are cut off"));
+                return Ok(());
+            };
+            let many = entries.len();
+            tracing::warn!(%tenant, index, many, "log entries from {index} on are read back from the vault");
+            let appended = self.appended(tenant, &entries)?;
             if !self.vault_agrees(tenant, &start.origin, appended.head)? {
                 self.halt(
                     tenant,
@@ -99,15 +116,21 @@ impl Core {
                 );
                 return Ok(());
             }
-            let origin = Origin::Vault { restored };
-            match self.take_evidence(tenant, &envelope, index, origin, &mut { CATCH_UP }, now)? {
-                Intake::Kept => self.advance(tenant, &appended)?,
-                other => {
-                    self.halt(tenant, format!("vault entry {index} cannot be read back: {other:?}"));
+            // All of an object, or nothing of it.
+            self.store.mark()?;
+            self.replaying = true;
+            let taken = self.take_all_back(tenant, &entries, index, restored, now);
+            self.replaying = false;
+            match taken? {
+                None => self.store.keep_since_mark()?,
+                Some(refused) => {
+                    self.store.undo_to_mark()?;
+                    self.halt(tenant, refused);
                     return Ok(());
                 }
             }
-            index += 1;
+            index += many as u64;
+            self.advance(tenant, &appended)?;
         }
         if published > index {
             self.halt(
@@ -116,6 +139,39 @@ impl Core {
             );
         }
         Ok(())
+    }
+
+    /// Takes the entries of one object; says why one of them cannot be.
+    fn take_all_back(
+        &mut self,
+        tenant: TenantId,
+        entries: &[&[u8]],
+        first: u64,
+        restored: bool,
+        now: Millis,
+    ) -> Result<Option<String>, CoreError> {
+        for (index, entry) in (first..).zip(entries) {
+            match self.take_back(tenant, entry, index, restored, now)? {
+                Intake::Kept => {}
+                other => return Ok(Some(format!("vault entry {index} cannot be read back: {other:?}"))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes an entry that lies in the vault: an act of this control plane, or a record.
+    fn take_back(
+        &mut self,
+        tenant: TenantId,
+        entry: &[u8],
+        index: u64,
+        restored: bool,
+        now: Millis,
+    ) -> Result<Intake, CoreError> {
+        match act::Claim::read(entry) {
+            Ok(Some(claim)) => self.take_act(tenant, claim, entry, index, now),
+            _ => self.take_evidence(tenant, entry, index, Origin::Vault { restored }, &mut { CATCH_UP }, now),
+        }
     }
 
     /// A checkpoint that was published before must be this tree's; which of the log keys signed it does not matter.
@@ -136,9 +192,10 @@ impl Core {
 
     /// A published checkpoint that this database had forgotten: it is older than what left it. No order is issued until
     /// an executor's heartbeat says where it stands (DESIGN.md section 5, Restore).
-    fn raise_generation(&mut self) {
+    fn raise_generation(&mut self, tenant: TenantId, now: Millis) {
         // Stored with the next commit, so that a command that is undone does not undo it.
         self.generation += 1;
+        self.note_act(tenant, Deed::Restore { generation: self.generation }, now);
         tracing::warn!(
             generation = self.generation,
             "this database is older than what was published from it"
@@ -152,6 +209,7 @@ impl Core {
 
     /// After a start: every tenant's log is brought up to what the vault has, and compared with the newest that it knows.
     pub(super) fn recover_logs(&mut self, now: Millis) -> Result<(), CoreError> {
+        self.restore_charters(now)?;
         self.restore_tenants()?;
         self.restore_token_revocations()?;
         for tenant in self.store.tenants()? {
@@ -160,6 +218,7 @@ impl Core {
             self.restore_orders(tenant.id, now)?;
             self.recover_log(tenant.id, now)?;
             self.compare_newest(tenant.id)?;
+            self.note_papers(tenant.id, now)?;
         }
         self.grown.extend(self.store.unpublished()?);
         Ok(())

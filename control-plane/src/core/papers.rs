@@ -5,6 +5,8 @@
 //! the vault could not be verified again, and its log would halt; without the others, a stolen box or token would be
 //! welcome once more.
 
+use std::collections::BTreeSet;
+
 use proto::{
     digest::Digest,
     identity::{CertificateFacts, KeyProof},
@@ -16,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{Core, CoreError};
 use crate::{
     bundle::Enrolled,
-    store::{ApplianceState, NewAppliance, SiteRow, TenantRow},
+    store::{ApplianceState, Document, NewAppliance, SiteRow, TenantRow},
 };
 
 /// An enrolment as the vault keeps it.
@@ -44,6 +46,7 @@ struct Clinic {
 }
 
 const TENANTS: &str = "tenants";
+const CHARTERS: &str = "charters";
 const REVOKED_TOKENS: &str = "revoked-tokens";
 
 /// One for each incarnation: whoever asks again after an enrolment that was undone gets that one.
@@ -65,6 +68,38 @@ impl Core {
         let clinic = Clinic { name: row.name.clone(), created: row.created };
         let bytes = serde_json::to_vec(&clinic).expect("plain data serialises");
         Ok(self.ports.vault.put(&key, &bytes, self.retain_until(now))?)
+    }
+
+    /// Keeps a charter there: what was signed under it is verified by it, however old the database is.
+    pub(super) fn keep_charter(&self, serial: u64, envelope: &[u8], now: Millis) -> Result<(), CoreError> {
+        let key = format!("{CHARTERS}/{serial:010}");
+        if self.ports.vault.get(&key)?.is_some() {
+            return Ok(());
+        }
+        Ok(self.ports.vault.put(&key, envelope, self.retain_until(now))?)
+    }
+
+    /// Keeps the charters that the vault lacks, and takes over those that it has and the database has not.
+    pub(super) fn restore_charters(&mut self, now: Millis) -> Result<(), CoreError> {
+        let mut known = BTreeSet::new();
+        for (serial, envelope) in self.store.documents(Document::Charter)? {
+            self.keep_charter(serial, &envelope, now)?;
+            known.insert(serial);
+        }
+        for key in self.ports.vault.list(CHARTERS)? {
+            let Some(serial) = last_part::<u64>(&key).filter(|serial| !known.contains(serial)) else {
+                continue;
+            };
+            // A newer one is put in force by a person: this server's keys may not be of it.
+            if serial < self.charter.document.serial
+                && let Some(envelope) = self.ports.vault.get(&key)?
+                && self.trust.open(&envelope).is_ok_and(|charter| charter.value().serial == serial)
+            {
+                tracing::warn!(serial, "charter {serial} is read back from the vault");
+                self.store.put_document(Document::Charter, serial, &envelope, now)?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes over the clinics that the vault knows and the database does not, each with an empty log and the default

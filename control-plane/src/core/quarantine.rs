@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::{
+    act::Deed,
     field::text,
     ids::{ApplianceId, IncidentId},
     time::Millis,
@@ -12,7 +13,7 @@ use super::{Core, CoreError, incident::Input};
 use crate::store::{ApplianceRow, ApplianceState, NewIncident};
 
 /// The incident by which a person hears of it.
-const FAULT: &str = "appliance.quarantined";
+pub(super) const FAULT: &str = "appliance.quarantined";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// What it is about: the box as a whole.
 pub(super) const WATCH: &str = "appliance";
@@ -26,6 +27,7 @@ impl Core {
         };
         self.store.set_appliance_state(id, ApplianceState::Quarantined, why)?;
         tracing::error!(appliance = %id, why, "appliance {id} is quarantined");
+        self.note_act(appliance.tenant, Deed::Quarantine { appliance: id, cause: why.to_owned() }, now);
         // A copy of it may hold a call open: it is to hear of the stop at once.
         self.wake.insert(id);
         self.call_somebody(&appliance, FAULT, why, now)
@@ -54,6 +56,7 @@ impl Core {
             self.store.add_timeline(incident.id, now, "readmitted", &why)?;
         }
         tracing::warn!(appliance = %id, why, "appliance {id} is readmitted");
+        self.note_act(row.tenant, Deed::Readmission { appliance: id }, now);
         self.wake.insert(id);
         self.store.appliance(id)?.ok_or_else(missing)
     }

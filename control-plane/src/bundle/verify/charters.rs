@@ -78,6 +78,7 @@ pub(super) fn read(
 /// Whether the newest charter that any record goes by is here: it may have taken keys away.
 pub(super) fn cited(charters: &Charters, records: &Records, findings: &mut Findings) {
     let mut tally = findings.begin("The newest charter that a record goes by is here", "charter/");
+    let acts = records.acts.iter().map(|fact| fact.act.charter_serial);
     let serials = records.facts.iter().filter_map(|fact| match &fact.record.body {
         Body::Enrolment(enrolment) => Some(enrolment.charter_serial),
         Body::Heartbeat(beat) => Some(beat.charter_serial),
@@ -88,7 +89,7 @@ pub(super) fn cited(charters: &Charters, records: &Records, findings: &mut Findi
         Sign::Heartbeat(beat) => Some(beat.charter()),
         Sign::Enrolment | Sign::Deed | Sign::Unknown => None,
     });
-    match serials.chain(beats).max() {
+    match serials.chain(beats).chain(acts).max() {
         Some(serial) if charters.newest().is_some_and(|newest| newest.serial >= serial) => tally.proven = 1,
         Some(serial) => tally.missing(format!("charter {serial} is not here")),
         None => tally.missing("no record says which"),

@@ -4,6 +4,7 @@
 //! without a trust file, or with a claim that could not be checked, a bundle is never called sound. Nothing a stranger
 //! can write makes this panic, loop, or take more than its bounds.
 
+mod acts;
 mod baselines;
 mod chains;
 mod charters;
@@ -28,7 +29,7 @@ mod tree;
 
 use proto::{charter::OrganizationKeys, log::Head, time::Millis};
 
-use self::{charters::Charters, contents::Contents, findings::Findings};
+use self::{charters::Charters, contents::Contents, findings::Findings, reading::Reader};
 use super::{
     Executor, Facts, LogFacts, Manifest, ManifestError, Period, Place, ProviderSays, Source, gaps,
     manifest::GENERATOR, purpose::Purposes,
@@ -134,8 +135,8 @@ fn examine(
     let head = head::read(source, charters, findings);
     let keys = keys::read(source, contents, charters, head.as_ref(), findings);
     let month = said.packet.map(|month| Period { from: month.begin(), to: month.end() });
-    let mut records =
-        records::read(contents, source, &keys, head.as_ref(), month, (&mut *findings, progress));
+    let reader = Reader::new(source, &keys, charters, head.as_ref(), month);
+    let mut records = records::read(contents, &reader, (&mut *findings, progress));
     charters::cited(charters, &records, findings);
     keys::confirm(&keys, &records.facts, charters, findings);
     proofs::check(source, contents, &records, head.as_ref(), findings);
@@ -164,6 +165,7 @@ fn examine(
         records: records.facts,
         traces: records.traces,
         links: records.links,
+        acts: records.acts,
         catalogues,
         runbooks,
         orders,

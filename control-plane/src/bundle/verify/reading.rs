@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use proto::{
+    act,
     digest::Digest,
     evidence::{Body, CheckpointSeen, Claim, Record},
     field::BadField,
@@ -14,17 +15,18 @@ use proto::{
     time::Millis,
 };
 
-use super::{contents::Carrier, findings::chain, head::LogHead, keys::Keys};
+use super::{acts, charters::Charters, contents::Carrier, findings::chain, head::LogHead, keys::Keys};
 use crate::bundle::{Fact, Period, Place, ReadError, Sign, Source, Trace, enrolled::Papers};
 
 /// What records are read by.
 pub(super) struct Reader<'r> {
-    source: &'r dyn Source,
+    pub(super) source: &'r dyn Source,
     /// Each with its number, as traces have it.
     keys: BTreeMap<Incarnation, (u16, &'r Papers)>,
-    head: Option<&'r LogHead>,
+    pub(super) charters: &'r Charters,
+    pub(super) head: Option<&'r LogHead>,
     /// The packet's month: its heartbeats are kept whole.
-    month: Option<Period>,
+    pub(super) month: Option<Period>,
 }
 
 /// A file of records.
@@ -45,10 +47,18 @@ pub(super) struct Entry {
 pub(super) enum Read {
     /// Its signature holds.
     Holds(Box<Held>),
+    /// It is an act of the control plane.
+    Act(Box<AnAct>),
     /// No key of its executor is here that counts.
     NoKey(Incarnation),
     /// Something is wrong with it.
     Fault(String),
+}
+
+/// What became of an act.
+pub(super) struct AnAct {
+    pub(super) digest: Digest,
+    pub(super) read: acts::Read,
 }
 
 /// A record whose signature holds.
@@ -65,12 +75,13 @@ impl<'r> Reader<'r> {
     pub(super) fn new(
         source: &'r dyn Source,
         keys: &'r Keys,
+        charters: &'r Charters,
         head: Option<&'r LogHead>,
         month: Option<Period>,
     ) -> Self {
         let numbered =
             (0..).zip(keys).map(|(number, (incarnation, papers))| (*incarnation, (number, papers)));
-        Self { source, keys: numbered.collect(), head, month }
+        Self { source, keys: numbered.collect(), charters, head, month }
     }
 }
 
@@ -117,7 +128,16 @@ impl Reader<'_> {
     fn read(&self, index: u64, digest: Digest, envelope: &[u8]) -> Read {
         let claim = match Claim::read(envelope) {
             Ok(claim) => claim,
-            Err(error) => return Read::Fault(chain(&error)),
+            // Nearly all entries are records, so that is what is tried first.
+            Err(error) => {
+                return match act::Claim::read(envelope) {
+                    Ok(Some(claim)) => {
+                        let read = acts::read(claim, self.charters, self.head);
+                        Read::Act(Box::new(AnAct { digest, read }))
+                    }
+                    Ok(None) | Err(_) => Read::Fault(chain(&error)),
+                };
+            }
         };
         let Some((executor, papers)) = self.keys.get(&claim.incarnation()) else {
             return Read::NoKey(claim.incarnation());

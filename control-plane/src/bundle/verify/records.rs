@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use proto::{
+    act::Deed,
     digest::Digest,
     evidence::Body,
     ids::ApplianceId,
@@ -13,16 +14,15 @@ use proto::{
 };
 
 use super::{
-    Progress,
+    Progress, acts,
     contents::Contents,
     findings::{Findings, Tally},
     growth::Growth,
     head::LogHead,
-    keys::Keys,
     parallel,
     reading::{Entry, Held, Load, Read, Reader, is_kept},
 };
-use crate::bundle::{Fact, Period, Place, Source, Trace, bounds::ENTRIES_MAX};
+use crate::bundle::{ActFact, Fact, Place, Trace, bounds::ENTRIES_MAX};
 
 /// Records as they were read.
 #[derive(Debug, Default)]
@@ -31,6 +31,8 @@ pub(super) struct Records {
     pub(super) facts: Vec<Fact>,
     /// All whose signature holds, by log index.
     pub(super) traces: Vec<Trace>,
+    /// Acts among them, by log index.
+    pub(super) acts: Vec<ActFact>,
     /// What names another before it than the one that came before it in the log.
     pub(super) links: BTreeMap<u64, Digest>,
     /// The tree: of each record its leaf, signed or not; where one is not here, from the lowest tiles.
@@ -92,13 +94,12 @@ impl Records {
 /// Reads all records.
 pub(super) fn read(
     contents: &Contents,
-    source: &dyn Source,
-    keys: &Keys,
-    head: Option<&LogHead>,
-    month: Option<Period>,
+    reader: &Reader<'_>,
     (findings, progress): (&mut Findings, &mut Progress<'_>),
 ) -> Records {
-    let mut tally = findings.begin("Every record is signed by its appliance's evidence key", "evidence/");
+    let tally = findings.begin("Every record is signed by its appliance's evidence key", "evidence/");
+    let of_acts = findings
+        .begin("Every act of the control plane is signed, and follows the one before it", "evidence/");
     let mut carriers = contents.carriers();
     let expected: u64 = carriers.iter().map(|carrier| carrier.records()).sum();
     if expected > ENTRIES_MAX {
@@ -107,41 +108,35 @@ pub(super) fn read(
         carriers.clear();
     }
     let room = usize::try_from(expected.min(ENTRIES_MAX)).unwrap_or_default();
-    let reader = Reader::new(source, keys, head, month);
-    let mut merge = Merge {
-        source,
-        head: head.map(LogHead::head),
-        month,
-        records: Records {
-            traces: Vec::with_capacity(room),
-            growth: Growth::with_capacity(room),
-            own: Vec::with_capacity(room),
-            ..Records::default()
-        },
-        ends: BTreeMap::new(),
-        newest: BTreeMap::new(),
-        tile: None,
+    let records = Records {
+        traces: Vec::with_capacity(room),
+        growth: Growth::with_capacity(room),
+        own: Vec::with_capacity(room),
+        ..Records::default()
     };
+    let (ends, newest) = (BTreeMap::new(), BTreeMap::new());
+    let mut merge = Merge { reader, records, tally, of_acts, has_acts: false, ends, newest, tile: None };
     parallel::in_order(
         carriers.len(),
         |n| reader.load(&carriers[n]),
         |load| {
-            merge.take(load, findings, &mut tally);
+            merge.take(load, findings);
             progress.step();
         },
     );
     if carriers.is_empty() {
-        tally.missing("there are no records");
+        merge.tally.missing("there are no records");
     }
-    findings.end(tally);
-    let records = merge.finish();
-    newer(&records.facts, findings);
+    let records = merge.finish(contents, findings);
+    newer(&records, findings);
     records
 }
 
 /// What nobody has read is not vouched for, however well it is signed.
-fn newer(facts: &[Fact], findings: &mut Findings) {
-    let mut unread = facts.iter().filter(|fact| fact.record.body == Body::Unknown);
+fn newer(records: &Records, findings: &mut Findings) {
+    let facts = records.facts.iter().filter(|fact| fact.record.body == Body::Unknown).map(|fact| fact.index);
+    let acts = records.acts.iter().filter(|fact| fact.act.deed == Deed::Unknown).map(|fact| fact.index);
+    let mut unread = facts.chain(acts);
     let Some(first) = unread.next() else { return };
     let mut tally = findings.begin("What every record says is known to this verifier", "evidence/");
     let more = match unread.count() {
@@ -149,18 +144,18 @@ fn newer(facts: &[Fact], findings: &mut Findings) {
         more => format!(" and {more} more"),
     };
     tally.missing(format!(
-        "record {}{more}: of a newer version; signature and chain checked, content not",
-        first.index
+        "record {first}{more}: of a newer version; signature and chain checked, content not"
     ));
     findings.end(tally);
 }
 
 /// Puts what was read, file by file in the order of the log, to what is there.
 struct Merge<'m> {
-    source: &'m dyn Source,
-    head: Option<Head>,
-    month: Option<Period>,
+    reader: &'m Reader<'m>,
     records: Records,
+    tally: Tally,
+    of_acts: Tally,
+    has_acts: bool,
     /// The end of each chain so far: the next index, and the digest that the next one names.
     ends: BTreeMap<u16, (u64, Digest)>,
     /// Each appliance's newest heartbeat of another month.
@@ -170,7 +165,7 @@ struct Merge<'m> {
 }
 
 impl Merge<'_> {
-    fn take(&mut self, load: Load, findings: &mut Findings, tally: &mut Tally) {
+    fn take(&mut self, load: Load, findings: &mut Findings) {
         let path = load.place.to_string();
         let records = match load.records {
             Ok(records) => records,
@@ -183,19 +178,35 @@ impl Merge<'_> {
             }
             match read {
                 Read::Holds(held) => {
-                    tally.proven += 1;
+                    self.tally.proven += 1;
                     self.hold(*held);
                 }
                 Read::NoKey(executor) => {
-                    tally.missing(format!("no key of executor {executor} is here that counts"));
+                    self.tally.missing(format!("no key of executor {executor} is here that counts"));
+                }
+                Read::Act(act) => {
+                    self.has_acts = true;
+                    match act.read {
+                        acts::Read::Act(read) => {
+                            self.records.acts.push(ActFact { index, digest: act.digest, act: read });
+                        }
+                        acts::Read::NoCharter(serial) => {
+                            self.of_acts.missing(format!("charter {serial} is not here"));
+                        }
+                        acts::Read::Fault(problem) => findings.fault(&path, Some(index), &problem),
+                    }
                 }
                 Read::Fault(problem) => findings.fault(&path, Some(index), &problem),
             }
         }
     }
 
+    fn head(&self) -> Option<Head> {
+        self.reader.head.map(LogHead::head)
+    }
+
     fn leaf(&mut self, index: u64, leaf: Hash) {
-        let size = self.head.map_or(ENTRIES_MAX, |head| head.size);
+        let size = self.head().map_or(ENTRIES_MAX, |head| head.size);
         if index < size && self.fill(index) && self.records.growth.size() == index {
             self.records.growth.push(leaf);
             self.records.own.push(true);
@@ -206,7 +217,7 @@ impl Merge<'_> {
 
     /// Lets the tree grow to `size` leaves, with tiles where records are missing; whether it could.
     fn fill(&mut self, size: u64) -> bool {
-        if self.records.broken.is_some() || self.head.is_some_and(|head| head.size > ENTRIES_MAX) {
+        if self.records.broken.is_some() || self.head().is_some_and(|head| head.size > ENTRIES_MAX) {
             return false;
         }
         // Sizes come from strangers; a tile had to be sent for each step.
@@ -224,10 +235,10 @@ impl Merge<'_> {
 
     /// The leaf of a record that is not here.
     fn stand_in(&mut self, index: u64) -> Option<Hash> {
-        let wanted = Tile::in_tree(0, index / 256, self.head?.size)?;
+        let wanted = Tile::in_tree(0, index / 256, self.head()?.size)?;
         if self.tile.as_ref().is_none_or(|(have, _)| *have != wanted) {
             // What is wrong with the file is told where all tiles are looked at.
-            let bytes = self.source.read(&Place::Tile(wanted).to_string());
+            let bytes = self.reader.source.read(&Place::Tile(wanted).to_string());
             let hashes = bytes.ok().and_then(|bytes| decode_hashes(&bytes).ok()).unwrap_or_default();
             self.tile = Some((wanted, hashes));
         }
@@ -248,7 +259,7 @@ impl Merge<'_> {
             self.records.seen.add(&trace, seen.size, root, &self.records.growth);
         }
         match fact {
-            Some(fact) if is_kept(&trace, self.month) => self.records.facts.push(fact),
+            Some(fact) if is_kept(&trace, self.reader.month) => self.records.facts.push(fact),
             // Kept for being the newest: a later one takes its place.
             Some(fact) => drop(self.newest.insert(fact.record.identity.appliance, fact)),
             None => {}
@@ -256,15 +267,22 @@ impl Merge<'_> {
         self.records.traces.push(trace);
     }
 
-    fn finish(mut self) -> Records {
-        if let Some(head) = self.head {
+    fn finish(mut self, contents: &Contents, findings: &mut Findings) -> Records {
+        if let Some(head) = self.head() {
             self.fill(head.size);
         }
         let mut records = self.records;
         records.facts.extend(self.newest.into_values());
-        // Alone and together may lie side by side.
+        // The newest of other months come last; alone and together may lie side by side.
         records.facts.sort_by_key(|fact| fact.index);
-        records.traces.sort_by_key(|trace| trace.index);
+        if !records.traces.is_sorted_by_key(|trace| trace.index) {
+            records.traces.sort_by_key(|trace| trace.index);
+        }
+        records.acts.sort_by_key(|fact| fact.index);
+        findings.end(self.tally);
+        if self.has_acts {
+            acts::chain(&records.acts, self.reader.charters, contents, self.of_acts, findings);
+        }
         records
     }
 }
