@@ -19,7 +19,7 @@ use crate::bundle::ActFact;
 /// What became of an entry of the log that is an act.
 pub(super) enum Read {
     /// It holds.
-    Act(Act),
+    Act(Box<Act>),
     /// The charter that it names is not here.
     NoCharter(u64),
     /// What is wrong with it.
@@ -35,7 +35,7 @@ pub(super) fn read(claim: Claim<'_>, charters: &Charters, head: Option<&LogHead>
         Ok(act) if head.is_some_and(|head| head.tenant != act.value().tenant) => {
             Read::Fault("is of another tenant than the log".into())
         }
-        Ok(act) => Read::Act(act.into_value()),
+        Ok(act) => Read::Act(Box::new(act.into_value())),
         Err(error) => Read::Fault(super::chain(&error)),
     }
 }

@@ -188,7 +188,7 @@ impl Merge<'_> {
                     self.has_acts = true;
                     match act.read {
                         acts::Read::Act(read) => {
-                            self.records.acts.push(ActFact { index, digest: act.digest, act: read });
+                            self.records.acts.push(ActFact { index, digest: act.digest, act: *read });
                         }
                         acts::Read::NoCharter(serial) => {
                             self.of_acts.missing(format!("charter {serial} is not here"));
