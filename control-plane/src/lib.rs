@@ -3,6 +3,8 @@
 //! Decisions are synchronous and pure where they can be; the network is a thin shell around them. Time and randomness
 //! are arguments; only [`clock`] asks the machine.
 
+#[cfg(feature = "server")]
+pub mod audit;
 pub mod bundle;
 #[cfg(feature = "server")]
 pub mod ca;
@@ -19,6 +21,7 @@ pub mod files;
 #[cfg(feature = "server")]
 pub mod init;
 pub mod offline;
+pub mod oscal;
 pub mod packet;
 #[cfg(feature = "server")]
 pub mod serve;
@@ -26,3 +29,5 @@ pub mod serve;
 pub mod store;
 #[cfg(feature = "server")]
 pub mod vault;
+#[cfg(feature = "server")]
+pub mod witness;

@@ -12,7 +12,7 @@ use std::{fs, path::Path, time::Duration};
 use anyhow::{Context as _, Result};
 use control_plane::{
     bundle::{Folder, Month, Period, Place, ProviderSays, export, verify},
-    packet,
+    oscal, packet,
 };
 use proto::{
     charter::OrganizationKeys,
@@ -85,7 +85,7 @@ pub fn write(folder: &Path, plan: Plan) -> Result<Known> {
     let log_key = VerifierKey::new(&papers.origin(), &papers.log_key.public())?;
     put(folder, &Place::Checkpoint, checkpoint.note().as_bytes())?;
     put(folder, &Place::VerifierKey, format!("{log_key}\n").as_bytes())?;
-    put(folder, &Place::Policy, policy_text(std::slice::from_ref(&log_key))?.as_bytes())?;
+    put(folder, &Place::Policy, policy_text(std::slice::from_ref(&log_key), &[], 0)?.as_bytes())?;
     for (place, bytes) in papers.files() {
         put(folder, &place, &bytes)?;
     }
@@ -103,14 +103,18 @@ pub fn write(folder: &Path, plan: Plan) -> Result<Known> {
         put(folder, &Place::Manifest, &manifest.encode())
     };
     manifest(said.clone())?;
+    let facts = verify::facts(&Folder::open(folder)?)?;
+    for (export, bytes) in oscal::build(&facts) {
+        put(folder, &Place::Oscal(export), &bytes)?;
+    }
     if let Some(month) = plan.packet {
-        let packet = packet::build(&verify::facts(&Folder::open(folder)?)?, month)?;
+        let packet = packet::build(&facts, month)?;
         put(folder, &Place::PacketMarkdown, packet.markdown.as_bytes())?;
         if let Some(pages) = packet.pdf {
             put(folder, &Place::PacketPdf, &pages)?;
         }
-        manifest(said)?;
     }
+    manifest(said)?;
     fs::write(folder.with_extension("trust.json"), serde_json::to_vec(&papers.trust())?)?;
     Ok(Known { trust: papers.trust(), log_key, now, older })
 }

@@ -10,14 +10,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{
+    charter::Charter,
     digest::Digest,
     dsse::Envelope,
     evidence::{self, Body},
     field::BadField,
     ids::ApplianceId,
     log::{
-        self, Head, MemoryTiles, SignedCheckpoint, TlogProof, VerifierKey, encode_hashes, leaf_hash,
-        policy_text,
+        self, Head, KeyId, MemoryTiles, SignedCheckpoint, TlogProof, VerifierKey, WitnessKey, encode_hashes,
+        leaf_hash, policy_text,
     },
     time::Millis,
 };
@@ -29,7 +30,10 @@ use super::{
     purpose::Purposes,
     verify,
 };
-use crate::packet::{self, PacketError};
+use crate::{
+    oscal,
+    packet::{self, PacketError},
+};
 
 /// More records than these lie together.
 pub const ALONE_MAX: usize = 20_000;
@@ -42,6 +46,9 @@ pub struct LoggedEnvelope {
     /// Exact bytes.
     pub envelope: Vec<u8>,
 }
+
+/// A witness's key, and the newest checkpoint that it has cosigned (note).
+pub type CosignedNote = (KeyId, Vec<u8>);
 
 /// Everything a bundle is made of.
 #[derive(Debug, Clone)]
@@ -62,6 +69,9 @@ pub struct Parts {
     pub orders: Vec<Vec<u8>>,
     /// The newest checkpoint, by a log key of the newest charter.
     pub checkpoint: SignedCheckpoint,
+    /// What outside witnesses have cosigned of this log, the newest of each: note and ID of the witness's key. Those of
+    /// `checkpoint` itself stand under it.
+    pub cosigned: Vec<CosignedNote>,
     /// The key that signed it.
     pub key: VerifierKey,
     /// Tiles of the log at the checkpoint's size, by C2SP path without prefix (`tile/0/000.p/30`).
@@ -72,6 +82,8 @@ pub struct Parts {
     pub charters: Vec<Vec<u8>>,
     /// All catalogues that were ever in force, envelopes.
     pub catalogues: Vec<Vec<u8>>,
+    /// Exceptions that were ever approved, as canonical JSON; those that no record names are left out.
+    pub exceptions: Vec<Vec<u8>>,
     /// The papers of all executors that were ever enrolled.
     pub appliances: Vec<Enrolled>,
     /// The packet to put into it.
@@ -135,6 +147,9 @@ pub fn build_as(parts: &Parts, together: bool) -> Result<Bundle, ExportError> {
             bundle.insert(&Place::PacketPdf, pdf);
         }
     }
+    for (export, bytes) in oscal::build(&facts) {
+        bundle.insert(&Place::Oscal(export), bytes);
+    }
     let manifest = manifest(&bundle, &facts)?;
     bundle.insert(&Place::Manifest, manifest.encode());
     Ok(bundle)
@@ -188,10 +203,11 @@ fn collect(parts: &Parts, together: bool) -> Result<Bundle, ExportError> {
         _ => Ok(()),
     };
     let bundles = if together { entries(parts) } else { BTreeMap::new() };
-    let (mut orders, mut outputs) = (BTreeSet::new(), BTreeSet::new());
+    let (mut orders, mut outputs, mut exceptions) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for logged in &parts.evidence {
         if let Ok(record) = evidence::peek(&logged.envelope) {
             orders.extend(record.body.order_digest());
+            exceptions.extend(verify::exceptions_of(&record.body));
             if let Body::Execution(execution) = &record.body {
                 outputs.extend(execution.steps.iter().filter_map(|step| step.output));
             }
@@ -225,6 +241,12 @@ fn collect(parts: &Parts, together: bool) -> Result<Bundle, ExportError> {
         let version = number("catalogue", envelope, "version")?;
         put(Place::Catalogue(version).to_string(), envelope.clone())?;
     }
+    for content in &parts.exceptions {
+        let digest = Digest::of(content);
+        if exceptions.contains(&digest) {
+            put(Place::Exception(digest).to_string(), content.clone())?;
+        }
+    }
     put(Place::SecurityRule.to_string(), baseline::rule::CSV.as_bytes().to_vec())?;
     // Even where no scan cites it: the packet says that boxes are compared with it.
     let hipaa = baseline::HIPAA_V1.as_bytes();
@@ -240,9 +262,26 @@ fn collect(parts: &Parts, together: bool) -> Result<Bundle, ExportError> {
     }
     put(Place::Checkpoint.to_string(), parts.checkpoint.note().as_bytes().to_vec())?;
     put(Place::VerifierKey.to_string(), format!("{}\n", parts.key).into_bytes())?;
-    let policy = policy_text(std::slice::from_ref(&parts.key)).unwrap_or_default();
+    for (witness, note) in &parts.cosigned {
+        put(Place::Cosigned(*witness).to_string(), note.clone())?;
+    }
+    let policy = policy_text(std::slice::from_ref(&parts.key), &witnesses(parts)?, 1).unwrap_or_default();
     put(Place::Policy.to_string(), policy.into_bytes())?;
     Ok(bundle)
+}
+
+/// Those of the newest charter. Only to name them: the verifier takes them from the signed document itself.
+fn witnesses(parts: &Parts) -> Result<Vec<WitnessKey>, ExportError> {
+    let mut newest: Option<Charter> = None;
+    for envelope in &parts.charters {
+        let wrong = |problem: String| ExportError::Document { what: "charter", problem };
+        let charter: Charter = serde_json::from_slice(payload("charter", envelope)?.unverified_payload())
+            .map_err(|error| wrong(error.to_string()))?;
+        if newest.as_ref().is_none_or(|newest| newest.serial < charter.serial) {
+            newest = Some(charter);
+        }
+    }
+    Ok(newest.map_or_else(Vec::new, |charter| charter.witness_keys()))
 }
 
 /// The log's entry bundles, by their place in the log, as far as all their records are here.

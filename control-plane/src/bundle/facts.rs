@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use baseline::{Baseline, Exception};
 use proto::{
     act::Act,
     digest::Digest,
@@ -12,13 +13,13 @@ use proto::{
     identity::KeyProtection,
     ids::{ApplianceId, Incarnation, RunbookId, TenantId},
     keys::PublicKey,
-    log::Hash,
+    log::{self, Hash},
     order::Order,
     standing::StandingOrder,
 };
 use runbooks::Runbook;
 
-use super::{ProviderSays, Trace};
+use super::{Place, ProviderSays, Trace};
 
 /// What a bundle says, apart from how far it can be believed.
 #[derive(Debug, Clone)]
@@ -45,6 +46,12 @@ pub struct Facts {
     pub runbooks: BTreeMap<Digest, RunbookFacts>,
     /// Orders in the bundle whose signature holds, standing ones too, by digest of the payload.
     pub orders: BTreeMap<Digest, Permission>,
+    /// Entries of the log whose records do not lie alone, by their place in the log.
+    pub together: BTreeMap<u64, log::Bundle>,
+    /// Baselines in the bundle that this program can read, by digest.
+    pub baselines: BTreeMap<Digest, Baseline>,
+    /// Exceptions in the bundle that records name, by digest.
+    pub exceptions: BTreeMap<Digest, Exception>,
     /// Ranges of log indices, both ends included, below the checkpoint's size, whose record is not here.
     pub absent: Vec<(u64, u64)>,
     /// Executions whose order is not here.
@@ -153,6 +160,17 @@ impl Facts {
             let id = appliance.to_string();
             format!("appliance {}", &id[id.len() - 12..])
         })
+    }
+
+    /// The file that a record lies in. With many records the files are few: 256 records to one.
+    #[must_use]
+    pub fn place_of(&self, fact: &Fact) -> Place {
+        let entries = self.together.range(..=fact.index / u64::from(log::TILE_WIDTH)).next_back();
+        let entries = entries.map(|(_, bundle)| bundle).filter(|bundle| {
+            let first = bundle.first().unwrap_or(u64::MAX);
+            (first..first.saturating_add(bundle.width().into())).contains(&fact.index)
+        });
+        entries.map_or(Place::Evidence(fact.index, fact.digest), |bundle| Place::Entries(*bundle))
     }
 
     /// Every box whose papers hold; no other one's records count.

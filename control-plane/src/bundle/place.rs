@@ -8,8 +8,10 @@ use std::{fmt, str::FromStr};
 use proto::{
     digest::Digest,
     ids::{ApplianceId, Incarnation},
-    log::{self, Tile},
+    log::{self, KeyId, Tile},
 };
+
+use crate::oscal::Export;
 
 /// One file of a bundle. Prints as its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +38,18 @@ pub enum Place {
     SecurityRule,
     /// What scans are judged by, by the SHA-256 of the file, as records cite it ([`baseline::Baseline`]).
     Baseline(Digest),
+    /// An exception from it that clinics decided on, by the SHA-256 of the file, as records name it
+    /// ([`baseline::Exception`]).
+    Exception(Digest),
+    /// The same evidence in NIST's format ([`crate::oscal`]).
+    Oscal(Export),
     /// Whose evidence key it is.
     Appliance(ApplianceId, Incarnation),
     /// The log's signed head (C2SP tlog-checkpoint).
     Checkpoint,
+    /// The newest head that an outside witness has cosigned, where that is not the log's newest (C2SP tlog-cosignature).
+    /// By the ID of its key.
+    Cosigned(KeyId),
     /// The key that signed it, as a C2SP verifier key.
     VerifierKey,
     /// The same for other people's verifiers (C2SP tlog-policy).
@@ -64,8 +74,11 @@ impl fmt::Display for Place {
             Self::Catalogue(version) => write!(f, "catalogue/{version}.json"),
             Self::SecurityRule => f.write_str("baseline/security-rule.csv"),
             Self::Baseline(digest) => write!(f, "baseline/{digest}.json"),
+            Self::Exception(digest) => write!(f, "exceptions/{digest}.json"),
+            Self::Oscal(export) => write!(f, "oscal/{}", export.file()),
             Self::Appliance(appliance, incarnation) => write!(f, "appliances/{appliance}-{incarnation}.json"),
             Self::Checkpoint => f.write_str("log/checkpoint"),
+            Self::Cosigned(witness) => write!(f, "log/cosigned/{witness}"),
             Self::VerifierKey => f.write_str("log/vkey"),
             Self::Policy => f.write_str("log/policy"),
             Self::Tile(tile) => write!(f, "log/{tile}"),
@@ -100,6 +113,8 @@ impl FromStr for Place {
                 ("catalogue", _) => Self::Catalogue(json()?.parse().ok()?),
                 ("baseline", "security-rule.csv") => Self::SecurityRule,
                 ("baseline", _) => Self::Baseline(json()?.parse().ok()?),
+                ("exceptions", _) => Self::Exception(json()?.parse().ok()?),
+                ("oscal", _) => Self::Oscal(Export::of_file(name)?),
                 ("appliances", _) => {
                     let (appliance, incarnation) = json()?.rsplit_once('-')?;
                     Self::Appliance(appliance.parse().ok()?, incarnation.to_owned().try_into().ok()?)
@@ -107,6 +122,9 @@ impl FromStr for Place {
                 ("log", "checkpoint") => Self::Checkpoint,
                 ("log", "vkey") => Self::VerifierKey,
                 ("log", "policy") => Self::Policy,
+                ("log", _) if name.starts_with("cosigned/") => {
+                    Self::Cosigned(name.strip_prefix("cosigned/")?.parse().ok()?)
+                }
                 ("log", _) if name.starts_with("tile/entries/") => Self::Entries(name.parse().ok()?),
                 ("log", _) => Self::Tile(name.parse().ok()?),
                 _ => return None,
@@ -137,8 +155,12 @@ mod tests {
             Place::Catalogue(1),
             Place::SecurityRule,
             Place::Baseline(digest),
+            Place::Exception(digest),
+            Place::Oscal(Export::Catalog),
+            Place::Oscal(Export::Poam),
             Place::Appliance(appliance, Incarnation([0xab; 16])),
             Place::Checkpoint,
+            Place::Cosigned(KeyId([0x0a, 0xb0, 0, 7])),
             Place::VerifierKey,
             Place::Policy,
             Place::Tile(Tile::new(1, 1234, 5).unwrap()),
@@ -162,6 +184,9 @@ mod tests {
             "charter/1.JSON",
             "proofs/7.tlog-proof",
             "proofs/000000007.tlog-proof",
+            "log/cosigned/AB000007",
+            "log/cosigned/ab00007",
+            "log/cosigned/ab000007/",
             "log/tile/0/0",
             "log/tile/00/000",
             &format!("evidence/7-{digest}.json"),
@@ -169,6 +194,8 @@ mod tests {
             &format!("attachments/{digest}.json"),
             &format!("baseline/{digest}"),
             "baseline/hipaa-v1.json",
+            "oscal/profile.json",
+            &format!("exceptions/{digest}"),
             &format!("appliances/0190a0c0-0000-7000-8000-000000000002-{}.json", "AB".repeat(16)),
         ] {
             assert_eq!(path.parse::<Place>(), Err(NoPlace), "{path}");

@@ -48,10 +48,13 @@ impl<'f> Purposes<'f> {
             Place::Catalogue(version) => format!("what the runbooks of catalogue {version} do and cite"),
             Place::SecurityRule => "which paragraphs there are to cite".into(),
             Place::Baseline(_) => "what a scan that cites this baseline was judged by".into(),
+            Place::Exception(_) => "what was waived, why, and until when".into(),
+            Place::Oscal(_) => "nothing by itself: it is made again from the evidence".into(),
             Place::Appliance(appliance, _) => {
                 format!("the evidence key of {}", self.facts.name_of(*appliance))
             }
             Place::Checkpoint => "how many records the log had, and their root".into(),
+            Place::Cosigned(_) => "how many records an outside witness had seen, their root, and when".into(),
             Place::VerifierKey | Place::Policy => {
                 "nothing by itself: the log's key, for other verifiers".into()
             }

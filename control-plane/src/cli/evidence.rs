@@ -1,11 +1,14 @@
-//! `control-plane evidence`: list, export as a bundle, verify offline.
+//! `control-plane evidence`: list, export as a bundle, verify offline, write again in NIST's format, audit the vault.
 
+mod audit;
 mod export;
+mod oscal;
+mod witnesses;
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use proto::pb::{self, ExportBundle, ListEvidence, evidence_client::EvidenceClient};
+use proto::pb::{self, ExportBundle, ListEvidence, ListWitnesses, evidence_client::EvidenceClient};
 use serde_json::{Value, json};
 
 use super::{
@@ -44,12 +47,40 @@ pub(super) enum Evidence {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
+    /// Compare the vault with the database: is all there as it was kept? (exit 0 sound, 1 tampered with, 3 not all seen)
+    #[command(
+        after_help = "Runs where the installation is, beside its server or without it; reads, and changes nothing.\n\n\
+        Example:\n  control-plane --dir /srv/orderly evidence audit --tenant \"Elm Street Clinic\""
+    )]
+    Audit {
+        /// Clinic, by name or ID [default: all, and what belongs to none]
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Show what outside witnesses have cosigned of a clinic's log, and the log's key for a new witness
+    Witnesses {
+        /// Clinic, by name or ID
+        #[arg(long)]
+        tenant: String,
+    },
     /// Verify a bundle offline, without a server (exit 0 sound and complete, 1 a fault, 3 incomplete or no --trust)
     #[command(
         after_help = "Keys inside a bundle never count as trust: get the trust file from the organization itself.\n\n\
         Example:\n  control-plane evidence verify --trust organization.keys.json --from 2026-11-01 --to 2026-12-01 bundle/"
     )]
     Verify(Verify),
+    /// Write what a bundle says in NIST's format, OSCAL 1.1.3: made from its evidence, offline
+    #[command(
+        after_help = "The bundle carries the same files under oscal/; `evidence verify` compares them.\n\n\
+        Example:\n  control-plane evidence oscal bundle/ --out oscal/"
+    )]
+    Oscal {
+        /// The bundle's folder
+        bundle: PathBuf,
+        /// Folder for them: an empty one, or none
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
 }
 
 impl Evidence {
@@ -58,6 +89,10 @@ impl Evidence {
             Self::List { tenant, from, limit } => {
                 let mut client = EvidenceClient::new(connect(global).await?);
                 Ok(listed(&answer(client.list(ListEvidence { tenant, from, limit })).await?))
+            }
+            Self::Witnesses { tenant } => {
+                let mut client = EvidenceClient::new(connect(global).await?);
+                Ok(witnesses::shown(&answer(client.witnesses(ListWitnesses { tenant })).await?))
             }
             Self::Export { tenant, month, out } => {
                 let mut client =
@@ -71,6 +106,8 @@ impl Evidence {
                 ))
             }
             Self::Verify(verify) => verify.run((world.now)()),
+            Self::Audit { tenant } => audit::run(global, world, tenant.as_deref()),
+            Self::Oscal { bundle, out } => oscal::write(&bundle, &out),
         }
     }
 }

@@ -17,6 +17,7 @@ use runbooks::Fault;
 
 use super::{
     Core, CoreError, Intake, LOG_HALTED, budget, incidents, log::broken, payload_digest, quarantine,
+    witnesses,
 };
 use crate::store::{ApplianceRow, ApplianceState, Document, IncidentRow, NewAct, WaitingAct};
 
@@ -32,7 +33,8 @@ const CAUSES: [&str; 8] = [
     "outbox-damaged",
 ];
 /// What this server itself finds wrong with a box or a log.
-const OWN: [&str; 4] = [quarantine::FAULT, budget::OVER, incidents::CROWDED, LOG_HALTED];
+const OWN: [&str; 5] =
+    [quarantine::FAULT, budget::OVER, incidents::CROWDED, LOG_HALTED, witnesses::LOG_WITNESS];
 /// Instead of a word that is not known here.
 const OTHER: &str = "other";
 

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use proto::{
     digest::Digest,
+    document::Kind,
     evidence::{self, Body},
-    log::{SignedCheckpoint, TlogProof, VerifierKey, encode_hashes, prove_inclusion, tiles},
+    log::{Note, Signature, SignedCheckpoint, TlogProof, VerifierKey, encode_hashes, prove_inclusion, tiles},
     time::Millis,
 };
 
@@ -13,7 +14,7 @@ use super::{CoreError, chain};
 use crate::{
     bundle::{
         Enrolled, Month, Period,
-        export::{LoggedEnvelope, Parts},
+        export::{CosignedNote, LoggedEnvelope, Parts},
     },
     store::{Document, Store, TenantRow},
 };
@@ -44,6 +45,7 @@ pub fn parts(
         .cloned()
         .ok_or_else(|| broken("no log key signed its checkpoint".into()))?;
 
+    let (checkpoint, cosigned) = cosigned(store, tenant, charter, checkpoint)?;
     let size = checkpoint.checkpoint().size;
     let reader = store.tiles(tenant.id);
     let evidence = all_evidence(store, tenant, size)?;
@@ -77,11 +79,13 @@ pub fn parts(
         attachments,
         orders: store.order_papers(tenant.id)?.into_iter().map(|(_, envelope)| envelope).collect(),
         checkpoint,
+        cosigned,
         key,
         tiles,
         proofs,
         charters: envelopes(Document::Charter)?,
         catalogues: envelopes(Document::Catalogue)?,
+        exceptions: store.approved_contents(tenant.id, Kind::Exception)?,
         appliances: store
             .incarnations(tenant.id)?
             .into_iter()
@@ -94,6 +98,30 @@ pub fn parts(
             .collect(),
         packet: month,
     })
+}
+
+/// The checkpoint with the cosignatures that it has, and the newest cosigned one of each witness that lags behind.
+fn cosigned(
+    store: &Store,
+    tenant: &TenantRow,
+    charter: &proto::charter::Charter,
+    mut checkpoint: SignedCheckpoint,
+) -> Result<(SignedCheckpoint, Vec<CosignedNote>), CoreError> {
+    let broken = |problem: String| CoreError::Log { tenant: tenant.name.clone(), problem };
+    let mut behind = Vec::new();
+    for witness in charter.witness_keys() {
+        let Some(row) = store.cosignature(tenant.id, &witness)? else { continue };
+        let Some(note) = row.note else { continue };
+        if row.size < checkpoint.checkpoint().size {
+            behind.push((witness.id(), note));
+            continue;
+        }
+        let note = Note::parse(&note).map_err(|e| broken(e.to_string()))?;
+        let its = |line: &&Signature| line.name == witness.name() && line.id == witness.id();
+        let lines: Vec<Signature> = note.signatures().iter().filter(its).cloned().collect();
+        checkpoint = checkpoint.with(&lines).map_err(|e| broken(e.to_string()))?;
+    }
+    Ok((checkpoint, behind))
 }
 
 fn all_evidence(store: &Store, tenant: &TenantRow, size: u64) -> Result<Vec<LoggedEnvelope>, CoreError> {

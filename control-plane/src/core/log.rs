@@ -5,6 +5,8 @@
 //! transaction undone, a restored backup) is read back from there and leads to the same root. Where it does not, the log
 //! halts rather than sign a fork.
 
+use std::collections::BTreeSet;
+
 use proto::{
     act::{self, Deed},
     evidence::CheckpointSeen,
@@ -29,6 +31,15 @@ pub(crate) fn checkpoint_key(tenant: TenantId, size: u64) -> String {
     format!("{tenant}/checkpoints/{size:010}")
 }
 
+/// What became of the checkpoints of a commit.
+#[derive(Default)]
+pub struct Published {
+    /// Clinics whose newest checkpoint is not in the vault: no answer that speaks of it may leave.
+    pub without: BTreeSet<TenantId>,
+    /// Why; of several, the last.
+    pub why: Option<CoreError>,
+}
+
 impl Core {
     /// Puts envelopes into the vault, then appends them to the tenant's log, of `begin` entries, and signs the head.
     pub(super) fn keep_in_log(
@@ -39,7 +50,7 @@ impl Core {
         now: Millis,
     ) -> Result<(), CoreError> {
         let packed = pack(envelopes).map_err(|e| broken(tenant, e.to_string()))?;
-        self.ports.vault.put(&entries_key(tenant, begin), &packed, self.retain_until(now))?;
+        self.keep(&entries_key(tenant, begin), &packed, self.retain_until(now))?;
         let appended = self.appended(tenant, envelopes)?;
         self.advance(tenant, &appended)
     }
@@ -66,6 +77,7 @@ impl Core {
             checkpoint.note().as_bytes(),
         )?;
         self.grown.insert(tenant);
+        self.spoken_of.insert(tenant);
         Ok(())
     }
 
@@ -107,6 +119,7 @@ impl Core {
                 return Ok(());
             };
             let many = entries.len();
+            self.note_kept(&[&entries_key(tenant, index)])?;
             tracing::warn!(%tenant, index, many, "log entries from {index} on are read back from the vault");
             let appended = self.appended(tenant, &entries)?;
             if !self.vault_agrees(tenant, &start.origin, appended.head)? {
@@ -202,7 +215,7 @@ impl Core {
         );
     }
 
-    fn halt(&mut self, tenant: TenantId, reason: String) {
+    pub(super) fn halt(&mut self, tenant: TenantId, reason: String) {
         tracing::error!(%tenant, reason, "the log of tenant {tenant} is halted");
         self.halts.insert(tenant, reason);
     }
@@ -216,6 +229,7 @@ impl Core {
             self.keep_tenant(&tenant, now)?;
             self.restore_papers(tenant.id)?;
             self.restore_orders(tenant.id, now)?;
+            self.note_unknown(tenant.id)?;
             self.recover_log(tenant.id, now)?;
             self.compare_newest(tenant.id)?;
             self.note_papers(tenant.id, now)?;
@@ -257,17 +271,24 @@ impl Core {
         Ok(here.0 == seen.root.0)
     }
 
-    /// Puts the newest checkpoints into the vault. What fails here is tried again with the next commit.
-    pub(super) fn publish(&mut self, now: Millis) -> Result<(), CoreError> {
-        let mut outcome = Ok(());
-        for tenant in std::mem::take(&mut self.grown) {
+    /// Puts the newest checkpoints into the vault, and says which it could not; that is tried again with the next commit.
+    pub(super) fn publish(&mut self, now: Millis) -> Result<Published, CoreError> {
+        let mut published = Published::default();
+        let grown = std::mem::take(&mut self.grown);
+        if grown.is_empty() {
+            return Ok(published);
+        }
+        self.store.mark()?;
+        for tenant in grown {
             // One clinic's vault must not keep another's from being told the truth.
             if let Err(error) = self.publish_one(tenant, now) {
                 self.grown.insert(tenant);
-                outcome = Err(error);
+                published.without.insert(tenant);
+                published.why = Some(error);
             }
         }
-        outcome
+        self.store.keep_since_mark()?;
+        Ok(published)
     }
 
     fn publish_one(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
@@ -282,12 +303,17 @@ impl Core {
         }
         let Some(note) = &log.checkpoint else { return Ok(()) };
         let until = self.retain_until(now);
-        match self.ports.vault.put(&checkpoint_key(tenant, log.head.size), note, until) {
+        let key = checkpoint_key(tenant, log.head.size);
+        match self.keep(&key, note, until) {
             // The same head, signed by another log key of ours, is as good.
-            Err(VaultError::Changed { .. }) if self.vault_agrees(tenant, &log.origin, log.head)? => {}
-            Err(changed @ VaultError::Changed { .. }) => {
+            Err(CoreError::Vault(VaultError::Changed { .. }))
+                if self.vault_agrees(tenant, &log.origin, log.head)? =>
+            {
+                self.note_kept(&[&key])?;
+            }
+            Err(changed @ CoreError::Vault(VaultError::Changed { .. })) => {
                 self.halt(tenant, format!("checkpoint {} in the vault is not of this log", log.head.size));
-                return Err(changed.into());
+                return Err(changed);
             }
             put => put?,
         }

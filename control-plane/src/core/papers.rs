@@ -67,7 +67,7 @@ impl Core {
         }
         let clinic = Clinic { name: row.name.clone(), created: row.created };
         let bytes = serde_json::to_vec(&clinic).expect("plain data serialises");
-        Ok(self.ports.vault.put(&key, &bytes, self.retain_until(now))?)
+        self.keep(&key, &bytes, self.retain_until(now))
     }
 
     /// Keeps a charter there: what was signed under it is verified by it, however old the database is.
@@ -76,7 +76,7 @@ impl Core {
         if self.ports.vault.get(&key)?.is_some() {
             return Ok(());
         }
-        Ok(self.ports.vault.put(&key, envelope, self.retain_until(now))?)
+        self.keep(&key, envelope, self.retain_until(now))
     }
 
     /// Keeps the charters that the vault lacks, and takes over those that it has and the database has not.
@@ -119,13 +119,13 @@ impl Core {
                 self.add_tenant(id, &format!("{} ({id})", clinic.name), clinic.created)?;
             }
         }
-        Ok(())
+        self.note_unknown_in(TENANTS)
     }
 
     /// Keeps there that an API token was taken back.
     pub(super) fn keep_token_revocation(&self, hash: Digest, now: Millis) -> Result<(), CoreError> {
         let key = format!("{REVOKED_TOKENS}/{hash}");
-        Ok(self.ports.vault.put(&key, b"revoked\n", self.retain_until(now))?)
+        self.keep(&key, b"revoked\n", self.retain_until(now))
     }
 
     /// Takes back the API tokens that the vault says were.
@@ -136,7 +136,7 @@ impl Core {
                 tracing::warn!("an API token was taken back before this database was restored");
             }
         }
-        Ok(())
+        self.note_unknown_in(REVOKED_TOKENS)
     }
 
     /// Keeps an enrolment where a restored database finds it.
@@ -159,7 +159,7 @@ impl Core {
         };
         let bytes = serde_json::to_vec(&enrolment).expect("plain data serialises");
         let key = enrolment_key(new.tenant, new.incarnation);
-        Ok(self.ports.vault.put(&key, &bytes, self.retain_until(new.enrolled))?)
+        self.keep(&key, &bytes, self.retain_until(new.enrolled))
     }
 
     /// Keeps a revocation there. Always the same bytes, so that it can be said again.
@@ -169,7 +169,7 @@ impl Core {
         id: ApplianceId,
         now: Millis,
     ) -> Result<(), CoreError> {
-        Ok(self.ports.vault.put(&revocation_key(tenant, id), b"revoked\n", self.retain_until(now))?)
+        self.keep(&revocation_key(tenant, id), b"revoked\n", self.retain_until(now))
     }
 
     /// Takes over what the vault knows of a clinic's boxes and the database does not.

@@ -8,11 +8,16 @@ mod command;
 mod files;
 mod history;
 mod hostile;
+mod oscal;
 mod packets;
+mod peers;
 mod periods;
+mod scans;
 mod standing;
 mod tenant;
 mod together;
+mod volume;
+mod witnesses;
 
 use control_plane::bundle::{
     Bundle, FileLine, Manifest, Source,

@@ -64,6 +64,7 @@ pub struct Tenant {
     pub evidence: Vec<Vec<u8>>,
     pub orders: Vec<Vec<u8>>,
     pub attachments: Vec<Vec<u8>>,
+    pub exceptions: Vec<Vec<u8>>,
     pub charter: Charter,
 }
 
@@ -119,6 +120,7 @@ impl Tenant {
             evidence: vec![],
             orders: vec![],
             attachments: vec![],
+            exceptions: vec![],
         }
     }
 
@@ -414,10 +416,12 @@ impl Tenant {
             orders: self.orders.clone(),
             key: VerifierKey::new(&log_origin(ORGANIZATION, self.tenant), &self.log_key.public()).unwrap(),
             checkpoint,
+            cosigned: vec![],
             tiles,
             proofs,
             charters: self.charters.clone(),
             catalogues: vec![self.catalogue.clone()],
+            exceptions: self.exceptions.clone(),
             appliances: self.boxes.iter().map(|it| it.enrolled.clone()).collect(),
             packet,
         }

@@ -16,7 +16,7 @@ use proto::{
     time::Millis,
 };
 
-use control_plane::vault::{MemoryVault, Object, Vault, VaultError};
+use control_plane::vault::{Kept, MemoryVault, Object, Seen, Vault, VaultError};
 
 use crate::world::{DISK, HOUR, MINUTE, World};
 
@@ -205,7 +205,7 @@ fn an_append_is_one_object() {
 struct Away(MemoryVault, Arc<AtomicBool>);
 
 impl Vault for Away {
-    fn put_all(&self, objects: &[Object<'_>]) -> Result<(), VaultError> {
+    fn put_all(&self, objects: &[Object<'_>]) -> Result<Vec<Kept>, VaultError> {
         match self.1.load(Ordering::SeqCst) {
             true => Err(VaultError::ReadBack { key: objects[0].key.to_owned() }),
             false => self.0.put_all(objects),
@@ -214,8 +214,8 @@ impl Vault for Away {
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, VaultError> {
         self.0.get(key)
     }
-    fn retained_until(&self, key: &str) -> Result<Option<Millis>, VaultError> {
-        self.0.retained_until(key)
+    fn look(&self, keys: &[&str]) -> Result<Vec<Seen>, VaultError> {
+        self.0.look(keys)
     }
     fn list(&self, folder: &str) -> Result<Vec<String>, VaultError> {
         self.0.list(folder)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proto::{
     digest::Digest,
     ids::{ApplianceId, Incarnation},
-    log::{self, Tile},
+    log::{self, KeyId, Tile},
 };
 
 use super::findings::Findings;
@@ -24,9 +24,29 @@ pub(super) struct Contents {
     pub(super) charters: Vec<u64>,
     pub(super) catalogues: Vec<u64>,
     pub(super) baselines: Vec<Digest>,
+    pub(super) exceptions: Vec<Digest>,
     pub(super) appliances: Vec<(ApplianceId, Incarnation)>,
     pub(super) tiles: Vec<Tile>,
     pub(super) entries: Vec<log::Bundle>,
+    pub(super) cosigned: Vec<KeyId>,
+}
+
+impl Contents {
+    /// The log's entries of which no record lies alone, by their place in the log; of several the widest.
+    pub(super) fn together(&self) -> BTreeMap<u64, log::Bundle> {
+        let mut widest: BTreeMap<u64, log::Bundle> = BTreeMap::new();
+        for bundle in &self.entries {
+            let Some(first) = bundle.first() else { continue };
+            let end = first.saturating_add(bundle.width().into());
+            if self.evidence.range(first..end).next().is_none() {
+                let known = widest.entry(bundle.index()).or_insert(*bundle);
+                if known.width() < bundle.width() {
+                    *known = *bundle;
+                }
+            }
+        }
+        widest
+    }
 }
 
 /// A file that holds records.
@@ -68,16 +88,7 @@ impl Contents {
     /// The files that hold records, in the order of the log. Entries of which a record lies alone as well are only compared
     /// with it; of entries that are there in two widths the widest counts.
     pub(super) fn carriers(&self) -> Vec<Carrier> {
-        let mut widest: BTreeMap<u64, log::Bundle> = BTreeMap::new();
-        for bundle in self.entries.iter().filter(|bundle| bundle.first().is_some()) {
-            let known = widest.entry(bundle.index()).or_insert(*bundle);
-            *known = (*known).max(*bundle);
-        }
-        let is_alone = |carrier: &Carrier| {
-            let (first, end) = carrier.range();
-            self.evidence.range(first..end).next().is_some()
-        };
-        let together = widest.into_values().map(Carrier::Together).filter(|carrier| !is_alone(carrier));
+        let together = self.together().into_values().map(Carrier::Together);
         let alone = self.evidence.iter().map(|(index, digest)| Carrier::Alone(*index, *digest));
         let mut carriers: Vec<Carrier> = together.chain(alone).collect();
         carriers.sort_by_key(|carrier| carrier.range().0);
@@ -140,16 +151,19 @@ pub(super) fn read(paths: &[String], findings: &mut Findings) -> Contents {
             Ok(Place::Charter(serial)) => contents.charters.push(serial),
             Ok(Place::Catalogue(version)) => contents.catalogues.push(version),
             Ok(Place::Baseline(digest)) => contents.baselines.push(digest),
+            Ok(Place::Exception(digest)) => contents.exceptions.push(digest),
             Ok(Place::Appliance(appliance, incarnation)) => {
                 contents.appliances.push((appliance, incarnation))
             }
             Ok(Place::Tile(tile)) => contents.tiles.push(tile),
             Ok(Place::Entries(entries)) => contents.entries.push(entries),
+            Ok(Place::Cosigned(witness)) => contents.cosigned.push(witness),
             Ok(
                 Place::Manifest
                 | Place::SecurityRule
                 | Place::PacketMarkdown
                 | Place::PacketPdf
+                | Place::Oscal(_)
                 | Place::Checkpoint
                 | Place::VerifierKey
                 | Place::Policy,
@@ -191,5 +205,16 @@ mod tests {
         let carriers = contents(&[300, 2], &[(0, 3), (0, 2), (2, 1), (2, 7), (u64::MAX, 256)]).carriers();
         let together = Carrier::Together(log::Bundle::new(2, 7).unwrap());
         assert_eq!(carriers, [Carrier::Alone(2, Digest::ZERO), Carrier::Alone(300, Digest::ZERO), together]);
+    }
+
+    #[test]
+    fn records_lie_together_where_none_of_them_lies_alone() {
+        let bundle = |index, width| log::Bundle::new(index, width).unwrap();
+        let contents = Contents {
+            evidence: [(300, Digest::of(b"x"))].into(),
+            entries: vec![bundle(0, 256), bundle(1, 256), bundle(2, 3), bundle(2, 9), bundle(2, 4)],
+            ..Contents::default()
+        };
+        assert_eq!(contents.together(), [(0, bundle(0, 256)), (2, bundle(2, 9))].into());
     }
 }

@@ -9,12 +9,14 @@ mod baselines;
 mod chains;
 mod charters;
 mod contents;
+mod exceptions;
 mod findings;
 mod growth;
 mod head;
 mod index;
 mod keys;
 mod orders;
+mod oscal;
 mod outputs;
 mod paper;
 mod parallel;
@@ -26,6 +28,7 @@ mod records;
 mod report;
 mod span;
 mod tree;
+mod witnesses;
 
 use proto::{charter::OrganizationKeys, log::Head, time::Millis};
 
@@ -35,11 +38,13 @@ use super::{
     manifest::GENERATOR, purpose::Purposes,
 };
 
+pub(in crate::bundle) use exceptions::of as exceptions_of;
 pub(in crate::bundle) use findings::chain;
 pub use findings::{Claim, Fault, Status};
 pub use progress::Progress;
 pub use report::{Completeness, Integrity, Report};
 pub use span::Asked;
+pub use witnesses::Witnessed;
 
 /// Verifies a bundle at `now`. `trust` are the organization's public keys, from anywhere but the bundle.
 #[must_use]
@@ -83,7 +88,9 @@ pub fn verify_watched(
     }
     rule(source, &facts.said.generator, &mut findings);
     baselines::check(source, &contents, &facts, &mut findings);
+    exceptions::check(source, &contents, &facts, &mut findings);
     paper::check(source, &facts, &mut findings);
+    oscal::check(source, &facts, &mut findings);
     let span = span::judged(&facts, asked, now);
     let mut missing = gaps(&facts, &span.period);
     missing.extend(span.missing.iter().cloned());
@@ -143,6 +150,7 @@ fn examine(
     tree::check(source, contents, &records, head.as_ref(), findings);
     tree::continues(known, &records, head.as_ref(), findings);
     tree::seen(contents, &mut records, findings);
+    witnesses::check(source, contents, charters, head.as_ref(), &records, findings);
     let (catalogues, runbooks) = orders::catalogues(source, contents, charters, findings);
     let (orders, orders_missing) =
         orders::check(source, contents, charters, &records.facts, &runbooks, findings);
@@ -159,6 +167,9 @@ fn examine(
         said,
         organization: charters.newest().map_or_else(String::new, |charter| charter.organization.clone()),
         tenant: head.as_ref().map(|head| head.tenant),
+        together: contents.together(),
+        baselines: baselines::read(source, contents),
+        exceptions: exceptions::read(source, contents, &records.facts),
         absent: contents.absent(log.as_ref().map_or(0, |log| log.size)),
         log,
         executors: executors.collect(),
