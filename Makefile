@@ -15,7 +15,7 @@ PROGRAMS := $(or $(CARGO_TARGET_DIR),target)
 BUILD := cargo build --workspace --locked --bins --examples
 TEST := cargo test --workspace --locked
 
-.PHONY: help setup setup-run setup-test setup-bench build demo run test test-deep sim check format bench generate
+.PHONY: help setup setup-run setup-test setup-bench build demo run test test-deep sim check format verify-tool bench generate
 
 help: ## This list
 	@echo "Orderly: looks after the small computers of small clinics."
@@ -52,6 +52,7 @@ test-deep: KILLS ?= 2000
 test-deep: CASES ?= 4096
 test-deep: setup-test ## All tests, longer: SEEDS=1000 KILLS=2000 CASES=4096 (property cases)
 	@SEEDS=$(SEEDS) KILLS=$(KILLS) PROPTEST_CASES=$(CASES) $(TEST) --no-fail-fast -- --include-ignored
+	@$(MAKE) --no-print-directory verify-tool
 
 sim: SEEDS ?= 50
 sim: setup-run ## The simulation alone, for SEEDS=n seeds
@@ -63,8 +64,15 @@ check: setup ## Format, lints, documentation, tests, generated files, licences a
 format: setup ## Format the Rust code as `make check` wants it
 	@cargo fmt --all -- --config-path .ci/rustfmt.toml
 
+# Another selection than all the others', which is why it is built in a folder of its own.
+verify-tool: setup-run ## The verifier alone, for auditors, under 8 MB: target/verify-tool/release/orderly-verify
+	@cargo build --release --locked --package control-plane --no-default-features --bin orderly-verify \
+		--target-dir $(PROGRAMS)/verify-tool
+	@bytes=$$(stat -c %s $(PROGRAMS)/verify-tool/release/orderly-verify); \
+		echo "orderly-verify: $$bytes bytes"; [ "$$bytes" -lt 8000000 ]
+
 bench: setup-bench ## Measure against bare loops, printed as ratios; writes target/bench/*.json
-	@cargo build --release --workspace --locked --bin bench --bin appliance --bin control-plane
+	@cargo build --release --workspace --locked --bin bench --bin appliance --bin control-plane --bin orderly-verify
 	@$(PROGRAMS)/release/bench
 
 generate: setup-run ## Write generated files anew

@@ -3,19 +3,31 @@
 //! Decisions are synchronous and pure where they can be; the network is a thin shell around them. Time and randomness
 //! are arguments; only [`clock`] asks the machine.
 
+#[cfg(feature = "server")]
 pub mod audit;
 pub mod bundle;
+#[cfg(feature = "server")]
 pub mod ca;
+#[cfg(feature = "server")]
 pub mod cli;
 pub mod clock;
+#[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
 pub mod core;
+#[cfg(feature = "server")]
 pub mod directory;
 pub mod files;
+#[cfg(feature = "server")]
 pub mod init;
+pub mod offline;
 pub mod oscal;
 pub mod packet;
+#[cfg(feature = "server")]
 pub mod serve;
+#[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
 pub mod vault;
+#[cfg(feature = "server")]
 pub mod witness;

@@ -24,6 +24,7 @@ impl BadField {
     }
 }
 
+#[cfg(feature = "rpc")]
 impl From<BadField> for tonic::Status {
     fn from(bad: BadField) -> Self {
         Self::invalid_argument(bad.to_string())

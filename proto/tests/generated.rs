@@ -17,6 +17,8 @@ fn generated_code_is_current() {
     // Clients are made over a channel that is there already: how it connects is not the contract's.
     tonic_prost_build::configure()
         .build_transport(false)
+        .client_mod_attribute(".", "#[cfg(feature = \"rpc\")]")
+        .server_mod_attribute(".", "#[cfg(feature = \"rpc\")]")
         .out_dir(&out)
         .compile_fds(descriptors)
         .expect("code is generated");

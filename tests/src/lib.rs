@@ -3,6 +3,8 @@
 pub mod bench;
 pub mod clock;
 pub mod demo;
+pub mod peers;
 pub mod phi;
 pub mod rig;
 pub mod sim;
+pub mod year;

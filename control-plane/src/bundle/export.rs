@@ -2,6 +2,10 @@
 //!
 //! The rule: everything in a bundle is bytes as they were signed, or can be made again from them. What no record names
 //! (outputs, orders) is left out: nobody could say what it is doing there.
+//!
+//! Records lie alone, each with its proof, as long as a person might look at them. Of a large log they lie together, as the
+//! log's own entry bundles (C2SP tlog-tiles), 256 to a file: a million of files, proofs and lines of the manifest would be
+//! ten times the evidence, and the tree proves all records at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,9 +23,10 @@ use proto::{
     time::Millis,
 };
 
+pub use super::manifest::GENERATOR;
 use super::{
-    Bundle, Enrolled, Facts, FileLine, Manifest, Month, Period, Place, ProviderSays,
-    manifest::{FORMAT, GENERATOR, LogLine},
+    Bundle, Enrolled, Facts, FileLine, Manifest, Month, Period, Place, ProviderSays, Source,
+    manifest::{FORMAT, LogLine},
     purpose::Purposes,
     verify,
 };
@@ -29,6 +34,9 @@ use crate::{
     oscal,
     packet::{self, PacketError},
 };
+
+/// More records than these lie together.
+pub const ALONE_MAX: usize = 20_000;
 
 /// A record and its place in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +123,11 @@ pub enum ExportError {
 
 /// Makes a bundle. Faults in the evidence do not stop it: a verifier must be able to see them.
 pub fn build(parts: &Parts) -> Result<Bundle, ExportError> {
+    build_as(parts, parts.evidence.len() > ALONE_MAX)
+}
+
+/// The same, with the records together as the log has them, or each alone.
+pub fn build_as(parts: &Parts, together: bool) -> Result<Bundle, ExportError> {
     let said = ProviderSays {
         clinic: parts.clinic.clone(),
         appliances: parts.appliance_names.clone(),
@@ -124,7 +137,7 @@ pub fn build(parts: &Parts) -> Result<Bundle, ExportError> {
         packet: parts.packet,
     };
     said.check().map_err(ExportError::Field)?;
-    let mut bundle = collect(parts)?;
+    let mut bundle = collect(parts, together)?;
     let facts = verify::read(&bundle, said);
     if let Some(month) = parts.packet {
         let failed = |cause| ExportError::Packet { month, cause };
@@ -137,9 +150,15 @@ pub fn build(parts: &Parts) -> Result<Bundle, ExportError> {
     for (export, bytes) in oscal::build(&facts) {
         bundle.insert(&Place::Oscal(export), bytes);
     }
-    let manifest = manifest(&bundle, &facts);
+    let manifest = manifest(&bundle, &facts)?;
     bundle.insert(&Place::Manifest, manifest.encode());
     Ok(bundle)
+}
+
+/// The manifest of files that are in place already, whoever put them there.
+pub fn index(source: &dyn Source, said: ProviderSays) -> Result<Manifest, ExportError> {
+    said.check().map_err(ExportError::Field)?;
+    manifest(source, &verify::read(source, said))
 }
 
 /// Tiles and proofs of a log, for [`Parts`].
@@ -177,12 +196,13 @@ pub fn tree(envelopes: &[LoggedEnvelope], checkpoint: &SignedCheckpoint) -> Resu
     Ok(Tree { tiles, proofs: covered.iter().map(proof).collect::<Result<_, _>>()? })
 }
 
-fn collect(parts: &Parts) -> Result<Bundle, ExportError> {
+fn collect(parts: &Parts, together: bool) -> Result<Bundle, ExportError> {
     let mut bundle = Bundle::default();
     let mut put = |path: String, bytes: Vec<u8>| match bundle.files.insert(path.clone(), bytes.clone()) {
         Some(before) if before != bytes => Err(ExportError::Twice { path }),
         _ => Ok(()),
     };
+    let bundles = if together { entries(parts) } else { BTreeMap::new() };
     let (mut orders, mut outputs, mut exceptions) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for logged in &parts.evidence {
         if let Ok(record) = evidence::peek(&logged.envelope) {
@@ -192,8 +212,14 @@ fn collect(parts: &Parts) -> Result<Bundle, ExportError> {
                 outputs.extend(execution.steps.iter().filter_map(|step| step.output));
             }
         }
+        if bundles.contains_key(&(logged.index / 256)) {
+            continue;
+        }
         let place = Place::Evidence(logged.index, Digest::of(&logged.envelope));
         put(place.to_string(), logged.envelope.clone())?;
+    }
+    for (place, bytes) in bundles.values() {
+        put(place.to_string(), bytes.clone())?;
     }
     for content in &parts.attachments {
         let digest = Digest::of(content);
@@ -228,7 +254,7 @@ fn collect(parts: &Parts) -> Result<Bundle, ExportError> {
     for enrolled in &parts.appliances {
         put(Place::Appliance(enrolled.appliance, enrolled.incarnation).to_string(), enrolled.encode())?;
     }
-    for proof in &parts.proofs {
+    for proof in parts.proofs.iter().filter(|proof| !bundles.contains_key(&(proof.index / 256))) {
         put(Place::Proof(proof.index).to_string(), proof.to_string().into_bytes())?;
     }
     for (path, bytes) in &parts.tiles {
@@ -258,23 +284,41 @@ fn witnesses(parts: &Parts) -> Result<Vec<WitnessKey>, ExportError> {
     Ok(newest.map_or_else(Vec::new, |charter| charter.witness_keys()))
 }
 
-fn manifest(bundle: &Bundle, facts: &Facts) -> Manifest {
-    let purposes = Purposes::new(facts);
-    let file = |(path, bytes): (&String, &Vec<u8>)| FileLine {
-        path: path.clone(),
-        bytes: bytes.len() as u64,
-        sha256: Digest::of(bytes),
-        proves: path.parse().map_or_else(|_| "nothing".to_owned(), |place: Place| purposes.of(&place)),
+/// The log's entry bundles, by their place in the log, as far as all their records are here.
+fn entries(parts: &Parts) -> BTreeMap<u64, (Place, Vec<u8>)> {
+    let envelopes: BTreeMap<u64, &[u8]> =
+        parts.evidence.iter().map(|logged| (logged.index, &*logged.envelope)).collect();
+    let bundle = |bundle: log::Bundle| {
+        let first = bundle.first()?;
+        let records: Option<Vec<&[u8]>> =
+            (first..first + u64::from(bundle.width())).map(|index| envelopes.get(&index).copied()).collect();
+        Some((bundle.index(), (Place::Entries(bundle), bundle.encode(&records?).ok()?)))
     };
-    Manifest {
+    // A checkpoint over more than there is has bundles without end.
+    let size = parts.checkpoint.checkpoint().size;
+    log::bundles(size).take(parts.evidence.len()).filter_map(bundle).collect()
+}
+
+fn manifest(source: &dyn Source, facts: &Facts) -> Result<Manifest, ExportError> {
+    let purposes = Purposes::new(facts);
+    let file = |path: String| {
+        let bytes = source.read(&path).map_err(|error| ExportError::Document {
+            what: "file of the bundle",
+            problem: format!("{path}: {error}"),
+        })?;
+        let proves = path.parse().map_or_else(|_| "nothing".to_owned(), |place: Place| purposes.of(&place));
+        Ok(FileLine { bytes: bytes.len() as u64, sha256: Digest::of(&bytes), path, proves })
+    };
+    let paths = source.paths().into_iter().filter(|path| *path != Place::Manifest.to_string());
+    Ok(Manifest {
         format: FORMAT.to_owned(),
         organization: facts.organization.clone(),
         tenant: facts.tenant,
         log: facts.log.as_ref().map(LogLine::from),
         provider_says: facts.said.clone(),
-        files: bundle.files.iter().map(file).collect(),
+        files: paths.map(file).collect::<Result<_, _>>()?,
         sha256: Digest::ZERO,
-    }
+    })
 }
 
 fn payload(what: &'static str, envelope: &[u8]) -> Result<Envelope, ExportError> {

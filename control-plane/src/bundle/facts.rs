@@ -19,7 +19,7 @@ use proto::{
 };
 use runbooks::Runbook;
 
-use super::{Place, ProviderSays};
+use super::{Place, ProviderSays, Trace};
 
 /// What a bundle says, apart from how far it can be believed.
 #[derive(Debug, Clone)]
@@ -32,8 +32,10 @@ pub struct Facts {
     pub tenant: Option<TenantId>,
     /// The log; `None` when no checkpoint holds.
     pub log: Option<LogFacts>,
-    /// Records whose signature holds, by log index.
+    /// Records whose signature holds, by log index; of heartbeats those of the packet's month, and each appliance's newest.
     pub records: Vec<Fact>,
+    /// All records whose signature holds, by log index, in short.
+    pub traces: Vec<Trace>,
     /// Acts of the control plane whose signature holds, by log index.
     pub acts: Vec<ActFact>,
     /// Executors that wrote the records.
@@ -58,6 +60,8 @@ pub struct Facts {
     pub outputs_missing: Vec<MissingOutput>,
     /// How many things contradict one another.
     pub faults: u64,
+    /// What a record names as the one before it, where that is not what came before it in the log.
+    pub(super) links: BTreeMap<u64, Digest>,
 }
 
 /// The log, as its signed checkpoint describes it.
@@ -169,23 +173,44 @@ impl Facts {
         entries.map_or(Place::Evidence(fact.index, fact.digest), |bundle| Place::Entries(*bundle))
     }
 
-    /// Every box that wrote a record or is enrolled.
+    /// Every box whose papers hold; no other one's records count.
     #[must_use]
     pub fn appliances(&self) -> BTreeSet<ApplianceId> {
-        let writers = self.records.iter().map(|fact| fact.record.identity.appliance);
-        writers.chain(self.executors.values().map(|executor| executor.appliance)).collect()
+        self.executors.values().map(|executor| executor.appliance).collect()
     }
 
     /// The chains, each by its index; of a chain that forked, all records.
     #[must_use]
-    pub fn chains(&self) -> BTreeMap<Incarnation, Vec<&Fact>> {
-        let mut chains: BTreeMap<Incarnation, Vec<&Fact>> = BTreeMap::new();
-        for fact in &self.records {
-            chains.entry(fact.record.chain.incarnation).or_default().push(fact);
+    pub fn chains(&self) -> BTreeMap<Incarnation, Vec<&Trace>> {
+        let mut chains: Vec<Vec<&Trace>> = vec![Vec::new(); self.executors.len()];
+        for trace in &self.traces {
+            if let Some(chain) = chains.get_mut(usize::from(trace.executor)) {
+                chain.push(trace);
+            }
         }
-        for chain in chains.values_mut() {
-            chain.sort_by_key(|fact| (fact.record.chain.index, fact.index));
+        for chain in &mut chains {
+            chain.sort_by_key(|trace| (trace.chain_index, trace.index));
         }
-        chains
+        self.executors.keys().copied().zip(chains).filter(|(_, chain)| !chain.is_empty()).collect()
+    }
+
+    /// The record at `index`, where it is kept whole.
+    #[must_use]
+    pub fn record(&self, index: u64) -> Option<&Record> {
+        let at = self.records.binary_search_by_key(&index, |fact| fact.index).ok()?;
+        self.records.get(at).map(|fact| &fact.record)
+    }
+
+    /// Whose a record is: the executor's state, and the box.
+    #[must_use]
+    pub fn writer_of(&self, trace: &Trace) -> Option<(Incarnation, ApplianceId)> {
+        let (incarnation, executor) = self.executors.iter().nth(trace.executor.into())?;
+        Some((*incarnation, executor.appliance))
+    }
+
+    /// Which box's a record is.
+    #[must_use]
+    pub fn appliance_of(&self, trace: &Trace) -> Option<ApplianceId> {
+        self.writer_of(trace).map(|(_, appliance)| appliance)
     }
 }

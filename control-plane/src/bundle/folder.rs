@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{BYTES_MAX, Bundle, FILE_MAX, FILES_MAX, ReadError, Source};
+use super::{BYTES_MAX, Bundle, FILES_MAX, ReadError, Source, bounds};
 
 /// Folders within folders: a tile's path has six.
 const DEPTH_MAX: usize = 8;
@@ -63,7 +63,7 @@ pub enum FolderError {
         cause: std::io::Error,
     },
     /// More than any bundle has.
-    #[error("a bundle must have at most {FILES_MAX} files, {path} has more")]
+    #[error("a bundle must have at most {FILES_MAX} files and folders, {path} has more")]
     TooMany {
         /// The folder.
         path: PathBuf,
@@ -98,7 +98,7 @@ impl Folder {
     /// Lists a folder. What is in it is judged when it is read; only what no bundle can be is refused here.
     pub fn open(root: &Path) -> Result<Self, FolderError> {
         let mut folder = Self { root: root.to_owned(), files: BTreeMap::new() };
-        let mut bytes = 0;
+        let (mut bytes, mut seen) = (0, 0);
         let mut waiting = vec![(String::new(), 0)];
         while let Some((within, depth)) = waiting.pop() {
             let path = root.join(&within);
@@ -108,6 +108,11 @@ impl Folder {
             }
             for entry in fs::read_dir(&path).map_err(disk)? {
                 let entry = entry.map_err(disk)?;
+                // Folders count as well: empty ones could be without end.
+                seen += 1;
+                if seen > FILES_MAX {
+                    return Err(FolderError::TooMany { path: root.to_owned() });
+                }
                 let name = entry.file_name().to_string_lossy().into_owned();
                 let relative = if within.is_empty() { name.clone() } else { format!("{within}/{name}") };
                 let found = fs::symlink_metadata(entry.path()).map_err(disk)?;
@@ -118,9 +123,6 @@ impl Folder {
                 }
                 bytes += found.len();
                 folder.files.insert(relative, kind(&found, plain_name));
-                if folder.files.len() + waiting.len() > FILES_MAX {
-                    return Err(FolderError::TooMany { path: root.to_owned() });
-                }
                 if bytes > BYTES_MAX {
                     return Err(FolderError::TooLarge { path: root.to_owned() });
                 }
@@ -146,13 +148,17 @@ impl Source for Folder {
         if kind(&opened, true) != listed {
             return Err(ReadError::NotAFile { found: "another one than was listed" });
         }
-        if opened.len() > FILE_MAX {
-            return Err(ReadError::TooLarge { bytes: opened.len() });
+        let most = bounds::most(path);
+        if opened.len() > most {
+            return Err(ReadError::TooLarge { bytes: opened.len(), most });
         }
-        let mut bytes = Vec::new();
-        file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(ReadError::Disk)?;
-        let length = bytes.len() as u64;
-        if length > FILE_MAX { Err(ReadError::TooLarge { bytes: length }) } else { Ok(Cow::Owned(bytes)) }
+        let mut bytes = Vec::with_capacity(usize::try_from(opened.len()).unwrap_or_default());
+        file.take(most + 1).read_to_end(&mut bytes).map_err(ReadError::Disk)?;
+        // It may have grown since.
+        match bytes.len() as u64 {
+            length if length > most => Err(ReadError::TooLarge { bytes: length, most }),
+            _ => Ok(Cow::Owned(bytes)),
+        }
     }
 }
 
@@ -206,7 +212,10 @@ fn is_plain(name: &str) -> bool {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use super::*;
+    use super::{
+        super::{FILE_MAX, Place},
+        *,
+    };
 
     #[test]
     fn what_was_written_is_read() {
@@ -257,7 +266,7 @@ mod tests {
         let big = File::create(scratch.path().join("big")).unwrap();
         big.set_len(FILE_MAX + 1).unwrap();
         let folder = Folder::open(scratch.path()).unwrap();
-        assert!(matches!(folder.read("big"), Err(ReadError::TooLarge { .. })));
+        assert!(matches!(folder.read("big"), Err(ReadError::TooLarge { most: FILE_MAX, .. })));
 
         big.set_len(BYTES_MAX + 1).unwrap();
         assert!(matches!(Folder::open(scratch.path()), Err(FolderError::TooLarge { .. })));
@@ -265,5 +274,29 @@ mod tests {
         fs::remove_file(scratch.path().join("big")).unwrap();
         fs::create_dir_all(scratch.path().join("a/".repeat(DEPTH_MAX + 1))).unwrap();
         assert!(matches!(Folder::open(scratch.path()), Err(FolderError::TooDeep { .. })));
+    }
+
+    #[test]
+    fn every_kind_of_file_has_its_own_bound() {
+        let scratch = tempfile::tempdir().unwrap();
+        for place in [
+            Place::Manifest,
+            Place::Evidence(0, proto::digest::Digest::ZERO),
+            Place::Proof(0),
+            Place::Checkpoint,
+            Place::Tile("tile/0/000".parse().unwrap()),
+            Place::Entries("tile/entries/000".parse().unwrap()),
+        ] {
+            let path = scratch.path().join(place.to_string());
+            let most = bounds::most(&place.to_string());
+            assert!(most < FILE_MAX, "{place}");
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            // Sparse: nothing of it is on disk.
+            File::create(&path).unwrap().set_len(most + 1).unwrap();
+            let refused = Folder::open(scratch.path()).unwrap().read(&place.to_string()).unwrap_err();
+            assert_eq!(refused.to_string(), format!("must be at most {most} bytes, has {}", most + 1));
+            File::create(&path).unwrap().set_len(most).unwrap();
+            assert!(Folder::open(scratch.path()).unwrap().read(&place.to_string()).is_ok(), "{place}");
+        }
     }
 }

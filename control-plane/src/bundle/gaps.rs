@@ -6,7 +6,7 @@
 
 mod silence;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use proto::{
     act::Deed,
@@ -16,7 +16,7 @@ use proto::{
 };
 use serde::Serialize;
 
-use super::{Fact, Facts, Period};
+use super::{Facts, Period, Trace};
 
 pub(in crate::bundle) use silence::blind_end;
 pub use silence::{Watch, watches};
@@ -74,7 +74,7 @@ pub fn gaps(facts: &Facts, period: &Period) -> Vec<Gap> {
     let mut found = of_log(facts);
     let chains = facts.chains();
     for chain in chains.values() {
-        found.extend(of_chain(chain));
+        found.extend(of_chain(facts, chain));
     }
     for (incarnation, executor) in &facts.executors {
         if !chains.contains_key(incarnation) {
@@ -88,8 +88,9 @@ pub fn gaps(facts: &Facts, period: &Period) -> Vec<Gap> {
             });
         }
     }
-    for lives in lives(&chains).values() {
-        found.extend(lives.iter().enumerate().filter_map(|(n, life)| of_succession(life, &lives[..n])));
+    for lives in lives(facts, &chains).values() {
+        found
+            .extend(lives.iter().enumerate().filter_map(|(n, life)| of_succession(facts, life, &lives[..n])));
     }
     found.extend(silence::gaps(facts, period));
     found.extend(of_acts(facts, period));
@@ -97,18 +98,19 @@ pub fn gaps(facts: &Facts, period: &Period) -> Vec<Gap> {
     found
 }
 
+/// The chains of all executors.
+type Chains<'f> = BTreeMap<Incarnation, Vec<&'f Trace>>;
+
 /// The chains of each appliance, the one that came into the log first before the others.
-fn lives<'a, 'f>(
-    chains: &'a BTreeMap<Incarnation, Vec<&'f Fact>>,
-) -> BTreeMap<ApplianceId, Vec<&'a [&'f Fact]>> {
-    let mut lives: BTreeMap<ApplianceId, Vec<&[&Fact]>> = BTreeMap::new();
+fn lives<'a, 'f>(facts: &Facts, chains: &'a Chains<'f>) -> BTreeMap<ApplianceId, Vec<&'a [&'f Trace]>> {
+    let mut lives: BTreeMap<ApplianceId, Vec<&[&Trace]>> = BTreeMap::new();
     for chain in chains.values() {
-        if let Some(first) = chain.first() {
-            lives.entry(first.record.identity.appliance).or_default().push(chain);
+        if let Some(appliance) = chain.first().and_then(|first| facts.appliance_of(first)) {
+            lives.entry(appliance).or_default().push(chain);
         }
     }
     for chains in lives.values_mut() {
-        chains.sort_by_key(|chain| chain.iter().map(|fact| fact.index).min());
+        chains.sort_by_key(|chain| chain.iter().map(|trace| trace.index).min());
     }
     lives
 }
@@ -121,41 +123,35 @@ fn of_log(facts: &Facts) -> Vec<Gap> {
     });
     let mut gaps: Vec<Gap> = absent.collect();
     let size = facts.log.as_ref().map_or(0, |log| log.size);
-    let indices = facts.records.iter().map(|fact| fact.index).chain(facts.acts.iter().map(|fact| fact.index));
-    let beyond: BTreeSet<u64> = indices.filter(|index| *index >= size).collect();
-    if let (Some(first), Some(last), true) = (beyond.first(), beyond.last(), facts.log.is_some()) {
-        let what = format!("No checkpoint covers {} yet.", range("record", *first, *last));
+    let indices = || {
+        let acts = facts.acts.iter().map(|fact| fact.index);
+        facts.traces.iter().map(|trace| trace.index).chain(acts).filter(|index| *index >= size)
+    };
+    if let (Some(first), Some(last), true) = (indices().min(), indices().max(), facts.log.is_some()) {
+        let what = format!("No checkpoint covers {} yet.", range("record", first, last));
         gaps.push(gap(GapKind::NotCovered, what));
     }
     gaps
 }
 
-fn of_chain(chain: &[&Fact]) -> Vec<Gap> {
+fn of_chain(facts: &Facts, chain: &[&Trace]) -> Vec<Gap> {
     let mut gaps = Vec::new();
     let Some(first) = chain.first() else { return gaps };
-    let appliance = Some(first.record.identity.appliance);
-    let link = &first.record.chain;
-    if link.index > 0 {
+    let Some((executor, appliance)) = facts.writer_of(first) else { return gaps };
+    let appliance = Some(appliance);
+    if first.chain_index > 0 {
         let what = format!(
-            "Of executor {}, {} not here; so its enrolment is not proven.",
-            link.incarnation,
-            range("record", 0, link.index - 1)
+            "Of executor {executor}, {} not here; so its enrolment is not proven.",
+            range("record", 0, first.chain_index - 1)
         );
-        gaps.push(Gap {
-            kind: GapKind::FirstMissing,
-            appliance,
-            from: None,
-            to: Some(first.record.clock.at),
-            what,
-        });
+        gaps.push(Gap { kind: GapKind::FirstMissing, appliance, from: None, to: Some(first.at), what });
     }
     for pair in chain.windows(2) {
         let (before, after) = (pair[0], pair[1]);
-        let (low, high) = (before.record.chain.index, after.record.chain.index);
+        let (low, high) = (before.chain_index, after.chain_index);
         if high > low.saturating_add(1) {
-            let (from, to) = (Some(before.record.clock.at), Some(after.record.clock.at));
-            let what =
-                format!("Of executor {}, {} not here.", link.incarnation, range("record", low + 1, high - 1));
+            let (from, to) = (Some(before.at), Some(after.at));
+            let what = format!("Of executor {executor}, {} not here.", range("record", low + 1, high - 1));
             gaps.push(Gap { kind: GapKind::Hole, appliance, from, to, what });
         }
     }
@@ -185,11 +181,11 @@ fn of_acts(facts: &Facts, period: &Period) -> Vec<Gap> {
 }
 
 /// How an executor's first record follows what was before it on the same box.
-fn of_succession(chain: &[&Fact], earlier: &[&[&Fact]]) -> Option<Gap> {
+fn of_succession(facts: &Facts, chain: &[&Trace], earlier: &[&[&Trace]]) -> Option<Gap> {
     let first = *chain.first()?;
-    let Body::Enrolment(enrolment) = &first.record.body else { return None };
+    let Body::Enrolment(enrolment) = &facts.record(first.index)?.body else { return None };
     let gap = |what: String| {
-        let (appliance, to) = (Some(first.record.identity.appliance), Some(first.record.clock.at));
+        let (appliance, to) = (facts.appliance_of(first), Some(first.at));
         Some(Gap { kind: GapKind::Predecessor, appliance, from: None, to, what })
     };
     let Some(cited) = enrolment.predecessor else {
@@ -199,8 +195,9 @@ fn of_succession(chain: &[&Fact], earlier: &[&[&Fact]]) -> Option<Gap> {
             gap("Its executor was set up anew and does not know how the one before it ended.".into())
         };
     };
-    let found =
-        earlier.iter().find_map(|chain| Some((*chain, chain.iter().position(|fact| fact.digest == cited)?)));
+    let found = earlier
+        .iter()
+        .find_map(|chain| Some((*chain, chain.iter().position(|trace| trace.digest == cited)?)));
     match found {
         None => gap(format!("Its executor follows record {cited}, which is not here.")),
         Some((chain, at)) if at + 1 < chain.len() => gap(format!(
@@ -214,12 +211,8 @@ fn of_succession(chain: &[&Fact], earlier: &[&[&Fact]]) -> Option<Gap> {
 
 fn of_references(facts: &Facts) -> Vec<Gap> {
     let of = |kind, record: u64, what: String| {
-        let fact = facts
-            .records
-            .binary_search_by_key(&record, |fact| fact.index)
-            .ok()
-            .map(|n| &facts.records[n].record);
-        let (appliance, at) = (fact.map(|r| r.identity.appliance), fact.map(|r| r.clock.at));
+        let record = facts.record(record);
+        let (appliance, at) = (record.map(|r| r.identity.appliance), record.map(|r| r.clock.at));
         Gap { kind, appliance, from: at, to: at, what }
     };
     let orders = facts.orders_missing.iter().map(|missing| {

@@ -9,6 +9,7 @@
 //!                             └── Facts ──> gaps ──> packet (md, pdf) <────┘ built again and compared
 //! ```
 
+pub mod bounds;
 mod enrolled;
 pub mod export;
 mod facts;
@@ -18,10 +19,12 @@ mod manifest;
 mod period;
 mod place;
 mod purpose;
+mod trace;
 pub mod verify;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+pub use bounds::{BYTES_MAX, FILE_MAX, FILES_MAX};
 pub use enrolled::Enrolled;
 pub use facts::{
     ActFact, Executor, Fact, Facts, LogFacts, MissingOrder, MissingOutput, Permission, RunbookFacts,
@@ -31,16 +34,10 @@ pub use gaps::{Gap, GapKind, Watch, gaps, watches};
 pub use manifest::{FileLine, Manifest, ManifestError, ProviderSays};
 pub use period::{Month, Period, day, minute};
 pub use place::Place;
-
-/// Most files that are looked at.
-pub const FILES_MAX: usize = 1_000_000;
-/// Largest file that is read, in bytes.
-pub const FILE_MAX: u64 = 64 << 20;
-/// Most bytes in all files together.
-pub const BYTES_MAX: u64 = 8 << 30;
+pub use trace::{Beat, Sign, Trace};
 
 /// Where a bundle's files come from.
-pub trait Source {
+pub trait Source: Sync {
     /// Relative paths of all files, sorted, parts divided by `/`. Also those that [`Source::read`] will refuse.
     fn paths(&self) -> Vec<String>;
     /// The bytes of one file.
@@ -60,10 +57,12 @@ pub enum ReadError {
         found: &'static str,
     },
     /// Larger than anything a bundle holds.
-    #[error("must be at most {FILE_MAX} bytes, has {bytes}")]
+    #[error("must be at most {most} bytes, has {bytes}")]
     TooLarge {
         /// Its size.
         bytes: u64,
+        /// What it may have.
+        most: u64,
     },
     /// The disk said no.
     #[error("cannot be read")]
@@ -113,7 +112,10 @@ impl Source for Bundle {
 
     fn read(&self, path: &str) -> Result<Cow<'_, [u8]>, ReadError> {
         let bytes = self.files.get(path).ok_or(ReadError::Absent)?;
-        let length = bytes.len() as u64;
-        if length > FILE_MAX { Err(ReadError::TooLarge { bytes: length }) } else { Ok(Cow::Borrowed(bytes)) }
+        let (length, most) = (bytes.len() as u64, bounds::most(path));
+        if length > most {
+            return Err(ReadError::TooLarge { bytes: length, most });
+        }
+        Ok(Cow::Borrowed(bytes))
     }
 }

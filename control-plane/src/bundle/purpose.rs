@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proto::{digest::Digest, evidence::Body};
 
-use super::{Fact, Facts, Place};
+use super::{Facts, Place};
 use crate::packet::title;
 
 /// Says of every place what it proves; made once for all files of a bundle.
@@ -58,7 +58,8 @@ impl<'f> Purposes<'f> {
             Place::VerifierKey | Place::Policy => {
                 "nothing by itself: the log's key, for other verifiers".into()
             }
-            Place::Tile(_) | Place::Entries(_) => "the log's tree, for other verifiers".into(),
+            Place::Tile(_) => "the log's tree, for other verifiers".into(),
+            Place::Entries(_) => "the records themselves, as the log has them".into(),
         }
     }
 
@@ -67,14 +68,18 @@ impl<'f> Purposes<'f> {
             let act = &self.facts.acts[at].act;
             return format!("record {index}, by {}: {}", act.by, act.deed.sentence());
         }
-        let Ok(at) = self.facts.records.binary_search_by_key(&index, |fact| fact.index) else {
+        let Ok(at) = self.facts.traces.binary_search_by_key(&index, |trace| trace.index) else {
             return format!("nothing: record {index} does not hold");
         };
-        let fact = &self.facts.records[at];
-        let (section, what) = line(fact);
+        let trace = &self.facts.traces[at];
+        let (section, what) = match self.facts.record(index) {
+            Some(record) => line(&record.body),
+            // Whatever is not kept whole is one.
+            None => (title::APPLIANCES, "a heartbeat".into()),
+        };
         match self.facts.said.packet {
             None => format!("record {index}: {what}"),
-            Some(month) if month.until(self.facts.said.made_at).contains(fact.record.clock.at) => {
+            Some(month) if month.until(self.facts.said.made_at).contains(trace.at) => {
                 format!("packet, {section}, record {index}: {what}")
             }
             Some(month) => format!("record {index}, not of {}: {what}", month.title()),
@@ -82,8 +87,8 @@ impl<'f> Purposes<'f> {
     }
 }
 
-fn line(fact: &Fact) -> (&'static str, String) {
-    match &fact.record.body {
+fn line(body: &Body) -> (&'static str, String) {
+    match body {
         Body::Enrolment(_) => (title::APPLIANCES, "an executor was enrolled".into()),
         Body::Heartbeat(_) => (title::APPLIANCES, "a heartbeat".into()),
         Body::Execution(execution) => {

@@ -23,6 +23,7 @@ use super::{
     output::{Answer, table, time, when},
 };
 use crate::files::{self, Access};
+pub(super) use crate::offline::date;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "From a folder of runbooks to the appliances:\n  \
@@ -114,12 +115,6 @@ impl Catalogue {
             }
         }
     }
-}
-
-/// A day, or a moment of it, as RFC 3339.
-pub(super) fn date(text: &str) -> Result<Millis, String> {
-    let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    full.parse().map_err(|_| "must be a date such as 2027-11-01, or RFC 3339 in UTC".to_owned())
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, files::FileError> {

@@ -3,11 +3,7 @@
 //! The rule: a charter is shown as verified only against organization keys that lie apart from it, and a new one is
 //! signed only with keys that those name.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -29,7 +25,7 @@ use super::{
 };
 use crate::files::{self, Access};
 
-const TRUST_MAX: u64 = 64 * 1024;
+const APPROVER_MAX: u64 = 64 * 1024;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Debug, Subcommand)]
@@ -118,13 +114,15 @@ fn change_approvers(charter: &mut Document, files: &[PathBuf], without: &[String
         let wrong = || {
             Misuse(format!("--approver {}: must be JSON with name, key, rp_id and origin", file.display()))
         };
-        let text = files::read_text(file, TRUST_MAX)?;
+        let text = files::read_text(file, APPROVER_MAX)?;
         let approver: Approver = serde_json::from_str(&text).with_context(wrong)?;
         charter.approvers.retain(|other| other.name != approver.name);
         charter.approvers.push(approver);
     }
     Ok(())
 }
+
+pub(super) use crate::offline::read_trust;
 
 fn change_witnesses(charter: &mut Document, keys: &[String], without: &[String]) -> anyhow::Result<()> {
     let is = |text: &String, name: &str| text.parse().is_ok_and(|key: WitnessKey| key.name() == name);
@@ -142,13 +140,6 @@ fn change_witnesses(charter: &mut Document, keys: &[String], without: &[String])
         charter.witnesses.push(key.to_string());
     }
     Ok(())
-}
-
-/// Reads the file that verifiers get from outside.
-pub(super) fn read_trust(path: &Path) -> anyhow::Result<OrganizationKeys> {
-    let wrong = || Misuse(format!("--trust is {}, must be a file of organization keys", path.display()));
-    let text = files::read(path, TRUST_MAX).with_context(wrong)?;
-    OrganizationKeys::parse(&text).with_context(wrong)
 }
 
 fn trust_path(global: &Global, given: Option<PathBuf>) -> PathBuf {

@@ -5,25 +5,18 @@ mod export;
 mod oscal;
 mod witnesses;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Subcommand;
-use proto::{
-    pb::{self, ExportBundle, ListEvidence, ListWitnesses, evidence_client::EvidenceClient},
-    time::Millis,
-};
+use proto::pb::{self, ExportBundle, ListEvidence, ListWitnesses, evidence_client::EvidenceClient};
 use serde_json::{Value, json};
 
 use super::{
-    Global, Misuse, World,
-    catalogue::date,
-    charter::read_trust,
+    Global, World,
     connection::{ANSWER_MAX, answer, connect},
-    misuse,
     output::{Answer, table, time, when},
 };
-use crate::bundle::{self, Folder, verify::Asked};
+use crate::offline::Verify;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Evidence {
@@ -75,19 +68,7 @@ pub(super) enum Evidence {
         after_help = "Keys inside a bundle never count as trust: get the trust file from the organization itself.\n\n\
         Example:\n  control-plane evidence verify --trust organization.keys.json --from 2026-11-01 --to 2026-12-01 bundle/"
     )]
-    Verify {
-        /// The organization's public keys, from anywhere but the bundle
-        #[arg(long, value_name = "FILE")]
-        trust: Option<PathBuf>,
-        /// Judge silence from this day or time on, UTC [default: what the provider says]
-        #[arg(long, value_name = "DATE", value_parser = date)]
-        from: Option<Millis>,
-        /// Judge silence until just before this day or time, UTC [default: what the provider says]
-        #[arg(long, value_name = "DATE", value_parser = date)]
-        to: Option<Millis>,
-        /// The bundle's folder
-        bundle: PathBuf,
-    },
+    Verify(Verify),
     /// Write what a bundle says in NIST's format, OSCAL 1.1.3: made from its evidence, offline
     #[command(
         after_help = "The bundle carries the same files under oscal/; `evidence verify` compares them.\n\n\
@@ -124,26 +105,11 @@ impl Evidence {
                     json!({ "folder": out, "files": written.files, "bytes": written.bytes }),
                 ))
             }
+            Self::Verify(verify) => verify.run((world.now)()),
             Self::Audit { tenant } => audit::run(global, world, tenant.as_deref()),
-            Self::Verify { trust, from, to, bundle } => {
-                verify(trust.as_deref(), Asked { from, to }, &bundle, (world.now)())
-            }
             Self::Oscal { bundle, out } => oscal::write(&bundle, &out),
         }
     }
-}
-
-fn verify(trust: Option<&Path>, asked: Asked, bundle: &Path, now: Millis) -> anyhow::Result<Answer> {
-    if let (Some(from), Some(to)) = (asked.from, asked.to)
-        && to <= from
-    {
-        return Err(misuse(format!("--to is {to}, must be after --from, {from}")));
-    }
-    let trust = trust.map(read_trust).transpose()?;
-    let folder = Folder::open(bundle)
-        .with_context(|| Misuse(format!("BUNDLE is {}, must be the folder of a bundle", bundle.display())))?;
-    let report = bundle::verify::verify_within(&folder, trust.as_ref(), asked, now);
-    Ok(Answer::new(report.to_string(), serde_json::to_value(&report)?).with_code(report.exit_code()))
 }
 
 fn listed(list: &pb::EvidenceList) -> Answer {

@@ -29,7 +29,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use proto::time::Millis;
 
-use crate::{config::ConfigError, directory::Directory, witness::Folder};
+use crate::{
+    config::ConfigError,
+    directory::Directory,
+    offline::{Misuse, is_misuse, misuse},
+    witness::Folder,
+};
 
 pub use output::Answer;
 
@@ -135,15 +140,6 @@ pub struct World {
     pub random: fn(&mut [u8]),
 }
 
-/// Wrong usage that clap cannot see; says what would be right. Also as context of what was found wrong.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Misuse(String);
-
-fn misuse(text: impl Into<String>) -> anyhow::Error {
-    Misuse(text.into()).into()
-}
-
 impl Cli {
     /// Whether the answer is to be printed as JSON.
     #[must_use]
@@ -191,9 +187,7 @@ impl Noun {
 /// What to exit with after `error`: 2 when the fault is in what was typed or configured, else 1.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    // The first also finds one that was added as context.
-    let misused = error.downcast_ref::<Misuse>().is_some();
-    if misused || error.chain().any(|cause| cause.is::<ConfigError>()) { 2 } else { 1 }
+    if is_misuse(error) || error.chain().any(|cause| cause.is::<ConfigError>()) { 2 } else { 1 }
 }
 
 #[cfg(test)]

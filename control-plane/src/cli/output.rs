@@ -8,42 +8,7 @@ use std::fmt::Write as _;
 use proto::time::Millis;
 use serde_json::Value;
 
-/// The outcome of a command.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    /// For people.
-    pub text: String,
-    /// For programs.
-    pub json: Value,
-    /// What to exit with.
-    pub code: u8,
-}
-
-impl Answer {
-    /// All went well.
-    pub(super) fn new(text: impl Into<String>, json: Value) -> Self {
-        Self { text: text.into(), json, code: 0 }
-    }
-
-    /// With another exit code.
-    pub(super) fn with_code(mut self, code: u8) -> Self {
-        self.code = code;
-        self
-    }
-
-    /// What is printed.
-    #[must_use]
-    pub fn print(&self, json: bool) -> String {
-        let mut text = match json {
-            true => serde_json::to_string_pretty(&self.json).expect("a JSON value always serialises"),
-            false => self.text.trim_end().to_owned(),
-        };
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        text
-    }
-}
+pub use crate::offline::Answer;
 
 /// Columns under their headings, or a word that there is nothing.
 pub(super) fn table<const N: usize>(

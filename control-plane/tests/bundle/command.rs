@@ -120,6 +120,40 @@ fn without_trust_it_is_3() {
 }
 
 #[test]
+fn an_archive_is_not_opened_and_a_head_from_elsewhere_is_held_against_the_log() {
+    let folder = handed_over();
+    let run = |more: &[&str], bundle: &str| {
+        let (trust, bundle) = (folder.path().join("trust.json"), folder.path().join(bundle));
+        let mut arguments = vec!["control-plane", "evidence", "verify", "--trust", trust.to_str().unwrap()];
+        arguments.extend(more);
+        arguments.push(bundle.to_str().unwrap());
+        Cli::try_parse_from(arguments).unwrap().run(World { now, random: |_| unreachable!() })
+    };
+    // However much it would unpack to.
+    fs::write(folder.path().join("bundle.zip"), b"PK\x03\x04").unwrap();
+    let refused = run(&[], "bundle.zip").unwrap_err();
+    assert_eq!(control_plane::cli::exit_code(&refused), 2);
+    assert!(refused.to_string().contains("must be the folder of a bundle"), "{refused}");
+
+    let head = |size: usize| {
+        let head = TENANT.checkpoint(size).checkpoint().head();
+        format!("{}:{}", head.size, head.root.to_base64())
+    };
+    for (known, code, says) in [
+        (head(12), 0, "proven"),
+        (head(30), 0, "proven"),
+        (head(12).replacen("12", "13", 1), 1, "is of another log than the head you know"),
+        (head(30).replacen("30", "31", 1), 3, "it ends after 30 records, your head is of 31"),
+    ] {
+        let answer = run(&["--head", &known], "bundle").unwrap();
+        assert_eq!(answer.code, code, "{known}: {}", answer.text);
+        assert!(answer.text.contains(says) && answer.text.contains("continues the head that you know"));
+    }
+    let checkpoint = folder.path().join("bundle/log/checkpoint");
+    assert_eq!(run(&["--head", checkpoint.to_str().unwrap()], "bundle").unwrap().code, 0);
+}
+
+#[test]
 fn the_exports_are_written_again_as_the_bundle_has_them() {
     let folder = handed_over();
     let path = |name: &str| folder.path().join(name).display().to_string();

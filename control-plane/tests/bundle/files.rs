@@ -174,7 +174,7 @@ fn the_logs_entries_may_be_there_twice_and_must_be_listed() {
     let mut listed = relisted(&right).into_files();
     let mut manifest = Manifest::parse(&listed["manifest.json"]).unwrap();
     let line = manifest.files.iter_mut().find(|line| line.path == place).unwrap();
-    line.proves = "the log's tree, for other verifiers".into();
+    line.proves = "the records themselves, as the log has them".into();
     listed.insert("manifest.json".into(), manifest.encode());
     assert_eq!(check(&TENANT, &Bundle::new(listed)).exit_code(), 0);
 

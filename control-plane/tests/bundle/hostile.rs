@@ -102,6 +102,43 @@ fn a_file_that_is_too_large_is_not_read() {
 }
 
 #[test]
+fn an_index_without_end_is_not_read() {
+    let lines = "{\"path\":\"x\",\"bytes\":1,\"sha256\":\"\",\"proves\":\"\"},".repeat(900_000);
+    let report =
+        check(&TENANT, &with(&BUNDLE, "manifest.json", format!("{{\"files\":[{lines}").into_bytes()));
+    assert_eq!(report.exit_code(), 1, "{report}");
+    assert!(fault_in(&report, "manifest.json").contains("at most 33554432 bytes"), "{report}");
+}
+
+#[test]
+fn more_records_than_any_log_that_is_verified_are_not_read() {
+    let mut files = BUNDLE.files().clone();
+    let most = control_plane::bundle::bounds::ENTRIES_MAX;
+    for index in 1..=most.div_ceil(256) {
+        files.insert(format!("log/{}", proto::log::Bundle::new(index, 256).unwrap()), Vec::new());
+    }
+    let report = check(&TENANT, &relisted(&Bundle::new(files)));
+    assert_eq!(report.exit_code(), 1, "{report}");
+    let problem = fault_in(&report, "log/tile/entries/");
+    assert!(problem.starts_with("must hold at most 4000000 records"), "{problem}");
+}
+
+#[test]
+fn papers_without_number_are_not_held_against_one_another() {
+    let mut files = BUNDLE.files().clone();
+    for number in 2..1000 {
+        files.insert(format!("charter/{number}.json"), files["charter/1.json"].clone());
+        files.insert(format!("catalogue/{number}.json"), files["catalogue/1.json"].clone());
+    }
+    let report = check(&TENANT, &Bundle::new(files));
+    assert_eq!(report.exit_code(), 1, "{report}");
+    for folder in ["charter/", "catalogue/"] {
+        let fault = report.faults.iter().find(|fault| fault.file == folder).unwrap();
+        assert_eq!(fault.problem, "must hold at most 256 files, has 999");
+    }
+}
+
+#[test]
 fn json_without_end_or_bottom() {
     let deep = "[".repeat(1_000_000).into_bytes();
     let wide = format!(

@@ -15,6 +15,7 @@ mod periods;
 mod scans;
 mod standing;
 mod tenant;
+mod together;
 mod volume;
 mod witnesses;
 

@@ -454,6 +454,7 @@ pub struct Inclusion {
     pub hashes: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod enrollment_client {
     #![allow(
         unused_variables,
@@ -558,6 +559,7 @@ pub mod enrollment_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod enrollment_server {
     #![allow(
         unused_variables,
@@ -736,6 +738,7 @@ pub mod enrollment_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod link_client {
     #![allow(
         unused_variables,
@@ -856,6 +859,7 @@ pub mod link_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod link_server {
     #![allow(
         unused_variables,
@@ -1714,6 +1718,7 @@ pub struct RevokeOperatorToken {
     pub name: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod tenants_client {
     #![allow(
         unused_variables,
@@ -1896,6 +1901,7 @@ pub mod tenants_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod tenants_server {
     #![allow(
         unused_variables,
@@ -2264,6 +2270,7 @@ pub mod tenants_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod sites_client {
     #![allow(
         unused_variables,
@@ -2382,6 +2389,7 @@ pub mod sites_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod sites_server {
     #![allow(
         unused_variables,
@@ -2606,6 +2614,7 @@ pub mod sites_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod appliances_client {
     #![allow(
         unused_variables,
@@ -2800,6 +2809,7 @@ pub mod appliances_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod appliances_server {
     #![allow(
         unused_variables,
@@ -3176,6 +3186,7 @@ pub mod appliances_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod incidents_client {
     #![allow(
         unused_variables,
@@ -3298,6 +3309,7 @@ pub mod incidents_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod incidents_server {
     #![allow(
         unused_variables,
@@ -3522,6 +3534,7 @@ pub mod incidents_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod orders_client {
     #![allow(
         unused_variables,
@@ -3622,6 +3635,7 @@ pub mod orders_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod orders_server {
     #![allow(
         unused_variables,
@@ -3799,6 +3813,7 @@ pub mod orders_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod evidence_client {
     #![allow(
         unused_variables,
@@ -3946,6 +3961,7 @@ pub mod evidence_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod evidence_server {
     #![allow(
         unused_variables,
@@ -4228,6 +4244,7 @@ pub mod evidence_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod packets_client {
     #![allow(
         unused_variables,
@@ -4328,6 +4345,7 @@ pub mod packets_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod packets_server {
     #![allow(
         unused_variables,
@@ -4505,6 +4523,7 @@ pub mod packets_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod catalogue_client {
     #![allow(
         unused_variables,
@@ -4629,6 +4648,7 @@ pub mod catalogue_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod catalogue_server {
     #![allow(
         unused_variables,
@@ -4856,6 +4876,7 @@ pub mod catalogue_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod charter_client {
     #![allow(
         unused_variables,
@@ -4978,6 +4999,7 @@ pub mod charter_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod charter_server {
     #![allow(
         unused_variables,
@@ -5203,6 +5225,7 @@ pub mod charter_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod documents_client {
     #![allow(
         unused_variables,
@@ -5396,6 +5419,7 @@ pub mod documents_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod documents_server {
     #![allow(
         unused_variables,
@@ -5769,6 +5793,7 @@ pub mod documents_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "rpc")]
 pub mod operators_client {
     #![allow(
         unused_variables,
@@ -5921,6 +5946,7 @@ pub mod operators_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "rpc")]
 pub mod operators_server {
     #![allow(
         unused_variables,

@@ -15,6 +15,7 @@ mod redaction;
 mod report;
 mod scan;
 mod stage;
+mod year;
 
 use std::{
     fs::{self, DirBuilder},
@@ -53,6 +54,8 @@ pub struct Effort {
     pub idle_seconds: u64,
     /// Scans of the baseline.
     pub scans: usize,
+    /// Records of a clinic-year.
+    pub year: u64,
 }
 
 impl Effort {
@@ -70,6 +73,7 @@ impl Effort {
         latencies: 40,
         idle_seconds: 600,
         scans: 5,
+        year: 1_000_000,
     };
     /// To see that it works.
     pub const QUICK: Self = Self {
@@ -85,6 +89,7 @@ impl Effort {
         latencies: 4,
         idle_seconds: 3,
         scans: 1,
+        year: 3_000,
     };
 }
 
@@ -107,10 +112,12 @@ pub enum Bench {
     Idle,
     /// What a scan of the baseline costs.
     Scan,
+    /// A clinic-year verified offline.
+    VerifyYear,
 }
 
 impl Bench {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Events,
         Self::Evidence,
         Self::Latency,
@@ -119,6 +126,7 @@ impl Bench {
         Self::Forward,
         Self::Idle,
         Self::Scan,
+        Self::VerifyYear,
     ];
 
     fn name(self) -> &'static str {
@@ -131,6 +139,7 @@ impl Bench {
             Self::Forward => "forward",
             Self::Idle => "idle",
             Self::Scan => "scan",
+            Self::VerifyYear => "verify-year",
         }
     }
 
@@ -148,6 +157,7 @@ impl Bench {
             Self::Forward => logs::run(work, effort, true),
             Self::Idle => idle::run(effort),
             Self::Scan => scan::run(work, effort),
+            Self::VerifyYear => year::run(work, effort),
         }
     }
 }

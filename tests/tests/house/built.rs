@@ -1,4 +1,5 @@
-//! What is built into what: the appliance without what has no business on it, the contract without a runtime.
+//! What is built into what: the appliance without what has no business on it, the contract without a runtime, the
+//! auditor's verifier without anything that could speak to anybody.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,11 +36,30 @@ const NOT_IN_THE_CONTRACT: &[&str] = &[
 /// What of tokio comes along with tonic's streams.
 const TOKIO_IN_THE_CONTRACT: &[&str] = &["", "default", "sync"];
 
+/// Beginnings of crate names that the auditor's verifier must be built without: whatever runs tasks, opens sockets, keeps a
+/// database or sets pages.
+const NOT_IN_THE_VERIFIER: &[&str] = &[
+    "tokio",
+    "mio",
+    "socket2",
+    "hyper",
+    "h2",
+    "http",
+    "axum",
+    "tower",
+    "tonic",
+    "rusqlite",
+    "libsqlite3",
+    "typst",
+    "rcgen",
+    "tracing-subscriber",
+];
+
 /// The contract has "no tokio, no I/O, no clock": what is left of a runtime in its tree is tokio's locks and channels,
 /// which the stubs' message streams are made of; nothing that opens a socket, and nobody's HTTP.
 #[test]
 fn the_contract_is_built_without_a_runtime() {
-    let tree = tree_of("proto", "{p} {f}");
+    let tree = tree_of("proto", "{p} {f}", &[]);
     let crates: BTreeMap<&str, BTreeSet<&str>> = tree
         .lines()
         .filter_map(|line| {
@@ -59,7 +79,7 @@ fn the_contract_is_built_without_a_runtime() {
 
 #[test]
 fn the_appliance_is_built_without_what_it_must_not_have() {
-    let tree = tree_of("appliance", "{p}");
+    let tree = tree_of("appliance", "{p}", &[]);
     let names: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
 
     // An empty tree would pass every rule.
@@ -68,12 +88,38 @@ fn the_appliance_is_built_without_what_it_must_not_have() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// `make verify-tool` builds it so.
+#[test]
+fn the_verifier_is_built_without_what_could_speak_to_anybody() {
+    let tree = tree_of("control-plane", "{p}", &["--no-default-features"]);
+    let names: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.contains("proto") && names.contains("clap"), "cargo tree shows too little: {names:?}");
+    let faults = verifier_faults(&names);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    // With everything it would not pass: the names are those that crates have.
+    let server = tree_of("control-plane", "{p}", &[]);
+    let server: BTreeSet<&str> = server.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(verifier_faults(&server).len() >= 8, "{server:?}");
+}
+
+fn verifier_faults(names: &BTreeSet<&str>) -> Vec<String> {
+    let is_one = |name: &&&str| NOT_IN_THE_VERIFIER.iter().any(|part| name.starts_with(part));
+    let fault = |name: &&str| {
+        format!(
+            "orderly-verify is built with {name}: it reads and computes, nothing else \
+             (`cargo tree -p control-plane --no-default-features -i {name}`)"
+        )
+    };
+    names.iter().filter(is_one).map(fault).collect()
+}
+
 /// A crate and all that it is built with, one a line. One package selected: these are its features as it is shipped, not
 /// the union with its neighbours'.
-fn tree_of(package: &str, format: &str) -> String {
+fn tree_of(package: &str, format: &str, more: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--frozen", "--package", package, "--edges", "normal", "--prefix", "none"])
         .args(["--format", format])
+        .args(more)
         .current_dir(root())
         .output()
         .expect("cargo starts");

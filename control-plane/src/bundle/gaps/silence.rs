@@ -6,17 +6,11 @@
 
 use std::time::Duration;
 
-use proto::{
-    evidence::{Body, ClockSource},
-    ids::ApplianceId,
-    time::Millis,
-};
+use proto::{evidence::ClockSource, ids::ApplianceId, time::Millis};
 
-use super::{Gap, GapKind, lives};
-use crate::bundle::{Fact, Facts, Period, minute};
+use super::{Chains, Gap, GapKind, lives};
+use crate::bundle::{Facts, Period, Sign, Trace, minute};
 
-/// The longest that a heartbeat may promise for the next.
-const PROMISE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// What is taken for promised where no heartbeat has come yet.
 const PROMISE_DEFAULT: Duration = Duration::from_secs(3600);
 
@@ -47,68 +41,68 @@ struct Mark {
     source: ClockSource,
 }
 
-/// One appliance: the marks of each of its executors.
-struct Life {
+/// One executor's chain. Its marks are made as they are looked at: a year of them is not kept twice.
+struct Chain<'f>(&'f [&'f Trace]);
+
+impl Chain<'_> {
+    fn marks(&self) -> impl DoubleEndedIterator<Item = Mark> {
+        self.0.iter().filter_map(|trace| mark(trace))
+    }
+}
+
+/// One appliance, and those of its executors that gave a sign of life.
+struct Life<'f> {
     appliance: ApplianceId,
-    executors: Vec<Vec<Mark>>,
+    executors: Vec<Chain<'f>>,
 }
 
 /// Silence and clocks set back, within `period`.
 pub(super) fn gaps(facts: &Facts, period: &Period) -> Vec<Gap> {
-    all(facts).iter().flat_map(|life| of_life(life, period)).collect()
+    all(facts, &facts.chains()).iter().flat_map(|life| of_life(life, period)).collect()
 }
 
 /// How well each appliance was watched in `period`; those that were not there yet are left out.
 #[must_use]
 pub fn watches(facts: &Facts, period: &Period) -> Vec<Watch> {
-    all(facts).iter().filter_map(|life| watch(life, period)).collect()
+    all(facts, &facts.chains()).iter().filter_map(|life| watch(life, period)).collect()
 }
 
 /// The longest time at the end of a period that may be missing without being missed.
 pub(in crate::bundle) fn blind_end(facts: &Facts) -> Option<Duration> {
-    let last =
-        |life: &Life| life.executors.last()?.last().map(|mark| mark.patience.unwrap_or(default_patience()));
-    all(facts).iter().filter_map(last).max()
-}
-
-fn all(facts: &Facts) -> Vec<Life> {
     let chains = facts.chains();
-    let marks = |chain: &[&Fact]| chain.iter().filter_map(|fact| mark(fact)).collect::<Vec<_>>();
-    let life = |(appliance, chains): (_, Vec<&[&Fact]>)| Life {
+    let last = |life: &Life<'_>| {
+        let mark = life.executors.last()?.marks().next_back()?;
+        Some(mark.patience.unwrap_or(default_patience()))
+    };
+    all(facts, &chains).iter().filter_map(last).max()
+}
+
+fn all<'a>(facts: &Facts, chains: &'a Chains<'a>) -> Vec<Life<'a>> {
+    let life = |(appliance, chains): (_, Vec<&'a [&'a Trace]>)| Life {
         appliance,
-        executors: chains.into_iter().map(marks).filter(|marks| !marks.is_empty()).collect(),
+        executors: chains.into_iter().map(Chain).filter(|chain| chain.marks().next().is_some()).collect(),
     };
-    lives(&chains).into_iter().map(life).filter(|life| !life.executors.is_empty()).collect()
+    lives(facts, chains).into_iter().map(life).filter(|life| !life.executors.is_empty()).collect()
 }
 
-fn mark(fact: &Fact) -> Option<Mark> {
-    let (patience, up) = match &fact.record.body {
-        Body::Heartbeat(beat) => {
-            let promise = Duration::from_millis(beat.every_ms).min(PROMISE_MAX);
-            (Some(promise.mul_f64(2.5)), Some(Duration::from_millis(beat.up_ms)))
-        }
-        Body::Enrolment(_) => (None, None),
-        Body::Execution(_)
-        | Body::Refusal(_)
-        | Body::Hold(_)
-        | Body::Scan(_)
-        | Body::Document(_)
-        | Body::Unknown => return None,
+fn mark(trace: &Trace) -> Option<Mark> {
+    let (patience, up) = match trace.sign {
+        Sign::Heartbeat(beat) => (Some(beat.every().mul_f64(2.5)), Some(beat.up())),
+        Sign::Enrolment => (None, None),
+        Sign::Deed | Sign::Unknown => return None,
     };
-    let clock = &fact.record.clock;
-    Some(Mark { at: clock.at, patience, up, source: clock.source })
+    Some(Mark { at: trace.at, patience, up, source: trace.source })
 }
 
-fn of_life(life: &Life, period: &Period) -> Vec<Gap> {
+fn of_life(life: &Life<'_>, period: &Period) -> Vec<Gap> {
     let mut found = Vec::new();
     let mut gap = |kind, from: Millis, to: Millis, what: String| {
         if period.overlap(from, to).is_some() {
             found.push(Gap { kind, appliance: Some(life.appliance), from: Some(from), to: Some(to), what });
         }
     };
-    for (n, marks) in life.executors.iter().enumerate() {
-        for pair in marks.windows(2) {
-            let (a, b) = (pair[0], pair[1]);
+    for (n, chain) in life.executors.iter().enumerate() {
+        for (a, b) in chain.marks().zip(chain.marks().skip(1)) {
             let patience = patience(a, b);
             if a.at.since(b.at) > patience {
                 let what = format!("Its clock was set back from {} to {} UTC.", minute(a.at), minute(b.at));
@@ -117,13 +111,13 @@ fn of_life(life: &Life, period: &Period) -> Vec<Gap> {
                 gap(GapKind::Silence, a.at, b.at, silence(a, b));
             }
         }
-        let Some(last) = marks.last() else { continue };
-        match life.executors.get(n + 1).and_then(|next| next.first()) {
+        let Some(last) = chain.marks().next_back() else { continue };
+        match life.executors.get(n + 1).and_then(|next| next.marks().next()) {
             Some(next) if next.at < last.at => {
                 let what = "Two executors of this box wrote at the same time: it was copied, or its clock was set back.";
                 gap(GapKind::Overlap, next.at, last.at, what.into());
             }
-            Some(next) if next.at.since(last.at) > patience(*last, *next) => {
+            Some(next) if next.at.since(last.at) > patience(last, next) => {
                 gap(
                     GapKind::Silence,
                     last.at,
@@ -141,8 +135,8 @@ fn of_life(life: &Life, period: &Period) -> Vec<Gap> {
     found
 }
 
-fn watch(life: &Life, period: &Period) -> Option<Watch> {
-    let begin = life.executors.iter().filter_map(|marks| marks.first()).map(|mark| mark.at).min()?;
+fn watch(life: &Life<'_>, period: &Period) -> Option<Watch> {
+    let begin = life.executors.iter().filter_map(|chain| chain.marks().next()).map(|mark| mark.at).min()?;
     let since = begin.max(period.from);
     let counted = period.overlap(since, period.to)?;
     let silent: Vec<Duration> = of_life(life, &counted)
@@ -150,8 +144,8 @@ fn watch(life: &Life, period: &Period) -> Option<Watch> {
         .filter(|gap| gap.kind == GapKind::Silence)
         .filter_map(|gap| Some(counted.overlap(gap.from?, gap.to?)?.length()))
         .collect();
-    let beats =
-        life.executors.iter().flatten().filter(|mark| mark.up.is_some() && period.contains(mark.at)).count();
+    let marks = life.executors.iter().flat_map(Chain::marks);
+    let beats = marks.filter(|mark| mark.up.is_some() && period.contains(mark.at)).count();
     Some(Watch {
         appliance: life.appliance,
         since,

@@ -10,10 +10,11 @@ use proto::{
 
 use super::{
     charters::Charters,
+    contents::Contents,
     findings::{Findings, Tally},
     head::LogHead,
 };
-use crate::bundle::{ActFact, Place};
+use crate::bundle::ActFact;
 
 /// What became of an entry of the log that is an act.
 pub(super) enum Read {
@@ -40,7 +41,13 @@ pub(super) fn read(claim: Claim<'_>, charters: &Charters, head: Option<&LogHead>
 }
 
 /// Checks that acts follow one another; where one is missing, [`crate::bundle::gaps`] says so.
-pub(super) fn chain(acts: &[ActFact], charters: &Charters, mut tally: Tally, findings: &mut Findings) {
+pub(super) fn chain(
+    acts: &[ActFact],
+    charters: &Charters,
+    contents: &Contents,
+    mut tally: Tally,
+    findings: &mut Findings,
+) {
     tally.proven = acts.len() as u64;
     for fact in acts {
         let serial = fact.act.charter_serial;
@@ -48,7 +55,7 @@ pub(super) fn chain(acts: &[ActFact], charters: &Charters, mut tally: Tally, fin
             tally.missing(format!("record {} was signed after charter {serial} had ended", fact.index));
         }
     }
-    let path = |fact: &ActFact| Place::Evidence(fact.index, fact.digest).to_string();
+    let path = |fact: &ActFact| contents.place_of(fact.index, fact.digest).to_string();
     if let Some(first) = acts.first()
         && first.act.chain.index == 0
         && first.act.chain.previous != Digest::ZERO

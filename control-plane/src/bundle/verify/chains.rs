@@ -2,30 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proto::{
-    digest::Digest,
-    evidence::{Body, Record},
-};
+use proto::{digest::Digest, evidence::Body};
 
-use super::findings::Findings;
-use crate::bundle::{Fact, Facts, Place};
+use super::{contents::Contents, findings::Findings};
+use crate::bundle::{Facts, Sign, Trace};
 
 /// Checks every chain. What is missing is for completeness; here only contradictions count.
-pub(super) fn check(facts: &Facts, findings: &mut Findings) {
+pub(super) fn check(contents: &Contents, facts: &Facts, findings: &mut Findings) {
     let mut tally = findings.begin("Each executor's records form one chain", "evidence/");
     for chain in facts.chains().values() {
         let mut state = State::default();
         let before = findings.fault_count;
-        for (n, fact) in chain.iter().enumerate() {
-            let follows = n.checked_sub(1).map(|before| chain[before]);
-            for problem in problems(fact, follows, &mut state) {
-                let path = Place::Evidence(fact.index, fact.digest).to_string();
-                findings.fault(&path, Some(fact.index), &problem);
+        for (n, trace) in chain.iter().enumerate() {
+            let before = n.checked_sub(1).map(|before| chain[before]);
+            for problem in problems(facts, trace, before, &mut state) {
+                let path = contents.place_of(trace.index, trace.digest).to_string();
+                findings.fault(&path, Some(trace.index), &problem);
             }
         }
         tally.proven += u64::from(findings.fault_count == before);
     }
-    if facts.records.is_empty() {
+    if facts.traces.is_empty() {
         tally.missing("there are no records that count");
     }
     findings.end(tally);
@@ -42,36 +39,33 @@ struct State {
     standing: BTreeMap<Digest, u32>,
 }
 
-fn problems(fact: &Fact, before: Option<&Fact>, state: &mut State) -> Vec<String> {
-    let record = &fact.record;
+fn problems(facts: &Facts, trace: &Trace, before: Option<&Trace>, state: &mut State) -> Vec<String> {
     let mut problems = Vec::new();
-    if let Some(problem) = link_problem(record, before) {
+    if let Some(problem) = link_problem(facts, trace, before) {
         problems.push(problem);
     }
-    let is_enrolment = match record.body {
+    let is_enrolment = match trace.sign {
         // What a newer version calls an enrolment is not known here.
-        Body::Unknown => record.chain.index == 0,
-        _ => matches!(record.body, Body::Enrolment(_)),
+        Sign::Unknown => trace.chain_index == 0,
+        sign => sign == Sign::Enrolment,
     };
-    if (record.chain.index == 0) != is_enrolment {
+    if (trace.chain_index == 0) != is_enrolment {
         problems.push("must be an enrolment if and only if it is the executor's first record".to_owned());
     }
-    if let Some(seen) = record.checkpoint {
-        if seen.size < state.seen_size {
-            problems.push(format!(
-                "has seen {} records of the log, an earlier one {}",
-                seen.size, state.seen_size
-            ));
+    if let Some(seen) = trace.seen() {
+        if seen < state.seen_size {
+            problems.push(format!("has seen {seen} records of the log, an earlier one {}", state.seen_size));
         }
-        state.seen_size = state.seen_size.max(seen.size);
+        state.seen_size = state.seen_size.max(seen);
     }
-    if let Body::Heartbeat(beat) = &record.body {
-        if beat.charter_serial < state.charter_serial {
-            problems.push(format!("goes by charter {} after {}", beat.charter_serial, state.charter_serial));
+    if let Sign::Heartbeat(beat) = trace.sign {
+        if beat.charter() < state.charter_serial {
+            problems.push(format!("goes by charter {} after {}", beat.charter(), state.charter_serial));
         }
-        state.charter_serial = state.charter_serial.max(beat.charter_serial);
+        state.charter_serial = state.charter_serial.max(beat.charter());
     }
-    if let Body::Execution(execution) = &record.body {
+    let body = facts.record(trace.index).map(|record| &record.body);
+    if let (Sign::Deed, Some(Body::Execution(execution))) = (trace.sign, body) {
         let order = &execution.order;
         if let Some(used) = &order.standing {
             // Its own counter takes the place of the sequence.
@@ -95,17 +89,18 @@ fn problems(fact: &Fact, before: Option<&Fact>, state: &mut State) -> Vec<String
     problems
 }
 
-fn link_problem(record: &Record, before: Option<&Fact>) -> Option<String> {
-    let link = &record.chain;
-    if link.index == 0 && link.previous != Digest::ZERO {
+fn link_problem(facts: &Facts, trace: &Trace, before: Option<&Trace>) -> Option<String> {
+    let names = |digest: Digest| trace.follows || facts.links.get(&trace.index) == Some(&digest);
+    let number = trace.chain_index;
+    if number == 0 && !names(Digest::ZERO) {
         return Some("is the first record and names one before it".to_owned());
     }
     let before = before?;
-    if before.record.chain.index == link.index {
+    if before.chain_index == number {
         let other = before.index;
-        return Some(format!("is number {} of its executor, as is record {other}: a fork", link.index));
+        return Some(format!("is number {number} of its executor, as is record {other}: a fork"));
     }
-    (before.record.chain.index + 1 == link.index && before.digest != link.previous).then(|| {
-        format!("does not follow record {}, which is number {} of its executor", before.index, link.index - 1)
+    (before.chain_index + 1 == number && !names(before.digest)).then(|| {
+        format!("does not follow record {}, which is number {} of its executor", before.index, number - 1)
     })
 }

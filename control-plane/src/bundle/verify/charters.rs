@@ -12,7 +12,7 @@ use proto::{
 };
 
 use super::{contents::Contents, findings::Findings, records::Records};
-use crate::bundle::{Place, Source};
+use crate::bundle::{Place, Sign, Source};
 
 /// The charters of a bundle, by serial.
 #[derive(Debug)]
@@ -85,7 +85,11 @@ pub(super) fn cited(charters: &Charters, records: &Records, findings: &mut Findi
         Body::Execution(execution) => Some(execution.order.charter_serial),
         Body::Refusal(_) | Body::Hold(_) | Body::Scan(_) | Body::Document(_) | Body::Unknown => None,
     });
-    match serials.chain(acts).max() {
+    let beats = records.traces.iter().filter_map(|trace| match trace.sign {
+        Sign::Heartbeat(beat) => Some(beat.charter()),
+        Sign::Enrolment | Sign::Deed | Sign::Unknown => None,
+    });
+    match serials.chain(beats).chain(acts).max() {
         Some(serial) if charters.newest().is_some_and(|newest| newest.serial >= serial) => tally.proven = 1,
         Some(serial) => tally.missing(format!("charter {serial} is not here")),
         None => tally.missing("no record says which"),

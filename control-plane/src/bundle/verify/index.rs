@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use proto::digest::Digest;
 
-use super::findings::Findings;
+use super::{Progress, findings::Findings, parallel};
 use crate::bundle::{FileLine, Manifest, Place, ProviderSays, Source, manifest::LogLine, purpose::Purposes};
 
 /// Reads the manifest and compares it with every file.
-pub(super) fn read(source: &dyn Source, findings: &mut Findings) -> Option<Manifest> {
+pub(super) fn read(
+    source: &dyn Source,
+    paths: &[String],
+    (findings, progress): (&mut Findings, &mut Progress<'_>),
+) -> Option<Manifest> {
     let path = Place::Manifest.to_string();
     let mut tally = findings.begin("The files are those that the manifest lists", &*path);
     let manifest = match findings.read(source, &Place::Manifest).map(|bytes| Manifest::parse(&bytes)) {
@@ -23,13 +27,18 @@ pub(super) fn read(source: &dyn Source, findings: &mut Findings) -> Option<Manif
         }
     };
     if let Some(manifest) = &manifest {
-        tally.proven = files(source, manifest, findings);
+        tally.proven = files(source, paths, manifest, (findings, progress));
     }
     findings.end(tally);
     manifest
 }
 
-fn files(source: &dyn Source, manifest: &Manifest, findings: &mut Findings) -> u64 {
+fn files(
+    source: &dyn Source,
+    paths: &[String],
+    manifest: &Manifest,
+    (findings, progress): (&mut Findings, &mut Progress<'_>),
+) -> u64 {
     let mut listed: BTreeMap<&str, &FileLine> = BTreeMap::new();
     let mut proven = 0;
     for line in &manifest.files {
@@ -37,16 +46,25 @@ fn files(source: &dyn Source, manifest: &Manifest, findings: &mut Findings) -> u
             findings.fault(&line.path, None, "is listed twice");
         }
     }
-    for path in source.paths().into_iter().filter(|path| *path != Place::Manifest.to_string()) {
-        let Some(line) = listed.remove(path.as_str()) else {
-            findings.fault(&path, None, "is not in the manifest");
-            continue;
-        };
-        match source.read(&path) {
-            Ok(bytes) if Digest::of(&bytes) == line.sha256 && bytes.len() as u64 == line.bytes => proven += 1,
-            Ok(_) => findings.fault(&path, None, "is not the file that the manifest lists"),
-            Err(error) => findings.error(&path, None, &error),
+    let manifest = Place::Manifest.to_string();
+    let read = |n: usize| {
+        let line = listed.get(paths[n].as_str())?;
+        let is_it = |bytes: &[u8]| Digest::of(bytes) == line.sha256 && bytes.len() as u64 == line.bytes;
+        Some(source.read(&paths[n]).map(|bytes| is_it(&bytes)))
+    };
+    let mut left = paths.iter();
+    parallel::in_order(paths.len(), read, |found| {
+        progress.step();
+        let Some(path) = left.next().filter(|path| **path != manifest) else { return };
+        match found {
+            None => findings.fault(path, None, "is not in the manifest"),
+            Some(Ok(true)) => proven += 1,
+            Some(Ok(false)) => findings.fault(path, None, "is not the file that the manifest lists"),
+            Some(Err(error)) => findings.error(path, None, &error),
         }
+    });
+    for path in paths.iter().filter(|path| **path != manifest) {
+        listed.remove(path.as_str());
     }
     for path in listed.keys() {
         findings.fault(path, None, "is in the manifest and not here");

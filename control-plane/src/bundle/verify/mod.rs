@@ -11,6 +11,7 @@ mod charters;
 mod contents;
 mod exceptions;
 mod findings;
+mod growth;
 mod head;
 mod index;
 mod keys;
@@ -18,24 +19,29 @@ mod orders;
 mod oscal;
 mod outputs;
 mod paper;
+mod parallel;
 mod permissions;
+mod progress;
+mod proofs;
+mod reading;
 mod records;
 mod report;
 mod span;
 mod tree;
 mod witnesses;
 
-use proto::{charter::OrganizationKeys, time::Millis};
+use proto::{charter::OrganizationKeys, log::Head, time::Millis};
 
-use self::{charters::Charters, contents::Contents, findings::Findings};
+use self::{charters::Charters, contents::Contents, findings::Findings, reading::Reader};
 use super::{
-    Executor, Facts, LogFacts, Manifest, ManifestError, Place, ProviderSays, Source, gaps,
+    Executor, Facts, LogFacts, Manifest, ManifestError, Period, Place, ProviderSays, Source, gaps,
     manifest::GENERATOR, purpose::Purposes,
 };
 
 pub(in crate::bundle) use exceptions::of as exceptions_of;
 pub(in crate::bundle) use findings::chain;
 pub use findings::{Claim, Fault, Status};
+pub use progress::Progress;
 pub use report::{Completeness, Integrity, Report};
 pub use span::Asked;
 pub use witnesses::Witnessed;
@@ -46,7 +52,7 @@ pub fn verify(source: &dyn Source, trust: Option<&OrganizationKeys>, now: Millis
     verify_within(source, trust, Asked::default(), now)
 }
 
-/// The same, judged over the time that an auditor asks about.
+/// The same, judged by what an auditor asks about.
 #[must_use]
 pub fn verify_within(
     source: &dyn Source,
@@ -54,12 +60,27 @@ pub fn verify_within(
     asked: Asked,
     now: Millis,
 ) -> Report {
+    verify_watched(source, trust, asked, now, &mut Progress::unseen())
+}
+
+/// The same, for somebody who waits.
+#[must_use]
+pub fn verify_watched(
+    source: &dyn Source,
+    trust: Option<&OrganizationKeys>,
+    asked: Asked,
+    now: Millis,
+    progress: &mut Progress<'_>,
+) -> Report {
     let mut findings = Findings::default();
-    let manifest = index::read(source, &mut findings);
+    let paths = source.paths();
+    let contents = contents::read(&paths, &mut findings);
+    progress.begin(paths.len() + contents.carriers().len());
+    let manifest = index::read(source, &paths, (&mut findings, progress));
+    drop(paths);
     let said = manifest.as_ref().map_or_else(index::nothing_said, |manifest| manifest.provider_says.clone());
-    let contents = contents::read(source, &mut findings);
     let charters = charters::read(source, &contents, trust, &mut findings);
-    let facts = examine(source, &contents, &charters, said, &mut findings);
+    let facts = examine(source, &contents, &charters, said, asked.head, (&mut findings, progress));
     let purposes = Purposes::new(&facts);
     if let Some(manifest) = &manifest {
         index::compare(manifest, &purposes, &facts, &mut findings);
@@ -102,9 +123,10 @@ pub fn facts(source: &dyn Source) -> Result<Facts, ManifestError> {
 /// The same with the provider's words given, before there is a manifest.
 pub(in crate::bundle) fn read(source: &dyn Source, said: ProviderSays) -> Facts {
     let mut findings = Findings::default();
-    let contents = contents::read(source, &mut findings);
+    let contents = contents::read(&source.paths(), &mut findings);
     let charters = charters::read(source, &contents, None, &mut findings);
-    let mut facts = examine(source, &contents, &charters, said, &mut findings);
+    let mut facts =
+        examine(source, &contents, &charters, said, None, (&mut findings, &mut Progress::unseen()));
     facts.faults = findings.fault_count;
     facts
 }
@@ -114,17 +136,21 @@ fn examine(
     contents: &Contents,
     charters: &Charters,
     said: ProviderSays,
-    findings: &mut Findings,
+    known: Option<Head>,
+    (findings, progress): (&mut Findings, &mut Progress<'_>),
 ) -> Facts {
     let head = head::read(source, charters, findings);
     let keys = keys::read(source, contents, charters, head.as_ref(), findings);
-    let records = records::read(source, contents, &keys, charters, head.as_ref(), findings);
+    let month = said.packet.map(|month| Period { from: month.begin(), to: month.end() });
+    let reader = Reader::new(source, &keys, charters, head.as_ref(), month);
+    let mut records = records::read(contents, &reader, (&mut *findings, progress));
     charters::cited(charters, &records, findings);
     keys::confirm(&keys, &records.facts, charters, findings);
-    records::prove(source, contents, &records, head.as_ref(), findings);
-    let leaves = tree::check(source, contents, &records, head.as_ref(), findings);
-    tree::seen(&records.facts, leaves.as_deref(), findings);
-    witnesses::check(source, contents, charters, head.as_ref(), leaves.as_deref(), &records.facts, findings);
+    proofs::check(source, contents, &records, head.as_ref(), findings);
+    tree::check(source, contents, &records, head.as_ref(), findings);
+    tree::continues(known, &records, head.as_ref(), findings);
+    tree::seen(contents, &mut records, findings);
+    witnesses::check(source, contents, charters, head.as_ref(), &records, findings);
     let (catalogues, runbooks) = orders::catalogues(source, contents, charters, findings);
     let (orders, orders_missing) =
         orders::check(source, contents, charters, &records.facts, &runbooks, findings);
@@ -144,10 +170,12 @@ fn examine(
         together: contents.together(),
         baselines: baselines::read(source, contents),
         exceptions: exceptions::read(source, contents, &records.facts),
-        absent: tree::absent(contents, log.as_ref().map_or(0, |log| log.size)),
+        absent: contents.absent(log.as_ref().map_or(0, |log| log.size)),
         log,
         executors: executors.collect(),
         records: records.facts,
+        traces: records.traces,
+        links: records.links,
         acts: records.acts,
         catalogues,
         runbooks,
@@ -156,6 +184,6 @@ fn examine(
         outputs_missing,
         faults: 0,
     };
-    chains::check(&facts, findings);
+    chains::check(contents, &facts, findings);
     facts
 }

@@ -97,7 +97,7 @@ pub(super) fn check(
             | Body::Unknown => continue,
         };
         named.insert(stated.digest);
-        let path = Place::Evidence(fact.index, fact.digest).to_string();
+        let path = contents.place_of(fact.index, fact.digest).to_string();
         let mut holds = true;
         let mut problems = Vec::new();
         match orders.get(&stated.digest) {

@@ -5,21 +5,23 @@
 
 use std::time::Duration;
 
-use proto::{evidence::Body, time::Millis};
+use proto::{log::Head, time::Millis};
 
 use super::findings::Findings;
-use crate::bundle::{Facts, Gap, GapKind, Period, Place, ProviderSays, minute};
+use crate::bundle::{Facts, Gap, GapKind, Period, Place, ProviderSays, Sign, minute};
 
 /// How far the clocks of verifier, provider and appliance may lie apart.
 const CLOCK_SLACK: Duration = Duration::from_secs(600);
 
-/// What time an auditor asks about; where nothing is said, the provider's word is taken.
+/// What an auditor asks about; where no time is said, the provider's word is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Asked {
     /// From when on.
     pub from: Option<Millis>,
     /// Until when.
     pub to: Option<Millis>,
+    /// A head of the log that is known from elsewhere.
+    pub head: Option<Head>,
 }
 
 /// The period that silence is judged within, and what is missing in what was said of it.
@@ -82,8 +84,8 @@ pub(super) fn judged(facts: &Facts, asked: Asked, now: Millis) -> Span {
 
 /// Times of the first and the newest record, without those that are still to come.
 fn records(facts: &Facts, now: Millis) -> Option<(Millis, Millis)> {
-    let read = || facts.records.iter().filter(|fact| fact.record.body != Body::Unknown);
-    let times = || read().map(|fact| fact.record.clock.at).filter(|at| *at <= now.plus(CLOCK_SLACK));
+    let read = || facts.traces.iter().filter(|trace| trace.sign != Sign::Unknown);
+    let times = || read().map(|trace| trace.at).filter(|at| *at <= now.plus(CLOCK_SLACK));
     Some((times().min()?, times().max()?))
 }
 
@@ -91,7 +93,7 @@ fn records(facts: &Facts, now: Millis) -> Option<(Millis, Millis)> {
 fn future(facts: &Facts, to: Millis, now: Millis) -> Vec<Gap> {
     let limit = now.plus(CLOCK_SLACK);
     let gap = |what: String| Gap { kind: GapKind::Clock, appliance: None, from: Some(now), to: None, what };
-    let later = facts.records.iter().filter(|fact| fact.record.clock.at > limit).count();
+    let later = facts.traces.iter().filter(|trace| trace.at > limit).count();
     let records =
         (later > 0).then(|| gap(format!("{later} records are dated after now, {} UTC.", minute(now))));
     let ahead = to > limit;

@@ -7,10 +7,7 @@
 use std::{fmt, time::Duration};
 
 use proto::{
-    log::{
-        Checkpoint, CosignedCheckpoint, CosignedError, Hash, Policy, SignedCheckpoint, VerifierKey,
-        WitnessKey, root_of,
-    },
+    log::{Checkpoint, CosignedCheckpoint, CosignedError, Policy, SignedCheckpoint, VerifierKey, WitnessKey},
     time::Millis,
 };
 use serde::Serialize;
@@ -19,9 +16,11 @@ use super::{
     charters::Charters,
     contents::Contents,
     findings::{Findings, Tally, plain},
+    growth::Growth,
     head::LogHead,
+    records::Records,
 };
-use crate::bundle::{Fact, Place, Source};
+use crate::bundle::{Place, Source, Trace};
 
 const SEEN: &str = "Outside witnesses have seen this log";
 const BEFORE: &str = "No record says a time after an outside witness had seen it";
@@ -51,8 +50,7 @@ pub(super) fn check(
     contents: &Contents,
     charters: &Charters,
     head: Option<&LogHead>,
-    leaves: Option<&[Hash]>,
-    facts: &[Fact],
+    records: &Records,
     findings: &mut Findings,
 ) {
     let witnesses = charters.newest().map(|charter| charter.witness_keys()).unwrap_or_default();
@@ -68,18 +66,18 @@ pub(super) fn check(
     match head {
         None => tally.missing("no head of the log holds"),
         Some(head) => {
-            let looking = Looking { source, charters, head, leaves };
+            let looking = Looking { source, charters, head, growth: &records.growth };
             for witness in &witnesses {
                 if let Some((size, at)) = looking.newest(witness, findings, &mut tally) {
                     seen.push((witness, size, at));
                 }
             }
-            judge(source, &seen, head, facts, findings, &mut tally);
+            judge(source, &seen, head, &records.traces, findings, &mut tally);
         }
     }
     findings.end(tally);
     findings.witnesses = witnesses.iter().map(|witness| line(witness, &seen)).collect();
-    times(&seen, facts, findings);
+    times(&seen, &records.traces, findings);
 }
 
 /// The lines of what files cannot tell.
@@ -101,7 +99,7 @@ struct Looking<'a> {
     source: &'a dyn Source,
     charters: &'a Charters,
     head: &'a LogHead,
-    leaves: Option<&'a [Hash]>,
+    growth: &'a Growth,
 }
 
 impl Looking<'_> {
@@ -168,12 +166,11 @@ impl Looking<'_> {
             findings.fault(path, None, &problem);
             return false;
         }
-        let size = usize::try_from(cosigned.size).unwrap_or(usize::MAX);
-        let Some(beginning) = self.leaves.and_then(|leaves| leaves.get(..size)) else {
+        let Some(root) = self.growth.root(cosigned.size) else {
             tally.missing("the log's leaves are not all known");
             return false;
         };
-        if root_of(beginning) != cosigned.root {
+        if root != cosigned.root {
             let problem = format!(
                 "{name} had seen another log at {at}: its first {} records had another root; somebody signs two logs with \
                  the log's key",
@@ -191,7 +188,7 @@ fn judge(
     source: &dyn Source,
     seen: &[(&WitnessKey, u64, Millis)],
     head: &LogHead,
-    facts: &[Fact],
+    traces: &[Trace],
     findings: &mut Findings,
     tally: &mut Tally,
 ) {
@@ -210,7 +207,7 @@ fn judge(
     };
     tally.proven = seen.iter().filter(|(_, theirs, _)| *theirs >= size).count() as u64;
     let newest = seen.iter().filter(|(_, theirs, _)| *theirs >= size).map(|(_, _, at)| *at).max();
-    let last = facts.iter().filter(|fact| fact.index >= size).map(|fact| fact.record.clock.at).max();
+    let last = traces.iter().filter(|trace| trace.index >= size).map(|trace| trace.at).max();
     if let (Some(newest), Some(last)) = (newest, last)
         && last.since(newest) > UNSEEN
     {
@@ -240,26 +237,26 @@ fn line(witness: &WitnessKey, seen: &[(&WitnessKey, u64, Millis)]) -> Witnessed 
 }
 
 /// What a witness had seen was there by then: a record that says a later time was made by a clock that was ahead.
-fn times(seen: &[(&WitnessKey, u64, Millis)], facts: &[Fact], findings: &mut Findings) {
+fn times(seen: &[(&WitnessKey, u64, Millis)], traces: &[Trace], findings: &mut Findings) {
     let mut ahead = 0_u64;
     let mut first = None;
     let mut covered = 0;
-    for fact in facts {
-        let by = seen.iter().filter(|(_, size, _)| fact.index < *size).min_by_key(|(_, _, at)| *at);
+    for trace in traces {
+        let by = seen.iter().filter(|(_, size, _)| trace.index < *size).min_by_key(|(_, _, at)| *at);
         let Some((witness, _, at)) = by else { continue };
         covered += 1;
-        if fact.record.clock.at.since(*at) > SKEW {
+        if trace.at.since(*at) > SKEW {
             ahead += 1;
-            first.get_or_insert((fact, witness.name(), *at));
+            first.get_or_insert((trace, witness.name(), *at));
         }
     }
     if covered == 0 {
         return;
     }
-    if let Some((fact, witness, at)) = first {
+    if let Some((trace, witness, at)) = first {
         let reason = format!(
             "{ahead} records do, the first of them {}: it says {}, and {witness} had seen it by {at}; a clock was wrong",
-            fact.index, fact.record.clock.at
+            trace.index, trace.at
         );
         return findings.unchecked(BEFORE, "evidence/", plain(&reason));
     }

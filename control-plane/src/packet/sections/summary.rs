@@ -73,7 +73,7 @@ fn integrity(model: &Model<'_>) -> Judgement {
     }
     let reason = format!(
         "All {} are signed by the appliances, chained one to the next, and in the clinic's log. Nothing was changed.",
-        count(model.facts.records.len(), "record")
+        count(model.facts.traces.len(), "record")
     );
     Judgement { label, outcome: "Sound".into(), tone: Tone::Good, reason }
 }
