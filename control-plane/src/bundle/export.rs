@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{
     digest::Digest,
+    document::{Document, Kind},
     dsse::Envelope,
     evidence::{self, Body},
     field::BadField,
@@ -19,7 +20,7 @@ use proto::{
 };
 
 use super::{
-    Bundle, Enrolled, Facts, FileLine, Manifest, Month, Period, Place, ProviderSays,
+    Bundle, Enrolled, Facts, FileLine, Manifest, Month, Period, Place, PreviousPacket, ProviderSays,
     manifest::{FORMAT, GENERATOR, LogLine},
     purpose::Purposes,
     verify,
@@ -52,6 +53,8 @@ pub struct Parts {
     pub attachments: Vec<Vec<u8>>,
     /// Envelopes of orders and standing orders; those that no record names are left out.
     pub orders: Vec<Vec<u8>>,
+    /// Documents that approvers signed, payloads; but for exceptions that a record names, they are left out.
+    pub documents: Vec<Vec<u8>>,
     /// The newest checkpoint, by a log key of the newest charter.
     pub checkpoint: SignedCheckpoint,
     /// The key that signed it.
@@ -68,6 +71,8 @@ pub struct Parts {
     pub appliances: Vec<Enrolled>,
     /// The packet to put into it.
     pub packet: Option<Month>,
+    /// The packet before that one, where there was one.
+    pub previous: Option<PreviousPacket>,
 }
 
 /// Why a bundle was not made.
@@ -168,10 +173,15 @@ fn collect(parts: &Parts) -> Result<Bundle, ExportError> {
         Some(before) if before != bytes => Err(ExportError::Twice { path }),
         _ => Ok(()),
     };
-    let (mut orders, mut outputs) = (BTreeSet::new(), BTreeSet::new());
+    let (mut orders, mut outputs, mut taken) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for logged in &parts.evidence {
         if let Ok(record) = evidence::peek(&logged.envelope) {
             orders.extend(record.body.order_digest());
+            if let Body::Document(document) = &record.body
+                && document.what == Kind::Exception
+            {
+                taken.insert(document.core);
+            }
             if let Body::Execution(execution) = &record.body {
                 outputs.extend(execution.steps.iter().filter_map(|step| step.output));
             }
@@ -190,6 +200,16 @@ fn collect(parts: &Parts) -> Result<Bundle, ExportError> {
         if orders.contains(&digest) {
             put(Place::Order(digest).to_string(), envelope.clone())?;
         }
+    }
+    for payload in &parts.documents {
+        let document = Document::decode(payload)
+            .map_err(|bad| ExportError::Document { what: "document", problem: bad.to_string() })?;
+        if taken.contains(&document.core_digest) {
+            put(Place::Document(document.core_digest).to_string(), payload.clone())?;
+        }
+    }
+    if let (Some(_), Some(previous)) = (parts.packet, &parts.previous) {
+        put(Place::PreviousPacket.to_string(), previous.encode())?;
     }
     for envelope in &parts.charters {
         let serial = number("charter", envelope, "serial")?;

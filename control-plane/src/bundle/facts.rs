@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use baseline::Exception;
 use proto::{
     digest::Digest,
     evidence::Record,
@@ -17,7 +18,7 @@ use proto::{
 };
 use runbooks::Runbook;
 
-use super::ProviderSays;
+use super::{PreviousPacket, ProviderSays};
 
 /// What a bundle says, apart from how far it can be believed.
 #[derive(Debug, Clone)]
@@ -40,6 +41,10 @@ pub struct Facts {
     pub runbooks: BTreeMap<Digest, RunbookFacts>,
     /// Orders in the bundle whose signature holds, standing ones too, by digest of the payload.
     pub orders: BTreeMap<Digest, Permission>,
+    /// Texts of exceptions in the bundle whose approvals hold, by SHA-256.
+    pub exceptions: BTreeMap<Digest, Exception>,
+    /// Last month's packet, in the provider's word; `None`: none is named.
+    pub previous: Option<PreviousPacket>,
     /// Ranges of log indices, both ends included, below the checkpoint's size, whose record is not here.
     pub absent: Vec<(u64, u64)>,
     /// Executions whose order is not here.

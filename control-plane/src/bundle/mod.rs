@@ -12,11 +12,13 @@
 mod enrolled;
 pub mod export;
 mod facts;
+pub mod findings;
 mod folder;
 mod gaps;
 mod manifest;
 mod period;
 mod place;
+mod previous;
 mod purpose;
 pub mod verify;
 
@@ -29,6 +31,7 @@ pub use gaps::{Gap, GapKind, Watch, gaps, watches};
 pub use manifest::{FileLine, Manifest, ManifestError, ProviderSays};
 pub use period::{Month, Period, day, minute};
 pub use place::Place;
+pub use previous::PreviousPacket;
 
 /// Most files that are looked at.
 pub const FILES_MAX: usize = 1_000_000;

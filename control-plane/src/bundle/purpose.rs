@@ -12,14 +12,18 @@ pub(super) struct Purposes<'f> {
     facts: &'f Facts,
     orders: BTreeMap<Digest, u64>,
     outputs: BTreeMap<Digest, u64>,
+    documents: BTreeMap<Digest, u64>,
 }
 
 impl<'f> Purposes<'f> {
     pub(super) fn new(facts: &'f Facts) -> Self {
-        let (mut orders, mut outputs) = (BTreeMap::new(), BTreeMap::new());
+        let (mut orders, mut outputs, mut documents) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for fact in &facts.records {
             if let Some(order) = fact.record.body.order_digest() {
                 orders.entry(order).or_insert(fact.index);
+            }
+            if let Body::Document(taken) = &fact.record.body {
+                documents.entry(taken.core).or_insert(fact.index);
             }
             if let Body::Execution(execution) = &fact.record.body {
                 for output in execution.steps.iter().filter_map(|step| step.output) {
@@ -27,7 +31,7 @@ impl<'f> Purposes<'f> {
                 }
             }
         }
-        Self { facts, orders, outputs }
+        Self { facts, orders, outputs, documents }
     }
 
     pub(super) fn of(&self, place: &Place) -> String {
@@ -44,6 +48,8 @@ impl<'f> Purposes<'f> {
             Place::Proof(index) => format!("that record {index} is in the log"),
             Place::Attachment(digest) => behind("the output named by", self.outputs.get(digest)),
             Place::Order(digest) => behind("the order behind", self.orders.get(digest)),
+            Place::Document(core) => behind("the exception behind", self.documents.get(core)),
+            Place::PreviousPacket => "which packet was last month's, and how the log stood then".into(),
             Place::Charter(serial) => format!("whose keys counted under charter {serial}"),
             Place::Catalogue(version) => format!("what the runbooks of catalogue {version} do and cite"),
             Place::SecurityRule => "which paragraphs there are to cite".into(),
@@ -77,22 +83,22 @@ impl<'f> Purposes<'f> {
 
 fn line(fact: &Fact) -> (&'static str, String) {
     match &fact.record.body {
-        Body::Enrolment(_) => (title::APPLIANCES, "an executor was enrolled".into()),
-        Body::Heartbeat(_) => (title::APPLIANCES, "a heartbeat".into()),
+        Body::Enrolment(_) => (title::INVENTORY, "an executor was enrolled".into()),
+        Body::Heartbeat(_) => (title::GAPS, "a heartbeat".into()),
         Body::Execution(execution) => {
             let targets: Vec<&str> =
                 execution.order.parameters.values().map(|watch| watch.as_str()).collect();
             (title::ACTIVITY, format!("{} on {}", execution.order.runbook, targets.join(", ")))
         }
-        Body::Scan(_) => (title::BASELINE, "a scan of the baseline".into()),
-        Body::Unknown => (title::NOT_COVERED, "a record of a newer version, not read here".into()),
+        Body::Scan(_) => (title::FINDINGS, "a scan of the baseline".into()),
+        Body::Unknown => (title::SCOPE, "a record of a newer version, not read here".into()),
         Body::Document(taken) => {
             let became = if taken.is_withdrawal { "withdrawn" } else { "in force" };
-            (title::BASELINE, format!("{} {} {became}", taken.what, taken.name))
+            (title::EXCEPTIONS, format!("{} {} {became}", taken.what, taken.name))
         }
-        Body::Refusal(refusal) => (title::REFUSALS, format!("refused by guardrail {}", refusal.guardrail)),
+        Body::Refusal(refusal) => (title::ACTIVITY, format!("refused by guardrail {}", refusal.guardrail)),
         Body::Hold(hold) => {
-            (title::REFUSALS, if hold.held { "orders held" } else { "orders released" }.into())
+            (title::ACTIVITY, if hold.held { "orders held" } else { "orders released" }.into())
         }
     }
 }

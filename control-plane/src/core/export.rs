@@ -76,6 +76,7 @@ pub fn parts(
         evidence,
         attachments,
         orders: store.order_papers(tenant.id)?.into_iter().map(|(_, envelope)| envelope).collect(),
+        documents: store.exceptions_ever(tenant.id)?,
         checkpoint,
         key,
         tiles,
@@ -93,6 +94,7 @@ pub fn parts(
             })
             .collect(),
         packet: month,
+        previous: None,
     })
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use control_plane::{
     bundle::{
-        Bundle, Enrolled, Month,
+        Bundle, Enrolled, Month, PreviousPacket,
         export::{LoggedEnvelope, Parts, Tree, build, tree},
     },
     ca::CertificateAuthority,
@@ -63,6 +63,8 @@ pub struct Tenant {
     pub evidence: Vec<Vec<u8>>,
     pub orders: Vec<Vec<u8>>,
     pub attachments: Vec<Vec<u8>>,
+    pub documents: Vec<Vec<u8>>,
+    pub previous: Option<PreviousPacket>,
     pub charter: Charter,
 }
 
@@ -118,6 +120,8 @@ impl Tenant {
             evidence: vec![],
             orders: vec![],
             attachments: vec![],
+            documents: vec![],
+            previous: None,
         }
     }
 
@@ -405,7 +409,9 @@ impl Tenant {
             charters: self.charters.clone(),
             catalogues: vec![self.catalogue.clone()],
             appliances: self.boxes.iter().map(|it| it.enrolled.clone()).collect(),
+            documents: self.documents.clone(),
             packet,
+            previous: self.previous.clone(),
         }
     }
 

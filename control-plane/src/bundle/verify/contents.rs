@@ -18,6 +18,7 @@ pub(super) struct Contents {
     pub(super) proofs: Vec<u64>,
     pub(super) attachments: Vec<Digest>,
     pub(super) orders: Vec<Digest>,
+    pub(super) documents: Vec<Digest>,
     pub(super) charters: Vec<u64>,
     pub(super) catalogues: Vec<u64>,
     pub(super) baselines: Vec<Digest>,
@@ -39,6 +40,7 @@ pub(super) fn read(source: &dyn Source, findings: &mut Findings) -> Contents {
             Ok(Place::Proof(index)) => contents.proofs.push(index),
             Ok(Place::Attachment(digest)) => contents.attachments.push(digest),
             Ok(Place::Order(digest)) => contents.orders.push(digest),
+            Ok(Place::Document(core)) => contents.documents.push(core),
             Ok(Place::Charter(serial)) => contents.charters.push(serial),
             Ok(Place::Catalogue(version)) => contents.catalogues.push(version),
             Ok(Place::Baseline(digest)) => contents.baselines.push(digest),
@@ -52,6 +54,7 @@ pub(super) fn read(source: &dyn Source, findings: &mut Findings) -> Contents {
                 | Place::SecurityRule
                 | Place::PacketMarkdown
                 | Place::PacketPdf
+                | Place::PreviousPacket
                 | Place::Checkpoint
                 | Place::VerifierKey
                 | Place::Policy,

@@ -8,6 +8,7 @@ mod baselines;
 mod chains;
 mod charters;
 mod contents;
+mod documents;
 mod findings;
 mod head;
 mod index;
@@ -16,6 +17,7 @@ mod orders;
 mod outputs;
 mod paper;
 mod permissions;
+mod previous;
 mod records;
 mod report;
 mod span;
@@ -119,6 +121,7 @@ fn examine(
     let (catalogues, runbooks) = orders::catalogues(source, contents, charters, findings);
     let (orders, orders_missing) =
         orders::check(source, contents, charters, &records.facts, &runbooks, findings);
+    let exceptions = documents::check(source, contents, charters, &records.facts, findings);
     let outputs_missing = outputs::check(source, contents, &records.facts, &runbooks, findings);
     let executors = keys.iter().map(|(incarnation, papers)| {
         let (evidence_key, protection) = (papers.proof.evidence_key.clone(), papers.proof.protection);
@@ -139,10 +142,13 @@ fn examine(
         catalogues,
         runbooks,
         orders,
+        exceptions,
+        previous: previous::read(source, findings),
         orders_missing,
         outputs_missing,
         faults: 0,
     };
     chains::check(&facts, findings);
+    previous::check(&facts, leaves.as_deref(), findings);
     facts
 }

@@ -1,0 +1,130 @@
+//! Incidents, as far as orders were about them: what it was, when it was opened, when it was over.
+//!
+//! The rule: only what is signed. An incident's number holds the time when it was drawn; the executor signed it with the
+//! order. When a fault began, evidence tells for drift (it lies between two scans) and for standing orders alone.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use proto::{
+    evidence::{Body, OrderFacts},
+    ids::{ApplianceId, IncidentId},
+    time::Millis,
+};
+
+use super::actions::targets;
+use crate::bundle::{Fact, Facts, findings::Drift};
+
+/// A fault that at least one order was about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incident {
+    /// Its number.
+    pub id: IncidentId,
+    /// Which box.
+    pub appliance: ApplianceId,
+    /// What was wrong: the fault that the runbook is for.
+    pub kind: String,
+    /// Where.
+    pub target: String,
+    /// When it was opened, by its number.
+    pub opened: Option<Millis>,
+    /// How long the fault had been there by then.
+    pub detected: Detected,
+    /// When a measurement showed that the fault was gone, and its record.
+    pub resolved: Option<(Millis, u64)>,
+    /// Records of all orders about it, refused ones too.
+    pub records: Vec<u64>,
+}
+
+/// How long a fault had been there before something was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detected {
+    /// Evidence does not tell.
+    Unknown,
+    /// The executor had seen it for so long when it drew on a standing order.
+    After(Duration),
+    /// It began after one scan and was found by the next, so much later.
+    Within(Duration),
+}
+
+impl Incident {
+    /// From when it was opened until the fault was measured to be gone.
+    #[must_use]
+    pub fn took(&self) -> Option<Duration> {
+        Some(self.resolved?.0.since(self.opened?))
+    }
+}
+
+/// Those of the month, by their begin.
+pub(super) fn incidents(facts: &Facts, records: &[&Fact], drifts: &[Drift<'_>]) -> Vec<Incident> {
+    let mut all: BTreeMap<IncidentId, Incident> = BTreeMap::new();
+    for fact in records {
+        let (order, execution) = match &fact.record.body {
+            Body::Execution(execution) => (&execution.order, Some(execution)),
+            Body::Refusal(refusal) => match &refusal.order {
+                Some(order) => (order, None),
+                None => continue,
+            },
+            _ => continue,
+        };
+        let (appliance, at) = (fact.record.identity.appliance, fact.record.clock.at);
+        let incident = all.entry(order.incident).or_insert_with(|| Incident {
+            id: order.incident,
+            appliance,
+            kind: kind(facts, order),
+            target: targets(order),
+            opened: order.incident.drawn(),
+            detected: Detected::Unknown,
+            resolved: None,
+            records: vec![],
+        });
+        incident.records.push(fact.index);
+        if incident.detected == Detected::Unknown {
+            incident.detected = detected(order, &incident.kind, appliance, at, drifts);
+        }
+        if execution.is_some_and(|execution| execution.verdict.is_good()) {
+            incident.resolved = Some((at, fact.index));
+        }
+    }
+    let mut all: Vec<_> = all.into_values().collect();
+    all.sort_by_key(|incident| (incident.opened, incident.id));
+    all
+}
+
+/// What was wrong: what a standing order says, else what the runbook is for.
+fn kind(facts: &Facts, order: &OrderFacts) -> String {
+    if let Some(standing) = &order.standing {
+        return standing.trigger.clone();
+    }
+    match facts.runbooks.get(&order.runbook_digest) {
+        Some(runbook) => {
+            let triggers: Vec<&str> =
+                runbook.procedure.triggers.iter().map(|trigger| trigger.as_str()).collect();
+            triggers.join(" or ")
+        }
+        None => format!("what {} is for", order.runbook),
+    }
+}
+
+fn detected(
+    order: &OrderFacts,
+    kind: &str,
+    appliance: ApplianceId,
+    at: Millis,
+    drifts: &[Drift<'_>],
+) -> Detected {
+    if let Some(standing) = &order.standing {
+        return Detected::After(Duration::from_millis(standing.held_ms));
+    }
+    if !kind.starts_with("baseline.") {
+        return Detected::Unknown;
+    }
+    // The drift that was open then; of several, the one that lay undetected the longest may have been meant.
+    let open = drifts.iter().filter(|drift| {
+        drift.appliance == appliance
+            && drift.since.at <= at
+            && drift.ended.is_none_or(|(ended, _)| ended.at >= at)
+    });
+    open.filter_map(|drift| Some(drift.since.at.since(drift.held_before?.at)))
+        .max()
+        .map_or(Detected::Unknown, Detected::Within)
+}
