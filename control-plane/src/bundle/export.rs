@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{
     digest::Digest,
-    document::{Document, Kind},
     dsse::Envelope,
     evidence::{self, Body},
     field::BadField,
@@ -53,8 +52,6 @@ pub struct Parts {
     pub attachments: Vec<Vec<u8>>,
     /// Envelopes of orders and standing orders; those that no record names are left out.
     pub orders: Vec<Vec<u8>>,
-    /// Documents that approvers signed, payloads; but for exceptions that a record names, they are left out.
-    pub documents: Vec<Vec<u8>>,
     /// The newest checkpoint, by a log key of the newest charter.
     pub checkpoint: SignedCheckpoint,
     /// The key that signed it.
@@ -173,15 +170,10 @@ fn collect(parts: &Parts) -> Result<Bundle, ExportError> {
         Some(before) if before != bytes => Err(ExportError::Twice { path }),
         _ => Ok(()),
     };
-    let (mut orders, mut outputs, mut taken) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut orders, mut outputs) = (BTreeSet::new(), BTreeSet::new());
     for logged in &parts.evidence {
         if let Ok(record) = evidence::peek(&logged.envelope) {
             orders.extend(record.body.order_digest());
-            if let Body::Document(document) = &record.body
-                && document.what == Kind::Exception
-            {
-                taken.insert(document.core);
-            }
             if let Body::Execution(execution) = &record.body {
                 outputs.extend(execution.steps.iter().filter_map(|step| step.output));
             }
@@ -199,13 +191,6 @@ fn collect(parts: &Parts) -> Result<Bundle, ExportError> {
         let digest = Digest::of(payload("order", envelope)?.unverified_payload());
         if orders.contains(&digest) {
             put(Place::Order(digest).to_string(), envelope.clone())?;
-        }
-    }
-    for payload in &parts.documents {
-        let document = Document::decode(payload)
-            .map_err(|bad| ExportError::Document { what: "document", problem: bad.to_string() })?;
-        if taken.contains(&document.core_digest) {
-            put(Place::Document(document.core_digest).to_string(), payload.clone())?;
         }
     }
     if let (Some(_), Some(previous)) = (parts.packet, &parts.previous) {

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use baseline::Exception;
 use proto::{
     digest::Digest,
     evidence::Record,
@@ -41,8 +40,6 @@ pub struct Facts {
     pub runbooks: BTreeMap<Digest, RunbookFacts>,
     /// Orders in the bundle whose signature holds, standing ones too, by digest of the payload.
     pub orders: BTreeMap<Digest, Permission>,
-    /// Texts of exceptions in the bundle whose approvals hold, by SHA-256.
-    pub exceptions: BTreeMap<Digest, Exception>,
     /// Last month's packet, in the provider's word; `None`: none is named.
     pub previous: Option<PreviousPacket>,
     /// Ranges of log indices, both ends included, below the checkpoint's size, whose record is not here.

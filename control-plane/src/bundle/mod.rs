@@ -29,7 +29,7 @@ pub use facts::{Executor, Fact, Facts, LogFacts, MissingOrder, MissingOutput, Pe
 pub use folder::{Folder, FolderError};
 pub use gaps::{Gap, GapKind, Watch, gaps, watches};
 pub use manifest::{FileLine, Manifest, ManifestError, ProviderSays};
-pub use period::{Month, Period, day, minute};
+pub use period::{Month, Period, date, day, minute};
 pub use place::Place;
 pub use previous::PreviousPacket;
 

@@ -28,8 +28,6 @@ pub enum Place {
     Attachment(Digest),
     /// An order or a standing order, by the SHA-256 of its signed payload, as records name it.
     Order(Digest),
-    /// A document that approvers signed, by the SHA-256 of its core, as records name it.
-    Document(Digest),
     /// Last month's packet: what it was called, and the log as it stood then.
     PreviousPacket,
     /// A charter by its serial.
@@ -64,7 +62,6 @@ impl fmt::Display for Place {
             Self::Proof(index) => write!(f, "proofs/{index:08}.tlog-proof"),
             Self::Attachment(digest) => write!(f, "attachments/{digest}"),
             Self::Order(digest) => write!(f, "orders/{digest}.json"),
-            Self::Document(digest) => write!(f, "documents/{digest}.pb"),
             Self::PreviousPacket => f.write_str("packet/previous.json"),
             Self::Charter(serial) => write!(f, "charter/{serial}.json"),
             Self::Catalogue(version) => write!(f, "catalogue/{version}.json"),
@@ -102,7 +99,6 @@ impl FromStr for Place {
                 ("proofs", _) => Self::Proof(name.strip_suffix(".tlog-proof")?.parse().ok()?),
                 ("attachments", _) => Self::Attachment(name.parse().ok()?),
                 ("orders", _) => Self::Order(json()?.parse().ok()?),
-                ("documents", _) => Self::Document(name.strip_suffix(".pb")?.parse().ok()?),
                 ("packet", "previous.json") => Self::PreviousPacket,
                 ("charter", _) => Self::Charter(json()?.parse().ok()?),
                 ("catalogue", _) => Self::Catalogue(json()?.parse().ok()?),
@@ -141,7 +137,6 @@ mod tests {
             Place::Proof(123_456_789),
             Place::Attachment(digest),
             Place::Order(digest),
-            Place::Document(digest),
             Place::PreviousPacket,
             Place::Charter(3),
             Place::Catalogue(1),

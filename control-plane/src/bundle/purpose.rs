@@ -12,18 +12,14 @@ pub(super) struct Purposes<'f> {
     facts: &'f Facts,
     orders: BTreeMap<Digest, u64>,
     outputs: BTreeMap<Digest, u64>,
-    documents: BTreeMap<Digest, u64>,
 }
 
 impl<'f> Purposes<'f> {
     pub(super) fn new(facts: &'f Facts) -> Self {
-        let (mut orders, mut outputs, mut documents) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut orders, mut outputs) = (BTreeMap::new(), BTreeMap::new());
         for fact in &facts.records {
             if let Some(order) = fact.record.body.order_digest() {
                 orders.entry(order).or_insert(fact.index);
-            }
-            if let Body::Document(taken) = &fact.record.body {
-                documents.entry(taken.core).or_insert(fact.index);
             }
             if let Body::Execution(execution) = &fact.record.body {
                 for output in execution.steps.iter().filter_map(|step| step.output) {
@@ -31,7 +27,7 @@ impl<'f> Purposes<'f> {
                 }
             }
         }
-        Self { facts, orders, outputs, documents }
+        Self { facts, orders, outputs }
     }
 
     pub(super) fn of(&self, place: &Place) -> String {
@@ -48,7 +44,6 @@ impl<'f> Purposes<'f> {
             Place::Proof(index) => format!("that record {index} is in the log"),
             Place::Attachment(digest) => behind("the output named by", self.outputs.get(digest)),
             Place::Order(digest) => behind("the order behind", self.orders.get(digest)),
-            Place::Document(core) => behind("the exception behind", self.documents.get(core)),
             Place::PreviousPacket => "which packet was last month's, and how the log stood then".into(),
             Place::Charter(serial) => format!("whose keys counted under charter {serial}"),
             Place::Catalogue(version) => format!("what the runbooks of catalogue {version} do and cite"),

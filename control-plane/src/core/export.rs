@@ -76,7 +76,6 @@ pub fn parts(
         evidence,
         attachments,
         orders: store.order_papers(tenant.id)?.into_iter().map(|(_, envelope)| envelope).collect(),
-        documents: store.exceptions_ever(tenant.id)?,
         checkpoint,
         key,
         tiles,

@@ -1,7 +1,7 @@
 //! Documents that people approved: core and approvals as they came, so that they can be signed anew for another charter.
 
 use proto::{
-    document::{Document, Kind, Slot},
+    document::{Document, Slot},
     ids::{ApplianceId, Incarnation, TenantId},
     time::Millis,
 };
@@ -58,15 +58,6 @@ impl Store {
             all.push(document.map_err(|_| StoreError::Corrupt { column: "approved.payload" })?);
         }
         Ok(all)
-    }
-
-    /// Every exception that was ever approved for a clinic, and every withdrawal of one: payloads.
-    pub fn exceptions_ever(&self, tenant: TenantId) -> Result<Vec<Vec<u8>>, StoreError> {
-        let mut statement = self.db.prepare_cached(
-            "SELECT payload FROM approved WHERE tenant = ?1 AND kind = ?2 ORDER BY appliance, name, serial",
-        )?;
-        let payloads = statement.query_map(params![Col(tenant), Kind::Exception.as_str()], |row| row.get(0))?;
-        Ok(payloads.collect::<Result<_, _>>()?)
     }
 
     /// The newest document of one slot.

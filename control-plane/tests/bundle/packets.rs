@@ -208,3 +208,15 @@ fn names_are_never_markup() {
     let report = verify(&bundle, Some(&tenant.trust()), parts.made_at);
     assert_eq!(report.exit_code(), 0, "{report}");
 }
+
+#[test]
+fn zz_look() {
+    let tenant = Tenant::november(1);
+    let t = std::time::Instant::now();
+    let bundle = build(&tenant.parts(tenant.evidence.len(), Some(november()))).unwrap();
+    eprintln!("{} records {:?}", tenant.evidence.len(), t.elapsed());
+    for (p, b) in bundle.files() { if p.starts_with("packet") { std::fs::write(format!("/tmp/typ/{}", p.replace('/', "-")), b).unwrap(); } }
+    for (p, b) in BUNDLE.files() { if p.starts_with("packet") { std::fs::write(format!("/tmp/typ/small-{}", p.replace('/', "-")), b).unwrap(); } }
+    let report = check(&tenant, &bundle);
+    eprintln!("{report}");
+}

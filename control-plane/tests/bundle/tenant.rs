@@ -10,7 +10,7 @@ use control_plane::{
     ca::CertificateAuthority,
 };
 use proto::{
-    charter::{Charter, OrganizationKeys, Quorum},
+    charter::{Approver, Charter, OrganizationKeys, Quorum},
     digest::Digest,
     evidence::{
         Body, CheckpointSeen, Clock, ClockSource, Enrolment, Execution, Head, Heartbeat, Hold, Identity,
@@ -27,6 +27,8 @@ use runbooks::{Catalogue, Collect, Runbook};
 
 #[path = "deeds.rs"]
 mod deeds;
+#[path = "month.rs"]
+mod month;
 
 pub use deeds::{BACKED_UP, Deed, PRUNED, RESTORED};
 
@@ -55,6 +57,10 @@ pub struct Tenant {
     pub organization: Vec<SecretKey>,
     pub order_key: SecretKey,
     pub log_key: SecretKey,
+    /// The owner's, who approves.
+    pub passkey: SecretKey,
+    /// What the boxes run.
+    pub version: String,
     pub charters: Vec<Vec<u8>>,
     pub catalogue: Vec<u8>,
     pub entries: Catalogue,
@@ -63,7 +69,6 @@ pub struct Tenant {
     pub evidence: Vec<Vec<u8>>,
     pub orders: Vec<Vec<u8>>,
     pub attachments: Vec<Vec<u8>>,
-    pub documents: Vec<Vec<u8>>,
     pub previous: Option<PreviousPacket>,
     pub charter: Charter,
 }
@@ -82,7 +87,7 @@ impl Tenant {
         let key = |n: u8| SecretKey::ed25519([seed.wrapping_mul(31).wrapping_add(n); 32]);
         let organization: Vec<SecretKey> = (0..3).map(key).collect();
         let release: Vec<SecretKey> = (3..6).map(key).collect();
-        let (order_key, log_key) = (key(6), key(7));
+        let (order_key, log_key, passkey) = (key(6), key(7), SecretKey::generate_p256());
         let authority = CertificateAuthority::create(ORGANIZATION, now, [seed; 16]).unwrap();
         let charter = Charter {
             organization: ORGANIZATION.into(),
@@ -94,7 +99,12 @@ impl Tenant {
             release_keys: Quorum { threshold: 2, keys: release.iter().map(SecretKey::public).collect() },
             certificate_authorities: vec![authority.certificate_pem().to_owned()],
             witnesses: vec![],
-            approvers: vec![],
+            approvers: vec![Approver {
+                name: "owner".into(),
+                key: passkey.public(),
+                rp_id: ORGANIZATION.into(),
+                origin: format!("https://{ORGANIZATION}"),
+            }],
         };
         let mut runbooks: Vec<Runbook> =
             runbooks::sources().iter().map(|(name, text)| runbooks::from_yaml(text, name).unwrap()).collect();
@@ -115,12 +125,13 @@ impl Tenant {
             organization,
             order_key,
             log_key,
+            passkey,
+            version: "0.1.0".into(),
             authority,
             boxes: vec![],
             evidence: vec![],
             orders: vec![],
             attachments: vec![],
-            documents: vec![],
             previous: None,
         }
     }
@@ -265,7 +276,7 @@ impl Tenant {
             watch: self.boxes[n].watch.clone(),
             hold: None,
             refusals_not_signed: 0,
-            version: "0.1.0".into(),
+            version: self.version.clone(),
             up_ms: 40 * 24 * 3600 * 1000,
             footprint: None,
             sealing_key: None,
@@ -291,7 +302,7 @@ impl Tenant {
             site: SiteId::new(self.now, id(4, 0)),
             appliance: it.id,
             incarnation: it.incarnation,
-            incident: IncidentId::new(self.now, id(5, count)),
+            incident: IncidentId::new(self.now.minus(Duration::from_secs(200)), id(5, count)),
             runbook: entry.runbook.id.clone(),
             runbook_digest: entry.digest,
             parameters: [(parameter, target.parse().unwrap())].into(),
@@ -409,7 +420,6 @@ impl Tenant {
             charters: self.charters.clone(),
             catalogues: vec![self.catalogue.clone()],
             appliances: self.boxes.iter().map(|it| it.enrolled.clone()).collect(),
-            documents: self.documents.clone(),
             packet,
             previous: self.previous.clone(),
         }

@@ -8,7 +8,6 @@ mod baselines;
 mod chains;
 mod charters;
 mod contents;
-mod documents;
 mod findings;
 mod head;
 mod index;
@@ -121,7 +120,6 @@ fn examine(
     let (catalogues, runbooks) = orders::catalogues(source, contents, charters, findings);
     let (orders, orders_missing) =
         orders::check(source, contents, charters, &records.facts, &runbooks, findings);
-    let exceptions = documents::check(source, contents, charters, &records.facts, findings);
     let outputs_missing = outputs::check(source, contents, &records.facts, &runbooks, findings);
     let executors = keys.iter().map(|(incarnation, papers)| {
         let (evidence_key, protection) = (papers.proof.evidence_key.clone(), papers.proof.protection);
@@ -142,7 +140,6 @@ fn examine(
         catalogues,
         runbooks,
         orders,
-        exceptions,
         previous: previous::read(source, findings),
         orders_missing,
         outputs_missing,

@@ -1,7 +1,8 @@
 //! Incidents, as far as orders were about them: what it was, when it was opened, when it was over.
 //!
 //! The rule: only what is signed. An incident's number holds the time when it was drawn; the executor signed it with the
-//! order. When a fault began, evidence tells for drift (it lies between two scans) and for standing orders alone.
+//! order. When a fault began, evidence tells for drift (it lies between two scans) and for standing orders alone. All uses of
+//! a standing order have one number, and each was a fault of its own: the executor's begin counts.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -25,7 +26,7 @@ pub struct Incident {
     pub kind: String,
     /// Where.
     pub target: String,
-    /// When it was opened, by its number.
+    /// When it was opened: by its number, or when the executor began on a standing order.
     pub opened: Option<Millis>,
     /// How long the fault had been there by then.
     pub detected: Detected,
@@ -56,7 +57,7 @@ impl Incident {
 
 /// Those of the month, by their begin.
 pub(super) fn incidents(facts: &Facts, records: &[&Fact], drifts: &[Drift<'_>]) -> Vec<Incident> {
-    let mut all: BTreeMap<IncidentId, Incident> = BTreeMap::new();
+    let mut all: BTreeMap<(IncidentId, Option<u64>), Incident> = BTreeMap::new();
     for fact in records {
         let (order, execution) = match &fact.record.body {
             Body::Execution(execution) => (&execution.order, Some(execution)),
@@ -67,12 +68,14 @@ pub(super) fn incidents(facts: &Facts, records: &[&Fact], drifts: &[Drift<'_>]) 
             _ => continue,
         };
         let (appliance, at) = (fact.record.identity.appliance, fact.record.clock.at);
-        let incident = all.entry(order.incident).or_insert_with(|| Incident {
+        let use_of_standing = order.standing.is_some().then_some(fact.index);
+        let begun = execution.map(|execution| at.minus(Duration::from_millis(execution.took_ms)));
+        let incident = all.entry((order.incident, use_of_standing)).or_insert_with(|| Incident {
             id: order.incident,
             appliance,
             kind: kind(facts, order),
             target: targets(order),
-            opened: order.incident.drawn(),
+            opened: if use_of_standing.is_some() { begun } else { order.incident.drawn() },
             detected: Detected::Unknown,
             resolved: None,
             records: vec![],

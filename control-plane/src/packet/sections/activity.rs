@@ -53,7 +53,7 @@ fn done(model: &Model<'_>) -> Vec<Block> {
         ),
         Block::Records(Table {
             numbers: vec![5],
-            widths: vec![18, 17, 43, 17, 24, 10],
+            widths: vec![22, 17, 41, 16, 24, 9],
             tones: TONES.to_vec(),
             ..Table::new(&columns, rows.collect(), empty)
         }),
@@ -113,7 +113,7 @@ fn refused(model: &Model<'_>) -> Vec<Block> {
             "An appliance refuses what is not signed, not meant for it, too old, seen before, not in the catalogue, or \
              outside its own limits. A refused order does nothing.",
         ),
-        Block::Records(Table { numbers: vec![4], widths: vec![20, 18, 20, 50, 10], ..table }),
+        Block::Records(Table { numbers: vec![4], widths: vec![22, 19, 18, 50, 10], ..table }),
     ];
     if model.refused_counted > 0 {
         blocks.push(Block::Note(

@@ -9,7 +9,7 @@ use proto::evidence::Standing as Found;
 use super::{count, named, paragraph};
 use crate::{
     bundle::{
-        day,
+        date,
         findings::{CitationResult, CitationStanding as Standing, Counted},
     },
     packet::{
@@ -50,7 +50,7 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
             format!("{} ({})", result.row.paragraph.name, result.row.paragraph.designation),
             word(result.standing).to_owned(),
             checks(&result.seen),
-            result.last.map_or_else(|| "–".to_owned(), |last| day(last.at)),
+            result.last.map_or_else(|| "–".to_owned(), |last| date(last.at)),
             if result.records.is_empty() { "–".to_owned() } else { named(&result.records[..]) },
         ]
     });
@@ -67,7 +67,7 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
              fully seen”: a control could not be looked at. Never is one of these a statement that the clinic complies.",
         ),
         Block::Records(Table {
-            widths: vec![22, 30, 15, 28, 17, 16],
+            widths: vec![23, 32, 15, 27, 15, 20],
             tones: TONES.to_vec(),
             ..Table::new(&columns, rows.collect(), "There is no such paragraph.")
         }),

@@ -100,7 +100,7 @@ fn findings(model: &Model<'_>) -> Table {
     let empty = "No scan of this period found a control drifted, and none was open before.";
     Table {
         numbers: vec![6],
-        widths: vec![14, 32, 13, 18, 17, 14, 11, 14],
+        widths: vec![13, 28, 12, 17, 22, 13, 10, 16],
         tones: TONES.to_vec(),
         ..Table::new(&columns, rows.collect(), empty)
     }

@@ -88,7 +88,8 @@ pub(super) fn document(model: &Model<'_>) -> Document {
             section(title::INVENTORY, inventory::blocks(model)),
             section(title::INCIDENTS, incidents::blocks(model)),
             section(title::GAPS, gaps::blocks(model)),
-            section(title::REVIEW, review::blocks(model)),
+            // What is signed stands on one page.
+            Section { title: title::REVIEW, new_page: true, blocks: review::blocks(model) },
             section(title::VERIFY, verify::blocks(model)),
             section(title::INDEX, verify::index(model)),
         ],

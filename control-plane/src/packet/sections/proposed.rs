@@ -7,8 +7,8 @@ use crate::packet::document::{Block, Tone};
 /// One note for all items: what is proposed, and what the evidence says.
 pub(super) fn block(items: Vec<(&'static str, String)>) -> Block {
     let mut text = String::from(
-        "The amendment of the Security Rule proposed on January 6, 2025 (90 FR 898) is not in force; none of this is asked for \
-         today.",
+        "What an amendment of the Security Rule would ask for that was proposed on January 6, 2025 (90 FR 898), and was still \
+         a proposal when this program was made. None of it is in the rule that this packet is about.",
     );
     for (what, says) in items {
         text.push_str(&format!("\n\nProposed: {}. {says}", lowered(what)));

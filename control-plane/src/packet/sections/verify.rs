@@ -93,6 +93,6 @@ pub(super) fn index(model: &Model<'_>) -> Vec<Block> {
             grouped(beats),
             title::GAPS
         )),
-        Block::Records(Table { numbers: vec![0], mono: vec![3], widths: vec![11, 20, 17, 72], ..table }),
+        Block::Records(Table { numbers: vec![0], mono: vec![3], widths: vec![9, 17, 14, 80], ..table }),
     ]
 }
