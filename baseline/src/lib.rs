@@ -17,6 +17,8 @@ pub mod exception;
 pub mod expect;
 pub mod judge;
 pub mod map;
+#[cfg(feature = "oscal")]
+pub mod oscal;
 pub mod probe;
 pub mod reading;
 pub mod rule;

@@ -78,6 +78,22 @@ fn newest() -> Baseline {
     Baseline::parse(&text).unwrap_or_else(|refused| panic!("{refused}"))
 }
 
+#[cfg(feature = "oscal")]
+#[test]
+fn the_exports_are_current() {
+    use baseline::oscal::{CATALOG_FILE, assessment_plan, catalog, component_definition};
+
+    let baseline = newest();
+    for (name, document) in [
+        (CATALOG_FILE, catalog()),
+        ("component-definition.json", component_definition(&[&baseline], CATALOG_FILE)),
+        ("assessment-plan.json", assessment_plan(&[&baseline])),
+    ] {
+        let now = String::from_utf8(document.encode()).expect("JSON is UTF-8");
+        current(&format!("oscal/{name}"), &now);
+    }
+}
+
 fn evidence() -> String {
     fs::read_to_string(here().join("evidence.csv")).expect("evidence.csv")
 }

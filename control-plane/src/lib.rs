@@ -12,6 +12,7 @@ pub mod core;
 pub mod directory;
 pub mod files;
 pub mod init;
+pub mod oscal;
 pub mod packet;
 pub mod serve;
 pub mod store;

@@ -24,7 +24,10 @@ use super::{
     purpose::Purposes,
     verify,
 };
-use crate::packet::{self, PacketError};
+use crate::{
+    oscal,
+    packet::{self, PacketError},
+};
 
 /// A record and its place in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +67,8 @@ pub struct Parts {
     pub charters: Vec<Vec<u8>>,
     /// All catalogues that were ever in force, envelopes.
     pub catalogues: Vec<Vec<u8>>,
+    /// Exceptions that were ever approved, as canonical JSON; those that no record names are left out.
+    pub exceptions: Vec<Vec<u8>>,
     /// The papers of all executors that were ever enrolled.
     pub appliances: Vec<Enrolled>,
     /// The packet to put into it.
@@ -124,6 +129,9 @@ pub fn build(parts: &Parts) -> Result<Bundle, ExportError> {
             bundle.insert(&Place::PacketPdf, pdf);
         }
     }
+    for (export, bytes) in oscal::build(&facts) {
+        bundle.insert(&Place::Oscal(export), bytes);
+    }
     let manifest = manifest(&bundle, &facts);
     bundle.insert(&Place::Manifest, manifest.encode());
     Ok(bundle)
@@ -170,10 +178,11 @@ fn collect(parts: &Parts) -> Result<Bundle, ExportError> {
         Some(before) if before != bytes => Err(ExportError::Twice { path }),
         _ => Ok(()),
     };
-    let (mut orders, mut outputs) = (BTreeSet::new(), BTreeSet::new());
+    let (mut orders, mut outputs, mut exceptions) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for logged in &parts.evidence {
         if let Ok(record) = evidence::peek(&logged.envelope) {
             orders.extend(record.body.order_digest());
+            exceptions.extend(verify::exceptions_of(&record.body));
             if let Body::Execution(execution) = &record.body {
                 outputs.extend(execution.steps.iter().filter_map(|step| step.output));
             }
@@ -203,6 +212,12 @@ fn collect(parts: &Parts) -> Result<Bundle, ExportError> {
     for envelope in &parts.catalogues {
         let version = number("catalogue", envelope, "version")?;
         put(Place::Catalogue(version).to_string(), envelope.clone())?;
+    }
+    for content in &parts.exceptions {
+        let digest = Digest::of(content);
+        if exceptions.contains(&digest) {
+            put(Place::Exception(digest).to_string(), content.clone())?;
+        }
     }
     put(Place::SecurityRule.to_string(), baseline::rule::CSV.as_bytes().to_vec())?;
     // Even where no scan cites it: the packet says that boxes are compared with it.

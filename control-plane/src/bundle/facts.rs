@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use baseline::{Baseline, Exception};
 use proto::{
     digest::Digest,
     evidence::Record,
@@ -42,6 +43,10 @@ pub struct Facts {
     pub orders: BTreeMap<Digest, Permission>,
     /// Last month's packet, in the provider's word; `None`: none is named.
     pub previous: Option<PreviousPacket>,
+    /// Baselines in the bundle that this program can read, by digest.
+    pub baselines: BTreeMap<Digest, Baseline>,
+    /// Exceptions in the bundle that records name, by digest.
+    pub exceptions: BTreeMap<Digest, Exception>,
     /// Ranges of log indices, both ends included, below the checkpoint's size, whose record is not here.
     pub absent: Vec<(u64, u64)>,
     /// Executions whose order is not here.

@@ -18,8 +18,19 @@ use super::{BYTES_MAX, Bundle, FILE_MAX, FILES_MAX, ReadError, Source};
 const DEPTH_MAX: usize = 8;
 
 /// What a bundle may have, whether or not there is something in it.
-const FOLDERS: [&str; 9] =
-    ["appliances", "attachments", "baseline", "catalogue", "charter", "evidence", "log", "orders", "proofs"];
+const FOLDERS: [&str; 11] = [
+    "appliances",
+    "attachments",
+    "baseline",
+    "catalogue",
+    "charter",
+    "evidence",
+    "exceptions",
+    "log",
+    "orders",
+    "oscal",
+    "proofs",
+];
 
 /// A folder that was listed; its files are read when they are asked for.
 #[derive(Debug)]

@@ -11,6 +11,8 @@ use proto::{
     log::{self, Tile},
 };
 
+use crate::oscal::Export;
+
 /// One file of a bundle. Prints as its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
@@ -38,6 +40,11 @@ pub enum Place {
     SecurityRule,
     /// What scans are judged by, by the SHA-256 of the file, as records cite it ([`baseline::Baseline`]).
     Baseline(Digest),
+    /// An exception from it that clinics decided on, by the SHA-256 of the file, as records name it
+    /// ([`baseline::Exception`]).
+    Exception(Digest),
+    /// The same evidence in NIST's format ([`crate::oscal`]).
+    Oscal(Export),
     /// Whose evidence key it is.
     Appliance(ApplianceId, Incarnation),
     /// The log's signed head (C2SP tlog-checkpoint).
@@ -67,6 +74,8 @@ impl fmt::Display for Place {
             Self::Catalogue(version) => write!(f, "catalogue/{version}.json"),
             Self::SecurityRule => f.write_str("baseline/security-rule.csv"),
             Self::Baseline(digest) => write!(f, "baseline/{digest}.json"),
+            Self::Exception(digest) => write!(f, "exceptions/{digest}.json"),
+            Self::Oscal(export) => write!(f, "oscal/{}", export.file()),
             Self::Appliance(appliance, incarnation) => write!(f, "appliances/{appliance}-{incarnation}.json"),
             Self::Checkpoint => f.write_str("log/checkpoint"),
             Self::VerifierKey => f.write_str("log/vkey"),
@@ -104,6 +113,8 @@ impl FromStr for Place {
                 ("catalogue", _) => Self::Catalogue(json()?.parse().ok()?),
                 ("baseline", "security-rule.csv") => Self::SecurityRule,
                 ("baseline", _) => Self::Baseline(json()?.parse().ok()?),
+                ("exceptions", _) => Self::Exception(json()?.parse().ok()?),
+                ("oscal", _) => Self::Oscal(Export::of_file(name)?),
                 ("appliances", _) => {
                     let (appliance, incarnation) = json()?.rsplit_once('-')?;
                     Self::Appliance(appliance.parse().ok()?, incarnation.to_owned().try_into().ok()?)
@@ -142,6 +153,9 @@ mod tests {
             Place::Catalogue(1),
             Place::SecurityRule,
             Place::Baseline(digest),
+            Place::Exception(digest),
+            Place::Oscal(Export::Catalog),
+            Place::Oscal(Export::Poam),
             Place::Appliance(appliance, Incarnation([0xab; 16])),
             Place::Checkpoint,
             Place::VerifierKey,
@@ -174,6 +188,8 @@ mod tests {
             &format!("attachments/{digest}.json"),
             &format!("baseline/{digest}"),
             "baseline/hipaa-v1.json",
+            "oscal/profile.json",
+            &format!("exceptions/{digest}"),
             &format!("appliances/0190a0c0-0000-7000-8000-000000000002-{}.json", "AB".repeat(16)),
         ] {
             assert_eq!(path.parse::<Place>(), Err(NoPlace), "{path}");

@@ -49,6 +49,8 @@ impl<'f> Purposes<'f> {
             Place::Catalogue(version) => format!("what the runbooks of catalogue {version} do and cite"),
             Place::SecurityRule => "which paragraphs there are to cite".into(),
             Place::Baseline(_) => "what a scan that cites this baseline was judged by".into(),
+            Place::Exception(_) => "what was waived, why, and until when".into(),
+            Place::Oscal(_) => "nothing by itself: it is made again from the evidence".into(),
             Place::Appliance(appliance, _) => {
                 format!("the evidence key of {}", self.facts.name_of(*appliance))
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proto::{
     digest::Digest,
+    document::Kind,
     evidence::{self, Body},
     log::{SignedCheckpoint, TlogProof, VerifierKey, encode_hashes, prove_inclusion, tiles},
     time::Millis,
@@ -82,6 +83,7 @@ pub fn parts(
         proofs,
         charters: envelopes(Document::Charter)?,
         catalogues: envelopes(Document::Catalogue)?,
+        exceptions: store.approved_contents(tenant.id, Kind::Exception)?,
         appliances: store
             .incarnations(tenant.id)?
             .into_iter()

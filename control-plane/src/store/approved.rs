@@ -1,7 +1,7 @@
 //! Documents that people approved: core and approvals as they came, so that they can be signed anew for another charter.
 
 use proto::{
-    document::{Document, Slot},
+    document::{Document, Kind, Slot},
     ids::{ApplianceId, Incarnation, TenantId},
     time::Millis,
 };
@@ -56,6 +56,22 @@ impl Store {
         for payload in payloads {
             let document = Document::decode(&payload?);
             all.push(document.map_err(|_| StoreError::Corrupt { column: "approved.payload" })?);
+        }
+        Ok(all)
+    }
+
+    /// The contents of all documents of a kind that a clinic ever had, without withdrawals, oldest first.
+    pub fn approved_contents(&self, tenant: TenantId, kind: Kind) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT payload FROM approved WHERE tenant = ?1 AND kind = ?2 ORDER BY added_ms, appliance, name, serial",
+        )?;
+        let payloads =
+            statement.query_map(params![Col(tenant), kind.as_str()], |row| row.get::<_, Vec<u8>>(0))?;
+        let mut all = Vec::new();
+        for payload in payloads {
+            let document = Document::decode(&payload?);
+            let document = document.map_err(|_| StoreError::Corrupt { column: "approved.payload" })?;
+            all.extend((!document.core.is_withdrawal()).then_some(document.core.content));
         }
         Ok(all)
     }

@@ -41,7 +41,7 @@ fn a_genuine_bundle_is_sound_complete_and_anchored() {
         "{report}"
     );
     assert_eq!(report.exit_code(), 0, "{report}");
-    assert_eq!(BUNDLE.files().len(), 77);
+    assert_eq!(BUNDLE.files().len(), 82);
     assert!(report.claims.iter().all(|claim| claim.count > 0), "{report}");
 }
 

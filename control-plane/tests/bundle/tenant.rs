@@ -70,6 +70,7 @@ pub struct Tenant {
     pub orders: Vec<Vec<u8>>,
     pub attachments: Vec<Vec<u8>>,
     pub previous: Option<PreviousPacket>,
+    pub exceptions: Vec<Vec<u8>>,
     pub charter: Charter,
 }
 
@@ -133,6 +134,7 @@ impl Tenant {
             orders: vec![],
             attachments: vec![],
             previous: None,
+            exceptions: vec![],
         }
     }
 
@@ -419,6 +421,7 @@ impl Tenant {
             proofs,
             charters: self.charters.clone(),
             catalogues: vec![self.catalogue.clone()],
+            exceptions: self.exceptions.clone(),
             appliances: self.boxes.iter().map(|it| it.enrolled.clone()).collect(),
             packet,
             previous: self.previous.clone(),

@@ -41,6 +41,14 @@ impl Scan {
 #[serde(into = "String", try_from = "String")]
 pub struct ControlName(String);
 
+impl ControlName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl TryFrom<String> for ControlName {
     type Error = BadField;
     fn try_from(text: String) -> Result<Self, BadField> {

@@ -11,6 +11,16 @@ use proto::{digest::Digest, evidence::Body};
 use super::{contents::Contents, findings::Findings};
 use crate::bundle::{Facts, Place, Source, manifest::GENERATOR};
 
+/// Those that can be read here and are what their name says.
+pub(super) fn read(source: &dyn Source, contents: &Contents) -> BTreeMap<Digest, Baseline> {
+    let read = |digest: &Digest| {
+        let bytes = source.read(&Place::Baseline(*digest).to_string()).ok()?;
+        let baseline = Baseline::parse(&bytes).ok()?;
+        (Digest::of(&bytes) == *digest).then_some((*digest, baseline))
+    };
+    contents.baselines.iter().filter_map(read).collect()
+}
+
 /// Checks that every baseline is what its name says, and that the ones that scans cite are here.
 pub(super) fn check(source: &dyn Source, contents: &Contents, facts: &Facts, findings: &mut Findings) {
     let mut tally = findings.begin("The baselines that scans were judged by are here", "baseline/");

@@ -21,6 +21,7 @@ pub(super) struct Contents {
     pub(super) charters: Vec<u64>,
     pub(super) catalogues: Vec<u64>,
     pub(super) baselines: Vec<Digest>,
+    pub(super) exceptions: Vec<Digest>,
     pub(super) appliances: Vec<(ApplianceId, Incarnation)>,
     pub(super) tiles: Vec<Tile>,
     pub(super) entries: Vec<log::Bundle>,
@@ -42,6 +43,7 @@ pub(super) fn read(source: &dyn Source, findings: &mut Findings) -> Contents {
             Ok(Place::Charter(serial)) => contents.charters.push(serial),
             Ok(Place::Catalogue(version)) => contents.catalogues.push(version),
             Ok(Place::Baseline(digest)) => contents.baselines.push(digest),
+            Ok(Place::Exception(digest)) => contents.exceptions.push(digest),
             Ok(Place::Appliance(appliance, incarnation)) => {
                 contents.appliances.push((appliance, incarnation))
             }
@@ -53,6 +55,7 @@ pub(super) fn read(source: &dyn Source, findings: &mut Findings) -> Contents {
                 | Place::PacketMarkdown
                 | Place::PacketPdf
                 | Place::PreviousPacket
+                | Place::Oscal(_)
                 | Place::Checkpoint
                 | Place::VerifierKey
                 | Place::Policy,

@@ -8,11 +8,13 @@ mod baselines;
 mod chains;
 mod charters;
 mod contents;
+mod exceptions;
 mod findings;
 mod head;
 mod index;
 mod keys;
 mod orders;
+mod oscal;
 mod outputs;
 mod paper;
 mod permissions;
@@ -30,6 +32,7 @@ use super::{
     manifest::GENERATOR, purpose::Purposes,
 };
 
+pub(in crate::bundle) use exceptions::of as exceptions_of;
 pub(in crate::bundle) use findings::chain;
 pub use findings::{Claim, Fault, Status};
 pub use report::{Completeness, Integrity, Report};
@@ -62,7 +65,9 @@ pub fn verify_within(
     }
     rule(source, &facts.said.generator, &mut findings);
     baselines::check(source, &contents, &facts, &mut findings);
+    exceptions::check(source, &contents, &facts, &mut findings);
     paper::check(source, &facts, &mut findings);
+    oscal::check(source, &facts, &mut findings);
     let span = span::judged(&facts, asked, now);
     let mut missing = gaps(&facts, &span.period);
     missing.extend(span.missing.iter().cloned());
@@ -133,6 +138,8 @@ fn examine(
         said,
         organization: charters.newest().map_or_else(String::new, |charter| charter.organization.clone()),
         tenant: head.as_ref().map(|head| head.tenant),
+        baselines: baselines::read(source, contents),
+        exceptions: exceptions::read(source, contents, &records.facts),
         absent: tree::absent(contents, log.as_ref().map_or(0, |log| log.size)),
         log,
         executors: executors.collect(),
