@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     oscal,
-    packet::{self, PacketError},
+    packet::{self, PacketError, PacketFiles},
 };
 
 /// A record and its place in the log.
@@ -75,6 +75,8 @@ pub struct Parts {
     pub packet: Option<Month>,
     /// The packet before that one, where there was one.
     pub previous: Option<PreviousPacket>,
+    /// That packet as another version made it, and what that version called itself: it is put there as it is.
+    pub made: Option<(String, PacketFiles)>,
 }
 
 /// Why a bundle was not made.
@@ -110,20 +112,16 @@ pub enum ExportError {
 
 /// Makes a bundle. Faults in the evidence do not stop it: a verifier must be able to see them.
 pub fn build(parts: &Parts) -> Result<Bundle, ExportError> {
-    let said = ProviderSays {
-        clinic: parts.clinic.clone(),
-        appliances: parts.appliance_names.clone(),
-        period: parts.period,
-        made_at: parts.made_at,
-        generator: GENERATOR.to_owned(),
-        packet: parts.packet,
-    };
+    let said = said(parts);
     said.check().map_err(ExportError::Field)?;
     let mut bundle = collect(parts)?;
     let facts = verify::read(&bundle, said);
     if let Some(month) = parts.packet {
         let failed = |cause| ExportError::Packet { month, cause };
-        let packet = packet::build(&facts, month).map_err(failed)?;
+        let packet = match &parts.made {
+            Some((_, made)) => made.clone(),
+            None => packet::build(&facts, month).map_err(failed)?,
+        };
         bundle.insert(&Place::PacketMarkdown, packet.markdown.into_bytes());
         if let Some(pdf) = packet.pdf {
             bundle.insert(&Place::PacketPdf, pdf);
@@ -135,6 +133,19 @@ pub fn build(parts: &Parts) -> Result<Bundle, ExportError> {
     let manifest = manifest(&bundle, &facts);
     bundle.insert(&Place::Manifest, manifest.encode());
     Ok(bundle)
+}
+
+/// The provider's words that go with it.
+#[must_use]
+pub fn said(parts: &Parts) -> ProviderSays {
+    ProviderSays {
+        clinic: parts.clinic.clone(),
+        appliances: parts.appliance_names.clone(),
+        period: parts.period,
+        made_at: parts.made_at,
+        generator: parts.made.as_ref().map_or_else(|| GENERATOR.to_owned(), |(generator, _)| generator.clone()),
+        packet: parts.packet,
+    }
 }
 
 /// Tiles and proofs of a log, for [`Parts`].

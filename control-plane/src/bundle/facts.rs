@@ -135,6 +135,29 @@ pub struct MissingOutput {
 }
 
 impl Facts {
+    /// Of a bundle in which there is nothing but the provider's words.
+    #[must_use]
+    pub fn new(said: ProviderSays) -> Self {
+        Self {
+            said,
+            organization: String::new(),
+            tenant: None,
+            log: None,
+            records: vec![],
+            executors: BTreeMap::new(),
+            catalogues: BTreeSet::new(),
+            runbooks: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            previous: None,
+            baselines: BTreeMap::new(),
+            exceptions: BTreeMap::new(),
+            absent: vec![],
+            orders_missing: vec![],
+            outputs_missing: vec![],
+            faults: 0,
+        }
+    }
+
     /// What to call a box: the provider's name for it, or the end of its ID (the begin is a time, and alike for many).
     #[must_use]
     pub fn name_of(&self, appliance: ApplianceId) -> String {

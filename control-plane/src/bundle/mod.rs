@@ -28,7 +28,7 @@ pub use enrolled::Enrolled;
 pub use facts::{Executor, Fact, Facts, LogFacts, MissingOrder, MissingOutput, Permission, RunbookFacts};
 pub use folder::{Folder, FolderError};
 pub use gaps::{Gap, GapKind, Watch, gaps, watches};
-pub use manifest::{FileLine, Manifest, ManifestError, ProviderSays};
+pub use manifest::{FileLine, GENERATOR, Manifest, ManifestError, ProviderSays};
 pub use period::{Month, Period, date, day, minute};
 pub use place::Place;
 pub use previous::PreviousPacket;

@@ -20,6 +20,7 @@ mod incidents;
 mod log;
 mod order_papers;
 mod orders;
+pub mod packets;
 mod papers;
 pub mod planner;
 mod policies;

@@ -15,6 +15,7 @@ mod lines;
 mod notifications;
 mod order_papers;
 mod orders;
+mod packets;
 #[cfg(test)]
 mod released;
 mod standing;
@@ -33,6 +34,7 @@ pub use inbox::GapRow;
 pub use incidents::{IncidentChange, IncidentRow, NewIncident, TimelineRow};
 pub use lines::LinesRow;
 pub use notifications::{NotificationRow, Telling, ToldRow};
+pub use packets::PacketRow;
 pub use orders::{NewOrder, OrderRow, OrderState};
 pub use standing::StandingRow;
 pub use stops::StopRow;
@@ -49,6 +51,7 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/006_lines.sql"),
     include_str!("schema/007_stops.sql"),
     include_str!("schema/008_approved.sql"),
+    include_str!("schema/012_packets.sql"),
 ];
 
 /// Why the store did not do it.

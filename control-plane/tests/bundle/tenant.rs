@@ -31,6 +31,7 @@ mod deeds;
 mod month;
 
 pub use deeds::{BACKED_UP, Deed, PRUNED, RESTORED};
+pub use month::WAIVED;
 
 pub const ORGANIZATION: &str = "msp.example";
 pub const HOUR: Duration = Duration::from_secs(3600);
@@ -425,6 +426,7 @@ impl Tenant {
             appliances: self.boxes.iter().map(|it| it.enrolled.clone()).collect(),
             packet,
             previous: self.previous.clone(),
+            made: None,
         }
     }
 

@@ -10,6 +10,7 @@ mod idle;
 mod intake;
 mod latency;
 mod logs;
+mod packets;
 mod records;
 mod redaction;
 mod report;
@@ -53,6 +54,8 @@ pub struct Effort {
     pub idle_seconds: u64,
     /// Scans of the baseline.
     pub scans: usize,
+    /// Packets in a turn.
+    pub packets: usize,
 }
 
 impl Effort {
@@ -70,6 +73,7 @@ impl Effort {
         latencies: 40,
         idle_seconds: 600,
         scans: 5,
+        packets: 24,
     };
     /// To see that it works.
     pub const QUICK: Self = Self {
@@ -85,6 +89,7 @@ impl Effort {
         latencies: 4,
         idle_seconds: 3,
         scans: 1,
+        packets: 2,
     };
 }
 
@@ -107,10 +112,12 @@ pub enum Bench {
     Idle,
     /// What a scan of the baseline costs.
     Scan,
+    /// What a packet costs.
+    Packets,
 }
 
 impl Bench {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Events,
         Self::Evidence,
         Self::Latency,
@@ -119,6 +126,7 @@ impl Bench {
         Self::Forward,
         Self::Idle,
         Self::Scan,
+        Self::Packets,
     ];
 
     fn name(self) -> &'static str {
@@ -131,6 +139,7 @@ impl Bench {
             Self::Forward => "forward",
             Self::Idle => "idle",
             Self::Scan => "scan",
+            Self::Packets => "packets",
         }
     }
 
@@ -148,6 +157,7 @@ impl Bench {
             Self::Forward => logs::run(work, effort, true),
             Self::Idle => idle::run(effort),
             Self::Scan => scan::run(work, effort),
+            Self::Packets => packets::run(effort),
         }
     }
 }

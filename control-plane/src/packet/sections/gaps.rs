@@ -2,11 +2,11 @@
 
 use proto::ids::ApplianceId;
 
-use super::{super::document::Table, count, paragraph};
+use super::{super::document::Table, count, named, paragraph};
 use crate::{
     bundle::{Gap, minute},
     packet::{
-        document::{Block, Chart, Drawing},
+        document::{Block, Chart, Drawing, Tone},
         model::{Model, Presence},
         readings::{duration, grouped},
     },
@@ -24,7 +24,29 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
     blocks.push(Block::Records(watched(model)));
     blocks.push(Block::Subsection("What is missing, and why".into()));
     blocks.push(Block::Records(missing(model)));
+    blocks.extend(late(model));
     blocks
+}
+
+/// Records of before that came after last month's packet was made: no packet's tables have them.
+fn late(model: &Model<'_>) -> Option<Block> {
+    let previous = model.facts.previous.as_ref()?;
+    let late: Vec<u64> = model
+        .facts
+        .records
+        .iter()
+        .filter(|fact| fact.index >= previous.size && fact.record.clock.at < model.period.from)
+        .map(|fact| fact.index)
+        .collect();
+    (!late.is_empty()).then(|| {
+        let text = format!(
+            "{} of before this period came after the packet of {} was made, so no packet tells of them: {}. The bundle holds them.",
+            count(late.len(), "record"),
+            previous.month.title(),
+            named(&late)
+        );
+        Block::Note("Late.".into(), text, Tone::Warn)
+    })
 }
 
 fn calendar(model: &Model<'_>) -> Chart {
