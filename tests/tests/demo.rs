@@ -91,7 +91,10 @@ fn it_ends_well_and_leaves_behind_what_it_promises() -> Result<()> {
 fn shown(folder: &Folder, said: &str) -> Result<()> {
     let screens = folder.join("screens");
     if said.contains("there is no pdftoppm") {
-        ensure!(std::env::var_os("CI").is_none(), "in CI the packet's pages must be drawn: `.ci/setup run` as root");
+        ensure!(
+            std::env::var_os("CI").is_none(),
+            "in CI the packet's pages must be drawn: `.ci/setup run` as root"
+        );
         ensure!(!screens.exists(), "pages that nobody drew");
         return Ok(());
     }

@@ -143,7 +143,10 @@ pub fn said(parts: &Parts) -> ProviderSays {
         appliances: parts.appliance_names.clone(),
         period: parts.period,
         made_at: parts.made_at,
-        generator: parts.made.as_ref().map_or_else(|| GENERATOR.to_owned(), |(generator, _)| generator.clone()),
+        generator: parts
+            .made
+            .as_ref()
+            .map_or_else(|| GENERATOR.to_owned(), |(generator, _)| generator.clone()),
         packet: parts.packet,
     }
 }

@@ -6,7 +6,7 @@
 use proto::{
     digest::Digest,
     field::BadField,
-    log::{Head, Hash},
+    log::{Hash, Head},
     time::Millis,
 };
 use serde::{Deserialize, Serialize};

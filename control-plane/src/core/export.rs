@@ -99,7 +99,9 @@ pub fn parts_as_of(
             .collect(),
         packet: month,
         previous: match month {
-            Some(month) => store.packet_before(tenant.id, &month.to_string())?.as_ref().and_then(Edition::previous_of),
+            Some(month) => {
+                store.packet_before(tenant.id, &month.to_string())?.as_ref().and_then(Edition::previous_of)
+            }
             None => None,
         },
         made: None,

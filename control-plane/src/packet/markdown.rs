@@ -99,11 +99,13 @@ fn picture(out: &mut String, chart: &Chart) {
     let (columns, rows): (Vec<&'static str>, Vec<Vec<String>>) = match &chart.drawing {
         Drawing::Days { kinds, days } => {
             let looked = days.iter().filter(|(_, counts)| counts.iter().sum::<u64>() > 0);
-            let rows = looked.map(|(day, counts)| [vec![day.to_string()], numbers(counts)].concat()).collect();
+            let rows =
+                looked.map(|(day, counts)| [vec![day.to_string()], numbers(counts)].concat()).collect();
             ([&["Day"], &kinds[..]].concat(), rows)
         }
         Drawing::Bars { kinds, bars } => {
-            let rows = bars.iter().map(|(what, counts)| [vec![what.clone()], numbers(counts)].concat()).collect();
+            let rows =
+                bars.iter().map(|(what, counts)| [vec![what.clone()], numbers(counts)].concat()).collect();
             ([&["Kind"], &kinds[..]].concat(), rows)
         }
         Drawing::Calendar(boxes) => {

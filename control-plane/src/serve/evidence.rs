@@ -33,7 +33,8 @@ impl Operators {
             let (bundle, made) = self.make(id.to_string(), Some(month), edition).await?;
             let Some((edition, files)) = made.filter(|_| !is_kept) else { return Ok(bundle) };
             let mine = edition.clone();
-            let kept = self.writer.run(move |core, now| core.keep_packet(id, month, mine, &files, now)).await?;
+            let kept =
+                self.writer.run(move |core, now| core.keep_packet(id, month, mine, &files, now)).await?;
             if kept == edition {
                 return Ok(bundle);
             }
@@ -63,7 +64,8 @@ impl Operators {
                 let early = PacketError::NotBegun { month, made_at: now };
                 return Err(Status::invalid_argument(early.to_string()));
             }
-            let parts = parts_as_of(&store, &row, &charter, month, edition.as_ref(), now).map_err(Status::from)?;
+            let parts =
+                parts_as_of(&store, &row, &charter, month, edition.as_ref(), now).map_err(Status::from)?;
             let bundle = export::build(&parts).map_err(|e| failed(&e))?;
             let made = Edition::of(&parts, &export::said(&parts), &bundle);
             if let (Some((kept, _)), Some((again, _))) = (&edition, &made)

@@ -31,7 +31,9 @@ impl Store {
     /// Keeps a month's packet; the first stays.
     pub fn add_packet(&self, tenant: TenantId, row: &PacketRow) -> Result<(), StoreError> {
         self.db
-            .prepare_cached("INSERT INTO packet VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING")?
+            .prepare_cached(
+                "INSERT INTO packet VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+            )?
             .execute(params![
                 Col(tenant),
                 row.month,
@@ -47,7 +49,8 @@ impl Store {
 
     /// A month's packet.
     pub fn packet(&self, tenant: TenantId, month: &str) -> Result<Option<PacketRow>, StoreError> {
-        let mut statement = self.db.prepare_cached("SELECT * FROM packet WHERE tenant = ?1 AND month = ?2")?;
+        let mut statement =
+            self.db.prepare_cached("SELECT * FROM packet WHERE tenant = ?1 AND month = ?2")?;
         Ok(statement.query_row(params![Col(tenant), month], packet).optional()?)
     }
 

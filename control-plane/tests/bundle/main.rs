@@ -9,8 +9,8 @@ mod history;
 mod hostile;
 mod monthly;
 mod packets;
-mod previous;
 mod periods;
+mod previous;
 mod standing;
 mod tenant;
 

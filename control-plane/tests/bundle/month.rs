@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use baseline::{Baseline, Exception};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use baseline::{Baseline, Exception};
 use proto::{
     approval::Approval,
     digest::Digest,
@@ -74,7 +74,8 @@ impl Tenant {
     pub fn scan(&mut self, n: usize, but: &[(&str, Standing)], exception: Option<Digest>) {
         let word = |text: &str| text.to_owned().try_into().unwrap();
         let finding = |name: &str| {
-            let standing = but.iter().find(|(other, _)| *other == name).map_or(Standing::Compliant, |(_, s)| *s);
+            let standing =
+                but.iter().find(|(other, _)| *other == name).map_or(Standing::Compliant, |(_, s)| *s);
             let counted = ["tcp", "udp", "raw", "other", "dhcp_client"];
             let reading = match name {
                 "NXH-028" => counted
@@ -115,7 +116,8 @@ impl Tenant {
             control: WAIVED.parse().unwrap(),
             reason: reason.into(),
             risk: "An attack on the kernel finds its way more easily.".into(),
-            compensating: "The box has no service that others reach; the scanner is replaced in March.".into(),
+            compensating: "The box has no service that others reach; the scanner is replaced in March."
+                .into(),
             approver: "Security official".into(),
             issued: self.now,
             expires: self.now.plus(180 * 24 * HOUR),

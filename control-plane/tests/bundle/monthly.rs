@@ -41,7 +41,11 @@ fn text(bundle: &Bundle) -> &str {
 }
 
 fn sections(markdown: &str) -> Vec<&str> {
-    markdown.lines().filter_map(|line| line.strip_prefix("## ")?.split_once(". ")).map(|(_, title)| title).collect()
+    markdown
+        .lines()
+        .filter_map(|line| line.strip_prefix("## ")?.split_once(". "))
+        .map(|(_, title)| title)
+        .collect()
 }
 
 /// What stands under a title.
@@ -71,8 +75,14 @@ fn every_section_is_there_in_order_whatever_happened() {
 fn where_there_is_nothing_it_says_so() {
     let bundle = empty();
     for (title, says) in [
-        ("Exceptions and addressable decisions", "No appliance was given an exception, and no scan counts on one."),
-        ("Findings and plan of action", "No scan of this period found a control drifted, and none was open before."),
+        (
+            "Exceptions and addressable decisions",
+            "No appliance was given an exception, and no scan counts on one.",
+        ),
+        (
+            "Findings and plan of action",
+            "No scan of this period found a control drifted, and none was open before.",
+        ),
         ("Findings and plan of action", "Nothing is open."),
         ("Activity", "No order was carried out in this period."),
         ("Activity", "No order was refused or held."),
@@ -81,9 +91,21 @@ fn where_there_is_nothing_it_says_so() {
         ("Inventory and listening sockets", "No scan of this period looked at listening sockets."),
         ("Incidents", "No order was about an incident in this period."),
         ("Gaps in evidence", "Nothing is missing."),
-        ("How to verify", "None is named: this is the first packet of this log, or the one before was not kept."),
+        ("Results per citation", "| Security management process (standard) | Supported | this packet | – | – |"),
+        (
+            "Results per citation",
+            "| 164.308(a)(1)(ii)(B) | Security management process: risk management (required) | Not tested | this packet |",
+        ),
+        (
+            "How to verify",
+            "None is named: this is the first packet of this log, or the one before was not kept.",
+        ),
     ] {
-        assert!(section(text(&bundle), title).contains(says), "{title}: {says}\n\n{}", section(text(&bundle), title));
+        assert!(
+            section(text(&bundle), title).contains(says),
+            "{title}: {says}\n\n{}",
+            section(text(&bundle), title)
+        );
     }
 }
 
@@ -97,27 +119,57 @@ fn each_section_says_what_the_month_held() {
         ("Scope and what is not covered", "| Front desk | records (backup), uploads (directory) |"),
         ("Results per citation", "| 164.312(c)(1) | Integrity (standard) | Finding |"),
         ("Results per citation", "| Excepted | 8 of 10 controls hold, 2 excepted<br>"),
-        ("Results per citation", "| 164.310(d)(2)(iii) | Device and media controls: accountability (addressable) | Not tested | nothing in this period | – | – |"),
-        ("Results per citation", "| 164.308(a)(2) | Assigned security responsibility (required) | the clinic names its security official |"),
+        (
+            "Results per citation",
+            "| 164.310(d)(2)(iii) | Device and media controls: accountability (addressable) | Not tested | nothing in this period | – | – |",
+        ),
+        (
+            "Results per citation",
+            "| 164.308(a)(2) | Assigned security responsibility (required) | the clinic names its security official |",
+        ),
         ("Exceptions and addressable decisions", "| Why | A driver of the scanner reads kernel addresses. |"),
-        ("Exceptions and addressable decisions", "| Done instead | The box has no service that others reach; the scanner is replaced in March. |"),
+        (
+            "Exceptions and addressable decisions",
+            "| Done instead | The box has no service that others reach; the scanner is replaced in March. |",
+        ),
         ("Exceptions and addressable decisions", "| Signed by | owner |"),
         ("Exceptions and addressable decisions", "| Status | In force at the end of the period |"),
-        ("Findings and plan of action", "On 30 of 30 days controls were looked at. The share that was as it must be was lowest on day 21 with 97.3%"),
-        ("Findings and plan of action", "| NXH-021 | The journal survives a reboot | high | Front desk | 2026-11-08 06:03 | Mended | 3 days |"),
+        (
+            "Findings and plan of action",
+            "On 30 of 30 days controls were looked at. The share that was as it must be was lowest on day 21 with 97.3%",
+        ),
+        (
+            "Findings and plan of action",
+            "| NXH-021 | The journal survives a reboot | high | Front desk | 2026-11-08 06:03 | Mended | 3 days |",
+        ),
         ("Findings and plan of action", "| 9 days | November 28, 2026 (past) |"),
         ("Activity", "| Failed | 164.308(a)(1)(ii)(B)<br>"),
         ("Activity", "| held | A person at the box stopped all orders. |"),
-        ("Backups and restore drills", "> **Proposed.** What an amendment of the Security Rule would ask for"),
-        ("Backups and restore drills", "Proposed: backup copies no older than 48 hours. When an order measured it, a newest backup was 2 days old."),
+        (
+            "Backups and restore drills",
+            "> **Proposed.** What an amendment of the Security Rule would ask for",
+        ),
+        (
+            "Backups and restore drills",
+            "Proposed: backup copies no older than 48 hours. When an order measured it, a newest backup was 2 days old.",
+        ),
         ("Patches and updates", "| Front desk | 0.2.0 | 1 | 1 | 2026-11-20"),
         ("Patches and updates", "Not known from this evidence: the version of the operating system"),
-        ("Inventory and listening sockets", "| Front desk | 30 | 30 | 2026-11-30 06:10 | dhcp client 1, other 0, raw 0, tcp 0, udp 0 | Compliant |"),
+        (
+            "Inventory and listening sockets",
+            "| Front desk | 30 | 30 | 2026-11-30 06:10 | dhcp client 1, other 0, raw 0, tcp 0, udp 0 | Compliant |",
+        ),
         ("Incidents", "11 incidents of 3 kinds; 2 not resolved. The most frequent: directory over limit."),
         ("Incidents", "| directory over limit: uploads | not known | 3 min | Resolved |"),
-        ("Gaps in evidence", "Of 60 days of all appliances together, 57 watched whole, 2 in part and 1 not at all."),
+        (
+            "Gaps in evidence",
+            "Of 60 days of all appliances together, 57 watched whole, 2 in part and 1 not at all.",
+        ),
         ("Gaps in evidence", "| Front desk | 1–13, 17–30 | 14, 16 | 15 |"),
-        ("Gaps in evidence", "| Front desk | 2026-11-14 06:05 | 2026-11-16 00:05 | It ran on, but its executor sent no heartbeat. |"),
+        (
+            "Gaps in evidence",
+            "| Front desk | 2026-11-14 06:05 | 2026-11-16 00:05 | It ran on, but its executor sent no heartbeat. |",
+        ),
         ("Reviewer's acknowledgement", "45 CFR 164.308(a)(1)(ii)(D) asks for a regular review"),
         ("How to verify", "control-plane packet build --from BUNDLE --out FOLDER"),
         ("How to verify", "`evidence.msp.example/"),
@@ -126,9 +178,16 @@ fn each_section_says_what_the_month_held() {
         assert!(found.contains(says), "{title}: {says}\n\n{found}");
     }
     let cover = text(&BUNDLE).split("\n## ").next().unwrap();
-    for label in
-        ["Clinic", "Period", "Appliances", "Baseline", "Runbook catalogue", "Evidence log", "Records", "Checkpoint"]
-    {
+    for label in [
+        "Clinic",
+        "Period",
+        "Appliances",
+        "Baseline",
+        "Runbook catalogue",
+        "Evidence log",
+        "Records",
+        "Checkpoint",
+    ] {
         assert!(cover.contains(&format!("| {label} | ")), "{label}\n\n{cover}");
     }
 }
@@ -210,7 +269,10 @@ mod pages {
     #[test]
     fn other_programs_read_their_structure() {
         let (Some(pdfinfo), Some(qpdf)) = (tool("pdfinfo"), tool("qpdf")) else {
-            assert!(std::env::var_os("CI").is_none(), "`make setup-run` unpacks poppler-utils and qpdf, as root");
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "`make setup-run` unpacks poppler-utils and qpdf, as root"
+            );
             println!("skipped: pdfinfo of poppler-utils, or qpdf, is not here");
             return;
         };

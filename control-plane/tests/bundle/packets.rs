@@ -74,10 +74,7 @@ fn every_file_says_which_line_it_proves() {
         line.proves.as_str()
     };
     assert_eq!(proves("evidence/00000010"), "packet, Activity, record 10: RB-DISK-002 on uploads");
-    assert_eq!(
-        proves("evidence/00000025"),
-        "packet, Activity, record 25: refused by guardrail 2"
-    );
+    assert_eq!(proves("evidence/00000025"), "packet, Activity, record 25: refused by guardrail 2");
     assert_eq!(proves("proofs/00000010"), "that record 10 is in the log");
     assert!(report.files.iter().any(|line| line.proves == "the order behind record 10"));
 }

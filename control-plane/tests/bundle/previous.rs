@@ -62,7 +62,11 @@ fn records_that_came_too_late_are_named() {
         tenant.heartbeat(n);
         tenant.wait(24 * super::tenant::HOUR);
     }
-    tenant.previous = Some(PreviousPacket { size: 2, root: Digest(tenant.checkpoint(2).checkpoint().root.0), ..october(&tenant) });
+    tenant.previous = Some(PreviousPacket {
+        size: 2,
+        root: Digest(tenant.checkpoint(2).checkpoint().root.0),
+        ..october(&tenant)
+    });
     let bundle = build(&tenant.parts(tenant.evidence.len(), Some("2026-11".parse().unwrap()))).unwrap();
     let text = std::str::from_utf8(&bundle.files()["packet.md"]).unwrap();
     let late = "> **Late.** 1 record of before this period came after the packet of October 2026 was made, so no packet tells of them: 2.";

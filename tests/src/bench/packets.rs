@@ -14,9 +14,7 @@ use control_plane::{
 };
 use proto::{
     digest::Digest,
-    evidence::{
-        Body, Clock, ClockSource, ControlFinding, Head, Heartbeat, Identity, Record, Scan, Standing,
-    },
+    evidence::{Body, Clock, ClockSource, ControlFinding, Head, Heartbeat, Identity, Record, Scan, Standing},
     identity::KeyProtection,
     ids::{ApplianceId, Incarnation, TenantId},
     log::Hash,
@@ -123,7 +121,11 @@ fn facts(month: Month) -> Result<Facts> {
                 let incarnation = Incarnation([u8::try_from(n)?; 16]);
                 let record = Record {
                     chain: chains[n].link(incarnation),
-                    identity: Identity { organization: ORGANIZATION.to_owned(), tenant, appliance: *appliance },
+                    identity: Identity {
+                        organization: ORGANIZATION.to_owned(),
+                        tenant,
+                        appliance: *appliance,
+                    },
                     clock: Clock { at, source: ClockSource::Token, wall_offset_ms: 3, floor: at },
                     checkpoint: None,
                     key_protection: KeyProtection::Tpm,
@@ -148,7 +150,11 @@ fn facts(month: Month) -> Result<Facts> {
     Ok(Facts {
         organization: ORGANIZATION.to_owned(),
         tenant: Some(tenant),
-        log: Some(LogFacts { origin: format!("evidence.{ORGANIZATION}/{tenant}"), size, root: Hash([7; 32]) }),
+        log: Some(LogFacts {
+            origin: format!("evidence.{ORGANIZATION}/{tenant}"),
+            size,
+            root: Hash([7; 32]),
+        }),
         records,
         ..Facts::new(said)
     })

@@ -84,8 +84,7 @@ struct Gathered<'f> {
 
 impl<'f> Gathered<'f> {
     fn new(facts: &[&'f Fact]) -> Self {
-        let mut all =
-            Self { controls: BTreeMap::new(), executions: BTreeMap::new(), kinds: BTreeMap::new() };
+        let mut all = Self { controls: BTreeMap::new(), executions: BTreeMap::new(), kinds: BTreeMap::new() };
         for fact in facts {
             let now = Moment::of(fact);
             let kind = match &fact.record.body {
@@ -165,6 +164,8 @@ impl<'f> Gathered<'f> {
 }
 
 fn standing(row: &Row, seen: &Seen, acted_well: bool) -> Standing {
+    // Where other evidence is to be expected, a report alone supports nothing.
+    let only_packet = row.evidence == [EvidenceKind::Packet];
     let has = |found| seen.controls.contains_key(&found);
     if row.evidence.is_empty() {
         Standing::NotHere
@@ -174,7 +175,7 @@ fn standing(row: &Row, seen: &Seen, acted_well: bool) -> Standing {
         Standing::Excepted
     } else if has(Found::NotEvaluable) {
         Standing::NotEvaluable
-    } else if has(Found::Compliant) || seen.actions > 0 || !seen.records.is_empty() || seen.packet {
+    } else if has(Found::Compliant) || seen.actions > 0 || !seen.records.is_empty() || only_packet {
         Standing::Supported
     } else {
         Standing::NotTested

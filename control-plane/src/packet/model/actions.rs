@@ -153,4 +153,3 @@ pub(super) fn refused(fact: &Fact) -> Option<Refused> {
         | Body::Unknown => None,
     }
 }
-

@@ -99,11 +99,13 @@ pub(super) fn shares(records: &[&Fact], period: &Period) -> Vec<Share> {
 pub(super) fn availability(watches: &[Watch], gaps: &[Gap], period: &Period) -> Vec<Availability> {
     let days = days(period);
     let silent = |appliance: ApplianceId, within: &Period| -> Duration {
-        let of_box = gaps.iter().filter(|gap| gap.kind == GapKind::Silence && gap.appliance == Some(appliance));
+        let of_box =
+            gaps.iter().filter(|gap| gap.kind == GapKind::Silence && gap.appliance == Some(appliance));
         of_box.filter_map(|gap| Some(within.overlap(gap.from?, gap.to?)?.length())).sum()
     };
     let presence = |watch: &Watch, day: &Period| {
-        let end = Millis(watch.since.0.saturating_add(i64::try_from(watch.span.as_millis()).unwrap_or(i64::MAX)));
+        let end =
+            Millis(watch.since.0.saturating_add(i64::try_from(watch.span.as_millis()).unwrap_or(i64::MAX)));
         let Some(counted) = day.overlap(watch.since, end) else { return Presence::NotYet };
         match silent(watch.appliance, &counted) {
             silent if silent.is_zero() => Presence::Whole,

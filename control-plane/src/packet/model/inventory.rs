@@ -80,7 +80,8 @@ pub(super) fn sockets(records: &[&Fact]) -> Vec<Sockets> {
     let mut all: BTreeMap<ApplianceId, Sockets> = BTreeMap::new();
     for fact in records {
         let Body::Scan(scan) = &fact.record.body else { continue };
-        let Some((_, found)) = scan.findings.iter().find(|(control, _)| control.to_string() == LISTENING) else {
+        let Some((_, found)) = scan.findings.iter().find(|(control, _)| control.to_string() == LISTENING)
+        else {
             continue;
         };
         let appliance = fact.record.identity.appliance;
@@ -94,7 +95,11 @@ pub(super) fn sockets(records: &[&Fact]) -> Vec<Sockets> {
             looks: before.0 + 1,
             none: before.1 + u64::from(found.standing == Standing::Compliant),
             newest: (fact.record.clock.at, fact.index),
-            counts: found.reading.iter().filter_map(|(what, seen)| Some((what.to_string(), count(seen)?))).collect(),
+            counts: found
+                .reading
+                .iter()
+                .filter_map(|(what, seen)| Some((what.to_string(), count(seen)?)))
+                .collect(),
             standing: found.standing,
         };
         all.insert(appliance, now);

@@ -80,7 +80,8 @@ impl<'f> Model<'f> {
         }
         let records: Vec<&Fact> =
             facts.records.iter().filter(|fact| period.contains(fact.record.clock.at)).collect();
-        let mut actions: Vec<Action> = records.iter().filter_map(|fact| actions::action(facts, fact)).collect();
+        let mut actions: Vec<Action> =
+            records.iter().filter_map(|fact| actions::action(facts, fact)).collect();
         actions.sort_by_key(|action| (action.at, action.record));
         let executions = records.iter().filter_map(|fact| match &fact.record.body {
             Body::Execution(execution) => Some((*fact, &**execution)),

@@ -28,7 +28,9 @@ pub struct Repository {
     pub oldest: Option<Duration>,
 }
 
-pub(super) fn repositories<'f>(executions: impl Iterator<Item = (&'f Fact, &'f Execution)>) -> Vec<Repository> {
+pub(super) fn repositories<'f>(
+    executions: impl Iterator<Item = (&'f Fact, &'f Execution)>,
+) -> Vec<Repository> {
     let mut all: BTreeMap<(ApplianceId, String), Repository> = BTreeMap::new();
     for (fact, execution) in executions {
         let tried = |action: &str| execution.steps.iter().any(|step| step.action == action);
@@ -67,4 +69,3 @@ pub(super) fn repositories<'f>(executions: impl Iterator<Item = (&'f Fact, &'f E
     }
     all.into_values().collect()
 }
-

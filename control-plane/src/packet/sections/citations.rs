@@ -43,7 +43,8 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
     for result in &here {
         *by.entry(result.standing).or_default() += 1;
     }
-    let counts: Vec<String> = by.iter().map(|(standing, n)| format!("{n} {}", word(*standing).to_lowercase())).collect();
+    let counts: Vec<String> =
+        by.iter().map(|(standing, n)| format!("{n} {}", word(*standing).to_lowercase())).collect();
     let rows = here.iter().map(|result| {
         vec![
             result.row.paragraph.citation.to_owned(),
@@ -72,7 +73,9 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
             ..Table::new(&columns, rows.collect(), "There is no such paragraph.")
         }),
         Block::Subsection("Not by this product".into()),
-        paragraph("These paragraphs the clinic must show itself. Nothing in this packet speaks for or against them."),
+        paragraph(
+            "These paragraphs the clinic must show itself. Nothing in this packet speaks for or against them.",
+        ),
         Block::Records(not_here(&clinics)),
     ]
 }

@@ -11,10 +11,7 @@ use crate::{
         day,
         findings::{Source, Waiver},
     },
-    packet::{
-        document::Block,
-        model::Model,
-    },
+    packet::{document::Block, model::Model},
 };
 
 /// In the place of a text that is not in the bundle.

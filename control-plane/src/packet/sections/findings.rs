@@ -20,12 +20,10 @@ const TONES: [(&str, Tone); 3] = [("Open", Tone::Bad), ("Mended", Tone::Good), (
 
 pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
     let baseline = &Baseline::hipaa_v1().title;
-    let mut blocks = vec![
-        Block::Paragraph(format!(
-            "Each appliance looks at its own live system and compares it with {baseline}. It signs what it found every day, and \
+    let mut blocks = vec![Block::Paragraph(format!(
+        "Each appliance looks at its own live system and compares it with {baseline}. It signs what it found every day, and \
              whenever what has drifted changes. A control that could not be looked at is never counted as fine."
-        )),
-    ];
+    ))];
     if model.shares.iter().any(|share| share.all() > 0) {
         blocks.push(Block::Chart(compliance(&model.shares)));
     }
@@ -50,7 +48,8 @@ fn compliance(shares: &[Share]) -> Chart {
     let part = |share: &Share| u128::from(share.compliant) * 1_000_000 / u128::from(share.all().max(1));
     let worst = scanned.iter().min_by_key(|share| part(share));
     let last = scanned.last();
-    let mut words = format!("On {} of {} controls were looked at.", scanned.len(), count(shares.len(), "day"));
+    let mut words =
+        format!("On {} of {} controls were looked at.", scanned.len(), count(shares.len(), "day"));
     if let (Some(worst), Some(last)) = (worst, last) {
         words.push_str(&format!(
             " The share that was as it must be was lowest on day {} with {}, and {} on day {}, the last.",
@@ -96,7 +95,8 @@ fn findings(model: &Model<'_>) -> Table {
             named(&drift.scans),
         ]
     });
-    let columns = ["Control", "What must be so", "Severity", "Appliance", "Since (UTC)", "Status", "Age", "Records"];
+    let columns =
+        ["Control", "What must be so", "Severity", "Appliance", "Since (UTC)", "Status", "Age", "Records"];
     let empty = "No scan of this period found a control drifted, and none was open before.";
     Table {
         numbers: vec![6],

@@ -83,7 +83,7 @@ fn table(model: &Model<'_>) -> Table {
     let empty = "No order was about an incident in this period.";
     Table {
         tones: TONES.to_vec(),
-        widths: vec![23, 18, 31, 16, 14, 16, 13],
+        widths: vec![23, 18, 29, 16, 14, 19, 13],
         ..Table::new(&columns, rows.collect(), empty)
     }
 }

@@ -74,13 +74,20 @@ fn keys(model: &Model<'_>) -> Table {
         ]
     });
     let columns = ["Appliance", "Executor", "Evidence key", "Kept in", "Enrolled, record"];
-    Table { mono: vec![1, 2], numbers: vec![4], ..Table::new(&columns, rows.collect(), "No appliance is enrolled.") }
+    Table {
+        mono: vec![1, 2],
+        numbers: vec![4],
+        ..Table::new(&columns, rows.collect(), "No appliance is enrolled.")
+    }
 }
 
 fn sockets(model: &Model<'_>) -> Table {
     let rows = model.sockets.iter().map(|sockets| {
-        let counts: Vec<String> =
-            sockets.counts.iter().map(|(what, n)| format!("{} {}", what.replace('_', " "), grouped(n))).collect();
+        let counts: Vec<String> = sockets
+            .counts
+            .iter()
+            .map(|(what, n)| format!("{} {}", what.replace('_', " "), grouped(n)))
+            .collect();
         vec![
             model.facts.name_of(sockets.appliance),
             grouped(sockets.looks),
@@ -91,7 +98,8 @@ fn sockets(model: &Model<'_>) -> Table {
             sockets.newest.1.to_string(),
         ]
     });
-    let columns = ["Appliance", "Scans", "None reachable", "Newest (UTC)", "Counted then", "Status", "Record"];
+    let columns =
+        ["Appliance", "Scans", "None reachable", "Newest (UTC)", "Counted then", "Status", "Record"];
     let empty = "No scan of this period looked at listening sockets.";
     Table {
         numbers: vec![1, 2, 6],
@@ -129,7 +137,7 @@ pub(super) fn controls(model: &Model<'_>, ids: &[&str]) -> Table {
     Table {
         numbers: vec![5],
         tones: TONES.to_vec(),
-        widths: vec![15, 44, 21, 20, 19, 11],
+        widths: vec![14, 39, 20, 26, 18, 11],
         ..Table::new(&columns, rows.collect(), empty)
     }
 }

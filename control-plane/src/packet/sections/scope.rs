@@ -40,9 +40,12 @@ fn not_covered(model: &Model<'_>) -> Vec<String> {
         "The contents of files and backups. Records hold no patient data; names of files never leave the clinic.".into(),
         "What the clinic and its appliances are called: the service provider's word.".into(),
     ];
-    let unread = model.records.iter().filter(|fact| fact.record.body == proto::evidence::Body::Unknown).count();
+    let unread =
+        model.records.iter().filter(|fact| fact.record.body == proto::evidence::Body::Unknown).count();
     if unread > 0 {
-        lines.push(format!("Records of a newer version of the program, which this one cannot read: {unread}."));
+        lines.push(format!(
+            "Records of a newer version of the program, which this one cannot read: {unread}."
+        ));
     }
     lines
 }

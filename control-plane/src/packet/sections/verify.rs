@@ -6,7 +6,7 @@ use super::{
         model::Model,
         readings::grouped,
     },
-    paragraph, row, title,
+    count, paragraph, row, title,
 };
 use crate::bundle::{day, minute};
 
@@ -27,7 +27,8 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
         ),
         Block::Bullets(vec![
             "Exit code 0: everything is proven and nothing is missing.".into(),
-            "Exit code 1: something was changed, or was never right; the file and the record are named.".into(),
+            "Exit code 1: something was changed, or was never right; the file and the record are named."
+                .into(),
             "Exit code 3: nothing was found changed, but something is missing, or no keys were given.".into(),
         ]),
     ];
@@ -56,7 +57,9 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
 
 fn before(model: &Model<'_>) -> Vec<Block> {
     let Some(previous) = &model.facts.previous else {
-        return vec![paragraph("None is named: this is the first packet of this log, or the one before was not kept.")];
+        return vec![paragraph(
+            "None is named: this is the first packet of this log, or the one before was not kept.",
+        )];
     };
     let mut rows = vec![
         row("Month", previous.month.to_string()),
@@ -89,10 +92,10 @@ pub(super) fn index(model: &Model<'_>) -> Vec<Block> {
     vec![
         Block::Paragraph(format!(
             "Records of the period by their number in the log; the file in “evidence” carries number and SHA-256 in its \
-             name. {} heartbeats, counted under “{}”, are in the bundle too.",
-            grouped(beats),
+             name. The bundle has {} of the period too, counted under “{}”.",
+            count(usize::try_from(beats).unwrap_or(usize::MAX), "heartbeat"),
             title::GAPS
         )),
-        Block::Records(Table { numbers: vec![0], mono: vec![3], widths: vec![9, 17, 14, 80], ..table }),
+        Block::Records(Table { numbers: vec![0], mono: vec![3], widths: vec![11, 21, 14, 76], ..table }),
     ]
 }

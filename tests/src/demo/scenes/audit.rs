@@ -38,8 +38,12 @@ pub(super) fn packet_and_bundle(stage: &mut Stage, teller: &mut Teller) -> Resul
     );
     again(stage, &bundle)?;
     match screens::draw(&stage.folder.join("packet.pdf"), &stage.screens)? {
-        Some(pages) => teller.say(format!("the packet's {pages} pages as pictures: {}", stage.screens.display())),
-        None => teller.say("the packet's pages were not drawn: there is no pdftoppm (`.ci/setup run`, as root, unpacks it)"),
+        Some(pages) => {
+            teller.say(format!("the packet's {pages} pages as pictures: {}", stage.screens.display()))
+        }
+        None => teller.say(
+            "the packet's pages were not drawn: there is no pdftoppm (`.ci/setup run`, as root, unpacks it)",
+        ),
     }
     let how = "verified offline: sound and complete; without the organization's keys, unanchored";
     teller.proved("packet and bundle", how, clock::since(start));
