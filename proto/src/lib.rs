@@ -21,6 +21,7 @@ pub mod local {
     include!("gen/orderly.local.v1.rs");
 }
 
+pub mod act;
 pub mod approval;
 pub mod charter;
 pub mod digest;
@@ -36,6 +37,7 @@ pub mod log;
 pub mod order;
 pub mod sealed;
 pub mod standing;
+mod statement;
 pub mod stop;
 pub mod sync;
 pub mod time;

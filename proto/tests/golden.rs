@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use proto::{
+    act::{self, Act, Actor, Change, Deed, End, Place},
     approval::Approval,
     charter::{Approver, Charter, OrganizationKeys, Quorum},
     digest::Digest,
@@ -322,5 +323,62 @@ fn evidence_of_every_kind() {
         let was = recorded(&name, &evidence::seal(&record, &key(30)).unwrap());
         assert_eq!(evidence::open(&was, &key(30).public()).unwrap().into_value(), record, "{name}");
         head = head.after(Digest::of(&was));
+    }
+}
+
+/// One act of each kind, each after the one before.
+#[test]
+fn acts_of_every_kind() {
+    let appliance = ApplianceId::new(AT, [4; 10]);
+    let (digest, site) = (Digest::of(b"it"), SiteId::new(AT, [3; 10]));
+    let deeds = [
+        Deed::Claim { appliance, incarnation: HERE, site, certificate: digest },
+        Deed::Renewal { appliance, incarnation: HERE, certificate: digest, until: AT },
+        Deed::Quarantine { appliance, cause: "two histories".into() },
+        Deed::Readmission { appliance },
+        Deed::Revocation { appliance },
+        Deed::Ticket { site, until: AT },
+        Deed::Approval {
+            what: Kind::Exception,
+            name: "NXH-028".into(),
+            serial: 9,
+            appliance: None,
+            core: digest,
+            is_withdrawal: false,
+            approvers: vec!["ann".into()],
+        },
+        Deed::Policy { serial: 2, change: Change::ClinicHours, digest },
+        Deed::Charter { serial: 2, digest },
+        Deed::Catalogue { version: 2, digest },
+        Deed::Access { name: "bob".into(), until: AT },
+        Deed::AccessEnd { name: "bob".into() },
+        Deed::Gap { appliance, cause: "buffer-full".into(), amount: 3, first: AT, last: AT },
+        Deed::Incident {
+            id: IncidentId::new(AT, [5; 10]),
+            appliance,
+            fault: "backup.stale".into(),
+            watch: Some("records".parse().unwrap()),
+            opened: AT,
+            end: End::Resolved,
+        },
+        Deed::Restore { generation: 2 },
+    ];
+    let mut place = Place { index: 0, previous: Digest::ZERO };
+    for deed in deeds {
+        let act = Act {
+            chain: place,
+            organization: "msp.example".into(),
+            tenant: TenantId::new(AT, [2; 10]),
+            at: AT,
+            charter_serial: 1,
+            by: Actor::Operator("ann".into()),
+            deed,
+        };
+        let name = format!("act-{}.json", act.deed.kind());
+        let was = recorded(&name, &act.seal(&key(30)).unwrap());
+        let read = act::Claim::read(&was).unwrap().unwrap();
+        assert_eq!(read.verify_by([&key(30).public()]).unwrap().into_value(), act, "{name}");
+        assert!(evidence::Claim::read(&was).is_err(), "{name}: never taken for a record of a box");
+        place = Place { index: place.index + 1, previous: Digest::of(&was) };
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use baseline::{Baseline, Exception};
 use proto::{
+    act::Act,
     digest::Digest,
     evidence::Record,
     identity::KeyProtection,
@@ -33,7 +34,9 @@ pub struct Facts {
     pub log: Option<LogFacts>,
     /// Records whose signature holds, by log index.
     pub records: Vec<Fact>,
-    /// Executors that wrote them.
+    /// Acts of the control plane whose signature holds, by log index.
+    pub acts: Vec<ActFact>,
+    /// Executors that wrote the records.
     pub executors: BTreeMap<Incarnation, Executor>,
     /// Versions of the catalogues in the bundle.
     pub catalogues: BTreeSet<u64>,
@@ -77,6 +80,17 @@ pub struct Fact {
     pub digest: Digest,
     /// What it says.
     pub record: Record,
+}
+
+/// One act of the control plane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActFact {
+    /// Place in the log.
+    pub index: u64,
+    /// SHA-256 of the envelope.
+    pub digest: Digest,
+    /// What it says.
+    pub act: Act,
 }
 
 /// One executor's state: a key, and whose it is.
@@ -144,6 +158,7 @@ impl Facts {
             tenant: None,
             log: None,
             records: vec![],
+            acts: vec![],
             executors: BTreeMap::new(),
             catalogues: BTreeSet::new(),
             runbooks: BTreeMap::new(),

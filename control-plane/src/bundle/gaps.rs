@@ -6,9 +6,10 @@
 
 mod silence;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{
+    act::Deed,
     evidence::Body,
     ids::{ApplianceId, Incarnation},
     time::Millis,
@@ -59,6 +60,8 @@ pub enum GapKind {
     Clock,
     /// The time that the provider names leaves out some that its own records speak of.
     Period,
+    /// The control plane says that something never came.
+    Reported,
     /// An order was carried out and is not in the bundle.
     OrderMissing,
     /// A record names an output that is not in the bundle.
@@ -89,6 +92,7 @@ pub fn gaps(facts: &Facts, period: &Period) -> Vec<Gap> {
         found.extend(lives.iter().enumerate().filter_map(|(n, life)| of_succession(life, &lives[..n])));
     }
     found.extend(silence::gaps(facts, period));
+    found.extend(of_acts(facts, period));
     found.extend(of_references(facts));
     found
 }
@@ -117,12 +121,10 @@ fn of_log(facts: &Facts) -> Vec<Gap> {
     });
     let mut gaps: Vec<Gap> = absent.collect();
     let size = facts.log.as_ref().map_or(0, |log| log.size);
-    let mut beyond = facts.records.iter().map(|fact| fact.index).filter(|index| *index >= size);
-    if let (Some(first), true) = (beyond.next(), facts.log.is_some()) {
-        let what = format!(
-            "No checkpoint covers {} yet.",
-            range("record", first, beyond.next_back().unwrap_or(first))
-        );
+    let indices = facts.records.iter().map(|fact| fact.index).chain(facts.acts.iter().map(|fact| fact.index));
+    let beyond: BTreeSet<u64> = indices.filter(|index| *index >= size).collect();
+    if let (Some(first), Some(last), true) = (beyond.first(), beyond.last(), facts.log.is_some()) {
+        let what = format!("No checkpoint covers {} yet.", range("record", *first, *last));
         gaps.push(gap(GapKind::NotCovered, what));
     }
     gaps
@@ -155,6 +157,28 @@ fn of_chain(chain: &[&Fact]) -> Vec<Gap> {
             let what =
                 format!("Of executor {}, {} not here.", link.incarnation, range("record", low + 1, high - 1));
             gaps.push(Gap { kind: GapKind::Hole, appliance, from, to, what });
+        }
+    }
+    gaps
+}
+
+/// Acts that are missing, and what acts say that is.
+fn of_acts(facts: &Facts, period: &Period) -> Vec<Gap> {
+    let mut gaps = Vec::new();
+    let mut next = 0;
+    for fact in &facts.acts {
+        let (index, at) = (fact.act.chain.index, fact.act.at);
+        if index > next {
+            let what = format!("Of the control plane's acts, {} not here.", range("act", next, index - 1));
+            gaps.push(Gap { kind: GapKind::Hole, appliance: None, from: None, to: Some(at), what });
+        }
+        next = index.saturating_add(1);
+        let Deed::Gap { appliance, cause, amount, first, last } = &fact.act.deed else { continue };
+        // These two the records themselves show, for as long as it is so.
+        if period.contains(at) && !matches!(cause.as_str(), "chain-hole" | "evidence-refused") {
+            let what = format!("{amount} of what it was to report never came: {cause}.");
+            let (appliance, from, to) = (Some(*appliance), Some(*first), Some(*last));
+            gaps.push(Gap { kind: GapKind::Reported, appliance, from, to, what });
         }
     }
     gaps

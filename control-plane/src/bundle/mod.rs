@@ -25,7 +25,9 @@ pub mod verify;
 use std::{borrow::Cow, collections::BTreeMap};
 
 pub use enrolled::Enrolled;
-pub use facts::{Executor, Fact, Facts, LogFacts, MissingOrder, MissingOutput, Permission, RunbookFacts};
+pub use facts::{
+    ActFact, Executor, Fact, Facts, LogFacts, MissingOrder, MissingOutput, Permission, RunbookFacts,
+};
 pub use folder::{Folder, FolderError};
 pub use gaps::{Gap, GapKind, Watch, gaps, watches};
 pub use manifest::{FileLine, GENERATOR, Manifest, ManifestError, ProviderSays};

@@ -63,6 +63,10 @@ impl<'f> Purposes<'f> {
     }
 
     fn record(&self, index: u64) -> String {
+        if let Ok(at) = self.facts.acts.binary_search_by_key(&index, |fact| fact.index) {
+            let act = &self.facts.acts[at].act;
+            return format!("record {index}, by {}: {}", act.by, act.deed.sentence());
+        }
         let Ok(at) = self.facts.records.binary_search_by_key(&index, |fact| fact.index) else {
             return format!("nothing: record {index} does not hold");
         };

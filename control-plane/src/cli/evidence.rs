@@ -111,9 +111,10 @@ fn verify(trust: Option<&Path>, asked: Asked, bundle: &Path, now: Millis) -> any
 
 fn listed(list: &pb::EvidenceList) -> Answer {
     let rows = list.evidence.iter().map(|e| {
-        [e.log_index.to_string(), when(e.at_ms), e.kind.clone(), e.appliance.clone(), e.summary.clone()]
+        let by = if e.appliance.is_empty() { &e.actor } else { &e.appliance };
+        [e.log_index.to_string(), when(e.at_ms), e.kind.clone(), by.clone(), e.summary.clone()]
     });
-    let text = table(["INDEX", "WHEN", "KIND", "APPLIANCE", "SUMMARY"], rows);
+    let text = table(["INDEX", "WHEN", "KIND", "BY", "SUMMARY"], rows);
     let json = json!({ "evidence": list.evidence.iter().map(view).collect::<Vec<_>>(), "size": list.size });
     Answer::new(format!("{text}\n{} in the log", list.size), json)
 }
@@ -122,6 +123,7 @@ fn view(evidence: &pb::EvidenceSummary) -> Value {
     json!({
         "sha256": evidence.sha256,
         "appliance": evidence.appliance,
+        "actor": evidence.actor,
         "kind": evidence.kind,
         "chain_index": evidence.chain_index,
         "log_index": evidence.log_index,

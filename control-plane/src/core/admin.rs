@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use proto::{
+    act::Deed,
     charter::{self, CharterError},
     digest::Digest,
     field::{BadField, text},
@@ -124,6 +125,7 @@ impl Core {
             appliance: None,
         };
         self.store.add_enrolment_token(&row, now)?;
+        self.note_act(tenant.id, Deed::Ticket { site: site.id, until: row.expires }, now);
         Ok(Token { secret, expires: row.expires })
     }
 
@@ -151,6 +153,7 @@ impl Core {
         }
         let row = self.store.appliance(id)?.ok_or_else(missing)?;
         self.keep_revocation(row.tenant, id, now)?;
+        self.note_act(row.tenant, Deed::Revocation { appliance: id }, now);
         self.wake.insert(id);
         Ok(row)
     }
@@ -243,6 +246,7 @@ impl Core {
         Catalogue::open(&self.catalogue.envelope, &offered)?;
         self.store.put_document(Document::Charter, offered.serial, envelope, now)?;
         self.wake_everyone()?;
+        self.note_act_everywhere(&Deed::Charter { serial: offered.serial, digest }, now)?;
         self.charter = InForce { document: offered, envelope: envelope.to_vec() };
         self.sign_anew()
     }
@@ -262,6 +266,7 @@ impl Core {
         }
         self.store.put_document(Document::Catalogue, offered.version, envelope, now)?;
         self.wake_everyone()?;
+        self.note_act_everywhere(&Deed::Catalogue { version: offered.version, digest }, now)?;
         self.catalogue = InForce { document: offered, envelope: envelope.to_vec() };
         Ok(())
     }
@@ -291,6 +296,7 @@ impl Core {
                 row.name
             )));
         }
+        self.note_act_everywhere(&Deed::Access { name: row.name, until: row.expires }, now)?;
         Ok(Token { secret, expires: row.expires })
     }
 
@@ -303,6 +309,7 @@ impl Core {
     pub fn revoke_operator_token(&mut self, name: &str, now: Millis) -> Result<OperatorTokenRow, CoreError> {
         if let Some(hash) = self.store.revoke_operator_token(name)? {
             self.keep_token_revocation(hash, now)?;
+            self.note_act_everywhere(&Deed::AccessEnd { name: name.to_owned() }, now)?;
         }
         let found = self.store.operator_tokens()?.into_iter().find(|row| row.name == name);
         found.ok_or_else(|| CoreError::NotFound(format!("there is no token {name:?}")))

@@ -6,6 +6,7 @@
 
 use baseline::{Baseline, Exception};
 use proto::{
+    act::Deed,
     approval::Approval,
     document::{Core as Drawn, DOCUMENTS_MAX, Document, Kind, Slot, succession},
     field::BadField,
@@ -213,6 +214,16 @@ impl Core {
             )));
         }
         self.store.add_approved(&document, now)?;
+        let approval = Deed::Approval {
+            what: core.kind,
+            name: core.name.clone(),
+            serial: core.serial,
+            appliance: core.appliance,
+            core: document.core_digest,
+            is_withdrawal: core.is_withdrawal(),
+            approvers: document.approvals.iter().map(|approval| approval.approver.clone()).collect(),
+        };
+        self.note_act(core.tenant, approval, now);
         match core.appliance {
             Some(appliance) => self.wake.extend([appliance]),
             None => {

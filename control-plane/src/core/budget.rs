@@ -85,7 +85,9 @@ impl Core {
     ) -> Result<(), CoreError> {
         let kept = |span| self.store.count_gaps_since(appliance, now.minus(span));
         if kept(HOUR)? < GAPS_HOUR && kept(DAY)? < GAPS_DAY {
-            return Ok(self.store.add_gap(tenant, appliance, gap, now)?);
+            self.store.add_gap(tenant, appliance, gap, now)?;
+            self.note_gap_act(tenant, appliance, gap, now);
+            return Ok(());
         }
         let over = Gap { cause: "gaps-over-budget".into(), dropped: 1, first: gap.first, last: gap.last };
         self.store.grow_gap(tenant, appliance, &over, now, now.minus(DAY))?;

@@ -1,6 +1,7 @@
 //! Enrolment and renewal: which keys are admitted, and for whom.
 
 use proto::{
+    act::Deed,
     digest::Digest,
     enrolment::{Enrolment, Renewal},
     identity::{CertificateFacts, KeyProof, SpiffeId, Standing, standing},
@@ -62,6 +63,9 @@ impl Core {
         };
         self.keep_enrolment(&new, hash)?;
         self.store.add_appliance(&new)?;
+        let (incarnation, site) = (proof.incarnation, token.site);
+        let claim = Deed::Claim { appliance: id, incarnation, site, certificate: Digest::of(&certificate) };
+        self.note_act(token.tenant, claim, now);
         self.welcome(token.tenant, certificate)
     }
 
@@ -147,6 +151,13 @@ impl Core {
         }
         let certificate = self.ports.issuer.issue(&request.csr, &spiffe, now)?;
         self.store.put_certificate(appliance.id, asked, &certificate)?;
+        let renewal = Deed::Renewal {
+            appliance: appliance.id,
+            incarnation: appliance.incarnation,
+            certificate: Digest::of(&certificate),
+            until: CertificateFacts::read(&certificate)?.not_after,
+        };
+        self.note_act(appliance.tenant, renewal, now);
         Ok(pb::RenewResponse { certificate })
     }
 }

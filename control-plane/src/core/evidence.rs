@@ -11,11 +11,8 @@ use proto::{
     time::Millis,
 };
 
-use super::{Core, CoreError, effects, log::entry_key};
-use crate::{
-    store::{ApplianceState, IncarnationRow, NewEvidence},
-    vault::Object,
-};
+use super::{Core, CoreError, effects};
+use crate::store::{ApplianceState, IncarnationRow, NewEvidence};
 
 /// What became of a piece of evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,21 +76,17 @@ impl Core {
         Ok(intake)
     }
 
-    /// Puts a batch's evidence into the vault, then appends it to the tenant's log.
+    /// Puts a batch's evidence into the vault, with the acts that it called for, then appends it to the tenant's log.
     pub(super) fn append_entries(
         &mut self,
         tenant: TenantId,
-        entries: &Entries,
+        mut entries: Entries,
         now: Millis,
     ) -> Result<(), CoreError> {
         let Some(begin) = entries.begin.filter(|_| !entries.kept.is_empty()) else { return Ok(()) };
-        let kept: Vec<&[u8]> = entries.kept.iter().map(Vec::as_slice).collect();
-        let keys: Vec<String> = (begin..).take(kept.len()).map(|index| entry_key(tenant, index)).collect();
-        let retain_until = self.retain_until(now);
-        let objects: Vec<Object<'_>> =
-            kept.iter().zip(&keys).map(|(&bytes, key)| Object { key, bytes, retain_until }).collect();
-        self.ports.vault.put_all(&objects)?;
-        self.append_to_log(tenant, &kept)
+        let kept = entries.kept.len() as u64;
+        entries.kept.extend(self.seal_acts(tenant, begin + kept)?);
+        self.keep_in_log(tenant, begin, &entries.kept, now)
     }
 
     /// Verifies one envelope, indexes it under `index`, and acts on what it says. The caller sees to vault and log, in the

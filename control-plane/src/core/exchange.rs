@@ -163,7 +163,7 @@ impl Core {
         if unnamed {
             self.store.sweep_attachments(appliance.id, UNNAMED_MAX)?;
         }
-        self.append_entries(appliance.tenant, &entries, now)
+        self.append_entries(appliance.tenant, entries, now)
     }
 
     fn compose(

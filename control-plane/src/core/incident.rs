@@ -6,6 +6,8 @@
 //!   └─────────┴───────────────────┴──> escalated (a person is told) or withdrawn (the fault went by itself)
 //! ```
 
+use proto::act::End;
+
 /// Where an incident stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
@@ -84,6 +86,17 @@ impl State {
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    /// How it ended, when it has.
+    #[must_use]
+    pub fn end(self) -> Option<End> {
+        match self {
+            Self::Open | Self::Planned | Self::Ordered => None,
+            Self::Resolved => Some(End::Resolved),
+            Self::Escalated => Some(End::Escalated),
+            Self::Withdrawn => Some(End::Withdrawn),
+        }
     }
 
     /// Whether nothing more is done by itself.

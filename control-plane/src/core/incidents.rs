@@ -214,6 +214,9 @@ impl Core {
             self.store.add_timeline(row.id, now, next.name(), reason)?;
             tracing::info!(incident = %row.id, from = row.state.name(), to = next.name(), reason, "incident {} is {}", row.id, next.name());
         }
+        if moved && let Some(end) = next.end() {
+            self.note_incident_act(row, end, now)?;
+        }
         if moved && next == State::Escalated {
             self.notify(row, reason, now)?;
         }

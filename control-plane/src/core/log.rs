@@ -1,13 +1,15 @@
 //! Each tenant's Merkle log: vault first, then index, tiles and checkpoint in one transaction, then published.
 //!
-//! Every entry is put into the vault under its index before the database knows it. The vault keeps the first that came, so
-//! it is also the log's journal: whatever the database lost (a transaction undone, a restored backup) is read back from
-//! there and leads to the same root. Where it does not, the log halts rather than sign a fork.
+//! What an append brings is put into the vault, as one object under the index of its first entry, before the database
+//! knows it. The vault keeps the first that came, so it is also the log's journal: whatever the database lost (a
+//! transaction undone, a restored backup) is read back from there and leads to the same root. Where it does not, the log
+//! halts rather than sign a fork.
 
 use proto::{
+    act::{self, Deed},
     evidence::CheckpointSeen,
     ids::TenantId,
-    log::{Appended, Checkpoint, Head, append, leaf_hash, root},
+    log::{Appended, Checkpoint, Head, append, leaf_hash, pack, root, unpack},
     time::Millis,
 };
 
@@ -17,9 +19,9 @@ use super::{
 };
 use crate::{store::LogHead, vault::VaultError};
 
-/// Where an entry lies in the vault.
-pub(crate) fn entry_key(tenant: TenantId, index: u64) -> String {
-    format!("{tenant}/entries/{index:010}")
+/// Where the entries of one append lie in the vault, packed, by the index of the first.
+pub(crate) fn entries_key(tenant: TenantId, first: u64) -> String {
+    format!("{tenant}/entries/{first:010}")
 }
 
 /// Where a checkpoint lies in the vault.
@@ -28,16 +30,24 @@ pub(crate) fn checkpoint_key(tenant: TenantId, size: u64) -> String {
 }
 
 impl Core {
-    /// Appends envelopes to a tenant's log and signs the head. They lie in the vault already.
-    pub(super) fn append_to_log(&mut self, tenant: TenantId, envelopes: &[&[u8]]) -> Result<(), CoreError> {
+    /// Puts envelopes into the vault, then appends them to the tenant's log, of `begin` entries, and signs the head.
+    pub(super) fn keep_in_log(
+        &mut self,
+        tenant: TenantId,
+        begin: u64,
+        envelopes: &[Vec<u8>],
+        now: Millis,
+    ) -> Result<(), CoreError> {
+        let packed = pack(envelopes).map_err(|e| broken(tenant, e.to_string()))?;
+        self.ports.vault.put(&entries_key(tenant, begin), &packed, self.retain_until(now))?;
         let appended = self.appended(tenant, envelopes)?;
         self.advance(tenant, &appended)
     }
 
     /// What appending leads to; nothing is written.
-    fn appended(&self, tenant: TenantId, envelopes: &[&[u8]]) -> Result<Appended, CoreError> {
+    fn appended(&self, tenant: TenantId, envelopes: &[impl AsRef<[u8]>]) -> Result<Appended, CoreError> {
         let log = self.store.log_head(tenant)?;
-        let leaves: Vec<_> = envelopes.iter().map(|envelope| leaf_hash(envelope)).collect();
+        let leaves: Vec<_> = envelopes.iter().map(|envelope| leaf_hash(envelope.as_ref())).collect();
         append(&self.store.tiles(tenant), log.head, &leaves)
             .map_err(|e| broken(tenant, super::error::chain(&e)))
     }
@@ -75,9 +85,9 @@ impl Core {
     }
 
     /// Reads back what the vault has and the database has not.
-    fn recover_log(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
+    pub(super) fn recover_log(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
         let start = self.store.log_head(tenant)?;
-        let more = self.ports.vault.get(&entry_key(tenant, start.head.size))?.is_some();
+        let more = self.ports.vault.get(&entries_key(tenant, start.head.size))?.is_some();
         if !more || self.halt_reason(tenant, &start).is_some() {
             return Ok(());
         }
@@ -85,13 +95,18 @@ impl Core {
         let published = self.newest_published(tenant)?;
         let restored = published > start.head.size;
         if restored {
-            self.raise_generation();
+            self.raise_generation(tenant, now);
         }
         self.restore_papers(tenant)?;
         let mut index = start.head.size;
-        while let Some(envelope) = self.ports.vault.get(&entry_key(tenant, index))? {
-            tracing::warn!(%tenant, index, "log entry {index} is read back from the vault");
-            let appended = self.appended(tenant, &[&envelope])?;
+        while let Some(packed) = self.ports.vault.get(&entries_key(tenant, index))? {
+            let Some(entries) = unpack(&packed).filter(|entries| !entries.is_empty()) else {
+                self.halt(tenant, format!("the entries from {index} on in the vault are cut off"));
+                return Ok(());
+            };
+            let many = entries.len();
+            tracing::warn!(%tenant, index, many, "log entries from {index} on are read back from the vault");
+            let appended = self.appended(tenant, &entries)?;
             if !self.vault_agrees(tenant, &start.origin, appended.head)? {
                 self.halt(
                     tenant,
@@ -99,15 +114,19 @@ impl Core {
                 );
                 return Ok(());
             }
-            let origin = Origin::Vault { restored };
-            match self.take_evidence(tenant, &envelope, index, origin, &mut { CATCH_UP }, now)? {
-                Intake::Kept => self.advance(tenant, &appended)?,
-                other => {
-                    self.halt(tenant, format!("vault entry {index} cannot be read back: {other:?}"));
-                    return Ok(());
+            for entry in entries {
+                self.replaying = true;
+                let taken = self.take_back(tenant, entry, index, restored, now);
+                self.replaying = false;
+                match taken? {
+                    Intake::Kept => index += 1,
+                    other => {
+                        self.halt(tenant, format!("vault entry {index} cannot be read back: {other:?}"));
+                        return Ok(());
+                    }
                 }
             }
-            index += 1;
+            self.advance(tenant, &appended)?;
         }
         if published > index {
             self.halt(
@@ -116,6 +135,21 @@ impl Core {
             );
         }
         Ok(())
+    }
+
+    /// Takes an entry that lies in the vault: an act of this control plane, or a record.
+    fn take_back(
+        &mut self,
+        tenant: TenantId,
+        entry: &[u8],
+        index: u64,
+        restored: bool,
+        now: Millis,
+    ) -> Result<Intake, CoreError> {
+        match act::Claim::read(entry) {
+            Ok(Some(claim)) => self.take_act(tenant, claim, entry, index),
+            _ => self.take_evidence(tenant, entry, index, Origin::Vault { restored }, &mut { CATCH_UP }, now),
+        }
     }
 
     /// A checkpoint that was published before must be this tree's; which of the log keys signed it does not matter.
@@ -136,9 +170,10 @@ impl Core {
 
     /// A published checkpoint that this database had forgotten: it is older than what left it. No order is issued until
     /// an executor's heartbeat says where it stands (DESIGN.md section 5, Restore).
-    fn raise_generation(&mut self) {
+    fn raise_generation(&mut self, tenant: TenantId, now: Millis) {
         // Stored with the next commit, so that a command that is undone does not undo it.
         self.generation += 1;
+        self.note_act(tenant, Deed::Restore { generation: self.generation }, now);
         tracing::warn!(
             generation = self.generation,
             "this database is older than what was published from it"

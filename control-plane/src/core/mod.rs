@@ -4,6 +4,7 @@
 //! and publishes the new checkpoints after it is durable, before any answer leaves. So no answer speaks of something that a
 //! power cut could still undo.
 
+mod acts;
 pub mod admin;
 pub mod approved;
 mod budget;
@@ -37,6 +38,7 @@ use std::{
 };
 
 use proto::{
+    act::Actor,
     charter::{Charter, OrganizationKeys},
     digest::Digest,
     ids::{ApplianceId, TenantId},
@@ -45,7 +47,7 @@ use proto::{
 };
 use runbooks::Catalogue;
 
-use crate::store::{Document, Store, StoreError};
+use crate::store::{Document, Store, StoreError, WaitingAct};
 
 pub use error::{CoreError, chain};
 pub use evidence::Intake;
@@ -110,6 +112,12 @@ pub struct Core {
     pub(crate) woke_until: Millis,
     /// The set of documents that each box was told last.
     pub(crate) told: BTreeMap<ApplianceId, Digest>,
+    /// In whose name the command is run.
+    pub(crate) acting: Actor,
+    /// What this command did, to be logged at its end.
+    pub(crate) acts: Vec<(TenantId, WaitingAct)>,
+    /// Whether what happens was in the log before: it is read back.
+    pub(crate) replaying: bool,
 }
 
 impl Core {
@@ -148,6 +156,9 @@ impl Core {
             wake: BTreeSet::new(),
             woke_until: now,
             told: BTreeMap::new(),
+            acting: Actor::ControlPlane,
+            acts: Vec::new(),
+            replaying: false,
         };
         core.run(now, |core| {
             core.recover_logs(now)?;
@@ -175,7 +186,8 @@ impl Core {
     ) -> Result<T, CoreError> {
         self.store.mark()?;
         let before = (self.charter.document.serial, self.catalogue.document.version);
-        let outcome = command(self);
+        let outcome = command(self).and_then(|done| self.keep_acts().map(|()| done));
+        self.acts.clear();
         match &outcome {
             Ok(_) => self.store.keep_since_mark()?,
             Err(_) => self.store.undo_to_mark()?,
@@ -216,7 +228,7 @@ impl Core {
         if self.store.number("generation")?.max(1) != self.generation {
             self.store.put_number("generation", self.generation)?;
         }
-        Ok(())
+        self.keep_acts()
     }
 
     /// After a transaction was undone: in force is what the database says.

@@ -1,9 +1,13 @@
 //! A tenant's policy, changed: read, changed, checked, signed anew with a higher serial.
 
-use proto::{field::BadField, time::Millis};
+use proto::{
+    act::{Change, Deed},
+    field::BadField,
+    time::Millis,
+};
 use runbooks::{ClinicHours, Policy, Window, Windows};
 
-use super::{Core, CoreError};
+use super::{Core, CoreError, payload_digest};
 use crate::store::TenantRow;
 
 /// The most windows of a clinic: each box keeps them all, and a week has seven days.
@@ -14,7 +18,9 @@ impl Core {
     pub fn change_policy(
         &mut self,
         tenant: &str,
+        what: Change,
         change: impl FnOnce(&mut Policy),
+        now: Millis,
     ) -> Result<TenantRow, CoreError> {
         let row = self.tenant(tenant)?;
         let mut policy = self.policy_of(row.id)?;
@@ -22,7 +28,10 @@ impl Core {
         policy.serial = row.policy_serial + 1;
         policy.tenant = Some(row.id);
         policy.check()?;
-        self.store.put_policy(row.id, policy.serial, &policy.seal(&self.keys.order))?;
+        let envelope = policy.seal(&self.keys.order);
+        self.store.put_policy(row.id, policy.serial, &envelope)?;
+        let digest = payload_digest(&envelope)?;
+        self.note_act(row.id, Deed::Policy { serial: policy.serial, change: what, digest }, now);
         self.wake.extend(self.store.appliances(Some(row.id))?.into_iter().map(|appliance| appliance.id));
         self.tenant(&row.id.to_string())
     }
@@ -37,20 +46,30 @@ impl Core {
         if until.is_some_and(|until| until <= now) {
             return Err(BadField::new("until", format!("must be later than now, {now}")).into());
         }
-        self.change_policy(tenant, |policy| policy.shadow_until = until)
+        self.change_policy(tenant, Change::Shadow, |policy| policy.shadow_until = until, now)
     }
 
     /// Says when people work in a clinic: then nothing runs that disturbs them.
-    pub fn set_clinic_hours(&mut self, tenant: &str, times: &[String]) -> Result<TenantRow, CoreError> {
+    pub fn set_clinic_hours(
+        &mut self,
+        tenant: &str,
+        times: &[String],
+        now: Millis,
+    ) -> Result<TenantRow, CoreError> {
         let hours = ClinicHours::during(windows("clinic_hours", times)?);
-        self.change_policy(tenant, |policy| policy.clinic_hours = hours)
+        self.change_policy(tenant, Change::ClinicHours, |policy| policy.clinic_hours = hours, now)
     }
 
     /// Sets a clinic's maintenance windows: outside of them nothing runs. None: it runs at any time.
-    pub fn set_windows(&mut self, tenant: &str, times: &[String]) -> Result<TenantRow, CoreError> {
+    pub fn set_windows(
+        &mut self,
+        tenant: &str,
+        times: &[String],
+        now: Millis,
+    ) -> Result<TenantRow, CoreError> {
         let all = windows("windows", times)?;
         let windows = if all.is_empty() { Windows::always() } else { Windows::any_of(all) };
-        self.change_policy(tenant, |policy| policy.windows = windows)
+        self.change_policy(tenant, Change::Windows, |policy| policy.windows = windows, now)
     }
 }
 

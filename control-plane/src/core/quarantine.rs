@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::{
+    act::Deed,
     field::text,
     ids::{ApplianceId, IncidentId},
     time::Millis,
@@ -26,6 +27,7 @@ impl Core {
         };
         self.store.set_appliance_state(id, ApplianceState::Quarantined, why)?;
         tracing::error!(appliance = %id, why, "appliance {id} is quarantined");
+        self.note_act(appliance.tenant, Deed::Quarantine { appliance: id, cause: why.to_owned() }, now);
         // A copy of it may hold a call open: it is to hear of the stop at once.
         self.wake.insert(id);
         self.call_somebody(&appliance, FAULT, why, now)
@@ -54,6 +56,7 @@ impl Core {
             self.store.add_timeline(incident.id, now, "readmitted", &why)?;
         }
         tracing::warn!(appliance = %id, why, "appliance {id} is readmitted");
+        self.note_act(row.tenant, Deed::Readmission { appliance: id }, now);
         self.wake.insert(id);
         self.store.appliance(id)?.ok_or_else(missing)
     }

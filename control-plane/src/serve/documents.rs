@@ -25,8 +25,7 @@ impl documents_server::Documents for Operators {
     }
 
     async fn publish(&self, request: Request<PublishDocument>) -> Answer<DocumentView> {
-        let asked = request.into_inner();
-        self.ask(move |core, now| {
+        self.act(request, |core, asked, now| {
             let approvals = asked.approvals.into_iter().map(Into::into).collect();
             let document = core.publish_document(&asked.core, approvals, now)?;
             Ok(view(&document, core.document_stands(&document, now)))
@@ -54,8 +53,8 @@ impl documents_server::Documents for Operators {
     }
 
     async fn withdraw(&self, request: Request<WithdrawDocument>) -> Answer<DocumentView> {
-        let WithdrawDocument { tenant, appliance, kind, name } = request.into_inner();
-        self.ask(move |core, now| {
+        self.act(request, |core, asked, now| {
+            let WithdrawDocument { tenant, appliance, kind, name } = asked;
             let called = Called { tenant: &tenant, appliance: &appliance, kind: &kind, name: &name };
             let document = core.withdraw_document(called, now)?;
             Ok(view(&document, core.document_stands(&document, now)))

@@ -9,7 +9,7 @@ use std::{
 
 use http::{Request, Response, header, request::Parts};
 use http_body_util::Limited;
-use proto::{digest::Digest, identity::CertificateFacts, time::Millis};
+use proto::{act::Actor, digest::Digest, identity::CertificateFacts, time::Millis};
 use tonic::{Status, body::Body};
 use tower::Service;
 
@@ -17,6 +17,7 @@ use super::{
     admit::{self, Admitted},
     crowd::{Crowd, Place},
     listener::Peer,
+    operators::Caller,
     writer::Writer,
 };
 use crate::store::Store;
@@ -63,8 +64,20 @@ impl<S> Gate<S> {
     }
 }
 
-/// Whoever is let in: how, and the place that it has while its request is under way.
-type Entry = (Admitted, Option<Place<Digest>>);
+/// Whoever is let in.
+struct Entry {
+    admitted: Admitted,
+    /// The place that it has while its request is under way.
+    place: Option<Place<Digest>>,
+    /// In whose name it acts.
+    caller: Option<Caller>,
+}
+
+impl From<Admitted> for Entry {
+    fn from(admitted: Admitted) -> Self {
+        Self { admitted, place: None, caller: None }
+    }
+}
 
 impl Rule {
     async fn decide(&self, request: &Parts) -> Result<Entry, Status> {
@@ -79,17 +92,18 @@ impl Rule {
                     None => None,
                 };
                 let admitted = admit::appliance(request.uri.path(), facts.as_ref(), enrolled, clock())?;
-                let Some(facts) = facts.filter(|_| admitted.known) else { return Ok((admitted, None)) };
+                let Some(facts) = facts.filter(|_| admitted.known) else { return Ok(admitted.into()) };
                 let enter = || connections.enter(facts.spki, CONNECTIONS_MAX);
                 if peer.is_some_and(|peer| !peer.admission.keeps(enter)) {
                     return Err(Status::resource_exhausted("close your other connections first"));
                 }
                 let place = calls.enter(facts.spki, CALLS_MAX);
                 let too_many = || Status::resource_exhausted("wait for the answers to your other calls");
-                place.map(|place| (admitted, Some(place))).ok_or_else(too_many)
+                let place = place.ok_or_else(too_many)?;
+                Ok(Entry { place: Some(place), ..admitted.into() })
             }
             Self::People { writer } => {
-                let admitted = |known| (Admitted { known, bytes: usize::MAX }, None);
+                let admitted = |known| Entry::from(Admitted { known, bytes: usize::MAX });
                 let path = request.uri.path();
                 if matches!(path, "/" | "/healthz") {
                     return Ok(admitted(false));
@@ -97,12 +111,12 @@ impl Rule {
                 let token = request.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
                 let token = token.and_then(|value| value.strip_prefix("Bearer ")).map(ToOwned::to_owned);
                 let token = token.ok_or_else(|| Status::unauthenticated("this call needs an API token"))?;
-                writer.run(move |core, now| core.operator(&token, now)).await?;
+                let name = writer.run(move |core, now| core.operator(&token, now)).await?;
                 if path.starts_with(LOCAL_ONLY) {
                     let why = "API tokens are made, listed and taken back over the admin socket only";
                     return Err(Status::permission_denied(why));
                 }
-                Ok(admitted(true))
+                Ok(Entry { caller: Some(Caller(Actor::Operator(name))), ..admitted(true) })
             }
         }
     }
@@ -148,9 +162,12 @@ where
         let waiting = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, waiting);
         Box::pin(async move {
-            let (parts, body) = request.into_parts();
+            let (mut parts, body) = request.into_parts();
             match rule.decide(&parts).await {
-                Ok((admitted, _place)) => {
+                Ok(Entry { admitted, place: _place, caller }) => {
+                    if let Some(caller) = caller {
+                        parts.extensions.insert(caller);
+                    }
                     if let (true, Some(peer)) = (admitted.known, parts.extensions.get::<Peer>()) {
                         peer.admission.give();
                     }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use proto::{
+    act::Actor,
     charter::OrganizationKeys,
     pb::{self, *},
     time::Millis,
@@ -38,12 +39,31 @@ pub struct About {
 
 type Answer<T> = Result<Response<T>, Status>;
 
+/// Who calls; put into the request by the door. Without it, it came through the admin socket.
+#[derive(Debug, Clone)]
+pub(super) struct Caller(pub(super) Actor);
+
 impl Operators {
+    /// Asks the core.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         command: impl FnOnce(&mut Core, Millis) -> Result<T, CoreError> + Send + 'static,
     ) -> Answer<T> {
         self.writer.run(command).await.map(Response::new)
+    }
+
+    /// Has something done, in the caller's name.
+    pub(super) async fn act<R, T: Send + 'static>(
+        &self,
+        request: Request<R>,
+        command: impl FnOnce(&mut Core, R, Millis) -> Result<T, CoreError> + Send + 'static,
+    ) -> Answer<T>
+    where
+        R: Send + 'static,
+    {
+        let by = request.extensions().get::<Caller>().map_or(Actor::Console, |caller| caller.0.clone());
+        let asked = request.into_inner();
+        self.ask(move |core, now| core.acting_as(by, |core| command(core, asked, now))).await
     }
 }
 
@@ -67,8 +87,7 @@ impl tenants_server::Tenants for Operators {
     }
 
     async fn shadow(&self, request: Request<ShadowTenant>) -> Answer<Tenant> {
-        let asked = request.into_inner();
-        self.ask(move |core, now| {
+        self.act(request, |core, asked, now| {
             let until = (asked.until_ms != 0).then_some(Millis(asked.until_ms));
             let row = core.shadow_tenant(&asked.tenant, until, now)?;
             shown(core, row, now)
@@ -89,12 +108,11 @@ impl Operators {
     async fn times(
         &self,
         request: Request<TenantTimes>,
-        set: fn(&mut Core, &str, &[String]) -> Result<TenantRow, CoreError>,
+        set: fn(&mut Core, &str, &[String], Millis) -> Result<TenantRow, CoreError>,
     ) -> Answer<Tenant> {
-        let asked = request.into_inner();
-        self.ask(move |core, now| {
+        self.act(request, move |core, asked, now| {
             let row = match asked.change {
-                true => set(core, &asked.tenant, &asked.times)?,
+                true => set(core, &asked.tenant, &asked.times, now)?,
                 false => core.tenant(&asked.tenant)?,
             };
             shown(core, row, now)
@@ -127,9 +145,8 @@ impl sites_server::Sites for Operators {
 #[tonic::async_trait]
 impl appliances_server::Appliances for Operators {
     async fn issue_token(&self, request: Request<IssueTokenRequest>) -> Answer<EnrolmentTicket> {
-        let asked = request.into_inner();
         let about = self.about.clone();
-        self.ask(move |core, now| {
+        self.act(request, move |core, asked, now| {
             let valid = Duration::from_secs(u64::from(asked.valid_minutes) * 60);
             let token = core.issue_enrolment_token(&asked.tenant, &asked.site, valid, now)?;
             Ok(EnrolmentTicket {
@@ -164,8 +181,7 @@ impl appliances_server::Appliances for Operators {
     }
 
     async fn revoke(&self, request: Request<RevokeAppliance>) -> Answer<pb::Appliance> {
-        let asked = request.into_inner();
-        self.ask(move |core, now| {
+        self.act(request, |core, asked, now| {
             let row = core.revoke_appliance(&asked.id, &asked.reason, now)?;
             view(core, row)
         })
@@ -173,8 +189,7 @@ impl appliances_server::Appliances for Operators {
     }
 
     async fn readmit(&self, request: Request<ReadmitAppliance>) -> Answer<pb::Appliance> {
-        let asked = request.into_inner();
-        self.ask(move |core, now| {
+        self.act(request, |core, asked, now| {
             let row = core.readmit_appliance(&asked.id, &asked.why, now)?;
             view(core, row)
         })
@@ -233,9 +248,8 @@ impl catalogue_server::Catalogue for Operators {
     }
 
     async fn publish(&self, request: Request<PublishCatalogue>) -> Answer<CatalogueView> {
-        let envelope = request.into_inner().envelope;
-        self.ask(move |core, now| {
-            core.publish_catalogue(&envelope, now)?;
+        self.act(request, |core, asked, now| {
+            core.publish_catalogue(&asked.envelope, now)?;
             let (catalogue, envelope) = core.catalogue();
             Ok(views::catalogue(catalogue, envelope))
         })
@@ -250,9 +264,8 @@ impl charter_server::Charter for Operators {
     }
 
     async fn publish(&self, request: Request<PublishCharter>) -> Answer<CharterView> {
-        let envelope = request.into_inner().envelope;
-        self.ask(move |core, now| {
-            core.publish_charter(&envelope, now)?;
+        self.act(request, |core, asked, now| {
+            core.publish_charter(&asked.envelope, now)?;
             Ok(charter(core, now))
         })
         .await
@@ -273,8 +286,7 @@ fn charter(core: &Core, now: Millis) -> CharterView {
 #[tonic::async_trait]
 impl operators_server::Operators for Operators {
     async fn issue_token(&self, request: Request<IssueOperatorToken>) -> Answer<OperatorToken> {
-        let asked = request.into_inner();
-        self.ask(move |core, now| {
+        self.act(request, |core, asked, now| {
             let valid = Duration::from_secs(u64::from(asked.valid_days) * 24 * 3600);
             let token = core.issue_operator_token(&asked.name, valid, now)?;
             let view = core.operator_tokens()?.into_iter().find(|row| row.name == asked.name);
@@ -293,7 +305,9 @@ impl operators_server::Operators for Operators {
     }
 
     async fn revoke_token(&self, request: Request<RevokeOperatorToken>) -> Answer<OperatorTokenView> {
-        let name = request.into_inner().name;
-        self.ask(move |core, now| core.revoke_operator_token(&name, now).map(views::operator_token)).await
+        self.act(request, |core, asked, now| {
+            core.revoke_operator_token(&asked.name, now).map(views::operator_token)
+        })
+        .await
     }
 }

@@ -147,7 +147,8 @@ pub fn order(row: OrderRow) -> pb::OrderSummary {
 pub fn evidence(row: EvidenceRow) -> pb::EvidenceSummary {
     pb::EvidenceSummary {
         sha256: row.sha256.to_string(),
-        appliance: row.appliance.to_string(),
+        appliance: row.appliance.map(|id| id.to_string()).unwrap_or_default(),
+        actor: row.actor,
         kind: row.kind,
         chain_index: row.chain_index,
         log_index: row.log_index,

@@ -35,10 +35,10 @@ pub struct EvidenceRow {
     pub log_index: u64,
     /// SHA-256 of the envelope.
     pub sha256: Digest,
-    /// By which box.
-    pub appliance: ApplianceId,
-    /// By which executor state.
-    pub incarnation: Incarnation,
+    /// By which box; `None`: an act of the control plane.
+    pub appliance: Option<ApplianceId>,
+    /// Who wanted it, of an act.
+    pub actor: String,
     /// Place in its chain.
     pub chain_index: u64,
     /// `execution`, `heartbeat`, …
@@ -295,10 +295,15 @@ impl Store {
             .optional()?)
     }
 
-    /// Records of a tenant from a log index on.
+    /// Entries of a tenant's log from an index on: records of executors, and acts.
     pub fn evidence(&self, tenant: TenantId, from: u64, most: u32) -> Result<Vec<EvidenceRow>, StoreError> {
         let mut statement = self.db.prepare_cached(
-            "SELECT * FROM evidence WHERE tenant = ?1 AND log_index >= ?2 ORDER BY log_index LIMIT ?3",
+            "SELECT log_index, sha256, appliance, '' AS actor, chain_index, kind, summary, at_ms, envelope
+               FROM evidence WHERE tenant = ?1 AND log_index >= ?2
+             UNION ALL
+             SELECT log_index, sha256, NULL, actor, number, kind, summary, at_ms, envelope
+               FROM act WHERE tenant = ?1 AND log_index >= ?2
+             ORDER BY log_index LIMIT ?3",
         )?;
         Ok(statement.query_map(params![Col(tenant), Col(from), most], evidence)?.collect::<Result<_, _>>()?)
     }
@@ -335,7 +340,7 @@ fn evidence(row: &Row<'_>) -> rusqlite::Result<EvidenceRow> {
         log_index: col(row, "log_index")?,
         sha256: col(row, "sha256")?,
         appliance: col(row, "appliance")?,
-        incarnation: col(row, "incarnation")?,
+        actor: row.get("actor")?,
         chain_index: col(row, "chain_index")?,
         kind: row.get("kind")?,
         summary: row.get("summary")?,

@@ -3,6 +3,7 @@
 //! A caller brackets its verbs in [`Store::begin`] and [`Store::commit`]; what a command wrote before it failed is
 //! undone by [`Store::undo_to_mark`]. Migrations are an append-only list.
 
+mod acts;
 mod appliances;
 mod approved;
 mod attachments;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
+pub use acts::{NewAct, WaitingAct};
 pub use appliances::{ApplianceRow, ApplianceState, IncarnationRow, NewAppliance};
 pub use documents::Document;
 pub use evidence::{EvidenceRow, LogHead, NewEvidence, TenantTiles};
@@ -51,6 +53,7 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/006_lines.sql"),
     include_str!("schema/007_stops.sql"),
     include_str!("schema/008_approved.sql"),
+    include_str!("schema/009_acts.sql"),
     include_str!("schema/012_packets.sql"),
 ];
 

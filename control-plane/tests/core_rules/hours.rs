@@ -27,7 +27,7 @@ fn texts(times: &[&str]) -> Vec<String> {
 
 fn set_hours(world: &mut World, times: &[&str]) {
     let (tenant, now) = (world.tenant.clone(), world.now);
-    world.core.run(now, |core| core.set_clinic_hours(&tenant, &texts(times))).unwrap();
+    world.core.run(now, |core| core.set_clinic_hours(&tenant, &texts(times), now)).unwrap();
 }
 
 fn raise(world: &mut World, appliance: &mut Appliance, kind: &str, on: &str) -> SyncResponse {
@@ -86,11 +86,11 @@ fn outside_of_maintenance_windows_nothing_runs() {
     let (tenant, now) = (world.tenant.clone(), world.now);
     let minute = |plus: u32| now.plus(plus * MINUTE).to_string()[11..16].to_owned();
     let shut = [format!("daily {}-{} UTC", minute(60), minute(0))];
-    world.core.run(now, |core| core.set_windows(&tenant, &shut)).unwrap();
+    world.core.run(now, |core| core.set_windows(&tenant, &shut, now)).unwrap();
     assert_eq!(raise(&mut world, &mut appliance, DISK, "uploads").orders.len(), 0);
     let reason = world.text("SELECT reason FROM incident");
     assert!(reason.contains("outside of the maintenance windows"), "{reason}");
-    world.core.run(now, |core| core.set_windows(&tenant, &[])).unwrap();
+    world.core.run(now, |core| core.set_windows(&tenant, &[], now)).unwrap();
     world.wait(2 * MINUTE);
     assert_eq!(world.call(&mut appliance).orders.len(), 1);
 }
@@ -106,9 +106,9 @@ fn times_that_cannot_be_are_refused_by_field_and_change_nothing() {
         (texts(&["daily noon UTC"]), "clinic_hours[0].hours"),
         (many.clone(), "clinic_hours"),
     ] {
-        assert_eq!(bad_field(world.core.run(now, |core| core.set_clinic_hours(&tenant, &times))), field);
+        assert_eq!(bad_field(world.core.run(now, |core| core.set_clinic_hours(&tenant, &times, now))), field);
     }
-    assert_eq!(bad_field(world.core.run(now, |core| core.set_windows(&tenant, &many))), "windows");
+    assert_eq!(bad_field(world.core.run(now, |core| core.set_windows(&tenant, &many, now))), "windows");
     let row = world.core.tenants().unwrap().remove(0);
     assert_eq!(row.policy_serial, 1);
     assert!(world.core.policy_of(row.id).unwrap().clinic_hours.is_empty());

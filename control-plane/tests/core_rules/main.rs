@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: what fails there is the test's failure")]
 
+mod acts;
 mod appliance;
 mod bounds;
 mod documents;

@@ -34,7 +34,7 @@ pub fn takes(world: &mut World, appliance: &mut Appliance) -> Vec<StandingOrder>
 fn policy(world: &mut World, change: impl FnOnce(&mut Policy)) {
     let id = world.tenant.clone();
     let now = world.now;
-    world.core.run(now, |core| core.change_policy(&id, change)).unwrap();
+    world.core.run(now, |core| core.change_policy(&id, proto::act::Change::Other, change, now)).unwrap();
 }
 
 #[test]

@@ -9,29 +9,25 @@ mod outline;
 mod record;
 mod scan;
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-
 use crate::{
     EVIDENCE_MAX,
-    digest::Digest,
-    dsse::{self, Envelope, EnvelopeError, Verified},
+    dsse::{Envelope, EnvelopeError, Verified},
     ids::Incarnation,
     keys::{PublicKey, SecretKey},
+    statement::{self, Statement},
 };
 
+pub use crate::statement::{STATEMENT_PAYLOAD_TYPE, STATEMENT_TYPE};
 pub use chain::{Arrival, ChainState, Head, Link, arrival};
 pub use record::*;
 pub use scan::{ControlFinding, ControlName, Scan, Seen, Standing, Token};
 
-/// DSSE payload type (in-toto attestation framework, envelope.md).
-pub const STATEMENT_PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
-/// in-toto Statement type.
-pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 /// Predicate of every record of this version.
 pub const PREDICATE_TYPE: &str = "urn:orderly:evidence:v1";
 /// What the predicate of every version begins with.
 const PREDICATE_FAMILY: &str = "urn:orderly:evidence:";
+/// The subject that is the order's payload.
+const ORDER: &str = "order";
 
 /// Why evidence was not believed.
 #[derive(Debug, thiserror::Error)]
@@ -47,42 +43,11 @@ pub enum EvidenceError {
     TooLarge(usize),
 }
 
-#[derive(Serialize, Deserialize)]
-struct Statement {
-    #[serde(rename = "_type")]
-    kind: String,
-    subject: Vec<Subject>,
-    #[serde(rename = "predicateType")]
-    predicate_type: String,
-    predicate: Box<RawValue>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Subject {
-    name: String,
-    digest: SubjectDigest,
-}
-
-#[derive(Serialize, Deserialize)]
-struct SubjectDigest {
-    sha256: Digest,
-}
-
 /// Signs a record. The subjects are the record itself and, when there is one, the order.
 pub fn seal(record: &Record, evidence_key: &SecretKey) -> Result<Vec<u8>, EvidenceError> {
-    let predicate =
-        serde_json::value::to_raw_value(record).map_err(|e| EvidenceError::Malformed(e.to_string()))?;
-    let mut subject = vec![Subject {
-        name: "record".into(),
-        digest: SubjectDigest { sha256: Digest::of(predicate.get().as_bytes()) },
-    }];
-    if let Some(order) = record.body.order_digest() {
-        subject.push(Subject { name: "order".into(), digest: SubjectDigest { sha256: order } });
-    }
-    let statement =
-        Statement { kind: STATEMENT_TYPE.into(), subject, predicate_type: PREDICATE_TYPE.into(), predicate };
-    let payload = serde_json::to_vec(&statement).map_err(|e| EvidenceError::Malformed(e.to_string()))?;
-    let envelope = dsse::seal(STATEMENT_PAYLOAD_TYPE, &payload, &[evidence_key]);
+    let order = record.body.order_digest().map(|order| (ORDER, order));
+    let envelope = statement::seal(PREDICATE_TYPE, record, order.as_slice(), evidence_key)
+        .map_err(|e| EvidenceError::Malformed(e.to_string()))?;
     if envelope.len() > EVIDENCE_MAX {
         return Err(EvidenceError::TooLarge(envelope.len()));
     }
@@ -144,17 +109,9 @@ pub fn peek(envelope: &[u8]) -> Result<Record, EvidenceError> {
 
 fn read(payload: &[u8]) -> Result<Record, EvidenceError> {
     let malformed = |problem: String| EvidenceError::Malformed(problem);
-    let statement: Statement = serde_json::from_slice(payload).map_err(|e| malformed(e.to_string()))?;
-    if statement.kind != STATEMENT_TYPE || !statement.predicate_type.starts_with(PREDICATE_FAMILY) {
-        return Err(malformed(format!("must be a {STATEMENT_TYPE} with predicate {PREDICATE_TYPE}")));
-    }
-    let predicate = statement.predicate.get();
-    let own = Digest::of(predicate.as_bytes());
-    let named = |name: &str| statement.subject.iter().find(|s| s.name == name).map(|s| s.digest.sha256);
-    if named("record") != Some(own) {
-        return Err(malformed("subject record must be the digest of the predicate".into()));
-    }
-    if statement.predicate_type != PREDICATE_TYPE {
+    let statement = Statement::read(payload, PREDICATE_FAMILY).map_err(malformed)?;
+    let predicate = statement.predicate();
+    if statement.predicate_type() != PREDICATE_TYPE {
         return outline::read(predicate).ok_or_else(|| malformed("says neither chain nor identity".into()));
     }
     let record: Record = match serde_json::from_str(predicate) {
@@ -162,7 +119,7 @@ fn read(payload: &[u8]) -> Result<Record, EvidenceError> {
         // A word or field more than this version knows: genuine all the same, if it is signed.
         Err(e) => return outline::read(predicate).ok_or_else(|| malformed(e.to_string())),
     };
-    if named("order") != record.body.order_digest() {
+    if statement.subject(ORDER) != record.body.order_digest() {
         return Err(malformed("subject order must be the digest of the order".into()));
     }
     Ok(record)

@@ -1452,6 +1452,8 @@ pub struct EvidenceSummary {
     pub at_ms: i64,
     #[prost(string, tag = "7")]
     pub summary: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub actor: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListEvidence {

@@ -85,34 +85,52 @@ impl Bundle {
         if entries.len() != usize::from(self.width) {
             return Err(BadBundle::Count { have: entries.len(), want: self.width });
         }
-        let mut bytes = Vec::new();
-        for (position, entry) in entries.iter().map(AsRef::as_ref).enumerate() {
-            let length = entry.len();
-            let prefix = u16::try_from(length).map_err(|_| BadBundle::TooLong { position, length })?;
-            bytes.extend_from_slice(&prefix.to_be_bytes());
-            bytes.extend_from_slice(entry);
-        }
-        Ok(bytes)
+        pack(entries)
     }
 
     /// The entries in a bundle's bytes, as many as its name promises.
     pub fn decode<'a>(&self, bytes: &'a [u8]) -> Result<Vec<&'a [u8]>, BadBundle> {
+        let want = self.width;
         let mut rest = bytes;
-        let mut entries = Vec::with_capacity(self.width.into());
-        for position in 0..usize::from(self.width) {
-            let truncated = BadBundle::Truncated { position, want: self.width };
-            let Some((length, after)) = rest.split_first_chunk() else { return Err(truncated) };
-            let Some((entry, after)) = after.split_at_checked(u16::from_be_bytes(*length).into()) else {
-                return Err(truncated);
-            };
-            entries.push(entry);
-            rest = after;
+        let mut entries = Vec::with_capacity(want.into());
+        for position in 0..usize::from(want) {
+            entries.push(next(&mut rest).ok_or(BadBundle::Truncated { position, want })?);
         }
         if !rest.is_empty() {
-            return Err(BadBundle::Trailing { bytes: rest.len(), want: self.width });
+            return Err(BadBundle::Trailing { bytes: rest.len(), want });
         }
         Ok(entries)
     }
+}
+
+/// Entries one after the other, each after its length, 16 bits, big-endian: a bundle's bytes, or as many as there are.
+pub fn pack<E: AsRef<[u8]>>(entries: &[E]) -> Result<Vec<u8>, BadBundle> {
+    let mut bytes = Vec::new();
+    for (position, entry) in entries.iter().map(AsRef::as_ref).enumerate() {
+        let length = entry.len();
+        let prefix = u16::try_from(length).map_err(|_| BadBundle::TooLong { position, length })?;
+        bytes.extend_from_slice(&prefix.to_be_bytes());
+        bytes.extend_from_slice(entry);
+    }
+    Ok(bytes)
+}
+
+/// The entries that were packed. `None`: the last one is cut off.
+#[must_use]
+pub fn unpack(bytes: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut rest = bytes;
+    let mut entries = Vec::new();
+    while !rest.is_empty() {
+        entries.push(next(&mut rest)?);
+    }
+    Some(entries)
+}
+
+fn next<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, after) = rest.split_first_chunk()?;
+    let (entry, after) = after.split_at_checked(u16::from_be_bytes(*length).into())?;
+    *rest = after;
+    Some(entry)
 }
 
 /// All bundles of a log of `size` entries, a partial last one included; lazy.

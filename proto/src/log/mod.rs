@@ -34,7 +34,7 @@ use sha2::{Digest as _, Sha256};
 pub use self::{
     append::{Appended, TileWrite, append},
     checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
-    entries::{BadBundle, Bundle, ENTRY_MAX, bundles},
+    entries::{BadBundle, Bundle, ENTRY_MAX, bundles, pack, unpack},
     memory::{MemoryTiles, MissingTile},
     merkle::{ProofError, root_of, verify_consistency, verify_inclusion},
     note::{Note, NoteError, OpenedNote, SIGNATURES_MAX},

@@ -11,8 +11,8 @@ use proto::{
     evidence::Body,
 };
 
-use super::{contents::Contents, findings::Findings};
-use crate::bundle::{Fact, Place, Source};
+use super::{contents::Contents, findings::Findings, records::Records};
+use crate::bundle::{Place, Source};
 
 /// The charters of a bundle, by serial.
 #[derive(Debug)]
@@ -76,15 +76,16 @@ pub(super) fn read(
 }
 
 /// Whether the newest charter that any record goes by is here: it may have taken keys away.
-pub(super) fn cited(charters: &Charters, facts: &[Fact], findings: &mut Findings) {
+pub(super) fn cited(charters: &Charters, records: &Records, findings: &mut Findings) {
     let mut tally = findings.begin("The newest charter that a record goes by is here", "charter/");
-    let serials = facts.iter().filter_map(|fact| match &fact.record.body {
+    let acts = records.acts.iter().map(|fact| fact.act.charter_serial);
+    let serials = records.facts.iter().filter_map(|fact| match &fact.record.body {
         Body::Enrolment(enrolment) => Some(enrolment.charter_serial),
         Body::Heartbeat(beat) => Some(beat.charter_serial),
         Body::Execution(execution) => Some(execution.order.charter_serial),
         Body::Refusal(_) | Body::Hold(_) | Body::Scan(_) | Body::Document(_) | Body::Unknown => None,
     });
-    match serials.max() {
+    match serials.chain(acts).max() {
         Some(serial) if charters.newest().is_some_and(|newest| newest.serial >= serial) => tally.proven = 1,
         Some(serial) => tally.missing(format!("charter {serial} is not here")),
         None => tally.missing("no record says which"),

@@ -4,6 +4,7 @@
 //! without a trust file, or with a claim that could not be checked, a bundle is never called sound. Nothing a stranger
 //! can write makes this panic, loop, or take more than its bounds.
 
+mod acts;
 mod baselines;
 mod chains;
 mod charters;
@@ -116,8 +117,8 @@ fn examine(
 ) -> Facts {
     let head = head::read(source, charters, findings);
     let keys = keys::read(source, contents, charters, head.as_ref(), findings);
-    let records = records::read(source, contents, &keys, head.as_ref(), findings);
-    charters::cited(charters, &records.facts, findings);
+    let records = records::read(source, contents, &keys, charters, head.as_ref(), findings);
+    charters::cited(charters, &records, findings);
     keys::confirm(&keys, &records.facts, charters, findings);
     records::prove(source, contents, &records, head.as_ref(), findings);
     let leaves = tree::check(source, contents, &records, head.as_ref(), findings);
@@ -144,6 +145,7 @@ fn examine(
         log,
         executors: executors.collect(),
         records: records.facts,
+        acts: records.acts,
         catalogues,
         runbooks,
         orders,

@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 
 use proto::{
+    act::{self, Deed},
     digest::Digest,
     evidence::{Body, Claim, Record},
     field::BadField,
     log::{Hash, TlogProof, leaf_hash, verify_inclusion},
 };
 
-use super::{contents::Contents, findings::Findings, head::LogHead, keys::Keys};
-use crate::bundle::{Fact, Place, Source, enrolled::Papers};
+use super::{acts, charters::Charters, contents::Contents, findings::Findings, head::LogHead, keys::Keys};
+use crate::bundle::{ActFact, Fact, Place, Source, enrolled::Papers};
 
 /// Records as they were read.
 #[derive(Debug, Default)]
 pub(super) struct Records {
     /// Those whose signature holds, by log index.
     pub(super) facts: Vec<Fact>,
+    /// Acts among them.
+    pub(super) acts: Vec<ActFact>,
     /// Leaf hashes of all files, signed or not.
     pub(super) leaves: BTreeMap<u64, Hash>,
 }
@@ -26,11 +29,14 @@ pub(super) fn read(
     source: &dyn Source,
     contents: &Contents,
     keys: &Keys,
+    charters: &Charters,
     head: Option<&LogHead>,
     findings: &mut Findings,
 ) -> Records {
     let mut tally = findings.begin("Every record is signed by its appliance's evidence key", "evidence/");
-    let mut records = Records::default();
+    let mut of_acts = findings
+        .begin("Every act of the control plane is signed, and follows the one before it", "evidence/");
+    let (mut records, mut has_acts) = (Records::default(), false);
     for (&index, &digest) in &contents.evidence {
         let place = Place::Evidence(index, digest);
         let Some(envelope) = findings.read(source, &place) else { continue };
@@ -41,6 +47,15 @@ pub(super) fn read(
             continue;
         }
         records.leaves.insert(index, leaf_hash(&envelope));
+        if let Ok(Some(claim)) = act::Claim::read(&envelope) {
+            has_acts = true;
+            match acts::read(claim, charters, head) {
+                acts::Read::Act(act) => records.acts.push(ActFact { index, digest, act }),
+                acts::Read::NoCharter(serial) => of_acts.missing(format!("charter {serial} is not here")),
+                acts::Read::Fault(problem) => findings.fault(&path, Some(index), &problem),
+            }
+            continue;
+        }
         let claim = match Claim::read(&envelope) {
             Ok(claim) => claim,
             Err(error) => {
@@ -70,13 +85,18 @@ pub(super) fn read(
         tally.missing("there are no records");
     }
     findings.end(tally);
-    newer(&records.facts, findings);
+    if has_acts {
+        acts::chain(&records.acts, of_acts, findings);
+    }
+    newer(&records, findings);
     records
 }
 
 /// What nobody has read is not vouched for, however well it is signed.
-fn newer(facts: &[Fact], findings: &mut Findings) {
-    let mut unread = facts.iter().filter(|fact| fact.record.body == Body::Unknown);
+fn newer(records: &Records, findings: &mut Findings) {
+    let facts = records.facts.iter().filter(|fact| fact.record.body == Body::Unknown).map(|fact| fact.index);
+    let acts = records.acts.iter().filter(|fact| fact.act.deed == Deed::Unknown).map(|fact| fact.index);
+    let mut unread = facts.chain(acts);
     let Some(first) = unread.next() else { return };
     let mut tally = findings.begin("What every record says is known to this verifier", "evidence/");
     let more = match unread.count() {
@@ -84,8 +104,7 @@ fn newer(facts: &[Fact], findings: &mut Findings) {
         more => format!(" and {more} more"),
     };
     tally.missing(format!(
-        "record {}{more}: of a newer version; signature and chain checked, content not",
-        first.index
+        "record {first}{more}: of a newer version; signature and chain checked, content not"
     ));
     findings.end(tally);
 }

@@ -107,7 +107,7 @@ fn a_breaker_opens_after_three_failures_in_a_row() {
     let mut appliance = world.appliance();
     let (tenant, now) = (world.tenant.clone(), world.now);
     let change = |policy: &mut runbooks::Policy| policy.breaker_reset_seconds = 7200;
-    world.core.run(now, |core| core.change_policy(&tenant, change)).unwrap();
+    world.core.run(now, |core| core.change_policy(&tenant, proto::act::Change::Other, change, now)).unwrap();
     for failure in 1..=3 {
         raise(&mut world, &mut appliance);
         assert_eq!(appliance.orders.len(), failure);

@@ -1,0 +1,194 @@
+//! Acts: what operators and the control plane did is in the log, with who wanted it, and cannot be left out.
+
+use std::time::Duration;
+
+use proto::{
+    act::{Act, Actor, Change, Claim, Deed, End},
+    evidence::Verdict,
+    log::{pack, unpack},
+    sync::{Gap, Phase, Record},
+    time::Millis,
+};
+
+use control_plane::vault::Vault as _;
+
+use crate::world::{DISK, HOUR, MINUTE, World};
+
+/// All acts of the clinic, verified as an auditor would, in the order of the log.
+fn acts(world: &World) -> Vec<Act> {
+    let (rows, _) = world.core.evidence(&world.tenant, 0, u32::MAX).unwrap();
+    let acts = rows.into_iter().filter(|row| row.appliance.is_none());
+    let charter = world.core.charter();
+    acts.map(|row| Claim::read(&row.envelope).unwrap().unwrap().verify(charter).unwrap().into_value())
+        .collect()
+}
+
+fn kinds(world: &World) -> Vec<&'static str> {
+    acts(world).iter().map(|act| act.deed.kind()).collect()
+}
+
+#[test]
+fn what_an_operator_does_is_logged_in_their_name() {
+    let mut world = World::new();
+    let appliance = world.appliance();
+    let (tenant, id, now) = (world.tenant.clone(), appliance.id().to_string(), world.now);
+    let alice = || Actor::Operator("alice".into());
+    world
+        .core
+        .run(now, |core| {
+            core.acting_as(alice(), |core| {
+                core.shadow_tenant(&tenant, Some(now.plus(HOUR)), now)?;
+                core.set_windows(&tenant, &[], now)?;
+                core.issue_operator_token("bob", Duration::from_secs(60), now)?;
+                core.revoke_operator_token("bob", now)?;
+                core.revoke_appliance(&id, "stolen, says Mrs Miller", now)
+            })
+        })
+        .unwrap();
+    let acts = acts(&world);
+    let by_alice: Vec<_> = acts.iter().filter(|act| act.by == alice()).map(|act| act.deed.kind()).collect();
+    assert_eq!(by_alice, ["policy", "policy", "access", "access-end", "revocation"]);
+    let by_others: Vec<_> =
+        acts.iter().filter(|act| act.by != alice()).map(|act| (act.deed.kind(), act.by.clone())).collect();
+    assert_eq!(by_others, [("ticket", Actor::ControlPlane), ("claim", Actor::ControlPlane)]);
+    assert!(matches!(&acts[2].deed, Deed::Policy { change: Change::Shadow, serial: 2, .. }));
+    // Free text of people stays out of what nobody can clean.
+    let (rows, _) = world.core.evidence(&tenant, 0, 0).unwrap();
+    assert!(!rows.iter().any(|row| String::from_utf8_lossy(&row.envelope).contains("Miller")));
+    // In one chain, each after the one before.
+    for (n, pair) in acts.windows(2).enumerate() {
+        assert_eq!(pair[1].chain.index, n as u64 + 1);
+    }
+    // Tokens and charters are of every clinic.
+    let hill = world.tenant_named("Hill Clinic");
+    world.core.run(now, |core| core.issue_operator_token("carol", Duration::from_secs(60), now)).unwrap();
+    assert_eq!(world.core.evidence(&hill, 0, 0).unwrap().0[0].kind, "access");
+}
+
+#[test]
+fn a_command_that_fails_leaves_no_act() {
+    let mut world = World::new();
+    let (tenant, now) = (world.tenant.clone(), world.now);
+    let before = world.core.evidence(&tenant, 0, 0).unwrap().1;
+    assert!(
+        world
+            .core
+            .run(now, |core| {
+                core.set_windows(&tenant, &[], now)?;
+                core.set_windows(&tenant, &["never".into()], now)
+            })
+            .is_err()
+    );
+    world.core.run(now, |core| core.tenants()).unwrap();
+    assert_eq!(world.core.evidence(&tenant, 0, 0).unwrap().1, before);
+}
+
+#[test]
+fn incidents_and_gaps_are_logged_in_known_words_alone() {
+    let mut world = World::new();
+    let mut appliance = world.appliance();
+    let raised = appliance.event(world.now, DISK, "uploads", Phase::Raised);
+    let made_up = appliance.event(world.now, "john.miller-1970", "mrn-4711", Phase::Raised);
+    world.send(&mut appliance, vec![raised, made_up]);
+    let order = appliance.newest_order();
+    let executed = appliance.executed(world.now, &order, Verdict::Repaired);
+    let gap =
+        |cause: &str| Record::Gap(Gap { cause: cause.into(), dropped: 3, first: world.now, last: world.now });
+    let records = vec![executed, gap("buffer-full"), gap("MRN 4711")];
+    world.send(&mut appliance, records);
+    let words: Vec<String> = acts(&world)
+        .iter()
+        .filter_map(|act| match &act.deed {
+            Deed::Incident { fault, watch, end, .. } => {
+                Some(format!("{fault} {} {end}", watch.as_ref().map_or("-", |watch| watch.as_str())))
+            }
+            Deed::Gap { cause, amount, .. } => Some(format!("{cause} {amount}")),
+            _ => None,
+        })
+        .collect();
+    let resolved = format!("{DISK} uploads {}", End::Resolved);
+    assert_eq!(words, ["other - escalated", &resolved, "buffer-full 3", "other 3"]);
+}
+
+/// Evidence and what it called for are one append: read back from the vault, nothing is said twice or lost.
+#[test]
+fn what_is_read_back_brings_its_acts_along_once() {
+    let mut world = World::new();
+    let mut appliance = world.appliance();
+    let raised = appliance.event(world.now, DISK, "uploads", Phase::Raised);
+    world.send(&mut appliance, vec![raised]);
+    let copy = world.backup();
+    let order = appliance.newest_order();
+    let executed = appliance.executed(world.now, &order, Verdict::Repaired);
+    world.send(&mut appliance, vec![executed]);
+    let before = kinds(&world);
+    assert_eq!(before, ["ticket", "claim", "incident"]);
+    world.restore(copy).unwrap();
+    assert_eq!(kinds(&world), ["ticket", "claim", "incident", "restore"]);
+}
+
+#[test]
+fn an_act_that_somebody_else_signed_or_moved_halts_the_log() {
+    for forge in [0, 1, 2] {
+        let mut world = World::new();
+        world.appliance();
+        let genuine = acts(&world)[1].clone();
+        let mut act = Act {
+            chain: world_next(&world),
+            deed: Deed::AccessEnd { name: "eve".into() },
+            by: Actor::Console,
+            ..genuine
+        };
+        let mut key = proto::keys::SecretKey::ed25519(world.safe.order);
+        match forge {
+            0 => key = proto::keys::SecretKey::ed25519([77; 32]),
+            1 => act.chain.index += 1,
+            _ => act.tenant = proto::ids::TenantId::new(world.now, [7; 10]),
+        }
+        let size = world.core.evidence(&world.tenant, 0, 0).unwrap().1;
+        let place = format!("{}/entries/{size:010}", world.tenant);
+        let forged = pack(&[act.seal(&key).unwrap()]).unwrap();
+        world.vault.put(&place, &forged, Millis(i64::MAX)).unwrap();
+        world.restart();
+        let halted = world.text("SELECT coalesce(log_halted, '') FROM tenant");
+        assert!(halted.contains("cannot be read back"), "{forge}: {halted}");
+    }
+}
+
+fn world_next(world: &World) -> proto::act::Place {
+    let store = control_plane::store::Store::with(world.db.share()).unwrap();
+    store.next_act(world.tenant.parse().unwrap()).unwrap()
+}
+
+/// A halted log takes nothing, and yet a stolen box must be shut out; the act waits.
+#[test]
+fn a_halted_log_does_not_keep_a_box_from_being_revoked() {
+    let mut world = World::new();
+    let appliance = world.appliance();
+    let size = world.core.evidence(&world.tenant, 0, 0).unwrap().1;
+    let place = format!("{}/entries/{size:010}", world.tenant);
+    world.vault.put(&place, &[1, 2, 3], Millis(i64::MAX)).unwrap();
+    world.restart();
+    assert!(!world.text("SELECT coalesce(log_halted, '') FROM tenant").is_empty());
+    let (id, now) = (appliance.id().to_string(), world.now.plus(MINUTE));
+    world.core.run(now, |core| core.revoke_appliance(&id, "stolen", now)).unwrap();
+    assert_eq!(world.text("SELECT state FROM appliance"), "revoked");
+    assert_eq!(world.core.evidence(&world.tenant, 0, 0).unwrap().1, size);
+    assert!(world.text("SELECT group_concat(deed) FROM act_waiting").contains("revocation"));
+}
+
+/// One append is one object of the vault, evidence and acts alike.
+#[test]
+fn an_append_is_one_object() {
+    let mut world = World::new();
+    let mut appliance = world.appliance();
+    let objects = || world.vault.list(&format!("{}/entries", world.tenant)).unwrap();
+    let before = objects().len();
+    let beats = (0..20).map(|_| appliance.heartbeat(world.now)).collect();
+    let vault = world.vault.clone();
+    world.send(&mut appliance, beats);
+    let after = vault.list(&format!("{}/entries", world.tenant)).unwrap();
+    assert_eq!(after.len(), before + 1);
+    let packed = vault.get(after.last().unwrap()).unwrap().unwrap();
+    assert_eq!(unpack(&packed).unwrap().len(), 20);
+}

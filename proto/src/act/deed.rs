@@ -1,0 +1,266 @@
+//! What can be done: a closed list, each with the typed facts that an auditor asks for.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    digest::Digest,
+    document,
+    ids::{ApplianceId, Incarnation, IncidentId, SiteId, WatchId},
+    time::Millis,
+};
+
+/// Something done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Deed {
+    /// A box was claimed: an enrolment token was used up, its keys admitted, a certificate issued.
+    Claim {
+        /// The box.
+        appliance: ApplianceId,
+        /// Its executor's state.
+        incarnation: Incarnation,
+        /// Where it stands.
+        site: SiteId,
+        /// SHA-256 of its certificate.
+        certificate: Digest,
+    },
+    /// A box's certificate was renewed, its executor co-signing.
+    Renewal {
+        /// The box.
+        appliance: ApplianceId,
+        /// Its executor's state.
+        incarnation: Incarnation,
+        /// SHA-256 of the new certificate.
+        certificate: Digest,
+        /// When that ends.
+        until: Millis,
+    },
+    /// A box's orders stop: its story does not hold.
+    Quarantine {
+        /// The box.
+        appliance: ApplianceId,
+        /// Why, in the program's words.
+        cause: String,
+    },
+    /// A quarantine ended.
+    Readmission {
+        /// The box.
+        appliance: ApplianceId,
+    },
+    /// A box was shut out for good.
+    Revocation {
+        /// The box.
+        appliance: ApplianceId,
+    },
+    /// A token to claim a box with was given out.
+    Ticket {
+        /// For which site.
+        site: SiteId,
+        /// When it ends.
+        until: Millis,
+    },
+    /// A document was approved and put in force, or withdrawn.
+    Approval {
+        /// What it decides.
+        what: document::Kind,
+        /// Which of its kind.
+        name: String,
+        /// Its serial.
+        serial: u64,
+        /// For which box; `None`: every box of the clinic.
+        appliance: Option<ApplianceId>,
+        /// SHA-256 of its core: what approvers signed.
+        core: Digest,
+        /// Whether it takes back what the one before it decided.
+        is_withdrawal: bool,
+        /// Who approved it, by name in the charter.
+        approvers: Vec<String>,
+    },
+    /// The clinic's policy was changed.
+    Policy {
+        /// Its new serial.
+        serial: u64,
+        /// What was changed.
+        change: Change,
+        /// SHA-256 of its payload.
+        digest: Digest,
+    },
+    /// A charter was put in force.
+    Charter {
+        /// Its serial.
+        serial: u64,
+        /// SHA-256 of its payload.
+        digest: Digest,
+    },
+    /// A catalogue of runbooks was put in force.
+    Catalogue {
+        /// Its version.
+        version: u64,
+        /// SHA-256 of its payload.
+        digest: Digest,
+    },
+    /// A person or program was given access to this control plane.
+    Access {
+        /// By what name.
+        name: String,
+        /// Until when.
+        until: Millis,
+    },
+    /// An access was taken back.
+    AccessEnd {
+        /// Of what name.
+        name: String,
+    },
+    /// Something that a box should have sent is missing.
+    Gap {
+        /// The box.
+        appliance: ApplianceId,
+        /// Why, in a word: `offline`, `outbox-full`.
+        cause: String,
+        /// How many records.
+        amount: u64,
+        /// From when.
+        first: Millis,
+        /// Until when.
+        last: Millis,
+    },
+    /// An incident is over for the control plane.
+    Incident {
+        /// Which.
+        id: IncidentId,
+        /// On which box.
+        appliance: ApplianceId,
+        /// The fault: `backup.stale`.
+        fault: String,
+        /// The entry of the box's watch list, or the control; `None`: something else, or one that no executor has named.
+        watch: Option<WatchId>,
+        /// When it was opened.
+        opened: Millis,
+        /// How it ended.
+        end: End,
+    },
+    /// This control plane came back from a backup, and read back what it had forgotten.
+    Restore {
+        /// Its generation since.
+        generation: u64,
+    },
+    /// Something that only a newer version of this program can say.
+    #[serde(skip)]
+    Unknown,
+}
+
+crate::vocabulary! {
+    /// What of a policy was changed.
+    pub enum Change as "change" {
+        /// Shadow mode: plan and report, do not act.
+        Shadow = "shadow",
+        /// When people work in the clinic.
+        ClinicHours = "clinic-hours",
+        /// Maintenance windows.
+        Windows = "windows",
+        /// Something else.
+        Other = "other",
+    }
+}
+
+crate::vocabulary! {
+    /// How an incident ended.
+    pub enum End as "end" {
+        /// The fault is gone after an order.
+        Resolved = "resolved",
+        /// A person was told.
+        Escalated = "escalated",
+        /// The fault went away by itself.
+        Withdrawn = "withdrawn",
+    }
+}
+
+impl Deed {
+    /// One word for lists: `claim`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Claim { .. } => "claim",
+            Self::Renewal { .. } => "renewal",
+            Self::Quarantine { .. } => "quarantine",
+            Self::Readmission { .. } => "readmission",
+            Self::Revocation { .. } => "revocation",
+            Self::Ticket { .. } => "ticket",
+            Self::Approval { .. } => "approval",
+            Self::Policy { .. } => "policy",
+            Self::Charter { .. } => "charter",
+            Self::Catalogue { .. } => "catalogue",
+            Self::Access { .. } => "access",
+            Self::AccessEnd { .. } => "access-end",
+            Self::Gap { .. } => "gap",
+            Self::Incident { .. } => "incident",
+            Self::Restore { .. } => "restore",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The box that it is about, when it is about one.
+    #[must_use]
+    pub fn appliance(&self) -> Option<ApplianceId> {
+        match self {
+            Self::Claim { appliance, .. }
+            | Self::Renewal { appliance, .. }
+            | Self::Quarantine { appliance, .. }
+            | Self::Readmission { appliance }
+            | Self::Revocation { appliance }
+            | Self::Gap { appliance, .. }
+            | Self::Incident { appliance, .. } => Some(*appliance),
+            Self::Approval { appliance, .. } => *appliance,
+            Self::Ticket { .. }
+            | Self::Policy { .. }
+            | Self::Charter { .. }
+            | Self::Catalogue { .. }
+            | Self::Access { .. }
+            | Self::AccessEnd { .. }
+            | Self::Restore { .. }
+            | Self::Unknown => None,
+        }
+    }
+
+    /// In a sentence, for people.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Claim { appliance, .. } => format!("appliance {appliance} was claimed"),
+            Self::Renewal { appliance, until, .. } => {
+                format!("the certificate of appliance {appliance} was renewed until {until}")
+            }
+            Self::Quarantine { appliance, cause } => {
+                format!("the orders of appliance {appliance} were stopped: {cause}")
+            }
+            Self::Readmission { appliance } => format!("appliance {appliance} was readmitted"),
+            Self::Revocation { appliance } => format!("appliance {appliance} was revoked"),
+            Self::Ticket { until, .. } => {
+                format!("a token to claim an appliance was given out, until {until}")
+            }
+            Self::Approval { what, name, is_withdrawal: true, .. } => format!("{what} {name} was withdrawn"),
+            Self::Approval { what, name, approvers, .. } => match approvers.is_empty() {
+                true => format!("{what} {name} was put in force"),
+                false => format!("{what} {name} was approved by {}", approvers.join(" and ")),
+            },
+            Self::Policy { serial, change, .. } => {
+                format!("policy {serial} was put in force: {change} changed")
+            }
+            Self::Charter { serial, .. } => format!("charter {serial} was put in force"),
+            Self::Catalogue { version, .. } => format!("catalogue {version} was put in force"),
+            Self::Access { name, until } => format!("{name} was given access until {until}"),
+            Self::AccessEnd { name } => format!("the access of {name} was taken back"),
+            Self::Gap { appliance, cause, amount, .. } => {
+                format!("{amount} records of appliance {appliance} are missing: {cause}")
+            }
+            Self::Incident { fault, watch: Some(watch), end, .. } => {
+                format!("{fault} on {watch} ended {end}")
+            }
+            Self::Incident { fault, end, .. } => format!("{fault} ended {end}"),
+            Self::Restore { generation } => {
+                format!("the control plane came back from a backup, generation {generation}")
+            }
+            Self::Unknown => "of a newer version of the control plane".into(),
+        }
+    }
+}
