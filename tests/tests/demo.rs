@@ -84,6 +84,7 @@ fn it_ends_well_and_leaves_behind_what_it_promises() -> Result<()> {
     let baseline = self::names(&left.join("bundle/baseline"))?;
     ensure!(baseline.iter().any(|name| name.ends_with(".json")), "no baseline but {baseline:?}");
     shown(&folder, &said)?;
+    exports(&left)?;
     verified(&left)
 }
 
@@ -104,6 +105,24 @@ fn shown(folder: &Folder, said: &str) -> Result<()> {
         ensure!(fs::read(screens.join(page))?.starts_with(b"\x89PNG"), "{page} is no picture");
     }
     Ok(())
+}
+
+/// Other people's readers of OSCAL call what it says of the clinic valid.
+fn exports(left: &Path) -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join("../target/peers-venv/bin/python");
+    if !python.exists() {
+        ensure!(std::env::var_os("CI").is_none(), "{} is missing: run `.ci/setup test`", python.display());
+        println!("exports were not held against others: `.ci/setup test` makes {}", python.display());
+        return Ok(());
+    }
+    let scratch = Folder::new()?;
+    let oscal = left.join("bundle/oscal");
+    let files: Vec<_> = names(&oscal)?.into_iter().map(|name| oscal.join(name)).collect();
+    ensure!(files.len() >= 4, "exports are missing: {files:?}");
+    let mut peers = Command::new(python);
+    peers.arg(root.join("peers/exports.py")).arg(root.join("oscal")).arg(scratch.path()).args(&files);
+    run(&mut peers, &[0]).map(drop)
 }
 
 /// As README says it, after the demo has ended; by keys that no file of the bundle repeats.

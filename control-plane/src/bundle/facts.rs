@@ -13,13 +13,13 @@ use proto::{
     identity::KeyProtection,
     ids::{ApplianceId, Incarnation, RunbookId, TenantId},
     keys::PublicKey,
-    log::Hash,
+    log::{self, Hash},
     order::Order,
     standing::StandingOrder,
 };
 use runbooks::Runbook;
 
-use super::{PreviousPacket, ProviderSays};
+use super::{Place, PreviousPacket, ProviderSays};
 
 /// What a bundle says, apart from how far it can be believed.
 #[derive(Debug, Clone)]
@@ -46,6 +46,8 @@ pub struct Facts {
     pub orders: BTreeMap<Digest, Permission>,
     /// Last month's packet, in the provider's word; `None`: none is named.
     pub previous: Option<PreviousPacket>,
+    /// Entries of the log whose records do not lie alone, by their place in the log.
+    pub together: BTreeMap<u64, log::Bundle>,
     /// Baselines in the bundle that this program can read, by digest.
     pub baselines: BTreeMap<Digest, Baseline>,
     /// Exceptions in the bundle that records name, by digest.
@@ -164,6 +166,7 @@ impl Facts {
             runbooks: BTreeMap::new(),
             orders: BTreeMap::new(),
             previous: None,
+            together: BTreeMap::new(),
             baselines: BTreeMap::new(),
             exceptions: BTreeMap::new(),
             absent: vec![],
@@ -180,6 +183,17 @@ impl Facts {
             let id = appliance.to_string();
             format!("appliance {}", &id[id.len() - 12..])
         })
+    }
+
+    /// The file that a record lies in. With many records the files are few: 256 records to one.
+    #[must_use]
+    pub fn place_of(&self, fact: &Fact) -> Place {
+        let entries = self.together.range(..=fact.index / u64::from(log::TILE_WIDTH)).next_back();
+        let entries = entries.map(|(_, bundle)| bundle).filter(|bundle| {
+            let first = bundle.first().unwrap_or(u64::MAX);
+            (first..first.saturating_add(bundle.width().into())).contains(&fact.index)
+        });
+        entries.map_or(Place::Evidence(fact.index, fact.digest), |bundle| Place::Entries(*bundle))
     }
 
     /// Every box that wrote a record or is enrolled.

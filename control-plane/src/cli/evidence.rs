@@ -1,6 +1,7 @@
-//! `control-plane evidence`: list, export as a bundle, verify offline.
+//! `control-plane evidence`: list, export as a bundle, verify offline, write again in NIST's format.
 
 mod export;
+mod oscal;
 
 use std::path::{Path, PathBuf};
 
@@ -69,6 +70,18 @@ pub(super) enum Evidence {
         /// The bundle's folder
         bundle: PathBuf,
     },
+    /// Write what a bundle says in NIST's format, OSCAL 1.1.3: made from its evidence, offline
+    #[command(
+        after_help = "The bundle carries the same files under oscal/; `evidence verify` compares them.\n\n\
+        Example:\n  control-plane evidence oscal bundle/ --out oscal/"
+    )]
+    Oscal {
+        /// The bundle's folder
+        bundle: PathBuf,
+        /// Folder for them: an empty one, or none
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
 }
 
 impl Evidence {
@@ -92,6 +105,7 @@ impl Evidence {
             Self::Verify { trust, from, to, bundle } => {
                 verify(trust.as_deref(), Asked { from, to }, &bundle, (world.now)())
             }
+            Self::Oscal { bundle, out } => oscal::write(&bundle, &out),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Posture: how each control stood on each box at the end of the period, since when, and which scans say so.
 //!
 //! The rule: a box that was watched and signed no scan is in it, as one that nobody could look at; and so is a control of the
-//! baseline that a scan does not speak of.
+//! baseline that a scan does not speak of. Only a box that was revoked before the period, by an act in the log, and has said
+//! nothing since is not: otherwise no clinic that ever retired one would be satisfied again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use baseline::{Baseline, Control, ControlId};
 use proto::{
+    act::Deed,
     digest::Digest,
     document::Kind,
     evidence::{Body, ControlFinding, Scan, Standing},
@@ -14,7 +16,7 @@ use proto::{
     time::Millis,
 };
 
-use crate::bundle::{Fact, Facts, Period, minute, watches};
+use crate::bundle::{ActFact, Fact, Facts, Period, minute, watches};
 
 /// Scans at which a control changed that are named one by one; further ones are counted. The newest stay.
 pub(super) const CHANGES_MAX: usize = 16;
@@ -102,7 +104,8 @@ impl<'f> Posture<'f> {
         }
         let watched = watches(facts, &period).into_iter().map(|watch| watch.appliance);
         let scanned = tracks.iter().filter(|(_, tracks)| tracks.newest.is_some()).map(|(id, _)| *id);
-        let boxes: BTreeSet<ApplianceId> = watched.chain(scanned).collect();
+        let boxes = watched.chain(scanned).filter(|id| !is_retired(facts, *id, period));
+        let boxes: BTreeSet<ApplianceId> = boxes.collect();
         let none = Tracks::default();
         Self {
             facts,
@@ -214,6 +217,13 @@ fn held<'f>(
         }
     };
     names.into_iter().map(one).collect()
+}
+
+fn is_retired(facts: &Facts, appliance: ApplianceId, period: Period) -> bool {
+    let revoked = |act: &ActFact| act.act.at < period.from && act.act.deed == Deed::Revocation { appliance };
+    let speaks =
+        |fact: &Fact| fact.record.identity.appliance == appliance && period.contains(fact.record.clock.at);
+    facts.acts.iter().any(revoked) && !facts.records.iter().any(speaks)
 }
 
 fn taken(facts: &Facts) -> BTreeMap<Digest, &Fact> {

@@ -57,7 +57,11 @@ fn of_control(posture: &Posture<'_>, held: &Held<'_>) -> Open {
         status: "open",
         mitigating_factors: Vec::new(),
         deadline: None,
-        remediations: held.definition.map(|control| remediation(uuid, control)).into_iter().collect(),
+        remediations: held
+            .definition
+            .map(|control| remediation(uuid, held.standing, control))
+            .into_iter()
+            .collect(),
         related_observations: vec![ObservationRef { observation_uuid: control_uuid(posture, held) }],
     };
     let place = where_(held);
@@ -95,9 +99,16 @@ fn waive(risk: &mut Risk, exception: Option<&Exception>) {
     }];
 }
 
-fn remediation(risk: Uuid, control: &Control) -> Response {
+fn remediation(risk: Uuid, standing: Standing, control: &Control) -> Response {
     let uuid = id("response", &[&risk.to_string()]);
     match &control.repair {
+        // Nothing is put right that nobody has seen to be wrong.
+        _ if standing == Standing::NotEvaluable => Response {
+            uuid,
+            lifecycle: "recommendation",
+            title: "A person must see why".into(),
+            description: "See what keeps the box from looking; the observation names it in a word.".into(),
+        },
         Repair::None { why } => Response {
             uuid,
             lifecycle: "recommendation",

@@ -102,7 +102,7 @@ fn of_control(posture: &Posture<'_>, held: &Held<'_>) -> Observation {
         uuid: control_uuid(posture, held),
         title: where_(held),
         description: format!(
-            "{}. {standing} at the newest scan of the period, {} UTC. {}",
+            "{}. Newest scan of the period, {} UTC: {standing}. {}",
             title_of(held),
             minute(at),
             seen(held.finding)
@@ -170,7 +170,7 @@ fn of_record(posture: &Posture<'_>, fact: &Fact, description: String) -> Evidenc
         Property::own("log-index", &fact.index.to_string()),
     ];
     props.extend(posture.facts.log.iter().map(|log| Property::own("log-origin", &log.origin)));
-    Evidence { href: beside(&Place::Evidence(fact.index, fact.digest)), description, props }
+    Evidence { href: beside(&posture.facts.place_of(fact)), description, props }
 }
 
 /// A file of the bundle, as seen from the folder of exports.

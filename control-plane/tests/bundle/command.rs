@@ -118,3 +118,32 @@ fn without_trust_it_is_3() {
     assert!(answer.json["faults"].as_array().unwrap().is_empty());
     assert_eq!(not_checked(&answer.json).len(), 6 + TENANT.boxes.len());
 }
+
+#[test]
+fn the_exports_are_written_again_as_the_bundle_has_them() {
+    let folder = handed_over();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let write = |bundle: &str, out: &str| {
+        let arguments = ["control-plane", "evidence", "oscal", &path(bundle), "--out", &path(out)];
+        Cli::try_parse_from(arguments).unwrap().run(World { now, random: |_| unreachable!() })
+    };
+    let answer = write("bundle", "again").unwrap();
+    assert_eq!((answer.code, &answer.json["faults"]), (0, &0.into()), "{}", answer.text);
+    let written = fs::read_dir(folder.path().join("again")).unwrap().map(|entry| entry.unwrap());
+    let names: Vec<_> = written.map(|entry| entry.file_name()).collect();
+    assert_eq!(names.len(), 5);
+    for name in names {
+        let read = |of: &str| fs::read(folder.path().join(of).join(&name)).unwrap();
+        assert_eq!(read("again"), read("bundle/oscal"), "{name:?}");
+    }
+    for (bundle, out, problem) in [
+        ("bundle", "again", "must be an empty folder or none"),
+        ("trust.json", "new", "must be the folder of a bundle"),
+        ("bundle/oscal", "new", "must be the folder of a bundle"),
+    ] {
+        let refused = write(bundle, out).unwrap_err();
+        assert!(format!("{refused:#}").contains(problem), "{refused:#}");
+        assert_eq!(control_plane::cli::exit_code(&refused), 2, "{refused:#}");
+        assert!(!folder.path().join("new").exists());
+    }
+}

@@ -9,11 +9,15 @@ mod files;
 mod history;
 mod hostile;
 mod monthly;
+mod oscal;
 mod packets;
+mod peers;
 mod periods;
 mod previous;
+mod scans;
 mod standing;
 mod tenant;
+mod volume;
 
 use control_plane::bundle::{
     Bundle, FileLine, Manifest, Source,

@@ -4,7 +4,13 @@ use std::sync::LazyLock;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use baseline::Exception;
-use control_plane::core::approved::{Called, Standing};
+use control_plane::{
+    core::{
+        approved::{Called, Standing},
+        export,
+    },
+    store::Store,
+};
 use proto::{
     approval::Approval,
     charter::Approver,
@@ -169,6 +175,31 @@ fn it_is_taken_back_without_an_approver_and_an_older_one_does_not_come_back() {
     let twice = world.core.run(now, |core| core.withdraw_document(called(&tenant), now)).unwrap_err();
     assert!(twice.to_string().contains("there is no exception \"NXH-045\""), "{twice}");
     assert_eq!(stands(&mut world), [Standing::Withdrawn]);
+}
+
+/// A scan may have been judged with it, whatever became of it since.
+#[test]
+fn a_bundle_is_offered_every_exception_that_ever_was_and_no_other_clinics() {
+    let (mut world, mut appliance) = practice();
+    world.call(&mut appliance);
+    let core = draft(&mut world);
+    let first = publish(&mut world, &core);
+    world.wait(DAY);
+    let (tenant, now) = (world.tenant.clone(), world.now);
+    world.core.run(now, |core| core.withdraw_document(called(&tenant), now)).unwrap();
+    let core = draft(&mut world);
+    let second = publish(&mut world, &core);
+    let other = world.tenant_named("Elm Street Clinic");
+    let mut elsewhere = world.appliance_at(&other);
+    world.call(&mut elsewhere);
+    let store = Store::with(world.db.share()).unwrap();
+    let exceptions = |tenant: &str| {
+        let row = world.core.tenant(tenant).unwrap();
+        let now = world.now;
+        export::parts(&store, &row, world.core.charter(), None, now).map(|parts| parts.exceptions)
+    };
+    assert_eq!(exceptions(&tenant).unwrap(), [first.core.content, second.core.content]);
+    assert_eq!(exceptions(&other).unwrap(), Vec::<Vec<u8>>::new());
 }
 
 #[test]

@@ -15,8 +15,13 @@ use crate::bundle::{Facts, Place, Source, manifest::GENERATOR};
 pub(super) fn read(source: &dyn Source, contents: &Contents) -> BTreeMap<Digest, Baseline> {
     let read = |digest: &Digest| {
         let bytes = source.read(&Place::Baseline(*digest).to_string()).ok()?;
-        let baseline = Baseline::parse(&bytes).ok()?;
-        (Digest::of(&bytes) == *digest).then_some((*digest, baseline))
+        if Digest::of(&bytes) != *digest {
+            return None;
+        }
+        // Its own it knows by heart.
+        let own = *bytes == *HIPAA_V1.as_bytes();
+        let baseline = if own { Baseline::hipaa_v1().clone() } else { Baseline::parse(&bytes).ok()? };
+        Some((*digest, baseline))
     };
     contents.baselines.iter().filter_map(read).collect()
 }

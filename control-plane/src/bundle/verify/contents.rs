@@ -27,6 +27,24 @@ pub(super) struct Contents {
     pub(super) entries: Vec<log::Bundle>,
 }
 
+impl Contents {
+    /// The log's entries of which no record lies alone, by their place in the log; of several the widest.
+    pub(super) fn together(&self) -> BTreeMap<u64, log::Bundle> {
+        let mut widest: BTreeMap<u64, log::Bundle> = BTreeMap::new();
+        for bundle in &self.entries {
+            let Some(first) = bundle.first() else { continue };
+            let end = first.saturating_add(bundle.width().into());
+            if self.evidence.range(first..end).next().is_none() {
+                let known = widest.entry(bundle.index()).or_insert(*bundle);
+                if known.width() < bundle.width() {
+                    *known = *bundle;
+                }
+            }
+        }
+        widest
+    }
+}
+
 /// Sorts all paths; what has no place in a bundle, or stands in one twice, is a fault.
 pub(super) fn read(source: &dyn Source, findings: &mut Findings) -> Contents {
     let mut contents = Contents::default();
@@ -66,4 +84,20 @@ pub(super) fn read(source: &dyn Source, findings: &mut Findings) -> Contents {
     contents.charters.sort_unstable();
     contents.catalogues.sort_unstable();
     contents
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_lie_together_where_none_of_them_lies_alone() {
+        let bundle = |index, width| log::Bundle::new(index, width).unwrap();
+        let contents = Contents {
+            evidence: [(300, Digest::of(b"x"))].into(),
+            entries: vec![bundle(0, 256), bundle(1, 256), bundle(2, 3), bundle(2, 9), bundle(2, 4)],
+            ..Contents::default()
+        };
+        assert_eq!(contents.together(), [(0, bundle(0, 256)), (2, bundle(2, 9))].into());
+    }
 }

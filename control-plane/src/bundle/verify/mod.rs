@@ -139,6 +139,7 @@ fn examine(
         said,
         organization: charters.newest().map_or_else(String::new, |charter| charter.organization.clone()),
         tenant: head.as_ref().map(|head| head.tenant),
+        together: contents.together(),
         baselines: baselines::read(source, contents),
         exceptions: exceptions::read(source, contents, &records.facts),
         absent: tree::absent(contents, log.as_ref().map_or(0, |log| log.size)),
