@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proto::{digest::Digest, evidence::Body};
+use proto::{act::Deed, digest::Digest, evidence::Body};
 
 use super::{Fact, Facts, Place};
 use crate::packet::title;
@@ -65,7 +65,18 @@ impl<'f> Purposes<'f> {
     fn record(&self, index: u64) -> String {
         if let Ok(at) = self.facts.acts.binary_search_by_key(&index, |fact| fact.index) {
             let act = &self.facts.acts[at].act;
-            return format!("record {index}, by {}: {}", act.by, act.deed.sentence());
+            let what = format!("record {index}, by {}: {}", act.by, act.deed.sentence());
+            let said = &self.facts.said;
+            return match said.packet {
+                Some(month) if month.until(said.made_at).contains(act.at) => {
+                    let section = match act.deed {
+                        Deed::Incident { .. } => title::INCIDENTS,
+                        _ => title::ACTIVITY,
+                    };
+                    format!("packet, {section}, {what}")
+                }
+                _ => what,
+            };
         }
         let Ok(at) = self.facts.records.binary_search_by_key(&index, |fact| fact.index) else {
             return format!("nothing: record {index} does not hold");

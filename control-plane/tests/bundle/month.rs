@@ -5,10 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use baseline::{Baseline, Exception};
 use proto::{
+    act::{self, Act, Actor, Place},
     approval::Approval,
     digest::Digest,
     document::{Core, Document, Kind},
     evidence::{Body, ControlFinding, DocumentTaken, Scan, Seen, Standing, Verdict},
+    ids::IncidentId,
     keys::SecretKey,
 };
 
@@ -45,6 +47,19 @@ impl Tenant {
                 17 => tenant.refuse(a, "2 binding", "order is for another appliance; one for this is right"),
                 19 => tenant.version = "0.2.0".into(),
                 21 => tenant.execute(a, &Deed { verdict: Verdict::Failed, output: None, ..PRUNED }),
+                22 => {
+                    let until = tenant.now.plus(90 * 24 * HOUR);
+                    let access = tenant.log_act(None, act::Deed::Access { name: "bob".into(), until });
+                    let ended = act::Deed::Incident {
+                        id: IncidentId::new(tenant.now, [9; 10]),
+                        appliance: tenant.boxes[b].id,
+                        fault: "service.unreachable".into(),
+                        watch: Some("portal".parse().unwrap()),
+                        opened: tenant.now.minus(3 * HOUR),
+                        end: act::End::Escalated,
+                    };
+                    tenant.log_act(Some(access), ended);
+                }
                 28 => tenant.hold(a, true),
                 29 => tenant.hold(a, false),
                 _ => {}
@@ -63,15 +78,37 @@ impl Tenant {
                 if day >= 10 {
                     stands.push((WAIVED, waived.map_or(Standing::Drifted, |_| Standing::Excepted)));
                 }
-                tenant.scan(n, &stands, waived);
+                tenant.scan_all(n, &stands, waived);
             }
         }
         tenant.wait(10 * Duration::from_secs(60));
         tenant
     }
 
+    /// An act of the control plane, signed and not logged.
+    pub fn act(&self, index: u64, previous: Digest, deed: act::Deed) -> Act {
+        Act {
+            chain: Place { index, previous },
+            organization: ORGANIZATION.into(),
+            tenant: self.tenant,
+            at: self.now,
+            charter_serial: 1,
+            by: Actor::Operator("alice".into()),
+            deed,
+        }
+    }
+
+    /// Logs an act of an operator, after `before`; gives its digest.
+    pub fn log_act(&mut self, before: Option<(u64, Digest)>, deed: act::Deed) -> (u64, Digest) {
+        let (index, previous) = before.map_or((0, Digest::ZERO), |(index, digest)| (index + 1, digest));
+        let envelope = self.act(index, previous, deed).seal(&self.order_key).unwrap();
+        let digest = Digest::of(&envelope);
+        self.evidence.push(envelope);
+        (index, digest)
+    }
+
     /// A scan that finds all controls compliant but those.
-    pub fn scan(&mut self, n: usize, but: &[(&str, Standing)], exception: Option<Digest>) {
+    pub fn scan_all(&mut self, n: usize, but: &[(&str, Standing)], exception: Option<Digest>) {
         let word = |text: &str| text.to_owned().try_into().unwrap();
         let finding = |name: &str| {
             let standing =

@@ -10,7 +10,6 @@ use control_plane::{
     ca::CertificateAuthority,
 };
 use proto::{
-    act::{Act, Actor, Place},
     charter::{Approver, Charter, OrganizationKeys, Quorum},
     digest::Digest,
     evidence::{
@@ -222,19 +221,6 @@ impl Tenant {
         };
         self.log(number, Body::Enrolment(enrolment));
         number
-    }
-
-    /// An act of the control plane, signed and not logged.
-    pub fn act(&self, index: u64, previous: Digest, deed: proto::act::Deed) -> Act {
-        Act {
-            chain: Place { index, previous },
-            organization: ORGANIZATION.into(),
-            tenant: self.tenant,
-            at: self.now,
-            charter_serial: 1,
-            by: Actor::Operator("alice".into()),
-            deed,
-        }
     }
 
     pub fn head_of(&self, n: usize) -> Digest {

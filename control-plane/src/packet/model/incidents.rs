@@ -1,21 +1,23 @@
-//! Incidents, as far as orders were about them: what it was, when it was opened, when it was over.
+//! Incidents: what it was, when it was opened, when and how it was over.
 //!
-//! The rule: only what is signed. An incident's number holds the time when it was drawn; the executor signed it with the
-//! order. When a fault began, evidence tells for drift (it lies between two scans) and for standing orders alone. All uses of
+//! The rule: only what is signed. What an appliance measured counts before what the control plane says of it. The control
+//! plane's act says when an incident was opened and how it ended; where there is none, an incident's number holds the time
+//! when it was drawn, and the executor signed it with the order. When a fault began, evidence tells for drift (it lies between two scans) and for standing orders alone. All uses of
 //! a standing order have one number, and each was a fault of its own: the executor's begin counts.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use proto::{
+    act::{Deed, End},
     evidence::{Body, OrderFacts},
     ids::{ApplianceId, IncidentId},
     time::Millis,
 };
 
 use super::actions::targets;
-use crate::bundle::{Fact, Facts, findings::Drift};
+use crate::bundle::{ActFact, Fact, Facts, findings::Drift};
 
-/// A fault that at least one order was about.
+/// A fault that an order was about, or that the control plane signed the end of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incident {
     /// Its number.
@@ -32,7 +34,9 @@ pub struct Incident {
     pub detected: Detected,
     /// When a measurement showed that the fault was gone, and its record.
     pub resolved: Option<(Millis, u64)>,
-    /// Records of all orders about it, refused ones too.
+    /// How the control plane says that it ended; `None`: it has not, or it does not say.
+    pub end: Option<End>,
+    /// Records of all orders about it, refused ones too, and of its end.
     pub records: Vec<u64>,
 }
 
@@ -48,6 +52,12 @@ pub enum Detected {
 }
 
 impl Incident {
+    /// The fault is gone: an appliance measured that, or the control plane signed that it went away by itself.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.resolved.is_some() || matches!(self.end, Some(End::Resolved | End::Withdrawn))
+    }
+
     /// From when it was opened until the fault was measured to be gone.
     #[must_use]
     pub fn took(&self) -> Option<Duration> {
@@ -56,7 +66,12 @@ impl Incident {
 }
 
 /// Those of the month, by their begin.
-pub(super) fn incidents(facts: &Facts, records: &[&Fact], drifts: &[Drift<'_>]) -> Vec<Incident> {
+pub(super) fn incidents(
+    facts: &Facts,
+    records: &[&Fact],
+    acts: &[&ActFact],
+    drifts: &[Drift<'_>],
+) -> Vec<Incident> {
     let mut all: BTreeMap<(IncidentId, Option<u64>), Incident> = BTreeMap::new();
     for fact in records {
         let (order, execution) = match &fact.record.body {
@@ -78,6 +93,7 @@ pub(super) fn incidents(facts: &Facts, records: &[&Fact], drifts: &[Drift<'_>]) 
             opened: if use_of_standing.is_some() { begun } else { order.incident.drawn() },
             detected: Detected::Unknown,
             resolved: None,
+            end: None,
             records: vec![],
         });
         incident.records.push(fact.index);
@@ -87,6 +103,23 @@ pub(super) fn incidents(facts: &Facts, records: &[&Fact], drifts: &[Drift<'_>]) 
         if execution.is_some_and(|execution| execution.verdict.is_good()) {
             incident.resolved = Some((at, fact.index));
         }
+    }
+    for fact in acts {
+        let Deed::Incident { id, appliance, fault, watch, opened, end } = &fact.act.deed else { continue };
+        let incident = all.entry((*id, None)).or_insert_with(|| Incident {
+            id: *id,
+            appliance: *appliance,
+            kind: fault.clone(),
+            target: watch.as_ref().map(ToString::to_string).unwrap_or_default(),
+            opened: None,
+            detected: Detected::Unknown,
+            resolved: None,
+            end: None,
+            records: vec![],
+        });
+        incident.kind.clone_from(fault);
+        (incident.opened, incident.end) = (Some(*opened), Some(*end));
+        incident.records.push(fact.index);
     }
     let mut all: Vec<_> = all.into_values().collect();
     all.sort_by_key(|incident| (incident.opened, incident.id));

@@ -17,7 +17,7 @@ use proto::{
 
 use super::PacketError;
 use crate::bundle::{
-    Fact, Facts, Gap, Month, Period, Watch,
+    ActFact, Fact, Facts, Gap, Month, Period, Watch,
     findings::{self, CitationResult, Drift, Waiver},
     gaps, watches,
 };
@@ -39,6 +39,8 @@ pub struct Model<'f> {
     pub period: Period,
     /// Records of that time, by log index.
     pub records: Vec<&'f Fact>,
+    /// Acts of the control plane in that time, by log index.
+    pub acts: Vec<&'f ActFact>,
     /// Orders carried out.
     pub actions: Vec<Action>,
     /// Orders refused.
@@ -78,6 +80,7 @@ impl<'f> Model<'f> {
         if period.from == period.to {
             return Err(PacketError::NotBegun { month, made_at: facts.said.made_at });
         }
+        let acts: Vec<&ActFact> = facts.acts.iter().filter(|fact| period.contains(fact.act.at)).collect();
         let records: Vec<&Fact> =
             facts.records.iter().filter(|fact| period.contains(fact.record.clock.at)).collect();
         let mut actions: Vec<Action> =
@@ -96,7 +99,7 @@ impl<'f> Model<'f> {
                 .map(|(_, beat)| beat.refusals_not_signed)
                 .fold(0, u64::saturating_add),
             repositories: repositories::repositories(executions),
-            incidents: incidents::incidents(facts, &records, &drifts),
+            incidents: incidents::incidents(facts, &records, &acts, &drifts),
             citations: findings::citations(facts, &period),
             waivers: findings::waivers(facts, period.to),
             shares: days::shares(&records, &period),
@@ -111,6 +114,7 @@ impl<'f> Model<'f> {
             month,
             period,
             records,
+            acts,
             actions,
         })
     }
@@ -134,18 +138,27 @@ impl<'f> Model<'f> {
         (span > 0).then(|| (span - silent.min(span)) * 1000 / span)
     }
 
-    /// Records that are not heartbeats: log index, when, kind, digest.
-    pub fn index(&self) -> impl Iterator<Item = (u64, Millis, &'static str, Digest)> + '_ {
-        self.records
+    /// Records that are not heartbeats, and acts: log index, when, kind, digest.
+    #[must_use]
+    pub fn index(&self) -> Vec<(u64, Millis, String, Digest)> {
+        let records = self.records.iter().filter(|fact| !matches!(fact.record.body, Body::Heartbeat(_)));
+        let records = records
+            .map(|fact| (fact.index, fact.record.clock.at, fact.record.body.kind().to_owned(), fact.digest));
+        let acts = self
+            .acts
             .iter()
-            .filter(|fact| !matches!(fact.record.body, Body::Heartbeat(_)))
-            .map(|fact| (fact.index, fact.record.clock.at, fact.record.body.kind(), fact.digest))
+            .map(|fact| (fact.index, fact.act.at, format!("act: {}", fact.act.deed.kind()), fact.digest));
+        let mut all: Vec<_> = records.chain(acts).collect();
+        all.sort_by_key(|(index, ..)| *index);
+        all
     }
 
-    /// First and last log index of the period's records.
+    /// First and last log index of the period's records and acts.
     #[must_use]
     pub fn range(&self) -> Option<(u64, u64)> {
-        Some((self.records.first()?.index, self.records.last()?.index))
+        let records = self.records.iter().map(|fact| fact.index);
+        let indices = || records.clone().chain(self.acts.iter().map(|fact| fact.index));
+        Some((indices().min()?, indices().max()?))
     }
 }
 

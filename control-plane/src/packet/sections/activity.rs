@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use proto::act::Deed;
+
 use super::{named, paragraph};
 use crate::{
     bundle::minute,
@@ -27,7 +29,34 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
     blocks.extend(done(model));
     blocks.push(Block::Subsection("Refused and held".into()));
     blocks.extend(refused(model));
+    blocks.push(Block::Subsection("What operators and the control plane did".into()));
+    blocks.extend(acts(model));
     blocks
+}
+
+/// Acts, in their own words; how incidents ended stands under incidents.
+fn acts(model: &Model<'_>) -> Vec<Block> {
+    let shown = model.acts.iter().filter(|fact| !matches!(fact.act.deed, Deed::Incident { .. }));
+    let rows = shown.map(|fact| {
+        let mut what = fact.act.deed.sentence();
+        if let Some(appliance) = fact.act.deed.appliance() {
+            what = what.replace(&appliance.to_string(), &model.facts.name_of(appliance));
+        }
+        vec![minute(fact.act.at), fact.act.by.to_string(), what, grouped(fact.index)]
+    });
+    let columns = ["When (UTC)", "Who", "What", "Record"];
+    let empty = "No act of an operator or of the control plane was signed in this period.";
+    vec![
+        paragraph(
+            "The control plane signs what its operators did and what it did by itself, in a chain of its own beside the \
+             appliances' records. It is the service provider's word, and shows that nothing was taken out afterwards.",
+        ),
+        Block::Records(Table {
+            numbers: vec![3],
+            widths: vec![22, 22, 72, 10],
+            ..Table::new(&columns, rows.collect(), empty)
+        }),
+    ]
 }
 
 /// Orders carried out: what happened, and who decided it.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use proto::act::End;
+
 use super::{count, named, paragraph};
 use crate::{
     bundle::minute,
@@ -12,13 +14,18 @@ use crate::{
     },
 };
 
-const TONES: [(&str, Tone); 2] = [("Resolved", Tone::Good), ("Not resolved", Tone::Bad)];
+const TONES: [(&str, Tone); 4] = [
+    ("Resolved", Tone::Good),
+    ("Gone by itself", Tone::Good),
+    ("Escalated", Tone::Warn),
+    ("Not resolved", Tone::Bad),
+];
 
 pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
     let mut blocks = vec![paragraph(
-        "An incident is here when at least one order was about it, and so a signed record of an appliance. Those that people \
-         handled without an order are not. It was opened when its number was drawn, and resolved when the appliance measured \
-         that the fault was gone. When a fault began, evidence tells in two cases: drift began between two scans, and for a \
+        "An incident is here when an order was about it, and so a signed record of an appliance, or when the control plane \
+         signed how it ended. It counts as resolved when the appliance measured that the fault was gone, or when the control \
+         plane saw it go away by itself; as escalated when a person was told. When a fault began, evidence tells in two cases: drift began between two scans, and for a \
          standing order the executor had watched the fault itself. For all others the time to detect is not known.",
     )];
     if !model.incidents.is_empty() {
@@ -33,16 +40,25 @@ fn words(kind: &str) -> String {
     kind.replace(['.', '-'], " ")
 }
 
+fn word(incident: &Incident) -> &'static str {
+    match (incident.resolved, incident.end) {
+        (Some(_), _) | (None, Some(End::Resolved)) => "Resolved",
+        (None, Some(End::Withdrawn)) => "Gone by itself",
+        (None, Some(End::Escalated)) => "Escalated",
+        (None, None) => "Not resolved",
+    }
+}
+
 fn by_kind(incidents: &[Incident]) -> Chart {
     let mut kinds: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
     for incident in incidents {
         let counts = kinds.entry(&incident.kind).or_default();
-        counts[usize::from(incident.resolved.is_none())] += 1;
+        counts[usize::from(!incident.is_over())] += 1;
     }
     let mut bars: Vec<(String, [u64; 2])> =
         kinds.into_iter().map(|(kind, counts)| (words(kind), counts)).collect();
     bars.sort_by_key(|(_, counts)| std::cmp::Reverse(counts[0] + counts[1]));
-    let open = incidents.iter().filter(|incident| incident.resolved.is_none()).count();
+    let open = incidents.iter().filter(|incident| !incident.is_over()).count();
     let most = bars.first().map_or("", |(kind, _)| kind.as_str());
     let ended = if open == 0 { "all were resolved".to_owned() } else { format!("{open} not resolved") };
     let words = format!(
@@ -75,12 +91,12 @@ fn table(model: &Model<'_>) -> Table {
             what,
             detected,
             incident.took().map_or_else(|| "–".to_owned(), duration),
-            if incident.resolved.is_some() { "Resolved" } else { "Not resolved" }.to_owned(),
+            word(incident).to_owned(),
             named(&incident.records),
         ]
     });
     let columns = ["Opened (UTC)", "Appliance", "What", "To detect", "To resolve", "Status", "Records"];
-    let empty = "No order was about an incident in this period.";
+    let empty = "No order was about an incident in this period, and none ended.";
     Table {
         tones: TONES.to_vec(),
         widths: vec![23, 18, 29, 16, 14, 19, 13],

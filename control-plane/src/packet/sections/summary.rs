@@ -107,7 +107,7 @@ fn totals(model: &Model<'_>) -> Vec<(String, String)> {
     let backups: u64 = model.repositories.iter().map(|r| r.backups).sum();
     let restores: u64 = model.repositories.iter().map(|r| r.restores).sum();
     let watched = model.watched_thousandths().map_or("–".to_owned(), |n| format!("{}.{}%", n / 10, n % 10));
-    let resolved = model.incidents.iter().filter(|incident| incident.resolved.is_some()).count();
+    let resolved = model.incidents.iter().filter(|incident| incident.is_over()).count();
     let all = model.incidents.len();
     vec![
         (

@@ -83,9 +83,10 @@ fn before(model: &Model<'_>) -> Vec<Block> {
 
 /// Every record of the period but heartbeats, by its digest.
 pub(super) fn index(model: &Model<'_>) -> Vec<Block> {
-    let rows = model.index().map(|(record, at, kind, digest)| {
-        vec![grouped(record), minute(at), kind.to_owned(), digest.to_string()]
-    });
+    let rows = model
+        .index()
+        .into_iter()
+        .map(|(record, at, kind, digest)| vec![grouped(record), minute(at), kind, digest.to_string()]);
     let columns = ["Record", "When (UTC)", "Kind", "SHA-256"];
     let table = Table::new(&columns, rows.collect(), "Only heartbeats were recorded in this period.");
     let beats: u64 = model.watches.iter().map(|watch| watch.heartbeats).sum();
@@ -96,6 +97,6 @@ pub(super) fn index(model: &Model<'_>) -> Vec<Block> {
             count(usize::try_from(beats).unwrap_or(usize::MAX), "heartbeat"),
             title::GAPS
         )),
-        Block::Records(Table { numbers: vec![0], mono: vec![3], widths: vec![11, 21, 14, 76], ..table }),
+        Block::Records(Table { numbers: vec![0], mono: vec![3], widths: vec![10, 20, 19, 74], ..table }),
     ]
 }
