@@ -3,6 +3,7 @@
 //! Decisions are synchronous and pure where they can be; the network is a thin shell around them. Time and randomness
 //! are arguments; only [`clock`] asks the machine.
 
+pub mod audit;
 pub mod bundle;
 pub mod ca;
 pub mod cli;
@@ -17,3 +18,4 @@ pub mod packet;
 pub mod serve;
 pub mod store;
 pub mod vault;
+pub mod witness;

@@ -12,7 +12,7 @@ use crate::{
     field::{BadField, text},
     identity::{check_authority, trust_domain},
     keys::{PublicKey, SecretKey},
-    log::check_witness_key,
+    log::{BadKey, WitnessKey, policy_text},
     time::Millis,
 };
 
@@ -23,6 +23,8 @@ pub const CHARTER_LIFETIME_MAX: Duration = Duration::from_secs(180 * 24 * 3600);
 /// From this long before its end people are warned.
 pub const CHARTER_WARN_BEFORE: Duration = Duration::from_secs(60 * 24 * 3600);
 
+/// Witnesses that a charter may name: as many as every implementation of C2SP tlog-policy takes.
+const WITNESSES_MAX: usize = 32;
 /// The most bytes of each text about an approver.
 const APPROVER_TEXT_MAX: usize = 253;
 
@@ -166,11 +168,41 @@ impl Charter {
             return Err(BadField::new("certificate_authorities", "must name at least one certificate"));
         }
         self.certificate_authorities.iter().try_for_each(|pem| check_authority(pem))?;
-        for witness in &self.witnesses {
-            check_witness_key(witness).map_err(|e| BadField::new("witnesses", e.to_string()))?;
-        }
+        self.check_witnesses()?;
         self.check_approvers()?;
         quorum_is_sane("release_keys", self.release_keys.threshold, &self.release_keys.keys)
+    }
+
+    /// Two cosignatures are two witnesses': each must be able to stand in a policy for other people's verifiers.
+    fn check_witnesses(&self) -> Result<(), BadField> {
+        let bad = |problem: String| BadField::new("witnesses", problem);
+        if self.witnesses.len() > WITNESSES_MAX {
+            return Err(bad(format!("must be at most {WITNESSES_MAX}")));
+        }
+        let keys: Vec<WitnessKey> = self
+            .witnesses
+            .iter()
+            .map(|text| text.parse())
+            .collect::<Result<_, _>>()
+            .map_err(|wrong: BadKey| bad(wrong.to_string()))?;
+        for (at, key) in keys.iter().enumerate() {
+            for other in &keys[..at] {
+                if other.name() == key.name() || other.id() == key.id() || other.is_same_key(key) {
+                    let (name, other) = (key.name(), other.name());
+                    return Err(bad(format!(
+                        "{name:?} has a name, an ID or a key that {other:?} has already"
+                    )));
+                }
+            }
+        }
+        policy_text(&[], &keys, 1).map(drop).map_err(|wrong| bad(wrong.to_string()))
+    }
+
+    /// The outside witnesses' keys.
+    #[must_use]
+    pub fn witness_keys(&self) -> Vec<WitnessKey> {
+        // A charter was checked when it was opened: all of them read.
+        self.witnesses.iter().filter_map(|text| text.parse().ok()).collect()
     }
 
     /// Two approvals are two people's: a name or a passkey that stands twice would make one of them two.

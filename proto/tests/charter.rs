@@ -12,7 +12,7 @@ use proto::{
     digest::Digest,
     dsse::{self, EnvelopeError},
     keys::SecretKey,
-    log::VerifierKey,
+    log::{VerifierKey, WitnessKey},
     time::Millis,
 };
 
@@ -45,6 +45,10 @@ fn charter() -> Charter {
         witnesses: Vec::new(),
         approvers: Vec::new(),
     }
+}
+
+fn witness(name: &str, seed: u8) -> String {
+    WitnessKey::new(name, &key(seed).public()).expect("a key that cosigns").to_string()
 }
 
 /// A person with a passkey of their own.
@@ -102,7 +106,7 @@ fn another_organizations_charter_is_not_ours_even_under_our_keys() {
 #[test]
 fn what_must_not_stand_in_a_charter_is_refused_whoever_signed_it() {
     type Change = fn(&mut Charter);
-    let cases: [(&str, Change); 28] = [
+    let cases: [(&str, Change); 33] = [
         ("organization", |c| c.organization.clear()),
         ("organization", |c| c.organization = "MSP.example".into()),
         ("organization", |c| c.organization = "msp.example/tenant".into()),
@@ -126,6 +130,12 @@ fn what_must_not_stand_in_a_charter_is_refused_whoever_signed_it() {
         ("witnesses", |c| c.witnesses = vec!["w+00000000+AAAA".into()]),
         // A log's key signs notes; it is nobody's witness.
         ("witnesses", |c| c.witnesses = vec![VerifierKey::new("w", &key(12).public()).unwrap().to_string()]),
+        ("witnesses", |c| c.witnesses = vec![witness("w", 20), witness("w", 21)]),
+        ("witnesses", |c| c.witnesses = vec![witness("w", 20), witness("v", 20)]),
+        // Words of the policy that names them to other people's verifiers.
+        ("witnesses", |c| c.witnesses = vec![witness("none", 20)]),
+        ("witnesses", |c| c.witnesses = vec![witness("witnesses", 20)]),
+        ("witnesses", |c| c.witnesses = (0..33).map(|n| witness(&format!("w{n}"), 20 + n)).collect()),
         ("approvers[1].name", |c| c.approvers = vec![approver("owner"), approver("owner")]),
         ("approvers[0].name", |c| c.approvers = vec![approver("")]),
         ("approvers[1].key", |c| {
@@ -161,8 +171,11 @@ fn witnesses_and_approvers_may_stand_in_it() {
     let encoded = [vec![4], vec![7; 32]].concat();
     let id = Digest::of(&[b"witness.example/w1\n", encoded.as_slice()].concat()).to_string()[..8].to_owned();
     charter.witnesses = vec![format!("witness.example/w1+{id}+{}", STANDARD.encode(encoded))];
+    charter.witnesses.extend((0..31).map(|n| witness(&format!("w{n}"), 20 + n)));
     charter.approvers = vec![approver("owner"), approver("another")];
     assert_eq!(charter.check(), Ok(()));
+    let keys = charter.witness_keys();
+    assert_eq!(keys.iter().map(ToString::to_string).collect::<Vec<_>>(), charter.witnesses);
 }
 
 #[test]

@@ -1,13 +1,14 @@
-//! What implementations that are not ours say: Certificate Transparency's test tree, and Go's x/mod (see
-//! `vectors/log/make_vectors.go`).
+//! What implementations that are not ours say: Certificate Transparency's test tree, Go's x/mod (see
+//! `vectors/log/make_vectors.go`) and, for cosignatures, pyca/cryptography (`vectors/log/make_cosignatures.py`).
 
 use proto::{
     keys::SecretKey,
     log::{
-        Checkpoint, Hash, Head, MemoryTiles, Note, SignedCheckpoint, Signer, Tile, Tiles, TlogProof,
-        VerifierKey, append, encode_hashes, leaf_hash, prove_consistency, prove_inclusion, root, root_of,
-        tiles, verify_consistency, verify_inclusion,
+        Checkpoint, Cosigned, Cosigner, Hash, Head, MemoryTiles, Note, SignedCheckpoint, Signer, Tile, Tiles,
+        TlogProof, VerifierKey, WitnessKey, append, cosignatures, encode_hashes, leaf_hash,
+        prove_consistency, prove_inclusion, root, root_of, tiles, verify_consistency, verify_inclusion,
     },
+    time::Millis,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -15,6 +16,7 @@ const PROOFS: &str = include_str!("vectors/log/proofs.txt");
 const TILES: &str = include_str!("vectors/log/tiles.txt");
 const CHECKPOINT: &str = include_str!("vectors/log/checkpoint.txt");
 const VKEYS: &str = include_str!("vectors/log/vkeys.txt");
+const COSIGNATURES: &str = include_str!("vectors/log/cosignatures.txt");
 const PROOF_FILE: &str = include_str!("vectors/log/entry-777.tlog-proof");
 
 /// Certificate Transparency's test tree of eight leaves, known to every implementation of RFC 6962.
@@ -176,4 +178,27 @@ fn gos_proof_file_is_ours_byte_for_byte() {
     let hashes = prove_inclusion(&stored(&leaves(1000)), 777, 1000).unwrap();
     let ours = TlogProof { extra: b"orderly".to_vec(), ..TlogProof::new(777, hashes, verified.checkpoint()) };
     assert_eq!(ours.to_string(), PROOF_FILE);
+}
+
+#[test]
+fn cosignatures_of_another_implementation() {
+    let (vkeys, note) = COSIGNATURES.split_once("\n\n").unwrap();
+    let witnesses: Vec<WitnessKey> = vkeys.lines().map(|vkey| vkey.parse().unwrap()).collect();
+    let logs: Vec<VerifierKey> = VKEYS.lines().map(|vkey| vkey.parse().unwrap()).collect();
+    let checkpoint = SignedCheckpoint::open(note.as_bytes(), &logs).unwrap();
+    let said =
+        |n: usize, seconds: i64| Cosigned { witness: witnesses[n].clone(), at: Millis(seconds * 1000) };
+    assert_eq!(
+        cosignatures(&checkpoint, &witnesses).unwrap(),
+        [said(0, 1_679_315_147), said(1, 4_102_444_800)]
+    );
+    // Ed25519 is deterministic: ours are the same bytes.
+    for (n, name, seed, seconds) in
+        [(2, "witness.example.com/w1", 0x31, 1_679_315_147), (3, "zeuge.example/ä", 0x32, 4_102_444_800)]
+    {
+        let secret = SecretKey::ed25519([seed; 32]);
+        let line =
+            Cosigner::new(name, &secret).unwrap().cosign(&checkpoint, Millis(seconds * 1000 + 7)).unwrap();
+        assert_eq!(line, checkpoint.signatures()[n]);
+    }
 }

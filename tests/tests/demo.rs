@@ -35,6 +35,7 @@ fn complaint(scene: Scene) -> &'static str {
         Scene::DriftedControl => "in vain: the incident on baseline is resolved",
         Scene::PacketAndBundle => "the verifier must end with 3, it ended with 0",
         Scene::FlippedByte => "the verifier ended with 0",
+        Scene::ChangedVault => "the audit ended with 0",
     }
 }
 

@@ -6,14 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{
+    charter::Charter,
     digest::Digest,
     dsse::Envelope,
     evidence::{self, Body},
     field::BadField,
     ids::ApplianceId,
     log::{
-        self, Head, MemoryTiles, SignedCheckpoint, TlogProof, VerifierKey, encode_hashes, leaf_hash,
-        policy_text,
+        self, Head, KeyId, MemoryTiles, SignedCheckpoint, TlogProof, VerifierKey, WitnessKey, encode_hashes,
+        leaf_hash, policy_text,
     },
     time::Millis,
 };
@@ -38,6 +39,9 @@ pub struct LoggedEnvelope {
     pub envelope: Vec<u8>,
 }
 
+/// A witness's key, and the newest checkpoint that it has cosigned (note).
+pub type CosignedNote = (KeyId, Vec<u8>);
+
 /// Everything a bundle is made of.
 #[derive(Debug, Clone)]
 pub struct Parts {
@@ -57,6 +61,9 @@ pub struct Parts {
     pub orders: Vec<Vec<u8>>,
     /// The newest checkpoint, by a log key of the newest charter.
     pub checkpoint: SignedCheckpoint,
+    /// What outside witnesses have cosigned of this log, the newest of each: note and ID of the witness's key. Those of
+    /// `checkpoint` itself stand under it.
+    pub cosigned: Vec<CosignedNote>,
     /// The key that signed it.
     pub key: VerifierKey,
     /// Tiles of the log at the checkpoint's size, by C2SP path without prefix (`tile/0/000.p/30`).
@@ -248,9 +255,26 @@ fn collect(parts: &Parts) -> Result<Bundle, ExportError> {
     }
     put(Place::Checkpoint.to_string(), parts.checkpoint.note().as_bytes().to_vec())?;
     put(Place::VerifierKey.to_string(), format!("{}\n", parts.key).into_bytes())?;
-    let policy = policy_text(std::slice::from_ref(&parts.key)).unwrap_or_default();
+    for (witness, note) in &parts.cosigned {
+        put(Place::Cosigned(*witness).to_string(), note.clone())?;
+    }
+    let policy = policy_text(std::slice::from_ref(&parts.key), &witnesses(parts)?, 1).unwrap_or_default();
     put(Place::Policy.to_string(), policy.into_bytes())?;
     Ok(bundle)
+}
+
+/// Those of the newest charter. Only to name them: the verifier takes them from the signed document itself.
+fn witnesses(parts: &Parts) -> Result<Vec<WitnessKey>, ExportError> {
+    let mut newest: Option<Charter> = None;
+    for envelope in &parts.charters {
+        let wrong = |problem: String| ExportError::Document { what: "charter", problem };
+        let charter: Charter = serde_json::from_slice(payload("charter", envelope)?.unverified_payload())
+            .map_err(|error| wrong(error.to_string()))?;
+        if newest.as_ref().is_none_or(|newest| newest.serial < charter.serial) {
+            newest = Some(charter);
+        }
+    }
+    Ok(newest.map_or_else(Vec::new, |charter| charter.witness_keys()))
 }
 
 fn manifest(bundle: &Bundle, facts: &Facts) -> Manifest {

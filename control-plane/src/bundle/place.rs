@@ -8,7 +8,7 @@ use std::{fmt, str::FromStr};
 use proto::{
     digest::Digest,
     ids::{ApplianceId, Incarnation},
-    log::{self, Tile},
+    log::{self, KeyId, Tile},
 };
 
 use crate::oscal::Export;
@@ -49,6 +49,9 @@ pub enum Place {
     Appliance(ApplianceId, Incarnation),
     /// The log's signed head (C2SP tlog-checkpoint).
     Checkpoint,
+    /// The newest head that an outside witness has cosigned, where that is not the log's newest (C2SP tlog-cosignature).
+    /// By the ID of its key.
+    Cosigned(KeyId),
     /// The key that signed it, as a C2SP verifier key.
     VerifierKey,
     /// The same for other people's verifiers (C2SP tlog-policy).
@@ -78,6 +81,7 @@ impl fmt::Display for Place {
             Self::Oscal(export) => write!(f, "oscal/{}", export.file()),
             Self::Appliance(appliance, incarnation) => write!(f, "appliances/{appliance}-{incarnation}.json"),
             Self::Checkpoint => f.write_str("log/checkpoint"),
+            Self::Cosigned(witness) => write!(f, "log/cosigned/{witness}"),
             Self::VerifierKey => f.write_str("log/vkey"),
             Self::Policy => f.write_str("log/policy"),
             Self::Tile(tile) => write!(f, "log/{tile}"),
@@ -122,6 +126,9 @@ impl FromStr for Place {
                 ("log", "checkpoint") => Self::Checkpoint,
                 ("log", "vkey") => Self::VerifierKey,
                 ("log", "policy") => Self::Policy,
+                ("log", _) if name.starts_with("cosigned/") => {
+                    Self::Cosigned(name.strip_prefix("cosigned/")?.parse().ok()?)
+                }
                 ("log", _) if name.starts_with("tile/entries/") => Self::Entries(name.parse().ok()?),
                 ("log", _) => Self::Tile(name.parse().ok()?),
                 _ => return None,
@@ -158,6 +165,7 @@ mod tests {
             Place::Oscal(Export::Poam),
             Place::Appliance(appliance, Incarnation([0xab; 16])),
             Place::Checkpoint,
+            Place::Cosigned(KeyId([0x0a, 0xb0, 0, 7])),
             Place::VerifierKey,
             Place::Policy,
             Place::Tile(Tile::new(1, 1234, 5).unwrap()),
@@ -181,6 +189,9 @@ mod tests {
             "charter/1.JSON",
             "proofs/7.tlog-proof",
             "proofs/000000007.tlog-proof",
+            "log/cosigned/AB000007",
+            "log/cosigned/ab00007",
+            "log/cosigned/ab000007/",
             "log/tile/0/0",
             "log/tile/00/000",
             &format!("evidence/7-{digest}.json"),

@@ -55,6 +55,7 @@ impl<'f> Purposes<'f> {
                 format!("the evidence key of {}", self.facts.name_of(*appliance))
             }
             Place::Checkpoint => "how many records the log had, and their root".into(),
+            Place::Cosigned(_) => "how many records an outside witness had seen, their root, and when".into(),
             Place::VerifierKey | Place::Policy => {
                 "nothing by itself: the log's key, for other verifiers".into()
             }

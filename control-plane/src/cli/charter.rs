@@ -15,6 +15,7 @@ use proto::{
     charter::{Approver, Charter as Document, OrganizationKeys},
     dsse::ENVELOPE_MAX,
     keys::{PublicKey, SecretKey},
+    log::WitnessKey,
     pb::{PublishCharter, ShowCharter, charter_client::CharterClient},
     time::Millis,
 };
@@ -55,6 +56,12 @@ pub(super) enum Charter {
         /// Leaves out the approver of that name; what only they approved is not in force any more
         #[arg(long = "without-approver", value_name = "NAME")]
         without: Vec<String>,
+        /// Adds an outside witness, or replaces the one of that name: its C2SP verifier key
+        #[arg(long = "witness", value_name = "VKEY")]
+        witnesses: Vec<String>,
+        /// Leaves out the witness of that name
+        #[arg(long = "without-witness", value_name = "NAME")]
+        without_witnesses: Vec<String>,
         /// The organization's public keys [default: trust/organization.keys.json in --dir]
         #[arg(long, value_name = "FILE")]
         trust: Option<PathBuf>,
@@ -78,12 +85,13 @@ impl Charter {
                 let charter = trust.open(&envelope)?.into_value();
                 Ok(shown(&charter, found, now))
             }
-            Self::Renew { keys, days, approvers, without, trust } => {
+            Self::Renew { keys, days, approvers, without, witnesses, without_witnesses, trust } => {
                 let trust = read_trust(&trust_path(global, trust))?;
                 let signers = signers(&keys, &trust)?;
                 let (envelope, found) = current(global).await?;
                 let mut charter = trust.open(&envelope)?.into_value();
                 change_approvers(&mut charter, &approvers, &without)?;
+                change_witnesses(&mut charter, &witnesses, &without_witnesses)?;
                 charter.serial += 1;
                 charter.issued = now;
                 charter.not_after = now.plus(DAY * days);
@@ -114,6 +122,24 @@ fn change_approvers(charter: &mut Document, files: &[PathBuf], without: &[String
         let approver: Approver = serde_json::from_str(&text).with_context(wrong)?;
         charter.approvers.retain(|other| other.name != approver.name);
         charter.approvers.push(approver);
+    }
+    Ok(())
+}
+
+fn change_witnesses(charter: &mut Document, keys: &[String], without: &[String]) -> anyhow::Result<()> {
+    let is = |text: &String, name: &str| text.parse().is_ok_and(|key: WitnessKey| key.name() == name);
+    for name in without {
+        let before = charter.witnesses.len();
+        charter.witnesses.retain(|witness| !is(witness, name));
+        if charter.witnesses.len() == before {
+            return Err(misuse(format!("--without-witness {name}: the charter names no such witness")));
+        }
+    }
+    for text in keys {
+        let wrong = || Misuse(format!("--witness {text}: must be the verifier key of a witness"));
+        let key: WitnessKey = text.parse().with_context(wrong)?;
+        charter.witnesses.retain(|witness| !is(witness, key.name()));
+        charter.witnesses.push(key.to_string());
     }
     Ok(())
 }
@@ -191,6 +217,7 @@ fn shown(charter: &Document, found: Found, now: Millis) -> Answer {
             format!("{} of: {}", charter.release_keys.threshold, list(&charter.release_keys.keys)),
         ),
         ("approvers", charter.approvers.len().to_string()),
+        ("witnesses", names(charter)),
         ("found in", source.to_owned()),
     ]);
     let text = match &warning {
@@ -205,11 +232,18 @@ fn shown(charter: &Document, found: Found, now: Millis) -> Answer {
         "order_keys": charter.order_keys,
         "log_keys": charter.log_keys,
         "release_keys": charter.release_keys,
+        "witnesses": charter.witnesses,
         "approvers": charter.approvers.iter().map(|a| &a.name).collect::<Vec<_>>(),
         "warning": warning,
         "source": source,
     });
     Answer::new(text, json)
+}
+
+fn names(charter: &Document) -> String {
+    let keys = charter.witness_keys();
+    let names: Vec<&str> = keys.iter().map(WitnessKey::name).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 fn list(keys: &BTreeSet<PublicKey>) -> String {

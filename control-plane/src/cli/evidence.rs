@@ -1,14 +1,16 @@
-//! `control-plane evidence`: list, export as a bundle, verify offline, write again in NIST's format.
+//! `control-plane evidence`: list, export as a bundle, verify offline, write again in NIST's format, audit the vault.
 
+mod audit;
 mod export;
 mod oscal;
+mod witnesses;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Subcommand;
 use proto::{
-    pb::{self, ExportBundle, ListEvidence, evidence_client::EvidenceClient},
+    pb::{self, ExportBundle, ListEvidence, ListWitnesses, evidence_client::EvidenceClient},
     time::Millis,
 };
 use serde_json::{Value, json};
@@ -52,6 +54,22 @@ pub(super) enum Evidence {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
+    /// Compare the vault with the database: is all there as it was kept? (exit 0 sound, 1 tampered with, 3 not all seen)
+    #[command(
+        after_help = "Runs where the installation is, beside its server or without it; reads, and changes nothing.\n\n\
+        Example:\n  control-plane --dir /srv/orderly evidence audit --tenant \"Elm Street Clinic\""
+    )]
+    Audit {
+        /// Clinic, by name or ID [default: all, and what belongs to none]
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Show what outside witnesses have cosigned of a clinic's log, and the log's key for a new witness
+    Witnesses {
+        /// Clinic, by name or ID
+        #[arg(long)]
+        tenant: String,
+    },
     /// Verify a bundle offline, without a server (exit 0 sound and complete, 1 a fault, 3 incomplete or no --trust)
     #[command(
         after_help = "Keys inside a bundle never count as trust: get the trust file from the organization itself.\n\n\
@@ -91,6 +109,10 @@ impl Evidence {
                 let mut client = EvidenceClient::new(connect(global).await?);
                 Ok(listed(&answer(client.list(ListEvidence { tenant, from, limit })).await?))
             }
+            Self::Witnesses { tenant } => {
+                let mut client = EvidenceClient::new(connect(global).await?);
+                Ok(witnesses::shown(&answer(client.witnesses(ListWitnesses { tenant })).await?))
+            }
             Self::Export { tenant, month, out } => {
                 let mut client =
                     EvidenceClient::new(connect(global).await?).max_decoding_message_size(ANSWER_MAX);
@@ -102,6 +124,7 @@ impl Evidence {
                     json!({ "folder": out, "files": written.files, "bytes": written.bytes }),
                 ))
             }
+            Self::Audit { tenant } => audit::run(global, world, tenant.as_deref()),
             Self::Verify { trust, from, to, bundle } => {
                 verify(trust.as_deref(), Asked { from, to }, &bundle, (world.now)())
             }

@@ -22,13 +22,14 @@ mod serve;
 mod site;
 mod tenant;
 mod watch_list;
+mod witness;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use proto::time::Millis;
 
-use crate::{config::ConfigError, directory::Directory};
+use crate::{config::ConfigError, directory::Directory, witness::Folder};
 
 pub use output::Answer;
 
@@ -120,6 +121,9 @@ enum Noun {
     /// API tokens for people and programs
     #[command(subcommand)]
     Operator(operator::Operator),
+    /// An outside witness of other people's logs (C2SP tlog-witness), in a folder of its own
+    #[command(subcommand)]
+    Witness(witness::Witness),
 }
 
 /// Time and randomness, for the few commands that make something themselves.
@@ -153,6 +157,7 @@ impl Cli {
         match self.noun {
             Noun::Init(init) => init.run(&global.directory(), world),
             Noun::Serve(serve) => serve.run(&global.directory()),
+            Noun::Witness(witness) => witness.run(&Folder::new(&global.dir), world),
             noun => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 runtime.block_on(noun.ask(global, world))
@@ -176,7 +181,9 @@ impl Noun {
             Self::Evidence(evidence) => evidence.run(global, world).await,
             Self::Packet(packet) => packet.run(global).await,
             Self::Operator(operator) => operator.run(global).await,
-            Self::Init(_) | Self::Serve(_) => unreachable!("these two bring their own runtime"),
+            Self::Init(_) | Self::Serve(_) | Self::Witness(_) => {
+                unreachable!("these bring their own runtime")
+            }
         }
     }
 }

@@ -28,6 +28,7 @@ impl Serve {
         let path = directory.config();
         let config = Config::load(&path)?;
         trust_of(directory, &config)?;
+        config.vault.check()?;
         if self.check_config {
             return Ok(Answer::new(
                 format!("{} is right", path.display()),

@@ -8,15 +8,22 @@ use http::Uri;
 use proto::{charter::Charter, order::ORDER_LIFETIME_MAX};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::files::{self, FileError};
+use crate::{
+    files::{self, FileError},
+    vault::VaultError,
+};
 
 mod template;
 #[cfg(test)]
 mod tests;
 mod value;
+mod vault;
+mod witness;
 
 pub use template::template;
 use value::{address, bad, host, plain_host, socket, webhook, within};
+pub use vault::{S3, Vault, VaultStore};
+pub use witness::Witness;
 
 /// Where appliances connect, unless said otherwise.
 pub const APPLIANCES: &str = "0.0.0.0:8443";
@@ -45,6 +52,10 @@ pub struct Config {
     pub orders: Orders,
     /// What one box may take of what all share.
     pub limits: Limits,
+    /// Where evidence is kept for good.
+    pub vault: Vault,
+    /// Whom to ask to cosign the logs.
+    pub witnesses: Vec<Witness>,
 }
 
 /// `[listen]`
@@ -102,6 +113,9 @@ pub enum ConfigError {
         /// What is allowed.
         allowed: String,
     },
+    /// The vault that they name is none.
+    #[error("vault in the configuration")]
+    Vault(#[source] VaultError),
 }
 
 #[derive(Deserialize)]
@@ -115,6 +129,10 @@ struct File {
     orders: FileOrders,
     #[serde(default)]
     limits: FileLimits,
+    #[serde(default)]
+    vault: vault::FileVault,
+    #[serde(default)]
+    witness: Vec<witness::FileWitness>,
 }
 
 #[derive(Deserialize)]
@@ -190,6 +208,8 @@ impl Config {
             },
             orders: Orders { lifetime: Duration::from_secs(lifetime) },
             limits: Limits { events_per_hour },
+            vault: file.vault.check()?,
+            witnesses: witness::witnesses(file.witness)?,
         })
     }
 

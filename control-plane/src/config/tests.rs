@@ -20,6 +20,10 @@ fn the_template_says_the_defaults() {
     );
 }
 
+fn witness(name: &str, url: &str) -> String {
+    format!("[[witness]]\nname = \"{name}\"\nurl = \"{url}\"\n")
+}
+
 #[test]
 fn every_complaint_names_key_value_and_what_is_allowed() {
     for (more, key, value, allowed) in [
@@ -32,6 +36,11 @@ fn every_complaint_names_key_value_and_what_is_allowed() {
         ("[limits]\nevents_per_hour = 99", "limits.events_per_hour", "99", "from 100 to 1000000"),
         ("[orders]\nlifetime_seconds = 901", "orders.lifetime_seconds", "901", "from 10 to 900"),
         ("[orders]\nlifetime_seconds = -5", "orders.lifetime_seconds", "-5", "from 10 to 900"),
+        (&witness("w", "ftp://w/"), "witness.url", "ftp://w/", "an http or https URL"),
+        (&witness("w", "https://w/?a=b"), "witness.url", "https://w/?a=b", "without a query"),
+        (&witness("", "https://w/"), "witness.name", "", "name of a witness's key"),
+        (&format!("{0}{0}", witness("w", "https://w/")), "witness.name", "w", "one block for each witness"),
+        ("[[witness]]\nname = \"w\"", "witness", "url", "missing field `url`"),
         // What the parser itself finds shows the line.
         ("[orders]\nlifetime_seconds = \"ten\"", "lifetime_seconds", "\"ten\"", "expected i64"),
         ("[orders]\nlifetime = 5", "lifetime", "5", "expected `lifetime_seconds`"),

@@ -4,24 +4,37 @@
 //! It lies in the vault before the answer leaves; where a power cut undoes the rest, the act stays, and says what was
 //! about to be done. A log that is halted takes none: they wait, so that a box can still be shut out.
 
-use std::{collections::BTreeSet, mem};
+use std::mem;
 
 use proto::{
     act::{Act, Actor, Claim, Deed, End, Place},
     digest::Digest,
     ids::{ApplianceId, TenantId},
-    keys::PublicKey,
     sync::Gap,
     time::Millis,
 };
 use runbooks::Fault;
 
-use super::{Core, CoreError, Intake, log::broken, quarantine::WATCH};
-use crate::store::{Document, IncidentRow, NewAct, WaitingAct};
+use super::{
+    Core, CoreError, Intake, LOG_HALTED, budget, incidents, log::broken, payload_digest, quarantine,
+    witnesses,
+};
+use crate::store::{ApplianceRow, ApplianceState, Document, IncidentRow, NewAct, WaitingAct};
 
 /// Why something can be missing, as agents and this server call it.
-const CAUSES: [&str; 6] =
-    ["batches-missing", "buffer-full", "chain-hole", "evidence-refused", "lines-dropped", "outbox-damaged"];
+const CAUSES: [&str; 8] = [
+    "batches-missing",
+    "buffer-full",
+    "chain-hole",
+    "events-over-budget",
+    "evidence-refused",
+    "gaps-over-budget",
+    "lines-dropped",
+    "outbox-damaged",
+];
+/// What this server itself finds wrong with a box or a log.
+const OWN: [&str; 5] =
+    [quarantine::FAULT, budget::OVER, incidents::CROWDED, LOG_HALTED, witnesses::LOG_WITNESS];
 /// Instead of a word that is not known here.
 const OTHER: &str = "other";
 
@@ -74,12 +87,8 @@ impl Core {
         end: End,
         now: Millis,
     ) -> Result<(), CoreError> {
-        let is_of_server = row.watch.as_str() == WATCH;
-        let fault = match row.kind.parse::<Fault>() {
-            Ok(_) => row.kind.clone(),
-            Err(_) if is_of_server => row.kind.clone(),
-            Err(_) => OTHER.to_owned(),
-        };
+        let is_known = row.kind.parse::<Fault>().is_ok() || OWN.contains(&row.kind.as_str());
+        let fault = if is_known { row.kind.clone() } else { OTHER.to_owned() };
         let heartbeat = self.store.appliance(row.appliance)?.and_then(|appliance| appliance.heartbeat);
         let is_listed = heartbeat.is_some_and(|beat| beat.watch.contains_key(&row.watch));
         let is_control = row.watch.as_str().parse::<baseline::ControlId>().is_ok();
@@ -89,25 +98,44 @@ impl Core {
         Ok(())
     }
 
-    /// Logs what was noted and is not logged yet.
+    /// Logs what was noted and is not logged yet; what a log cannot take now, waits for it.
     pub(super) fn keep_acts(&mut self) -> Result<(), CoreError> {
         // Opening a log may find more to note: that this database comes from a backup.
-        while let Some(now) = self.acts.first().map(|(_, act)| act.at) {
-            let tenants: BTreeSet<TenantId> = self.acts.iter().map(|(tenant, _)| *tenant).collect();
-            for tenant in tenants {
-                self.recover_log(tenant, now)?;
-                let log = self.store.log_head(tenant)?;
-                if self.halt_reason(tenant, &log).is_some() {
-                    for act in self.noted_for(tenant) {
-                        self.store.add_waiting_act(tenant, &act)?;
-                    }
-                } else {
-                    let sealed = self.seal_acts(tenant, log.head.size)?;
-                    self.keep_in_log(tenant, log.head.size, &sealed, now)?;
+        while let Some((tenant, now)) = self.acts.first().map(|(tenant, act)| (*tenant, act.at)) {
+            let noted: Vec<WaitingAct> =
+                self.acts.iter().filter(|(of, _)| *of == tenant).map(|(_, act)| act.clone()).collect();
+            self.store.mark()?;
+            match self.log_acts(tenant, now) {
+                Ok(()) => self.store.keep_since_mark()?,
+                Err(error) => {
+                    self.store.undo_to_mark()?;
+                    let error = super::chain(&error);
+                    tracing::error!(%tenant, error, "acts of tenant {tenant} wait: its log takes none now");
+                    self.acts.retain(|(of, _)| *of != tenant);
+                    noted.iter().try_for_each(|act| self.store.add_waiting_act(tenant, act))?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Tries the logs again that acts wait for.
+    pub(super) fn keep_waiting_acts(&mut self, now: Millis) -> Result<(), CoreError> {
+        for tenant in self.store.tenants_with_waiting_acts()? {
+            self.store.mark()?;
+            match self.log_acts(tenant, now) {
+                Ok(()) => self.store.keep_since_mark()?,
+                // It was said when they began to wait.
+                Err(_) => self.store.undo_to_mark()?,
+            }
+        }
+        Ok(())
+    }
+
+    fn log_acts(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
+        let log = self.open_log(tenant, now)?;
+        let sealed = self.seal_acts(tenant, log.head.size)?;
+        self.keep_in_log(tenant, log.head.size, &sealed, now)
     }
 
     /// Signs what was noted for a clinic, and what waited for its log, as the entries of the log from `index` on.
@@ -146,11 +174,17 @@ impl Core {
         claim: Claim<'_>,
         envelope: &[u8],
         index: u64,
+        now: Millis,
     ) -> Result<Intake, CoreError> {
         let rejected = |why: &str| Ok(Intake::Rejected(why.to_owned()));
-        let keys = self.order_keys()?;
-        let Ok(act) = claim.verify_by(&keys) else {
-            return rejected("it is an act that no order key of this organization signed");
+        let named = self.store.document(Document::Charter, claim.charter_serial())?;
+        let verified = match named.map(|envelope| self.trust.open(&envelope)).transpose()? {
+            Some(charter) => claim.verify(charter.value()),
+            // A database from a backup may lack the newest charter; this server has its key.
+            None => claim.verify_by(&[self.keys.order.public()]),
+        };
+        let Ok(act) = verified else {
+            return rejected("it is an act that no order key of its charter signed");
         };
         let act = act.into_value();
         if act.tenant != tenant || act.organization != self.settings.organization {
@@ -160,16 +194,62 @@ impl Core {
             return rejected("it is an act that does not follow the one before it");
         }
         self.add_act(&act, index, envelope)?;
+        self.do_again(&act.deed, now)?;
         Ok(Intake::Kept)
     }
 
-    /// Of every charter that was ever in force, and this server's own: a database from a backup lacks the newest charter.
-    fn order_keys(&self) -> Result<Vec<PublicKey>, CoreError> {
-        let mut keys = vec![self.keys.order.public()];
-        for (_, envelope) in self.store.documents(Document::Charter)? {
-            keys.extend(self.trust.open(&envelope)?.into_value().order_keys);
+    /// A database from a backup must not trust a box that was stopped since; who let it in again, did so knowingly.
+    fn do_again(&mut self, deed: &Deed, now: Millis) -> Result<(), CoreError> {
+        match deed {
+            Deed::Quarantine { appliance, cause } => self.quarantine(*appliance, cause, now),
+            Deed::Readmission { appliance } => {
+                let stopped = |row: &ApplianceRow| row.state == ApplianceState::Quarantined;
+                if self.store.appliance(*appliance)?.filter(stopped).is_some() {
+                    self.store.set_appliance_state(*appliance, ApplianceState::Active, "readmitted")?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        Ok(keys)
+    }
+
+    /// Notes a charter or catalogue that was put in force while no server ran.
+    pub(super) fn note_documents(&mut self, now: Millis) -> Result<(), CoreError> {
+        let (charter, catalogue) = (self.charter.document.serial, self.catalogue.document.version);
+        let digest = payload_digest(&self.charter.envelope)?;
+        let of_catalogue = payload_digest(&self.catalogue.envelope)?;
+        for (key, number, deed) in [
+            ("charter-noted", charter, Deed::Charter { serial: charter, digest }),
+            ("catalogue-noted", catalogue, Deed::Catalogue { version: catalogue, digest: of_catalogue }),
+        ] {
+            let noted = self.store.number(key)?;
+            if noted < number {
+                // Of the first, every record says under which it was made.
+                if noted > 0 {
+                    self.note_act_everywhere(&deed, now)?;
+                }
+                self.store.put_number(key, number)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what lies in the vault as a paper and has no act: the power went between the two.
+    pub(super) fn note_papers(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
+        for row in self.store.appliances(Some(tenant))? {
+            let (appliance, certificate) = (row.id, Digest::of(&row.certificate));
+            let (incarnation, site) = (row.incarnation, row.site);
+            let mut deeds = vec![Deed::Claim { appliance, incarnation, site, certificate }];
+            if row.state == ApplianceState::Revoked {
+                deeds.push(Deed::Revocation { appliance });
+            }
+            for deed in deeds {
+                if !self.store.has_act(tenant, deed.kind(), &deed.sentence())? {
+                    self.note_act(tenant, deed, now);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn add_act(&self, act: &Act, index: u64, envelope: &[u8]) -> Result<Digest, CoreError> {

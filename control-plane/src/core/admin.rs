@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use proto::{
-    act::Deed,
+    act::{Actor, Deed},
     charter::{self, CharterError},
     digest::Digest,
     field::{BadField, text},
@@ -244,11 +244,12 @@ impl Core {
             ))));
         }
         Catalogue::open(&self.catalogue.envelope, &offered)?;
+        self.keep_charter(offered.serial, envelope, now)?;
         self.store.put_document(Document::Charter, offered.serial, envelope, now)?;
         self.wake_everyone()?;
-        self.note_act_everywhere(&Deed::Charter { serial: offered.serial, digest }, now)?;
         self.charter = InForce { document: offered, envelope: envelope.to_vec() };
-        self.sign_anew()
+        self.note_documents(now)?;
+        self.sign_anew(now)
     }
 
     /// The catalogue in force.
@@ -266,9 +267,8 @@ impl Core {
         }
         self.store.put_document(Document::Catalogue, offered.version, envelope, now)?;
         self.wake_everyone()?;
-        self.note_act_everywhere(&Deed::Catalogue { version: offered.version, digest }, now)?;
         self.catalogue = InForce { document: offered, envelope: envelope.to_vec() };
-        Ok(())
+        self.note_documents(now)
     }
 
     /// Makes an API token.
@@ -279,6 +279,10 @@ impl Core {
         now: Millis,
     ) -> Result<Token, CoreError> {
         let name = text("name", name, 60)?;
+        if [Actor::ControlPlane, Actor::Console].iter().any(|actor| actor.to_string() == name) {
+            let problem = format!("must not be {name:?}: acts call somebody else so");
+            return Err(BadField::new("name", problem).into());
+        }
         if valid.is_zero() || valid > OPERATOR_TOKEN_MAX {
             return Err(BadField::new("valid_days", "must be 1 to 365").into());
         }

@@ -22,7 +22,7 @@ const GAPS_DAY: u64 = 500;
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The incident that says so.
-const OVER: &str = "appliance.over-budget";
+pub(super) const OVER: &str = "appliance.over-budget";
 
 /// The events of one batch.
 #[derive(Debug, Default)]
@@ -71,7 +71,9 @@ impl Core {
             return Ok(());
         }
         let gap = Gap { cause: "events-over-budget".into(), dropped: events.over, first: now, last: now };
-        self.store.grow_gap(appliance.tenant, appliance.id, &gap, now, now.minus(DAY))?;
+        if self.store.grow_gap(appliance.tenant, appliance.id, &gap, now, now.minus(DAY))? {
+            self.note_gap_act(appliance.tenant, appliance.id, &gap, now);
+        }
         self.tell_of_budget(appliance.id, "events", now)
     }
 
@@ -90,7 +92,9 @@ impl Core {
             return Ok(());
         }
         let over = Gap { cause: "gaps-over-budget".into(), dropped: 1, first: gap.first, last: gap.last };
-        self.store.grow_gap(tenant, appliance, &over, now, now.minus(DAY))?;
+        if self.store.grow_gap(tenant, appliance, &over, now, now.minus(DAY))? {
+            self.note_gap_act(tenant, appliance, &over, now);
+        }
         self.tell_of_budget(appliance, "gaps", now)
     }
 

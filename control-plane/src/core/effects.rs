@@ -23,15 +23,19 @@ impl Core {
             let key = format!("{tenant}/attachments/{output}");
             match (self.store.attachment(tenant, output)?, origin) {
                 (Some(content), Origin::Appliance) => {
-                    self.ports.vault.put(&key, &content, self.retain_until(now))?;
+                    self.keep(&key, &content, self.retain_until(now))?;
                     self.store.name_attachment(tenant, output)?;
                 }
                 (None, Origin::Vault { .. }) => {
                     if let Some(content) = self.ports.vault.get(&key)? {
                         self.store.add_named_attachment(tenant, &content, now)?;
+                        self.note_kept(&[&key])?;
                     }
                 }
-                (Some(_), Origin::Vault { .. }) => self.store.name_attachment(tenant, output)?,
+                (Some(_), Origin::Vault { .. }) => {
+                    self.store.name_attachment(tenant, output)?;
+                    self.note_kept(&[&key])?;
+                }
                 (None, Origin::Appliance) => {}
             }
         }

@@ -1,5 +1,7 @@
 //! Enrolment and renewal: which keys are admitted, and for whom.
 
+use std::time::Duration;
+
 use proto::{
     act::Deed,
     digest::Digest,
@@ -17,6 +19,9 @@ use crate::store::{ApplianceState, NewAppliance};
 const BAD_TOKEN: &str =
     "enrolment token is unknown, used or run out; make a new one with `control-plane appliance token`";
 
+/// How long a certificate is renewed by itself: a request that comes sooner is answered with it.
+const RENEWED_ANEW: Duration = Duration::from_secs(3600);
+
 impl Core {
     /// Exchanges a one-time token for a certificate. Sent again by the same keys (the answer was lost) it gives the same appliance.
     pub fn enroll(&mut self, request: &Enrolment, now: Millis) -> Result<pb::EnrollResponse, CoreError> {
@@ -31,6 +36,7 @@ impl Core {
         // Enrolled before, and forgotten here: the transaction was undone, or the database comes from a backup.
         self.restore_enrolment_of(token.tenant, proof.incarnation)?;
         if let Some(id) = self.store.enrolment_token(hash)?.and_then(|token| token.appliance) {
+            self.note_papers(token.tenant, now)?;
             return self.enrolled_before(id, proof, spki);
         }
         if self.store.appliance_by_key(spki)?.is_some()
@@ -148,6 +154,10 @@ impl Core {
                 return Err(denied("this request was answered long ago; sign the csr anew"));
             }
             return Ok(pb::RenewResponse { certificate });
+        }
+        // For the same key, so the one that it has serves as well; and an agent that asks without end gets no more of them.
+        if now.since(CertificateFacts::read(&appliance.certificate)?.not_before) < RENEWED_ANEW {
+            return Ok(pb::RenewResponse { certificate: appliance.certificate });
         }
         let certificate = self.ports.issuer.issue(&request.csr, &spiffe, now)?;
         self.store.put_certificate(appliance.id, asked, &certificate)?;

@@ -176,6 +176,9 @@ impl Core {
         let mut response = pb::SyncResponse { ack: ack.map(Into::into), ..Default::default() };
         self.add_documents(appliance, exchange, &mut response)?;
         self.add_proofs(appliance, exchange, &mut response)?;
+        if !response.checkpoint.is_empty() {
+            self.spoken_of.insert(appliance.tenant);
+        }
         response.stop = self.stop_for(appliance, exchange, now)?;
         let (mut renewed, mut decided) = (false, false);
         match appliance.state {

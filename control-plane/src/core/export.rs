@@ -6,7 +6,7 @@ use proto::{
     digest::Digest,
     document::Kind,
     evidence::{self, Body},
-    log::{SignedCheckpoint, TlogProof, VerifierKey, encode_hashes, prove_inclusion, tiles},
+    log::{Note, Signature, SignedCheckpoint, TlogProof, VerifierKey, encode_hashes, prove_inclusion, tiles},
     time::Millis,
 };
 
@@ -14,7 +14,7 @@ use super::{CoreError, chain, packets::Edition};
 use crate::{
     bundle::{
         Enrolled, Month, Period,
-        export::{LoggedEnvelope, Parts},
+        export::{CosignedNote, LoggedEnvelope, Parts},
     },
     packet::PacketFiles,
     store::{Document, Store, TenantRow},
@@ -44,9 +44,17 @@ pub fn parts_as_of(
     now: Millis,
 ) -> Result<Parts, CoreError> {
     let broken = |problem: String| CoreError::Log { tenant: tenant.name.clone(), problem };
-    let (checkpoint, key) = match edition {
-        Some((edition, _)) => edition.head().map_err(broken)?,
-        None => newest_head(store, tenant, charter)?,
+    let (checkpoint, key, cosigned) = match edition {
+        // As it was signed and cosigned then.
+        Some((edition, _)) => {
+            let (checkpoint, key) = edition.head().map_err(broken)?;
+            (checkpoint, key, Vec::new())
+        }
+        None => {
+            let (checkpoint, key) = newest_head(store, tenant, charter)?;
+            let (checkpoint, cosigned) = cosigned(store, tenant, charter, checkpoint)?;
+            (checkpoint, key, cosigned)
+        }
     };
     let size = checkpoint.checkpoint().size;
     let reader = store.tiles(tenant.id);
@@ -81,6 +89,7 @@ pub fn parts_as_of(
         attachments,
         orders: store.order_papers(tenant.id)?.into_iter().map(|(_, envelope)| envelope).collect(),
         checkpoint,
+        cosigned,
         key,
         tiles,
         proofs,
@@ -141,6 +150,30 @@ fn newest_head(
     let signed_by = |key: &&VerifierKey| SignedCheckpoint::open(&note, std::slice::from_ref(*key)).is_ok();
     let key = keys.iter().find(signed_by).cloned();
     Ok((checkpoint, key.ok_or_else(|| broken("no log key signed its checkpoint".into()))?))
+}
+
+/// The checkpoint with the cosignatures that it has, and the newest cosigned one of each witness that lags behind.
+fn cosigned(
+    store: &Store,
+    tenant: &TenantRow,
+    charter: &proto::charter::Charter,
+    mut checkpoint: SignedCheckpoint,
+) -> Result<(SignedCheckpoint, Vec<CosignedNote>), CoreError> {
+    let broken = |problem: String| CoreError::Log { tenant: tenant.name.clone(), problem };
+    let mut behind = Vec::new();
+    for witness in charter.witness_keys() {
+        let Some(row) = store.cosignature(tenant.id, &witness)? else { continue };
+        let Some(note) = row.note else { continue };
+        if row.size < checkpoint.checkpoint().size {
+            behind.push((witness.id(), note));
+            continue;
+        }
+        let note = Note::parse(&note).map_err(|e| broken(e.to_string()))?;
+        let its = |line: &&Signature| line.name == witness.name() && line.id == witness.id();
+        let lines: Vec<Signature> = note.signatures().iter().filter(its).cloned().collect();
+        checkpoint = checkpoint.with(&lines).map_err(|e| broken(e.to_string()))?;
+    }
+    Ok((checkpoint, behind))
 }
 
 fn all_evidence(store: &Store, tenant: &TenantRow, size: u64) -> Result<Vec<LoggedEnvelope>, CoreError> {

@@ -23,7 +23,7 @@ use crate::store::{ApplianceRow, IncidentChange, IncidentRow, NewIncident, Order
 const FAULTS_MAX: u64 = 200;
 const HOUR: Duration = Duration::from_secs(3600);
 /// The incident that says so.
-const CROWDED: &str = "appliance.too-many-faults";
+pub(super) const CROWDED: &str = "appliance.too-many-faults";
 
 /// A policy whose signature holds, and what that was found from.
 pub(crate) struct OpenedPolicy {

@@ -5,6 +5,8 @@
 //! transaction undone, a restored backup) is read back from there and leads to the same root. Where it does not, the log
 //! halts rather than sign a fork.
 
+use std::collections::BTreeSet;
+
 use proto::{
     act::{self, Deed},
     evidence::CheckpointSeen,
@@ -29,6 +31,15 @@ pub(crate) fn checkpoint_key(tenant: TenantId, size: u64) -> String {
     format!("{tenant}/checkpoints/{size:010}")
 }
 
+/// What became of the checkpoints of a commit.
+#[derive(Default)]
+pub struct Published {
+    /// Clinics whose newest checkpoint is not in the vault: no answer that speaks of it may leave.
+    pub without: BTreeSet<TenantId>,
+    /// Why; of several, the last.
+    pub why: Option<CoreError>,
+}
+
 impl Core {
     /// Puts envelopes into the vault, then appends them to the tenant's log, of `begin` entries, and signs the head.
     pub(super) fn keep_in_log(
@@ -39,7 +50,7 @@ impl Core {
         now: Millis,
     ) -> Result<(), CoreError> {
         let packed = pack(envelopes).map_err(|e| broken(tenant, e.to_string()))?;
-        self.ports.vault.put(&entries_key(tenant, begin), &packed, self.retain_until(now))?;
+        self.keep(&entries_key(tenant, begin), &packed, self.retain_until(now))?;
         let appended = self.appended(tenant, envelopes)?;
         self.advance(tenant, &appended)
     }
@@ -66,6 +77,7 @@ impl Core {
             checkpoint.note().as_bytes(),
         )?;
         self.grown.insert(tenant);
+        self.spoken_of.insert(tenant);
         Ok(())
     }
 
@@ -100,11 +112,14 @@ impl Core {
         self.restore_papers(tenant)?;
         let mut index = start.head.size;
         while let Some(packed) = self.ports.vault.get(&entries_key(tenant, index))? {
-            let Some(entries) = unpack(&packed).filter(|entries| !entries.is_empty()) else {
+            // Once an object was one envelope as it is.
+            let lone = packed.starts_with(b"{\"").then(|| vec![&packed[..]]);
+            let Some(entries) = lone.or_else(|| unpack(&packed)).filter(|entries| !entries.is_empty()) else {
                 self.halt(tenant, format!("the entries from {index} on in the vault are cut off"));
                 return Ok(());
             };
             let many = entries.len();
+            self.note_kept(&[&entries_key(tenant, index)])?;
             tracing::warn!(%tenant, index, many, "log entries from {index} on are read back from the vault");
             let appended = self.appended(tenant, &entries)?;
             if !self.vault_agrees(tenant, &start.origin, appended.head)? {
@@ -114,18 +129,20 @@ impl Core {
                 );
                 return Ok(());
             }
-            for entry in entries {
-                self.replaying = true;
-                let taken = self.take_back(tenant, entry, index, restored, now);
-                self.replaying = false;
-                match taken? {
-                    Intake::Kept => index += 1,
-                    other => {
-                        self.halt(tenant, format!("vault entry {index} cannot be read back: {other:?}"));
-                        return Ok(());
-                    }
+            // All of an object, or nothing of it.
+            self.store.mark()?;
+            self.replaying = true;
+            let taken = self.take_all_back(tenant, &entries, index, restored, now);
+            self.replaying = false;
+            match taken? {
+                None => self.store.keep_since_mark()?,
+                Some(refused) => {
+                    self.store.undo_to_mark()?;
+                    self.halt(tenant, refused);
+                    return Ok(());
                 }
             }
+            index += many as u64;
             self.advance(tenant, &appended)?;
         }
         if published > index {
@@ -135,6 +152,24 @@ impl Core {
             );
         }
         Ok(())
+    }
+
+    /// Takes the entries of one object; says why one of them cannot be.
+    fn take_all_back(
+        &mut self,
+        tenant: TenantId,
+        entries: &[&[u8]],
+        first: u64,
+        restored: bool,
+        now: Millis,
+    ) -> Result<Option<String>, CoreError> {
+        for (index, entry) in (first..).zip(entries) {
+            match self.take_back(tenant, entry, index, restored, now)? {
+                Intake::Kept => {}
+                other => return Ok(Some(format!("vault entry {index} cannot be read back: {other:?}"))),
+            }
+        }
+        Ok(None)
     }
 
     /// Takes an entry that lies in the vault: an act of this control plane, or a record.
@@ -147,7 +182,7 @@ impl Core {
         now: Millis,
     ) -> Result<Intake, CoreError> {
         match act::Claim::read(entry) {
-            Ok(Some(claim)) => self.take_act(tenant, claim, entry, index),
+            Ok(Some(claim)) => self.take_act(tenant, claim, entry, index, now),
             _ => self.take_evidence(tenant, entry, index, Origin::Vault { restored }, &mut { CATCH_UP }, now),
         }
     }
@@ -180,21 +215,24 @@ impl Core {
         );
     }
 
-    fn halt(&mut self, tenant: TenantId, reason: String) {
+    pub(super) fn halt(&mut self, tenant: TenantId, reason: String) {
         tracing::error!(%tenant, reason, "the log of tenant {tenant} is halted");
         self.halts.insert(tenant, reason);
     }
 
     /// After a start: every tenant's log is brought up to what the vault has, and compared with the newest that it knows.
     pub(super) fn recover_logs(&mut self, now: Millis) -> Result<(), CoreError> {
+        self.restore_charters(now)?;
         self.restore_tenants()?;
         self.restore_token_revocations()?;
         for tenant in self.store.tenants()? {
             self.keep_tenant(&tenant, now)?;
             self.restore_papers(tenant.id)?;
             self.restore_orders(tenant.id, now)?;
+            self.note_unknown(tenant.id)?;
             self.recover_log(tenant.id, now)?;
             self.compare_newest(tenant.id)?;
+            self.note_papers(tenant.id, now)?;
         }
         self.grown.extend(self.store.unpublished()?);
         Ok(())
@@ -233,17 +271,24 @@ impl Core {
         Ok(here.0 == seen.root.0)
     }
 
-    /// Puts the newest checkpoints into the vault. What fails here is tried again with the next commit.
-    pub(super) fn publish(&mut self, now: Millis) -> Result<(), CoreError> {
-        let mut outcome = Ok(());
-        for tenant in std::mem::take(&mut self.grown) {
+    /// Puts the newest checkpoints into the vault, and says which it could not; that is tried again with the next commit.
+    pub(super) fn publish(&mut self, now: Millis) -> Result<Published, CoreError> {
+        let mut published = Published::default();
+        let grown = std::mem::take(&mut self.grown);
+        if grown.is_empty() {
+            return Ok(published);
+        }
+        self.store.mark()?;
+        for tenant in grown {
             // One clinic's vault must not keep another's from being told the truth.
             if let Err(error) = self.publish_one(tenant, now) {
                 self.grown.insert(tenant);
-                outcome = Err(error);
+                published.without.insert(tenant);
+                published.why = Some(error);
             }
         }
-        outcome
+        self.store.keep_since_mark()?;
+        Ok(published)
     }
 
     fn publish_one(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
@@ -258,12 +303,17 @@ impl Core {
         }
         let Some(note) = &log.checkpoint else { return Ok(()) };
         let until = self.retain_until(now);
-        match self.ports.vault.put(&checkpoint_key(tenant, log.head.size), note, until) {
+        let key = checkpoint_key(tenant, log.head.size);
+        match self.keep(&key, note, until) {
             // The same head, signed by another log key of ours, is as good.
-            Err(VaultError::Changed { .. }) if self.vault_agrees(tenant, &log.origin, log.head)? => {}
-            Err(changed @ VaultError::Changed { .. }) => {
+            Err(CoreError::Vault(VaultError::Changed { .. }))
+                if self.vault_agrees(tenant, &log.origin, log.head)? =>
+            {
+                self.note_kept(&[&key])?;
+            }
+            Err(changed @ CoreError::Vault(VaultError::Changed { .. })) => {
                 self.halt(tenant, format!("checkpoint {} in the vault is not of this log", log.head.size));
-                return Err(changed.into());
+                return Err(changed);
             }
             put => put?,
         }

@@ -18,6 +18,7 @@ pub mod export;
 mod history;
 pub mod incident;
 mod incidents;
+mod kept;
 mod log;
 mod order_papers;
 mod orders;
@@ -31,6 +32,7 @@ mod rotation;
 pub mod standing;
 mod stops;
 mod watchdog;
+pub mod witnesses;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -52,6 +54,8 @@ use crate::store::{Document, Store, StoreError, WaitingAct};
 pub use error::{CoreError, chain};
 pub use evidence::Intake;
 pub use exchange::Answer;
+pub use log::Published;
+pub(crate) use log::{checkpoint_key, entries_key};
 use ports::Ports;
 
 /// The incident that says that a clinic's log is halted.
@@ -103,6 +107,8 @@ pub struct Core {
     pub(crate) generation: u64,
     /// Tenants whose log grew in this transaction.
     pub(crate) grown: BTreeSet<TenantId>,
+    /// Tenants of whose log the answer of a command speaks.
+    pub(crate) spoken_of: BTreeSet<TenantId>,
     /// Logs that must not be continued, and why, until that is stored.
     pub(crate) halts: BTreeMap<TenantId, String>,
     /// Policies that were opened once.
@@ -151,6 +157,7 @@ impl Core {
             charter,
             catalogue,
             grown: BTreeSet::new(),
+            spoken_of: BTreeSet::new(),
             halts: BTreeMap::new(),
             policies: BTreeMap::new(),
             wake: BTreeSet::new(),
@@ -162,7 +169,8 @@ impl Core {
         };
         core.run(now, |core| {
             core.recover_logs(now)?;
-            core.sign_anew()
+            core.sign_anew(now)?;
+            core.note_documents(now)
         })?;
         Ok(core)
     }
@@ -205,8 +213,14 @@ impl Core {
 
     /// Makes a group of commands durable, then puts its checkpoints where they cannot be lost. Only then may answers leave.
     pub fn commit(&mut self, now: Millis) -> Result<(), CoreError> {
+        self.commit_group(now)?.why.map_or(Ok(()), Err)
+    }
+
+    /// The same, where commands of many clinics wait: one whose checkpoint cannot be kept holds up its own alone.
+    pub fn commit_group(&mut self, now: Millis) -> Result<Published, CoreError> {
         if let Err(error) = self.keep_findings(now).and_then(|()| Ok(self.store.commit()?)) {
             let _ = self.store.rollback();
+            self.acts.clear();
             self.reread()?;
             return Err(error);
         }
@@ -240,6 +254,11 @@ impl Core {
     /// Appliances to wake since the last call.
     pub fn take_wakes(&mut self) -> BTreeSet<ApplianceId> {
         std::mem::take(&mut self.wake)
+    }
+
+    /// Clinics of whose log the commands since the last call have spoken.
+    pub fn take_spoken_of(&mut self) -> BTreeSet<TenantId> {
+        std::mem::take(&mut self.spoken_of)
     }
 
     /// The charter in force.

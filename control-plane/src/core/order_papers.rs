@@ -28,7 +28,7 @@ impl Core {
         let named = orders.iter().zip(&keys);
         let objects: Vec<Object<'_>> =
             named.map(|((_, bytes), key)| Object { key, bytes, retain_until }).collect();
-        Ok(self.ports.vault.put_all(&objects)?)
+        self.keep_all(&objects)
     }
 
     /// After a start: the database has what the vault has, and the other way round.

@@ -5,6 +5,8 @@
 //! the vault could not be verified again, and its log would halt; without the others, a stolen box or token would be
 //! welcome once more.
 
+use std::collections::BTreeSet;
+
 use proto::{
     digest::Digest,
     identity::{CertificateFacts, KeyProof},
@@ -16,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{Core, CoreError};
 use crate::{
     bundle::Enrolled,
-    store::{ApplianceState, NewAppliance, SiteRow, TenantRow},
+    store::{ApplianceState, Document, NewAppliance, SiteRow, TenantRow},
 };
 
 /// An enrolment as the vault keeps it.
@@ -44,6 +46,7 @@ struct Clinic {
 }
 
 const TENANTS: &str = "tenants";
+const CHARTERS: &str = "charters";
 const REVOKED_TOKENS: &str = "revoked-tokens";
 
 /// One for each incarnation: whoever asks again after an enrolment that was undone gets that one.
@@ -64,7 +67,39 @@ impl Core {
         }
         let clinic = Clinic { name: row.name.clone(), created: row.created };
         let bytes = serde_json::to_vec(&clinic).expect("plain data serialises");
-        Ok(self.ports.vault.put(&key, &bytes, self.retain_until(now))?)
+        self.keep(&key, &bytes, self.retain_until(now))
+    }
+
+    /// Keeps a charter there: what was signed under it is verified by it, however old the database is.
+    pub(super) fn keep_charter(&self, serial: u64, envelope: &[u8], now: Millis) -> Result<(), CoreError> {
+        let key = format!("{CHARTERS}/{serial:010}");
+        if self.ports.vault.get(&key)?.is_some() {
+            return Ok(());
+        }
+        self.keep(&key, envelope, self.retain_until(now))
+    }
+
+    /// Keeps the charters that the vault lacks, and takes over those that it has and the database has not.
+    pub(super) fn restore_charters(&mut self, now: Millis) -> Result<(), CoreError> {
+        let mut known = BTreeSet::new();
+        for (serial, envelope) in self.store.documents(Document::Charter)? {
+            self.keep_charter(serial, &envelope, now)?;
+            known.insert(serial);
+        }
+        for key in self.ports.vault.list(CHARTERS)? {
+            let Some(serial) = last_part::<u64>(&key).filter(|serial| !known.contains(serial)) else {
+                continue;
+            };
+            // A newer one is put in force by a person: this server's keys may not be of it.
+            if serial < self.charter.document.serial
+                && let Some(envelope) = self.ports.vault.get(&key)?
+                && self.trust.open(&envelope).is_ok_and(|charter| charter.value().serial == serial)
+            {
+                tracing::warn!(serial, "charter {serial} is read back from the vault");
+                self.store.put_document(Document::Charter, serial, &envelope, now)?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes over the clinics that the vault knows and the database does not, each with an empty log and the default
@@ -84,13 +119,13 @@ impl Core {
                 self.add_tenant(id, &format!("{} ({id})", clinic.name), clinic.created)?;
             }
         }
-        Ok(())
+        self.note_unknown_in(TENANTS)
     }
 
     /// Keeps there that an API token was taken back.
     pub(super) fn keep_token_revocation(&self, hash: Digest, now: Millis) -> Result<(), CoreError> {
         let key = format!("{REVOKED_TOKENS}/{hash}");
-        Ok(self.ports.vault.put(&key, b"revoked\n", self.retain_until(now))?)
+        self.keep(&key, b"revoked\n", self.retain_until(now))
     }
 
     /// Takes back the API tokens that the vault says were.
@@ -101,7 +136,7 @@ impl Core {
                 tracing::warn!("an API token was taken back before this database was restored");
             }
         }
-        Ok(())
+        self.note_unknown_in(REVOKED_TOKENS)
     }
 
     /// Keeps an enrolment where a restored database finds it.
@@ -124,7 +159,7 @@ impl Core {
         };
         let bytes = serde_json::to_vec(&enrolment).expect("plain data serialises");
         let key = enrolment_key(new.tenant, new.incarnation);
-        Ok(self.ports.vault.put(&key, &bytes, self.retain_until(new.enrolled))?)
+        self.keep(&key, &bytes, self.retain_until(new.enrolled))
     }
 
     /// Keeps a revocation there. Always the same bytes, so that it can be said again.
@@ -134,7 +169,7 @@ impl Core {
         id: ApplianceId,
         now: Millis,
     ) -> Result<(), CoreError> {
-        Ok(self.ports.vault.put(&revocation_key(tenant, id), b"revoked\n", self.retain_until(now))?)
+        self.keep(&revocation_key(tenant, id), b"revoked\n", self.retain_until(now))
     }
 
     /// Takes over what the vault knows of a clinic's boxes and the database does not.

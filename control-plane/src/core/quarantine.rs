@@ -13,7 +13,7 @@ use super::{Core, CoreError, incident::Input};
 use crate::store::{ApplianceRow, ApplianceState, NewIncident};
 
 /// The incident by which a person hears of it.
-const FAULT: &str = "appliance.quarantined";
+pub(super) const FAULT: &str = "appliance.quarantined";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// What it is about: the box as a whole.
 pub(super) const WATCH: &str = "appliance";

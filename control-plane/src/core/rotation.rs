@@ -5,25 +5,27 @@
 //! whoever's signature is on it; the boxes are shown nothing but signatures of the charter's keys.
 
 use proto::{
+    act::{Change, Deed},
     dsse::Envelope,
     log::{Checkpoint, SignedCheckpoint, VerifierKey},
+    time::Millis,
 };
 use runbooks::Policy;
 
-use super::{Core, CoreError, log::broken};
+use super::{Core, CoreError, log::broken, payload_digest};
 use crate::store::TenantRow;
 
 impl Core {
     /// Signs anew what the keys of the charter in force do not stand behind.
-    pub(super) fn sign_anew(&mut self) -> Result<(), CoreError> {
+    pub(super) fn sign_anew(&mut self, now: Millis) -> Result<(), CoreError> {
         for tenant in self.store.tenants()? {
-            self.seal_policy_anew(&tenant)?;
+            self.seal_policy_anew(&tenant, now)?;
             self.sign_head_anew(&tenant)?;
         }
         Ok(())
     }
 
-    fn seal_policy_anew(&mut self, tenant: &TenantRow) -> Result<(), CoreError> {
+    fn seal_policy_anew(&mut self, tenant: &TenantRow, now: Millis) -> Result<(), CoreError> {
         if Policy::open(&tenant.policy, &self.charter.document).is_ok() {
             return Ok(());
         }
@@ -37,7 +39,14 @@ impl Core {
             return Ok(());
         };
         policy.serial = tenant.policy_serial + 1;
-        self.store.put_policy(tenant.id, policy.serial, &policy.seal(&self.keys.order))?;
+        let envelope = policy.seal(&self.keys.order);
+        self.store.put_policy(tenant.id, policy.serial, &envelope)?;
+        let digest = payload_digest(&envelope)?;
+        self.note_act(
+            tenant.id,
+            Deed::Policy { serial: policy.serial, change: Change::Signature, digest },
+            now,
+        );
         tracing::warn!(tenant = %tenant.id, serial = policy.serial, "the policy of tenant {} is signed anew", tenant.id);
         self.wake.extend(self.store.appliances(Some(tenant.id))?.into_iter().map(|appliance| appliance.id));
         Ok(())

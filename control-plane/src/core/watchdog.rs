@@ -39,6 +39,7 @@ impl Core {
                 now,
             )?;
         }
+        self.keep_waiting_acts(now)?;
         self.wake.extend(self.store.appliances_to_wake(self.woke_until, now)?);
         self.woke_until = now;
         Ok(())

@@ -2,8 +2,8 @@
 
 use proto::digest::Digest;
 use proto::pb::{
-    BuildPacket, BundlePart, EvidenceList, ExportBundle, ListEvidence, Packet, evidence_server,
-    packets_server,
+    BuildPacket, BundlePart, EvidenceList, ExportBundle, ListEvidence, ListWitnesses, Packet, WitnessList,
+    evidence_server, packets_server,
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -93,6 +93,20 @@ impl evidence_server::Evidence for Operators {
         let list = self.writer.run(move |core, _| {
             let (rows, size) = core.evidence(&asked.tenant, asked.from, asked.limit)?;
             Ok(EvidenceList { evidence: rows.into_iter().map(views::evidence).collect(), size })
+        });
+        list.await.map(Response::new)
+    }
+
+    async fn witnesses(&self, request: Request<ListWitnesses>) -> Result<Response<WitnessList>, Status> {
+        let (tenant, about) = (request.into_inner().tenant, self.about.clone());
+        let list = self.writer.run(move |core, _| {
+            let (standing, log_keys, size) = core.witnessed(&tenant)?;
+            let url = |name: &str| about.witnesses.iter().find(|witness| witness.name == name);
+            let witnesses = standing.into_iter().map(|(key, row)| {
+                let url = url(key.name()).map_or_else(String::new, |witness| witness.url.to_string());
+                views::witness(&key, row, url)
+            });
+            Ok(WitnessList { witnesses: witnesses.collect(), size, log_keys })
         });
         list.await.map(Response::new)
     }

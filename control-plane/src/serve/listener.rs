@@ -7,7 +7,8 @@
 //! ```text
 //!  TcpListener ── TLS handshake ──┐
 //!                                 ├── HTTP/1.1 or HTTP/2 ── Request + Peer ── service
-//!  admin.sock ── peer's uid ──────┘
+//!  admin.sock ── peer's uid ──────┤
+//!  TcpListener, plain ────────────┘
 //! ```
 
 use std::{
@@ -152,6 +153,15 @@ pub async fn serve_tls<S>(
     serve(door, service, limits, stop).await;
 }
 
+/// Serves plain HTTP until `stop`, as [`serve_tls`] does: for what is public and signed.
+pub async fn serve_plain<S>(listener: TcpListener, service: S, limits: Limits, stop: Stop)
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    serve(PlainDoor(listener), service, limits, stop).await;
+}
+
 /// Makes the admin socket: for this user alone (0600), in place of one that nobody answers on.
 pub fn bind_admin(path: &Path) -> Result<UnixListener, AdminError> {
     let name = || path.display().to_string();
@@ -234,6 +244,30 @@ impl Door for TlsDoor {
             let (address, admission) = (Address::Network(address), Admission::new(false));
             Ok((stream, Peer { certificate, address, admission }))
         }
+    }
+}
+
+struct PlainDoor(TcpListener);
+
+impl Door for PlainDoor {
+    type Knock = (TcpStream, SocketAddr);
+    type Stream = TcpStream;
+
+    fn address((_, from): &Self::Knock) -> Option<IpAddr> {
+        Some(network(from.ip()))
+    }
+
+    async fn accept(&self) -> io::Result<Self::Knock> {
+        self.0.accept().await
+    }
+
+    fn admit(
+        &self,
+        (tcp, address): Self::Knock,
+    ) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send + 'static {
+        let (address, admission) = (Address::Network(address), Admission::new(false));
+        let peer = Peer { certificate: None, address, admission };
+        std::future::ready(tcp.set_nodelay(true).map(|()| (tcp, peer)))
     }
 }
 

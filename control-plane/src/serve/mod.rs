@@ -11,6 +11,7 @@ pub mod listener;
 mod operators;
 mod presence;
 pub mod run;
+pub mod submit;
 pub mod teller;
 pub mod tls;
 mod views;

@@ -31,6 +31,8 @@ pub struct About {
     pub ca_pem: String,
     /// The organization's public keys: what appliances pin.
     pub trust: OrganizationKeys,
+    /// Whom it asks to cosign the logs.
+    pub witnesses: Vec<crate::config::Witness>,
     /// Opens the database for reading only.
     pub reader: Box<dyn Fn() -> Result<crate::store::Store, crate::store::StoreError> + Send + Sync>,
     /// The clock.

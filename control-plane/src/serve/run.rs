@@ -31,13 +31,13 @@ use super::{
     link::Appliances,
     listener::{self, Limits, Stop},
     operators::{About, Operators},
-    teller, tls,
+    submit, teller, tls,
     writer::Writer,
 };
 use crate::{
     ca::CertificateAuthority,
     clock,
-    config::Config,
+    config::{Config, ConfigError},
     core::{
         self, Core, Keys, Settings,
         ports::{CertificateIssuer, Ports, SystemEntropy},
@@ -45,11 +45,9 @@ use crate::{
     directory::Directory,
     files,
     store::{Document, Store},
-    vault::DirectoryVault,
+    vault::{self, VaultError},
 };
 
-/// Six years (45 CFR 164.316(b)(2)(i)) and a month to be late in.
-const RETENTION: Duration = Duration::from_secs((6 * 365 + 2 + 31) * 24 * 3600);
 /// How long a box's connection may stay without a request: it asks again as soon as it is answered.
 const IDLE: Duration = Duration::from_secs(300);
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -86,8 +84,22 @@ pub fn trust_of(directory: &Directory, config: &Config) -> Result<OrganizationKe
     let path = directory.organization_keys();
     let trust = OrganizationKeys::parse(&files::read(&path, KEY_FILE_MAX)?)
         .with_context(|| format!("trust file {}", path.display()))?;
-    config.agrees_with(charter_file(&trust, directory)?.1.value())?;
+    let charter = charter_file(&trust, directory)?.1;
+    config.agrees_with(charter.value())?;
+    config.witnesses_are_of(&newest_charter(&trust, directory, charter.into_value())?)?;
     Ok(trust)
+}
+
+/// The charter beside the database, or the newer one in it: a charter that was renewed over the network is only there.
+fn newest_charter(trust: &OrganizationKeys, directory: &Directory, file: Charter) -> Result<Charter> {
+    let database = directory.database();
+    // A new installation has none yet, and one without the table was never opened.
+    let kept = match database.exists() {
+        true => Store::open_reader(&database)?.newest_document(Document::Charter).unwrap_or_default(),
+        false => None,
+    };
+    let kept = kept.map(|envelope| trust.open(&envelope)).transpose()?.map(Verified::into_value);
+    Ok(kept.filter(|kept| kept.serial > file.serial).unwrap_or(file))
 }
 
 /// The charter beside the database, and its bytes.
@@ -111,7 +123,7 @@ pub fn open_core(
     };
     let ports = Ports {
         entropy: Box::new(SystemEntropy),
-        vault: Box::new(DirectoryVault::open(&directory.vault())?),
+        vault: vault::open(&config.vault.store, directory, clock::now).map_err(unfit)?,
         issuer: Box::new(Issuer(authority)),
     };
     let settings = Settings {
@@ -119,7 +131,7 @@ pub fn open_core(
         address: config.listen.address.clone(),
         order_lifetime: config.orders.lifetime,
         stall_after: config.escalation.stall,
-        retention: RETENTION,
+        retention: config.vault.retention,
         events_hour: config.limits.events_per_hour,
         notify: config.escalation.webhook.is_some(),
     };
@@ -127,6 +139,14 @@ pub fn open_core(
     seed(&store, &trust, directory)?;
     let core = Core::open(store, ports, keys, settings, trust.clone(), clock::now())?;
     Ok((core, trust))
+}
+
+/// Whoever starts this program must not start it again before the settings, or the bucket, were changed.
+fn unfit(error: VaultError) -> anyhow::Error {
+    match error.is_settings() {
+        true => ConfigError::Vault(error).into(),
+        false => error.into(),
+    }
 }
 
 /// Charter and catalogue lie in files too: `init` signs the first, `charter renew` leaves a newer one there when no
@@ -200,6 +220,7 @@ pub async fn run(
         address: config.listen.address.clone(),
         ca_pem: authority.certificate_pem().to_owned(),
         trust,
+        witnesses: config.witnesses.clone(),
         reader: Box::new({
             let database = database.clone();
             move || Store::open_reader(&database)
@@ -246,6 +267,9 @@ pub async fn run(
         }
     });
     tasks.spawn(watchdog(writer.clone(), stopped.clone()));
+    for witness in config.witnesses.clone() {
+        tasks.spawn(submit::submit(writer.clone(), about.clone(), witness, stopped.clone()));
+    }
     if let Some(url) = config.escalation.webhook.clone() {
         tasks.spawn(teller::tell(writer.clone(), url, stopped.clone()));
     }
@@ -352,7 +376,8 @@ mod tests {
         seed(&Store::open(&directory.database()).unwrap(), &trust, &directory).unwrap();
         let database = directory.database();
         let reader = Box::new(move || Store::open_reader(&database));
-        let about = About { address: String::new(), ca_pem: String::new(), trust, reader, clock };
+        let about =
+            About { address: String::new(), ca_pem: String::new(), trust, witnesses: vec![], reader, clock };
         (folder, Arc::new(about))
     }
 

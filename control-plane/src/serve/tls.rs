@@ -26,7 +26,7 @@ use rustls::{
     sign::CertifiedKey,
     time_provider::TimeProvider,
 };
-use rustls_pki_types::{CertificateDer, UnixTime, pem::PemObject as _};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _};
 
 use crate::ca::{CaError, CertificateAuthority};
 
@@ -49,6 +49,12 @@ pub enum TlsError {
     /// A certificate authority that is none.
     #[error("certificate authority must be a certificate in PEM")]
     Authority,
+    /// A server's certificate that is none.
+    #[error("certificate must be one or more certificates in PEM, the server's own first")]
+    Given,
+    /// A key that is none.
+    #[error("key must be a private key in PEM")]
+    GivenKey,
     /// The library refused the authorities.
     #[error("cannot verify against the certificate authorities")]
     Verifier(#[source] VerifierBuilderError),
@@ -86,6 +92,24 @@ pub fn appliances(
 pub fn people(identity: Arc<ServerIdentity>, now: Now) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = versions(provider, now)?.with_no_client_auth().with_cert_resolver(identity);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// For anybody, under a certificate that somebody else made: the chain and its key, PEM. HTTP/2 and HTTP/1.1.
+pub fn given(chain: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, TlsError> {
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
+        .collect::<Result<_, _>>()
+        .ok()
+        .filter(|chain: &Vec<_>| !chain.is_empty())
+        .ok_or(TlsError::Given)?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::GivenKey)?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(TlsError::Setup)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(TlsError::Setup)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

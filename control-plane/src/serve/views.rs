@@ -1,11 +1,11 @@
 //! Rows as the operators' contract shows them.
 
-use proto::{identity::CertificateFacts, pb, time::Millis};
+use proto::{identity::CertificateFacts, log::WitnessKey, pb, time::Millis};
 use runbooks::{Catalogue, Policy};
 
 use crate::store::{
-    ApplianceRow, EvidenceRow, GapRow, IncidentRow, LinesRow, OperatorTokenRow, OrderRow, SiteRow,
-    StandingRow, TenantRow, TimelineRow, ToldRow,
+    ApplianceRow, CosignatureRow, EvidenceRow, GapRow, IncidentRow, LinesRow, OperatorTokenRow, OrderRow,
+    SiteRow, StandingRow, TenantRow, TimelineRow, ToldRow,
 };
 
 /// A clinic, and what its policy says at `now`.
@@ -86,6 +86,19 @@ fn standing_order(row: StandingRow) -> pb::StandingSummary {
         most: row.most,
         expires_ms: row.expires.0,
         state: row.state,
+    }
+}
+
+/// How a log stands with a witness that is asked at `url`; empty: it is not asked.
+pub fn witness(key: &WitnessKey, row: CosignatureRow, url: String) -> pb::WitnessView {
+    pb::WitnessView {
+        name: key.name().to_owned(),
+        key: key.to_string(),
+        url,
+        size: row.size,
+        cosigned_ms: row.at.0,
+        trouble: row.trouble,
+        trouble_ms: row.trouble_at.0,
     }
 }
 

@@ -1,19 +1,23 @@
 //! The one thread that owns the core: commands in, one durable transaction for as many as are waiting, answers out.
 //!
-//! The rule: no answer leaves before the transaction that it speaks of is durable and its checkpoints are in the vault.
+//! The rule: no answer leaves before the transaction that it speaks of is durable and the checkpoints that it speaks of
+//! are in the vault. While the vault is away nothing is acknowledged that must lie there; all else goes on.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
     time::Duration,
 };
 
-use proto::{ids::ApplianceId, time::Millis};
+use proto::{
+    ids::{ApplianceId, TenantId},
+    time::Millis,
+};
 use tokio::sync::{Notify, oneshot};
 use tonic::Status;
 
-use crate::core::{Core, CoreError, chain};
+use crate::core::{Core, CoreError, Published, chain};
 
 /// The most commands in one transaction, and how long more are taken into it: bounds how long the first waits for the last.
 const GROUP_MAX: usize = 256;
@@ -21,7 +25,9 @@ const GROUP_TIME: Duration = Duration::from_millis(50);
 /// The most commands waiting; beyond it callers wait outside.
 const QUEUE_MAX: usize = 4096;
 
-type Release = Box<dyn FnOnce(bool) + Send>;
+/// Of a group that is durable, the clinics whose checkpoint is not in the vault; `None`: it is not durable.
+type Stored<'a> = Option<&'a BTreeSet<TenantId>>;
+type Release = Box<dyn FnOnce(Stored<'_>) + Send>;
 type Command = Box<dyn FnOnce(&mut Core, Millis) -> Release + Send>;
 
 /// A handle to the writer thread. When the last is dropped the thread finishes what is queued and ends.
@@ -55,8 +61,10 @@ impl Writer {
         let (answer, answered) = oneshot::channel();
         let boxed: Command = Box::new(move |core, now| {
             let outcome = core.attempt(|core| command(core, now));
-            Box::new(move |durable| {
-                let outcome = if durable { outcome.map_err(Status::from) } else { Err(not_stored()) };
+            let spoken_of = core.take_spoken_of();
+            Box::new(move |stored| {
+                let may_leave = stored.is_some_and(|without| without.is_disjoint(&spoken_of));
+                let outcome = if may_leave { outcome.map_err(Status::from) } else { Err(not_stored()) };
                 let _ = answer.send(outcome); // nobody waits any more: the caller hung up
             })
         });
@@ -83,22 +91,26 @@ fn work(mut core: Core, commands: &mpsc::Receiver<Command>, clock: &impl Fn() ->
     while let Ok(first) = commands.recv() {
         let now = clock();
         let mut releases = Vec::new();
-        let durable = match core.begin() {
+        let stored = match core.begin() {
             Ok(()) => {
                 releases.push(first(&mut core, now));
                 while releases.len() < GROUP_MAX && clock().since(now) < GROUP_TIME {
                     let Ok(next) = commands.try_recv() else { break };
                     releases.push(next(&mut core, now));
                 }
-                core.commit(now).map_err(|error| chain(&error))
+                core.commit_group(now).map_err(|error| chain(&error))
             }
             Err(error) => Err(chain(&error)),
         };
-        if let Err(error) = &durable {
-            tracing::error!(error, "a group of {} commands is not durable", releases.len());
+        match &stored {
+            Err(error) => tracing::error!(error, "a group of {} commands is not durable", releases.len()),
+            Ok(Published { without, why: Some(why) }) => {
+                tracing::error!(error = %chain(why), "checkpoints of {} clinics wait", without.len());
+            }
+            Ok(_) => {}
         }
         for release in releases {
-            release(durable.is_ok());
+            release(stored.as_ref().ok().map(|published| &published.without));
         }
         for appliance in core.take_wakes() {
             wakes.wake(appliance);

@@ -78,6 +78,20 @@ impl Store {
         Ok(newest.unwrap_or(Place { index: 0, previous: Digest::ZERO }))
     }
 
+    /// Whether an act of that kind says so.
+    pub fn has_act(&self, tenant: TenantId, kind: &str, summary: &str) -> Result<bool, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached("SELECT 1 FROM act WHERE tenant = ?1 AND kind = ?2 AND summary = ?3")?
+            .exists(params![Col(tenant), kind, summary])?)
+    }
+
+    /// Clinics whose acts wait.
+    pub fn tenants_with_waiting_acts(&self) -> Result<Vec<TenantId>, StoreError> {
+        let mut statement = self.db.prepare_cached("SELECT DISTINCT tenant FROM act_waiting")?;
+        Ok(statement.query_map([], |row| col(row, "tenant"))?.collect::<Result<_, _>>()?)
+    }
+
     /// Keeps an act until its log goes on.
     pub fn add_waiting_act(&self, tenant: TenantId, act: &WaitingAct) -> Result<(), StoreError> {
         let json = |value: serde_json::Result<String>| value.expect("plain data serialises");

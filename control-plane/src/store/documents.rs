@@ -53,6 +53,15 @@ impl Store {
             .optional()?)
     }
 
+    /// The envelope of that serial.
+    pub fn document(&self, kind: Document, serial: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached("SELECT envelope FROM document WHERE kind = ?1 AND serial = ?2")?
+            .query_row(params![kind.name(), Col(serial)], |row| row.get(0))
+            .optional()?)
+    }
+
     /// The highest serial.
     pub fn newest_serial(&self, kind: Document) -> Result<Option<u64>, StoreError> {
         Ok(self

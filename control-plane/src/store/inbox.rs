@@ -118,7 +118,7 @@ impl Store {
         gap: &Gap,
         now: Millis,
         since: Millis,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let grown = self
             .db
             .prepare_cached(
@@ -126,7 +126,11 @@ impl Store {
                    (SELECT max(id) FROM gap WHERE appliance = ?1 AND cause = ?2 AND received_ms > ?5)",
             )?
             .execute(params![Col(appliance), gap.cause, Col(gap.dropped), Col(gap.last), Col(since)])?;
-        if grown == 1 { Ok(()) } else { self.add_gap(tenant, appliance, gap, now) }
+        if grown == 1 {
+            return Ok(false);
+        }
+        self.add_gap(tenant, appliance, gap, now)?;
+        Ok(true)
     }
 
     /// How many events of a box were kept since `since`.

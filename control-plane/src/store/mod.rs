@@ -8,6 +8,7 @@ mod appliances;
 mod approved;
 mod attachments;
 mod convert;
+mod cosignatures;
 mod documents;
 mod evidence;
 mod inbox;
@@ -23,6 +24,7 @@ mod standing;
 mod stops;
 mod tenants;
 mod tokens;
+mod vault_objects;
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +32,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 pub use acts::{NewAct, WaitingAct};
 pub use appliances::{ApplianceRow, ApplianceState, IncarnationRow, NewAppliance};
+pub use cosignatures::CosignatureRow;
 pub use documents::Document;
 pub use evidence::{EvidenceRow, LogHead, NewEvidence, TenantTiles};
 pub use inbox::GapRow;
@@ -42,6 +45,7 @@ pub use standing::StandingRow;
 pub use stops::StopRow;
 pub use tenants::{NewTenant, SiteRow, TenantRow};
 pub use tokens::{EnrolmentTokenRow, OperatorTokenRow};
+pub use vault_objects::VaultRow;
 
 /// Every schema step ever released, oldest first. Never edit one; add one.
 pub const STEPS: &[&str] = &[
@@ -54,6 +58,8 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/007_stops.sql"),
     include_str!("schema/008_approved.sql"),
     include_str!("schema/009_acts.sql"),
+    include_str!("schema/010_witnesses.sql"),
+    include_str!("schema/011_vault_objects.sql"),
     include_str!("schema/012_packets.sql"),
 ];
 
@@ -72,6 +78,14 @@ pub enum StoreError {
     /// A newer program wrote it.
     #[error("database has schema {found}, this program knows up to {known}; use the newer program")]
     Newer {
+        /// Version in the file.
+        found: usize,
+        /// Steps in this program.
+        known: usize,
+    },
+    /// An older program wrote it, and no newer one has opened it since.
+    #[error("database has schema {found}, this program needs {known}; start `control-plane serve` once")]
+    Older {
         /// Version in the file.
         found: usize,
         /// Steps in this program.
@@ -118,6 +132,17 @@ impl Store {
         .map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
         db.busy_timeout(std::time::Duration::from_secs(5))?;
         Ok(Self { db })
+    }
+
+    /// Whether a reader finds what this program writes; whoever only reads does not migrate.
+    pub fn is_of_this_program(&self) -> Result<(), StoreError> {
+        let found: u32 = self.db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let (found, known) = (found as usize, STEPS.len());
+        match found.cmp(&known) {
+            std::cmp::Ordering::Equal => Ok(()),
+            std::cmp::Ordering::Less => Err(StoreError::Older { found, known }),
+            std::cmp::Ordering::Greater => Err(StoreError::Newer { found, known }),
+        }
     }
 
     /// Uses a connection that somebody else opened (simulation, tests) and brings its schema up to date.

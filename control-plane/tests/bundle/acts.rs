@@ -137,3 +137,16 @@ fn a_newer_act_is_not_vouched_for() {
     assert_eq!(status_of(&report, CLAIM), Status::Proven);
     assert_eq!(status_of(&report, "What every record says"), Status::Missing);
 }
+
+/// A key that was taken away, or whose charter has ended: not proven, and said.
+#[test]
+fn an_act_under_a_charter_that_had_ended_is_not_proven() {
+    let mut tenant = tenant();
+    let before = Digest::of(&tenant.evidence[place(2)]);
+    let mut act = tenant.act(3, before, Deed::AccessEnd { name: "bob".into() });
+    act.at = tenant.charter.not_after;
+    tenant.evidence.push(act.seal(&tenant.order_key).unwrap());
+    let report = check(&tenant, &tenant.bundle());
+    assert_eq!((report.exit_code(), report.fault_count), (3, 0), "{report}");
+    assert_eq!(status_of(&report, CLAIM), Status::Missing);
+}

@@ -18,6 +18,7 @@ mod scans;
 mod standing;
 mod tenant;
 mod volume;
+mod witnesses;
 
 use control_plane::bundle::{
     Bundle, FileLine, Manifest, Source,

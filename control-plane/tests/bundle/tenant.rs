@@ -418,6 +418,7 @@ impl Tenant {
             orders: self.orders.clone(),
             key: VerifierKey::new(&log_origin(ORGANIZATION, self.tenant), &self.log_key.public()).unwrap(),
             checkpoint,
+            cosigned: vec![],
             tiles,
             proofs,
             charters: self.charters.clone(),

@@ -1,6 +1,12 @@
 //! Acts: what operators and the control plane did is in the log, with who wanted it, and cannot be left out.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use proto::{
     act::{Act, Actor, Change, Claim, Deed, End},
@@ -10,7 +16,7 @@ use proto::{
     time::Millis,
 };
 
-use control_plane::vault::Vault as _;
+use control_plane::vault::{Kept, MemoryVault, Object, Seen, Vault, VaultError};
 
 use crate::world::{DISK, HOUR, MINUTE, World};
 
@@ -89,7 +95,8 @@ fn incidents_and_gaps_are_logged_in_known_words_alone() {
     let mut appliance = world.appliance();
     let raised = appliance.event(world.now, DISK, "uploads", Phase::Raised);
     let made_up = appliance.event(world.now, "john.miller-1970", "mrn-4711", Phase::Raised);
-    world.send(&mut appliance, vec![raised, made_up]);
+    let about_itself = appliance.event(world.now, "mary.miller", "appliance", Phase::Raised);
+    world.send(&mut appliance, vec![raised, made_up, about_itself]);
     let order = appliance.newest_order();
     let executed = appliance.executed(world.now, &order, Verdict::Repaired);
     let gap =
@@ -107,7 +114,7 @@ fn incidents_and_gaps_are_logged_in_known_words_alone() {
         })
         .collect();
     let resolved = format!("{DISK} uploads {}", End::Resolved);
-    assert_eq!(words, ["other - escalated", &resolved, "buffer-full 3", "other 3"]);
+    assert_eq!(words, ["other - escalated", "other - escalated", &resolved, "buffer-full 3", "other 3"]);
 }
 
 /// Evidence and what it called for are one append: read back from the vault, nothing is said twice or lost.
@@ -191,4 +198,97 @@ fn an_append_is_one_object() {
     assert_eq!(after.len(), before + 1);
     let packed = vault.get(after.last().unwrap()).unwrap().unwrap();
     assert_eq!(unpack(&packed).unwrap().len(), 20);
+}
+
+/// A vault that is away for a while.
+#[derive(Clone)]
+struct Away(MemoryVault, Arc<AtomicBool>);
+
+impl Vault for Away {
+    fn put_all(&self, objects: &[Object<'_>]) -> Result<Vec<Kept>, VaultError> {
+        match self.1.load(Ordering::SeqCst) {
+            true => Err(VaultError::ReadBack { key: objects[0].key.to_owned() }),
+            false => self.0.put_all(objects),
+        }
+    }
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, VaultError> {
+        self.0.get(key)
+    }
+    fn look(&self, keys: &[&str]) -> Result<Vec<Seen>, VaultError> {
+        self.0.look(keys)
+    }
+    fn list(&self, folder: &str) -> Result<Vec<String>, VaultError> {
+        self.0.list(folder)
+    }
+}
+
+/// What keeps people safe is done though the vault is away: the act waits, and is logged when the vault is back.
+#[test]
+fn acts_wait_for_their_vault() {
+    let mut world = World::new();
+    let mut appliance = world.appliance();
+    let away = Arc::new(AtomicBool::new(true));
+    let mut twin = world.twin(Box::new(Away(world.vault.clone(), away.clone())));
+    let (tenant, now) = (world.tenant.clone(), world.now);
+    twin.core.run(now, |core| core.set_windows(&tenant, &[], now)).unwrap();
+    let event = appliance.event(now, "odd.fault", "uploads", Phase::Raised);
+    let batch = appliance.freeze(vec![event]);
+    let asked = appliance.ask(Some(batch));
+    assert!(twin.exchange(&appliance, &asked).unwrap().ack.is_some(), "a person can still be told");
+    assert_eq!(twin.text("SELECT state FROM incident"), "escalated");
+    assert_eq!((kinds(&twin).len(), twin.count("SELECT count(*) FROM act_waiting")), (2, 2));
+    // Evidence is another matter.
+    appliance.acknowledged(appliance.unacknowledged.clone().as_ref().unwrap());
+    let beat = appliance.heartbeat(now);
+    let batch = appliance.freeze(vec![beat]);
+    let asked = appliance.ask(Some(batch));
+    assert!(twin.exchange(&appliance, &asked).is_err(), "nothing is acknowledged that is not stored twice");
+    away.store(false, Ordering::SeqCst);
+    twin.core.run(now, |core| core.watch(now)).unwrap();
+    assert_eq!(kinds(&twin), ["ticket", "claim", "policy", "incident"]);
+    assert_eq!(twin.count("SELECT count(*) FROM act_waiting"), 0);
+}
+
+/// The paper of an enrolment came into the vault, its act did not: it is made up for.
+#[test]
+fn a_claim_that_was_cut_off_is_made_up_for() {
+    let mut world = World::new();
+    let appliance = world.appliance();
+    let id = appliance.id().to_string();
+    let papers = MemoryVault::default();
+    for key in world.vault.list("").unwrap() {
+        if key.contains("/enrolments/") || key.starts_with("tenants") {
+            papers.put(&key, &world.vault.get(&key).unwrap().unwrap(), Millis(i64::MAX)).unwrap();
+        }
+    }
+    // Only the papers are there, and a database from before.
+    let empty = World::new().backup();
+    world.vault = papers;
+    world.restore(empty).unwrap();
+    let tenants: Vec<String> =
+        world.core.tenants().unwrap().into_iter().map(|row| row.id.to_string()).collect();
+    let logged: Vec<String> = tenants
+        .iter()
+        .flat_map(|tenant| world.core.evidence(tenant, 0, 0).unwrap().0)
+        .map(|row| row.summary)
+        .collect();
+    assert_eq!(logged, [format!("appliance {id} was claimed")]);
+    world.restart();
+    assert_eq!(world.count("SELECT count(*) FROM act"), 1, "and once");
+}
+
+/// A charter that only the vault has is what an act in the log may have been signed under.
+#[test]
+fn a_charter_comes_back_from_the_vault() {
+    let mut world = World::new();
+    world.appliance();
+    let now = world.now;
+    let second = world.safe.charter(|charter| charter.serial = 2);
+    world.core.run(now, |core| core.publish_charter(&second, now)).unwrap();
+    assert_eq!(world.text("SELECT kind FROM act WHERE number = 2"), "charter");
+    let third = world.safe.charter(|charter| charter.serial = 3);
+    world.core.run(now, |core| core.publish_charter(&third, now)).unwrap();
+    world.db.share().execute("DELETE FROM document WHERE kind = 'charter' AND serial = 2", []).unwrap();
+    world.restart();
+    assert_eq!(world.count("SELECT count(*) FROM document WHERE kind = 'charter'"), 3);
 }

@@ -2,12 +2,13 @@
 
 mod papers;
 mod races;
+mod witnesses;
 
 use std::sync::{Arc, Mutex};
 
 use control_plane::{
     core::CoreError,
-    vault::{MemoryVault, Object, Vault, VaultError},
+    vault::{Kept, MemoryVault, Object, Seen, Vault, VaultError},
 };
 use proptest::prelude::*;
 use proto::{

@@ -118,9 +118,9 @@ fn both_of_two_copies_are_stopped_and_both_their_evidence_is_kept() {
     assert!(!world.call(&mut one).quarantine.is_empty());
 }
 
-/// A database that comes back from before the quarantine says what it holds by now, above what was said before.
+/// A database that comes back from before the quarantine learns of it by the log, and says so above what was said before.
 #[test]
-fn serials_rise_over_a_restore() {
+fn a_stop_outlives_a_restore() {
     let mut world = World::new();
     let mut appliance = world.appliance();
     let copy = world.backup();
@@ -129,9 +129,16 @@ fn serials_rise_over_a_restore() {
     world.now = world.now.plus(DAY);
     world.restore(copy).unwrap();
     world.call(&mut appliance);
-    let release = appliance.stop.clone().unwrap();
-    assert!(!release.stopped && release.serial > stop.serial);
+    let again = appliance.stop.clone().unwrap();
+    assert!(again.stopped && again.serial > stop.serial);
     assert!(world.call(&mut appliance).stop.is_empty());
+    let (id, now) = (appliance.id().to_string(), world.now);
+    let copy = world.backup();
+    world.core.run(now, |core| core.readmit_appliance(&id, "looked into", now)).unwrap();
+    world.restore(copy).unwrap();
+    world.call(&mut appliance);
+    let release = appliance.stop.clone().unwrap();
+    assert!(!release.stopped && release.serial > again.serial, "and so does its end");
 }
 
 #[test]

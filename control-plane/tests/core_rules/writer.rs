@@ -11,7 +11,7 @@ use std::{
 use control_plane::{
     core::{Core, CoreError},
     serve::writer::Writer,
-    vault::{MemoryVault, Object, Vault, VaultError},
+    vault::{Kept, MemoryVault, Object, Seen, Vault, VaultError},
 };
 use proto::{ids::ApplianceId, time::Millis};
 use tokio::{sync::Notify, time::timeout};
@@ -31,7 +31,7 @@ async fn rings(bell: &Notify) -> bool {
 struct Fragile(MemoryVault, Arc<AtomicBool>);
 
 impl Vault for Fragile {
-    fn put_all(&self, objects: &[Object<'_>]) -> Result<(), VaultError> {
+    fn put_all(&self, objects: &[Object<'_>]) -> Result<Vec<Kept>, VaultError> {
         if self.1.load(Ordering::SeqCst) && objects.iter().any(|object| object.key.contains("/checkpoints/"))
         {
             return Err(VaultError::ReadBack { key: objects[0].key.to_owned() });
@@ -41,8 +41,8 @@ impl Vault for Fragile {
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, VaultError> {
         self.0.get(key)
     }
-    fn retained_until(&self, key: &str) -> Result<Option<Millis>, VaultError> {
-        self.0.retained_until(key)
+    fn look(&self, keys: &[&str]) -> Result<Vec<Seen>, VaultError> {
+        self.0.look(keys)
     }
     fn list(&self, folder: &str) -> Result<Vec<String>, VaultError> {
         self.0.list(folder)
@@ -116,6 +116,35 @@ async fn no_answer_leaves_while_its_checkpoint_is_not_in_the_vault() {
     let response = sync().await.unwrap();
     assert!(response.ack.is_some() && response.inclusions.len() == 1);
     assert_eq!(world.vault_keys("checkpoints").len(), published + 1);
+    drop(writer);
+    thread.join().unwrap();
+}
+
+/// One clinic's checkpoint cannot be kept: its box is told nothing, everybody else goes on.
+#[tokio::test]
+async fn a_vault_that_is_away_holds_up_nobody_who_needs_none() {
+    let mut world = World::new();
+    let mut appliance = world.enrolled();
+    let broken = Arc::new(AtomicBool::new(true));
+    let twin = world.twin(Box::new(Fragile(world.vault.clone(), broken.clone())));
+    let beat = appliance.enrolment(world.now);
+    let batch = appliance.freeze(vec![beat]);
+    let (asked, spki) = (Arc::new(appliance.ask(Some(batch))), appliance.spki());
+    let (writer, thread) = Writer::spawn(twin.core, clock).unwrap();
+    let sync = || {
+        let asked = asked.clone();
+        writer.run(move |core, now| core.sync(spki, &asked, now).map(drop))
+    };
+    // In one group, and in those that come after it while the checkpoint waits.
+    for name in ["One", "Two"] {
+        let add = writer.run(move |core, now| core.create_tenant(name, now).map(drop));
+        let (held, added, listed) = tokio::join!(sync(), add, writer.run(|core, _| core.tenants().map(drop)));
+        assert_eq!(held.unwrap_err().code(), Code::Unavailable);
+        added.unwrap();
+        listed.unwrap();
+    }
+    broken.store(false, Ordering::SeqCst);
+    sync().await.unwrap();
     drop(writer);
     thread.join().unwrap();
 }

@@ -12,5 +12,8 @@ mod program;
 mod running;
 mod stop;
 mod told;
+#[path = "../common/watcher.rs"]
+mod watcher;
 #[path = "../common/wire.rs"]
 mod wire;
+mod witnesses;

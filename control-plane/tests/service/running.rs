@@ -188,6 +188,12 @@ impl Device {
         sync::Record::Evidence(envelope)
     }
 
+    /// The same box; the server has another port.
+    pub fn at(&mut self, address: SocketAddr) -> &Self {
+        self.address = address;
+        self
+    }
+
     /// Its first two records.
     pub fn beginning(&mut self) -> Vec<sync::Record> {
         let enrolment = Enrolment {
@@ -196,6 +202,11 @@ impl Device {
             charter_serial: 1,
             predecessor: None,
         };
+        vec![self.seal(Body::Enrolment(enrolment)), self.beat()]
+    }
+
+    /// A heartbeat.
+    pub fn beat(&mut self) -> sync::Record {
         let beat = Heartbeat {
             footprint: None,
             sealing_key: None,
@@ -210,7 +221,7 @@ impl Device {
             version: "0.1.0".into(),
             up_ms: 1,
         };
-        vec![self.seal(Body::Enrolment(enrolment)), self.seal(Body::Heartbeat(beat))]
+        self.seal(Body::Heartbeat(beat))
     }
 }
 

@@ -158,6 +158,8 @@ crate::vocabulary! {
         ClinicHours = "clinic-hours",
         /// Maintenance windows.
         Windows = "windows",
+        /// Nothing but the key that signs it.
+        Signature = "signature",
         /// Something else.
         Other = "other",
     }

@@ -1488,6 +1488,37 @@ pub struct BundlePart {
     pub last: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListWitnesses {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WitnessList {
+    #[prost(message, repeated, tag = "1")]
+    pub witnesses: ::prost::alloc::vec::Vec<WitnessView>,
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    #[prost(string, repeated, tag = "3")]
+    pub log_keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WitnessView {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub url: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "4")]
+    pub size: u64,
+    #[prost(int64, tag = "5")]
+    pub cosigned_ms: i64,
+    #[prost(string, tag = "6")]
+    pub trouble: ::prost::alloc::string::String,
+    #[prost(int64, tag = "7")]
+    pub trouble_ms: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BuildPacket {
     #[prost(string, tag = "1")]
     pub tenant: ::prost::alloc::string::String,
@@ -3890,6 +3921,28 @@ pub mod evidence_client {
                 .insert(GrpcMethod::new("orderly.v1.Evidence", "Export"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// How a clinic's log stands with the outside witnesses of the charter.
+        pub async fn witnesses(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListWitnesses>,
+        ) -> std::result::Result<tonic::Response<super::WitnessList>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/orderly.v1.Evidence/Witnesses",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("orderly.v1.Evidence", "Witnesses"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3920,6 +3973,11 @@ pub mod evidence_server {
             &self,
             request: tonic::Request<super::ExportBundle>,
         ) -> std::result::Result<tonic::Response<Self::ExportStream>, tonic::Status>;
+        /// How a clinic's log stands with the outside witnesses of the charter.
+        async fn witnesses(
+            &self,
+            request: tonic::Request<super::ListWitnesses>,
+        ) -> std::result::Result<tonic::Response<super::WitnessList>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct EvidenceServer<T> {
@@ -4082,6 +4140,49 @@ pub mod evidence_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderly.v1.Evidence/Witnesses" => {
+                    #[allow(non_camel_case_types)]
+                    struct WitnessesSvc<T: Evidence>(pub Arc<T>);
+                    impl<T: Evidence> tonic::server::UnaryService<super::ListWitnesses>
+                    for WitnessesSvc<T> {
+                        type Response = super::WitnessList;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListWitnesses>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Evidence>::witnesses(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WitnessesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -7,6 +7,7 @@ use super::{
     EMPTY_ROOT, Hash, Head, decimal,
     merkle::{ProofError, verify_consistency},
     note::{Note, NoteError},
+    signature::Signature,
     vkey::{BadKey, Signer, VerifierKey},
 };
 use crate::keys::SecretKey;
@@ -27,7 +28,8 @@ pub struct Checkpoint {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedCheckpoint {
     checkpoint: Checkpoint,
-    note: String,
+    note: Note,
+    verbatim: String,
 }
 
 /// Why a checkpoint was refused.
@@ -125,8 +127,8 @@ impl Checkpoint {
             .map_err(|cause| CheckpointError::Key { origin: self.origin.clone(), cause })?;
         let text = self.text();
         let checkpoint = Self::parse(&text)?;
-        let note = Note::sign(&text, &[signer]).map_err(CheckpointError::Note)?.to_string();
-        Ok(SignedCheckpoint { checkpoint, note })
+        let note = Note::sign(&text, &[signer]).map_err(CheckpointError::Note)?;
+        Ok(SignedCheckpoint { checkpoint, verbatim: note.to_string(), note })
     }
 
     /// Checks that this checkpoint continues `older`, of the same log, by `proof` (of [`super::prove_consistency`]).
@@ -143,13 +145,12 @@ impl SignedCheckpoint {
     /// Verifies a checkpoint. `known` are the keys of the logs whose checkpoints are welcome here.
     pub fn open(note: &[u8], known: &[VerifierKey]) -> Result<Self, CheckpointError> {
         let note = Note::parse(note).map_err(CheckpointError::Note)?;
-        let verbatim = note.to_string();
-        let opened = note.verify(known).map_err(CheckpointError::Note)?;
+        let opened = note.clone().verify(known).map_err(CheckpointError::Note)?;
         let checkpoint = Checkpoint::parse(opened.text())?;
         if !opened.signers().iter().any(|key| key.name() == checkpoint.origin) {
             return Err(CheckpointError::Origin { origin: checkpoint.origin });
         }
-        Ok(Self { checkpoint, note: verbatim })
+        Ok(Self { checkpoint, verbatim: note.to_string(), note })
     }
 
     /// What the log says.
@@ -161,7 +162,41 @@ impl SignedCheckpoint {
     /// The note, byte for byte, cosignatures included: what is stored, served and put into proofs.
     #[must_use]
     pub fn note(&self) -> &str {
-        &self.note
+        &self.verbatim
+    }
+
+    /// What its signatures are over: with extension lines, if there are any.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.note.text()
+    }
+
+    /// All signature lines. Of those beside the log's own **nothing is verified**.
+    #[must_use]
+    pub fn signatures(&self) -> &[Signature] {
+        self.note.signatures()
+    }
+
+    /// The same checkpoint with more signature lines beneath: those of witnesses. One that is there already is not there
+    /// twice.
+    pub fn with(&self, lines: &[Signature]) -> Result<Self, NoteError> {
+        let mut verbatim = self.verbatim.clone();
+        for (at, line) in lines.iter().enumerate() {
+            if !self.signatures().contains(line) && !lines[..at].contains(line) {
+                verbatim.push_str(&format!("{line}\n"));
+            }
+        }
+        let note = Note::parse(verbatim.as_bytes())?;
+        Ok(Self { checkpoint: self.checkpoint.clone(), note, verbatim })
+    }
+
+    /// The same checkpoint without the lines of anybody but `known`, which are the keys that it was opened with.
+    pub fn without_strangers(&self, known: &[VerifierKey]) -> Result<Self, CheckpointError> {
+        let is_known =
+            |line: &&Signature| known.iter().any(|key| key.name() == line.name && key.id() == line.id);
+        let lines: String =
+            self.signatures().iter().filter(is_known).map(|line| format!("{line}\n")).collect();
+        Self::open(format!("{}\n{lines}", self.text()).as_bytes(), known)
     }
 }
 
@@ -249,6 +284,21 @@ mod tests {
             Checkpoint::parse(&Checkpoint::new("log", Head::EMPTY).text()).unwrap().head(),
             Head::EMPTY
         );
+    }
+
+    #[test]
+    fn lines_of_witnesses_are_added_once_and_taken_off_again() {
+        let signed = checkpoint().sign(&secret()).unwrap();
+        let line =
+            |n: u8| Signature { name: "w".into(), id: super::super::KeyId([n; 4]), bytes: vec![n; 72] };
+        let more = signed.with(&[line(1), line(2), line(1)]).unwrap();
+        assert_eq!(more.note(), format!("{}{}\n{}\n", signed.note(), line(1), line(2)));
+        assert_eq!(more.with(&[line(2)]).unwrap(), more);
+        assert_eq!((more.text(), more.signatures().len()), (signed.text(), 3));
+        assert_eq!(SignedCheckpoint::open(more.note().as_bytes(), &[key(ORIGIN)]), Ok(more.clone()));
+        assert_eq!(more.without_strangers(&[key(ORIGIN)]), Ok(signed));
+        let many: Vec<Signature> = (0..100).map(line).collect();
+        assert_eq!(more.with(&many), Err(NoteError::TooMany));
     }
 
     #[test]

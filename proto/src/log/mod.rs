@@ -1,24 +1,29 @@
 //! The Merkle log of one tenant: what makes it visible when evidence is changed, dropped or reordered.
 //!
 //! The rule: entries hash as RFC 6962 section 2.1 says and lie as C2SP says (`c2sp.org/tlog-tiles`, `signed-note`,
-//! `tlog-checkpoint`, `tlog-proof`), so that a stranger verifies them with software that is not ours. Sizes, indices
-//! and proofs come from whoever wants to deceive: every number up to `u64::MAX` gets an answer, none a panic.
+//! `tlog-checkpoint`, `tlog-proof`, `tlog-cosignature`, `tlog-witness`, `tlog-policy`), so that a stranger verifies them
+//! with software that is not ours. Sizes, indices and proofs come from whoever wants to deceive: every number up to
+//! `u64::MAX` gets an answer, none a panic.
 //!
 //! ```text
 //!  entry ──leaf_hash──> append ──> tile writes ──> store ──Tiles──> root, prove_inclusion, prove_consistency
 //!                          └─────> Head ──> Checkpoint ──sign──> note ──┐                    │
-//!                                                                       └───> TlogProof <────┘
+//!                                                      witnesses ──cosign──> ├───> TlogProof <────┘
+//!                                                                            └───> Policy
 //! ```
 //!
 //! Nothing is stored here: a store is whatever answers [`Tiles`], and keeps what [`append`] tells it to.
 
+mod add_checkpoint;
 mod append;
 mod checkpoint;
+mod cosignature;
 mod entries;
 mod memory;
 mod merkle;
 mod note;
 mod origin;
+mod policy;
 mod proof;
 mod signature;
 mod tile;
@@ -32,18 +37,23 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256};
 
 pub use self::{
+    add_checkpoint::{ADD_CHECKPOINT_MAX, AddCheckpoint, BadRequest, PROOF_HASHES_MAX, Refusal},
     append::{Appended, TileWrite, append},
     checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
+    cosignature::{
+        BadCosignature, Cosigned, CosignedCheckpoint, CosignedError, Cosigner, WitnessKey, cosignatures,
+    },
     entries::{BadBundle, Bundle, ENTRY_MAX, bundles, pack, unpack},
     memory::{MemoryTiles, MissingTile},
     merkle::{ProofError, root_of, verify_consistency, verify_inclusion},
     note::{Note, NoteError, OpenedNote, SIGNATURES_MAX},
     origin::{log_origin, tenant_of},
-    proof::{BadPolicy, BadProof, TlogProof, VerifiedEntry, policy_text},
+    policy::{BadPolicy, Policy, PolicyError, policy_text},
+    proof::{BadProof, TlogProof, VerifiedEntry},
     signature::Signature,
     tile::{BadTile, TILE_WIDTH, Tile, decode_hashes, encode_hashes, tiles},
     tree::{Tiles, TreeError, prove_consistency, prove_inclusion, root},
-    vkey::{BadKey, KeyId, Signer, VerifierKey, check_witness_key},
+    vkey::{BadKey, KeyId, Signer, VerifierKey},
     witness::{Meaning, accounts_for, meaning},
 };
 use crate::field::{BadField, fixed};

@@ -121,6 +121,11 @@ impl Note {
         Ok(Self { text: format!("{before}\n"), signatures })
     }
 
+    /// The text, verified by nobody, its last newline included.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The signatures, in order, verified by nobody.
     #[must_use]
     pub fn signatures(&self) -> &[Signature] {

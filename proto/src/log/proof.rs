@@ -1,5 +1,5 @@
 //! Proof files: one entry, its path to the root, and the checkpoint over it, for offline verification
-//! (C2SP tlog-proof, tlog-policy).
+//! (C2SP tlog-proof).
 //!
 //! The rule: a proof file is checked against keys from outside it; the index and the checkpoint that it speaks of are
 //! handed out only together, and only after everything held.
@@ -166,28 +166,6 @@ impl fmt::Display for TlogProof {
     }
 }
 
-/// The format counts a key once, under whatever name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("policy must name each public key once, {first:?} and {second:?} have the same")]
-pub struct BadPolicy {
-    /// Name of the first log.
-    pub first: String,
-    /// Name of the second.
-    pub second: String,
-}
-
-/// A policy file that accepts checkpoints of these logs and asks for no witness (C2SP tlog-policy): what another
-/// verifier is given along with proofs. Whoever distrusts the giver writes his own, from keys that he has elsewhere.
-pub fn policy_text(logs: &[VerifierKey]) -> Result<String, BadPolicy> {
-    for (at, second) in logs.iter().enumerate() {
-        if let Some(first) = logs[..at].iter().find(|first| first.public() == second.public()) {
-            return Err(BadPolicy { first: first.name().to_owned(), second: second.name().to_owned() });
-        }
-    }
-    let lines = logs.iter().map(|key| format!("log {key}\n"));
-    Ok(lines.chain(["quorum none\n".to_owned()]).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,17 +255,5 @@ mod tests {
         }
         assert_eq!(TlogProof::parse(b"\xff\n\n"), Err(BadProof::NotUtf8));
         assert_eq!(TlogProof::parse(&vec![b'a'; FILE_MAX + 1]), Err(BadProof::TooLong(FILE_MAX + 1)));
-    }
-
-    #[test]
-    fn a_policy_names_each_key_once() {
-        let [first] = known();
-        let second = VerifierKey::new(ORIGIN, &PublicKey::Ed25519([1; 32])).unwrap();
-        let policy = policy_text(&[first.clone(), second.clone()]).unwrap();
-        assert_eq!(policy, format!("log {first}\nlog {second}\nquorum none\n"));
-        let renamed = VerifierKey::new("other", &first.public()).unwrap();
-        let refused = policy_text(&[second, first, renamed]).unwrap_err();
-        assert_eq!((refused.first.as_str(), refused.second.as_str()), (ORIGIN, "other"));
-        assert_eq!(policy_text(&[]).unwrap(), "quorum none\n");
     }
 }

@@ -17,6 +17,7 @@ pub mod receiver;
 pub mod relay;
 pub mod restic;
 pub mod rsyslog;
+pub mod s3;
 pub mod sink;
 pub mod staged;
 pub mod usage;

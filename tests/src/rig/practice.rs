@@ -68,7 +68,19 @@ impl Practice {
         watch: &[(&str, Watch<'_>)],
         webhook: Option<&str>,
     ) -> Result<Self> {
+        Self::prepared(folder, heartbeat_seconds, watch, webhook, &|_| Ok(()))
+    }
+
+    /// The same, with something done to the installation before its server starts.
+    pub fn prepared(
+        folder: Folder,
+        heartbeat_seconds: u32,
+        watch: &[(&str, Watch<'_>)],
+        webhook: Option<&str>,
+        prepare: &dyn Fn(&Provider) -> Result<()>,
+    ) -> Result<Self> {
         let mut provider = Provider::init(&folder.join("control-plane"), "msp.example", webhook)?;
+        prepare(&provider)?;
         provider.start()?;
         provider.ask(&["tenant", "create", TENANT])?;
         provider.ask(&["site", "create", "--tenant", TENANT, "Main"])?;

@@ -1,6 +1,7 @@
 //! A control plane of its own, in a folder of its own.
 
 use std::{
+    fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -8,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use control_plane::config::S3;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use tokio::net::TcpSocket;
@@ -147,6 +149,20 @@ impl Provider {
     /// Fails when the server has ended by itself.
     pub fn check(&mut self) -> Result<()> {
         self.server.as_mut().map_or(Ok(()), Process::check)
+    }
+
+    /// Has evidence kept in a bucket from the next start on.
+    pub fn keep_in(&self, bucket: &S3) -> Result<()> {
+        let path = self.dir.join("config.toml");
+        let text = fs::read_to_string(&path)?;
+        let S3 { scheme, host, region, bucket: name, prefix, path_style, credentials, .. } = bucket;
+        let credentials = credentials.as_ref().context("credentials in a file")?.display();
+        let s3 = format!(
+            "kind = \"s3\"\nendpoint = \"{scheme}://{host}\"\nregion = \"{region}\"\nbucket = \"{name}\"\n\
+             prefix = \"{prefix}\"\npath_style = {path_style}\ncredentials = \"{credentials}\"\n"
+        );
+        let (before, _) = text.split_once("[vault]").context("there is a vault")?;
+        Ok(fs::write(&path, format!("{before}[vault]\n{s3}"))?)
     }
 
     /// The server's database, to be looked at only.

@@ -1,4 +1,5 @@
-//! The only way out of a machine with a network of its own: a port of its loopback that leads to the same port here.
+//! A line that can be cut: out of a machine with a network of its own, a port of its loopback that leads to the same port
+//! here; and here, a port that leads to another.
 
 use std::{
     fs::File,
@@ -41,6 +42,18 @@ impl Relay {
             Ok(listener)
         };
         let listener = thread::spawn(listen).join().expect("it does not panic").context("listen inside")?;
+        Ok(Self::lead(listener, port))
+    }
+
+    /// Listens on a free port of this host's loopback, which it gives.
+    pub fn here(port: u16) -> Result<(Self, u16)> {
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        listener.set_nonblocking(true)?;
+        let at = listener.local_addr()?.port();
+        Ok((Self::lead(listener, port), at))
+    }
+
+    fn lead(listener: TcpListener, port: u16) -> Self {
         let shared = Arc::new(Shared::default());
         let all = shared.clone();
         thread::spawn(move || {
@@ -53,7 +66,7 @@ impl Relay {
                 }
             }
         });
-        Ok(Self { shared })
+        Self { shared }
     }
 
     /// Cuts the line, or mends it.

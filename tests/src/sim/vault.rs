@@ -5,10 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use control_plane::vault::{MemoryVault, Object, Vault, VaultError};
-use proto::time::Millis;
-
 use super::life::Life;
+use control_plane::vault::{Kept, MemoryVault, Object, Seen, Vault, VaultError};
 
 /// The storage.
 #[derive(Clone, Default)]
@@ -39,23 +37,24 @@ struct ProcessVault {
 }
 
 impl Vault for ProcessVault {
-    fn put_all(&self, objects: &[Object<'_>]) -> Result<(), VaultError> {
+    fn put_all(&self, objects: &[Object<'_>]) -> Result<Vec<Kept>, VaultError> {
+        let mut all = Vec::with_capacity(objects.len());
         for object in objects {
             if self.storage.out_of_reach.load(Relaxed) || !self.life.act() {
                 let source = std::io::Error::other("the storage does not answer");
                 return Err(VaultError::Io { key: object.key.to_owned(), source });
             }
-            self.storage.kept.put_all(std::slice::from_ref(object))?;
+            all.extend(self.storage.kept.put_all(std::slice::from_ref(object))?);
         }
-        Ok(())
+        Ok(all)
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, VaultError> {
         self.storage.kept.get(key)
     }
 
-    fn retained_until(&self, key: &str) -> Result<Option<Millis>, VaultError> {
-        self.storage.kept.retained_until(key)
+    fn look(&self, keys: &[&str]) -> Result<Vec<Seen>, VaultError> {
+        self.storage.kept.look(keys)
     }
 
     fn list(&self, folder: &str) -> Result<Vec<String>, VaultError> {

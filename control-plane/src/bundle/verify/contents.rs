@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proto::{
     digest::Digest,
     ids::{ApplianceId, Incarnation},
-    log::{self, Tile},
+    log::{self, KeyId, Tile},
 };
 
 use super::findings::Findings;
@@ -25,6 +25,7 @@ pub(super) struct Contents {
     pub(super) appliances: Vec<(ApplianceId, Incarnation)>,
     pub(super) tiles: Vec<Tile>,
     pub(super) entries: Vec<log::Bundle>,
+    pub(super) cosigned: Vec<KeyId>,
 }
 
 impl Contents {
@@ -67,6 +68,7 @@ pub(super) fn read(source: &dyn Source, findings: &mut Findings) -> Contents {
             }
             Ok(Place::Tile(tile)) => contents.tiles.push(tile),
             Ok(Place::Entries(entries)) => contents.entries.push(entries),
+            Ok(Place::Cosigned(witness)) => contents.cosigned.push(witness),
             Ok(
                 Place::Manifest
                 | Place::SecurityRule

@@ -4,6 +4,7 @@ use std::{error::Error, fmt::Write as _};
 
 use serde::Serialize;
 
+use super::witnesses::Witnessed;
 use crate::bundle::{Place, ReadError, Source};
 
 /// Contradictions that are listed; further ones are counted.
@@ -58,6 +59,8 @@ pub struct Findings {
     pub fault_count: u64,
     /// One line each.
     pub claims: Vec<Claim>,
+    /// What each outside witness of the charter has seen.
+    pub witnesses: Vec<Witnessed>,
 }
 
 /// Counts for one claim.

@@ -24,6 +24,7 @@ mod records;
 mod report;
 mod span;
 mod tree;
+mod witnesses;
 
 use proto::{charter::OrganizationKeys, time::Millis};
 
@@ -38,6 +39,7 @@ pub(in crate::bundle) use findings::chain;
 pub use findings::{Claim, Fault, Status};
 pub use report::{Completeness, Integrity, Report};
 pub use span::Asked;
+pub use witnesses::Witnessed;
 
 /// Verifies a bundle at `now`. `trust` are the organization's public keys, from anywhere but the bundle.
 #[must_use]
@@ -123,6 +125,7 @@ fn examine(
     records::prove(source, contents, &records, head.as_ref(), findings);
     let leaves = tree::check(source, contents, &records, head.as_ref(), findings);
     tree::seen(&records.facts, leaves.as_deref(), findings);
+    witnesses::check(source, contents, charters, head.as_ref(), leaves.as_deref(), &records.facts, findings);
     let (catalogues, runbooks) = orders::catalogues(source, contents, charters, findings);
     let (orders, orders_missing) =
         orders::check(source, contents, charters, &records.facts, &runbooks, findings);

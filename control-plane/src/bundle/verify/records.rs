@@ -50,7 +50,7 @@ pub(super) fn read(
         if let Ok(Some(claim)) = act::Claim::read(&envelope) {
             has_acts = true;
             match acts::read(claim, charters, head) {
-                acts::Read::Act(act) => records.acts.push(ActFact { index, digest, act }),
+                acts::Read::Act(act) => records.acts.push(ActFact { index, digest, act: *act }),
                 acts::Read::NoCharter(serial) => of_acts.missing(format!("charter {serial} is not here")),
                 acts::Read::Fault(problem) => findings.fault(&path, Some(index), &problem),
             }
@@ -86,7 +86,7 @@ pub(super) fn read(
     }
     findings.end(tally);
     if has_acts {
-        acts::chain(&records.acts, of_acts, findings);
+        acts::chain(&records.acts, charters, of_acts, findings);
     }
     newer(&records, findings);
     records

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     findings::{Claim, Fault, Findings, Status, plain},
     span::Span,
+    witnesses::Witnessed,
 };
 use crate::bundle::{Facts, FileLine, Gap, Period, gaps::blind_end, manifest::LogLine, minute};
 
@@ -55,6 +56,8 @@ pub struct Report {
     pub period: Period,
     /// One line for each thing that was checked.
     pub claims: Vec<Claim>,
+    /// What each outside witness of the charter has seen of the log.
+    pub witnesses: Vec<Witnessed>,
     /// Contradictions, the first so many.
     pub faults: Vec<Fault>,
     /// All of them.
@@ -104,7 +107,8 @@ impl Report {
             faults: findings.faults,
             fault_count: findings.fault_count,
             gaps,
-            not_checked: not_checked(facts, span),
+            not_checked: not_checked(facts, span, &findings.witnesses),
+            witnesses: findings.witnesses,
             files,
             names: facts.appliances().into_iter().map(|id| (id, plain(&facts.name_of(id)))).collect(),
         }
@@ -133,7 +137,7 @@ impl Report {
     }
 }
 
-fn not_checked(facts: &Facts, span: &Span) -> Vec<String> {
+fn not_checked(facts: &Facts, span: &Span, witnesses: &[Witnessed]) -> Vec<String> {
     let mut all = vec![
         "What happened before an appliance's first record, and on machines that no appliance watches."
             .to_owned(),
@@ -157,10 +161,7 @@ fn not_checked(facts: &Facts, span: &Span) -> Vec<String> {
             .into(),
     );
     all.push("Names of the clinic and its appliances are the provider's words.".into());
-    all.push(
-        "Whether the provider showed somebody else another log: no outside witness's signature is asked for."
-            .into(),
-    );
+    all.extend(super::witnesses::not_checked(witnesses).map(str::to_owned));
     for (incarnation, executor) in &facts.executors {
         all.push(plain(&format!(
             "That {} in the clinic holds the key {} (executor {incarnation}): compare with `appliance status` there.",
@@ -206,6 +207,7 @@ impl fmt::Display for Report {
                 writeln!(f, "{:>21}{}", "", claim.reason)?;
             }
         }
+        self.write_witnesses(f)?;
         self.write_faults(f)?;
         self.write_gaps(f)?;
         self.write_files(f)?;
@@ -218,6 +220,13 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    fn write_witnesses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.witnesses.is_empty() {
+            writeln!(f, "\nwhat outside witnesses have seen of the log")?;
+        }
+        self.witnesses.iter().try_for_each(|witness| writeln!(f, "  {witness}"))
+    }
+
     fn write_faults(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.fault_count > 0 {
             writeln!(f, "\nfaults")?;

@@ -5,6 +5,7 @@ CREATE TABLE act (
   at_ms INTEGER NOT NULL, envelope BLOB NOT NULL,
   PRIMARY KEY (tenant, log_index), UNIQUE (tenant, number)
 ) WITHOUT ROWID;
+CREATE INDEX act_says ON act (tenant, kind, summary);
 -- Acts of a clinic whose log is halted: they are logged when it goes on. One row is one act, as JSON.
 CREATE TABLE act_waiting (
   id INTEGER PRIMARY KEY, tenant TEXT NOT NULL REFERENCES tenant, at_ms INTEGER NOT NULL, actor TEXT NOT NULL, deed TEXT NOT NULL

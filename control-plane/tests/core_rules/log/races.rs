@@ -9,7 +9,7 @@ struct Interrupted(MemoryVault, Arc<Mutex<Option<Hook>>>);
 type Hook = Box<dyn FnOnce() + Send>;
 
 impl Vault for Interrupted {
-    fn put_all(&self, objects: &[Object<'_>]) -> Result<(), VaultError> {
+    fn put_all(&self, objects: &[Object<'_>]) -> Result<Vec<Kept>, VaultError> {
         if objects.iter().any(|object| object.key.contains("/entries/")) {
             let hook = self.1.lock().unwrap().take();
             if let Some(hook) = hook {
@@ -21,8 +21,8 @@ impl Vault for Interrupted {
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, VaultError> {
         self.0.get(key)
     }
-    fn retained_until(&self, key: &str) -> Result<Option<Millis>, VaultError> {
-        self.0.retained_until(key)
+    fn look(&self, keys: &[&str]) -> Result<Vec<Seen>, VaultError> {
+        self.0.look(keys)
     }
     fn list(&self, folder: &str) -> Result<Vec<String>, VaultError> {
         self.0.list(folder)

@@ -109,6 +109,6 @@ fn verify_with(stage: &Stage, bundle: &Path, trust: bool) -> Result<(i32, String
     Ok((output.status.code().context("an exit code")?, text))
 }
 
-fn indented(text: &str) -> String {
+pub(super) fn indented(text: &str) -> String {
     text.lines().map(|line| format!("           {line}\n")).collect()
 }

@@ -8,6 +8,7 @@ mod attack;
 mod audit;
 mod faults;
 mod machine;
+mod vault;
 
 use std::str::FromStr;
 
@@ -44,6 +45,8 @@ pub enum Scene {
     PacketAndBundle,
     /// What an auditor finds.
     FlippedByte,
+    /// Somebody at the vault.
+    ChangedVault,
 }
 
 /// How it went, when it did not fail.
@@ -69,6 +72,7 @@ impl Scene {
         Self::DriftedControl,
         Self::PacketAndBundle,
         Self::FlippedByte,
+        Self::ChangedVault,
     ];
 
     /// As it is shown, and as `--without` and `--only` take it.
@@ -90,6 +94,7 @@ impl Scene {
             Self::DriftedControl => "Somebody changes settings, and forgets",
             Self::PacketAndBundle => "What an auditor gets",
             Self::FlippedByte => "One byte is changed",
+            Self::ChangedVault => "Somebody changes the vault",
         }
     }
 
@@ -115,6 +120,7 @@ impl Scene {
             Self::DriftedControl => return machine::drifted_control(stage, teller),
             Self::PacketAndBundle => audit::packet_and_bundle(stage, teller)?,
             Self::FlippedByte => audit::one_flipped_byte(stage, teller)?,
+            Self::ChangedVault => vault::changed_vault(stage, teller)?,
         }
         Ok(Played::Proved)
     }
@@ -131,6 +137,9 @@ impl FromStr for Scene {
 
 /// Those that were asked for, in order.
 pub(super) fn play(play: &Play, stage: &mut Stage, teller: &mut Teller) -> Result<()> {
+    if play.asks_for(Scene::ChangedVault) && play.without != Some(Scene::ChangedVault) {
+        vault::warm_up();
+    }
     for &scene in Scene::ALL.iter().filter(|scene| play.asks_for(**scene)) {
         let number = scene.number();
         teller.scene(number, scene.title());
