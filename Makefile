@@ -38,7 +38,7 @@ setup-bench:
 build: setup-run
 	@$(BUILD)
 
-demo: build ## The whole loop on this machine: faults, orders, repairs, evidence, attacks; under a minute
+demo: build ## The whole loop on this machine: faults, orders, repairs, evidence, attacks, the packet page by page (target/screens)
 	@$(PROGRAMS)/debug/demo
 
 run: build ## A control plane and one appliance, kept running until Ctrl-C

@@ -25,6 +25,14 @@ macro_rules! uuid_id {
                 Self(uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid())
             }
 
+            /// When it was drawn, by whoever drew it; `None`: it is no UUIDv7.
+            #[must_use]
+            pub fn drawn(&self) -> Option<Millis> {
+                let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+                let ms = i64::try_from(seconds).ok()?.checked_mul(1000)?.checked_add(i64::from(nanos / 1_000_000))?;
+                Some(Millis(ms))
+            }
+
             /// Reads the canonical form; `field` names it in the complaint.
             pub fn from_field(field: &str, text: &str) -> Result<Self, BadField> {
                 text.parse().map_err(|mut bad: BadField| { bad.field = field.to_owned(); bad })

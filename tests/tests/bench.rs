@@ -12,7 +12,7 @@ const KEYS: [&str; 7] = ["what", "ours", "unit", "against", "theirs", "ratio", "
 fn every_required_bench_writes_its_rows() -> Result<()> {
     let folder = Folder::new()?;
     // Redaction's has a test of its own text (tests/tests/phi.rs), and needs the generators.
-    for (name, rows) in [("events", 1), ("evidence", 3), ("latency", 2), ("verify-year", 2)] {
+    for (name, rows) in [("events", 1), ("evidence", 3), ("latency", 2), ("verify-year", 2), ("packets", 2)] {
         let mut bench = Command::new(binary("bench")?);
         bench.arg("--quick").args(["--only", name]).arg("--folder").arg(folder.path());
         let printed = run(&mut bench, &[0])?.stdout;

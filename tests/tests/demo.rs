@@ -84,8 +84,28 @@ fn it_ends_well_and_leaves_behind_what_it_promises() -> Result<()> {
     ensure!(!self::names(&left.join("bundle/log/tile/0"))?.is_empty(), "no tile");
     let baseline = self::names(&left.join("bundle/baseline"))?;
     ensure!(baseline.iter().any(|name| name.ends_with(".json")), "no baseline but {baseline:?}");
+    shown(&folder, &said)?;
     exports(&left)?;
     verified(&left)
+}
+
+/// The packet page by page, beside the demo's folder; without a reader of PDFs the demo says so.
+fn shown(folder: &Folder, said: &str) -> Result<()> {
+    let screens = folder.join("screens");
+    if said.contains("there is no pdftoppm") {
+        ensure!(
+            std::env::var_os("CI").is_none(),
+            "in CI the packet's pages must be drawn: `.ci/setup run` as root"
+        );
+        ensure!(!screens.exists(), "pages that nobody drew");
+        return Ok(());
+    }
+    let pages = names(&screens)?;
+    ensure!(said.contains(&format!("the packet's {} pages as pictures", pages.len())), "{pages:?}\n{said}");
+    for page in &pages {
+        ensure!(fs::read(screens.join(page))?.starts_with(b"\x89PNG"), "{page} is no picture");
+    }
+    Ok(())
 }
 
 /// Other people's readers of OSCAL call what it says of the clinic valid.

@@ -25,14 +25,14 @@ use proto::{
 
 pub use super::manifest::GENERATOR;
 use super::{
-    Bundle, Enrolled, Facts, FileLine, Manifest, Month, Period, Place, ProviderSays, Source,
+    Bundle, Enrolled, Facts, FileLine, Manifest, Month, Period, Place, PreviousPacket, ProviderSays, Source,
     manifest::{FORMAT, LogLine},
     purpose::Purposes,
     verify,
 };
 use crate::{
     oscal,
-    packet::{self, PacketError},
+    packet::{self, PacketError, PacketFiles},
 };
 
 /// More records than these lie together.
@@ -88,6 +88,10 @@ pub struct Parts {
     pub appliances: Vec<Enrolled>,
     /// The packet to put into it.
     pub packet: Option<Month>,
+    /// The packet before that one, where there was one.
+    pub previous: Option<PreviousPacket>,
+    /// That packet as another version made it, and what that version called itself: it is put there as it is.
+    pub made: Option<(String, PacketFiles)>,
 }
 
 /// Why a bundle was not made.
@@ -128,20 +132,16 @@ pub fn build(parts: &Parts) -> Result<Bundle, ExportError> {
 
 /// The same, with the records together as the log has them, or each alone.
 pub fn build_as(parts: &Parts, together: bool) -> Result<Bundle, ExportError> {
-    let said = ProviderSays {
-        clinic: parts.clinic.clone(),
-        appliances: parts.appliance_names.clone(),
-        period: parts.period,
-        made_at: parts.made_at,
-        generator: GENERATOR.to_owned(),
-        packet: parts.packet,
-    };
+    let said = said(parts);
     said.check().map_err(ExportError::Field)?;
     let mut bundle = collect(parts, together)?;
     let facts = verify::read(&bundle, said);
     if let Some(month) = parts.packet {
         let failed = |cause| ExportError::Packet { month, cause };
-        let packet = packet::build(&facts, month).map_err(failed)?;
+        let packet = match &parts.made {
+            Some((_, made)) => made.clone(),
+            None => packet::build(&facts, month).map_err(failed)?,
+        };
         bundle.insert(&Place::PacketMarkdown, packet.markdown.into_bytes());
         if let Some(pdf) = packet.pdf {
             bundle.insert(&Place::PacketPdf, pdf);
@@ -159,6 +159,22 @@ pub fn build_as(parts: &Parts, together: bool) -> Result<Bundle, ExportError> {
 pub fn index(source: &dyn Source, said: ProviderSays) -> Result<Manifest, ExportError> {
     said.check().map_err(ExportError::Field)?;
     manifest(source, &verify::read(source, said))
+}
+
+/// The provider's words that go with it.
+#[must_use]
+pub fn said(parts: &Parts) -> ProviderSays {
+    ProviderSays {
+        clinic: parts.clinic.clone(),
+        appliances: parts.appliance_names.clone(),
+        period: parts.period,
+        made_at: parts.made_at,
+        generator: parts
+            .made
+            .as_ref()
+            .map_or_else(|| GENERATOR.to_owned(), |(generator, _)| generator.clone()),
+        packet: parts.packet,
+    }
 }
 
 /// Tiles and proofs of a log, for [`Parts`].
@@ -232,6 +248,9 @@ fn collect(parts: &Parts, together: bool) -> Result<Bundle, ExportError> {
         if orders.contains(&digest) {
             put(Place::Order(digest).to_string(), envelope.clone())?;
         }
+    }
+    if let (Some(_), Some(previous)) = (parts.packet, &parts.previous) {
+        put(Place::PreviousPacket.to_string(), previous.encode())?;
     }
     for envelope in &parts.charters {
         let serial = number("charter", envelope, "serial")?;

@@ -19,7 +19,7 @@ use proto::{
 };
 use runbooks::Runbook;
 
-use super::{Place, ProviderSays, Trace};
+use super::{Place, PreviousPacket, ProviderSays, Trace};
 
 /// What a bundle says, apart from how far it can be believed.
 #[derive(Debug, Clone)]
@@ -46,6 +46,8 @@ pub struct Facts {
     pub runbooks: BTreeMap<Digest, RunbookFacts>,
     /// Orders in the bundle whose signature holds, standing ones too, by digest of the payload.
     pub orders: BTreeMap<Digest, Permission>,
+    /// Last month's packet, in the provider's word; `None`: none is named.
+    pub previous: Option<PreviousPacket>,
     /// Entries of the log whose records do not lie alone, by their place in the log.
     pub together: BTreeMap<u64, log::Bundle>,
     /// Baselines in the bundle that this program can read, by digest.
@@ -153,6 +155,33 @@ pub struct MissingOutput {
 }
 
 impl Facts {
+    /// Of a bundle in which there is nothing but the provider's words.
+    #[must_use]
+    pub fn new(said: ProviderSays) -> Self {
+        Self {
+            said,
+            organization: String::new(),
+            tenant: None,
+            log: None,
+            records: vec![],
+            traces: vec![],
+            links: BTreeMap::new(),
+            acts: vec![],
+            executors: BTreeMap::new(),
+            catalogues: BTreeSet::new(),
+            runbooks: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            previous: None,
+            together: BTreeMap::new(),
+            baselines: BTreeMap::new(),
+            exceptions: BTreeMap::new(),
+            absent: vec![],
+            orders_missing: vec![],
+            outputs_missing: vec![],
+            faults: 0,
+        }
+    }
+
     /// What to call a box: the provider's name for it, or the end of its ID (the begin is a time, and alike for many).
     #[must_use]
     pub fn name_of(&self, appliance: ApplianceId) -> String {

@@ -18,7 +18,7 @@ use super::{BYTES_MAX, Bundle, FILES_MAX, ReadError, Source, bounds};
 const DEPTH_MAX: usize = 8;
 
 /// What a bundle may have, whether or not there is something in it.
-const FOLDERS: [&str; 11] = [
+const FOLDERS: [&str; 12] = [
     "appliances",
     "attachments",
     "baseline",
@@ -29,6 +29,7 @@ const FOLDERS: [&str; 11] = [
     "log",
     "orders",
     "oscal",
+    "packet",
     "proofs",
 ];
 

@@ -13,11 +13,13 @@ pub mod bounds;
 mod enrolled;
 pub mod export;
 mod facts;
+pub mod findings;
 mod folder;
 mod gaps;
 mod manifest;
 mod period;
 mod place;
+mod previous;
 mod purpose;
 mod trace;
 pub mod verify;
@@ -31,9 +33,10 @@ pub use facts::{
 };
 pub use folder::{Folder, FolderError};
 pub use gaps::{Gap, GapKind, Watch, gaps, watches};
-pub use manifest::{FileLine, Manifest, ManifestError, ProviderSays};
-pub use period::{Month, Period, day, minute};
+pub use manifest::{FileLine, GENERATOR, Manifest, ManifestError, ProviderSays};
+pub use period::{Month, Period, date, day, minute};
 pub use place::Place;
+pub use previous::PreviousPacket;
 pub use trace::{Beat, Sign, Trace};
 
 /// Where a bundle's files come from.

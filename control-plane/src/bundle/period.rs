@@ -124,6 +124,12 @@ fn moment(date: Date) -> Millis {
     date.to_zoned(TimeZone::UTC).map_or(Millis(i64::MAX), |zoned| Millis(zoned.timestamp().as_millisecond()))
 }
 
+/// A day for tables: `2026-11-03`.
+#[must_use]
+pub fn date(at: Millis) -> String {
+    written(at, "%Y-%m-%d")
+}
+
 /// A time for people, to the minute: `2026-11-03 14:05`.
 #[must_use]
 pub fn minute(at: Millis) -> String {

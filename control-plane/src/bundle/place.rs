@@ -30,6 +30,8 @@ pub enum Place {
     Attachment(Digest),
     /// An order or a standing order, by the SHA-256 of its signed payload, as records name it.
     Order(Digest),
+    /// Last month's packet: what it was called, and the log as it stood then.
+    PreviousPacket,
     /// A charter by its serial.
     Charter(u64),
     /// A catalogue by its version.
@@ -70,6 +72,7 @@ impl fmt::Display for Place {
             Self::Proof(index) => write!(f, "proofs/{index:08}.tlog-proof"),
             Self::Attachment(digest) => write!(f, "attachments/{digest}"),
             Self::Order(digest) => write!(f, "orders/{digest}.json"),
+            Self::PreviousPacket => f.write_str("packet/previous.json"),
             Self::Charter(serial) => write!(f, "charter/{serial}.json"),
             Self::Catalogue(version) => write!(f, "catalogue/{version}.json"),
             Self::SecurityRule => f.write_str("baseline/security-rule.csv"),
@@ -109,6 +112,7 @@ impl FromStr for Place {
                 ("proofs", _) => Self::Proof(name.strip_suffix(".tlog-proof")?.parse().ok()?),
                 ("attachments", _) => Self::Attachment(name.parse().ok()?),
                 ("orders", _) => Self::Order(json()?.parse().ok()?),
+                ("packet", "previous.json") => Self::PreviousPacket,
                 ("charter", _) => Self::Charter(json()?.parse().ok()?),
                 ("catalogue", _) => Self::Catalogue(json()?.parse().ok()?),
                 ("baseline", "security-rule.csv") => Self::SecurityRule,
@@ -151,6 +155,7 @@ mod tests {
             Place::Proof(123_456_789),
             Place::Attachment(digest),
             Place::Order(digest),
+            Place::PreviousPacket,
             Place::Charter(3),
             Place::Catalogue(1),
             Place::SecurityRule,

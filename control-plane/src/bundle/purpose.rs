@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proto::{digest::Digest, evidence::Body};
+use proto::{act::Deed, digest::Digest, evidence::Body};
 
 use super::{Facts, Place};
 use crate::packet::title;
@@ -44,6 +44,7 @@ impl<'f> Purposes<'f> {
             Place::Proof(index) => format!("that record {index} is in the log"),
             Place::Attachment(digest) => behind("the output named by", self.outputs.get(digest)),
             Place::Order(digest) => behind("the order behind", self.orders.get(digest)),
+            Place::PreviousPacket => "which packet was last month's, and how the log stood then".into(),
             Place::Charter(serial) => format!("whose keys counted under charter {serial}"),
             Place::Catalogue(version) => format!("what the runbooks of catalogue {version} do and cite"),
             Place::SecurityRule => "which paragraphs there are to cite".into(),
@@ -66,7 +67,18 @@ impl<'f> Purposes<'f> {
     fn record(&self, index: u64) -> String {
         if let Ok(at) = self.facts.acts.binary_search_by_key(&index, |fact| fact.index) {
             let act = &self.facts.acts[at].act;
-            return format!("record {index}, by {}: {}", act.by, act.deed.sentence());
+            let what = format!("record {index}, by {}: {}", act.by, act.deed.sentence());
+            let said = &self.facts.said;
+            return match said.packet {
+                Some(month) if month.until(said.made_at).contains(act.at) => {
+                    let section = match act.deed {
+                        Deed::Incident { .. } => title::INCIDENTS,
+                        _ => title::ACTIVITY,
+                    };
+                    format!("packet, {section}, {what}")
+                }
+                _ => what,
+            };
         }
         let Ok(at) = self.facts.traces.binary_search_by_key(&index, |trace| trace.index) else {
             return format!("nothing: record {index} does not hold");
@@ -75,7 +87,7 @@ impl<'f> Purposes<'f> {
         let (section, what) = match self.facts.record(index) {
             Some(record) => line(&record.body),
             // Whatever is not kept whole is one.
-            None => (title::APPLIANCES, "a heartbeat".into()),
+            None => (title::GAPS, "a heartbeat".into()),
         };
         match self.facts.said.packet {
             None => format!("record {index}: {what}"),
@@ -89,22 +101,22 @@ impl<'f> Purposes<'f> {
 
 fn line(body: &Body) -> (&'static str, String) {
     match body {
-        Body::Enrolment(_) => (title::APPLIANCES, "an executor was enrolled".into()),
-        Body::Heartbeat(_) => (title::APPLIANCES, "a heartbeat".into()),
+        Body::Enrolment(_) => (title::INVENTORY, "an executor was enrolled".into()),
+        Body::Heartbeat(_) => (title::GAPS, "a heartbeat".into()),
         Body::Execution(execution) => {
             let targets: Vec<&str> =
                 execution.order.parameters.values().map(|watch| watch.as_str()).collect();
             (title::ACTIVITY, format!("{} on {}", execution.order.runbook, targets.join(", ")))
         }
-        Body::Scan(_) => (title::BASELINE, "a scan of the baseline".into()),
-        Body::Unknown => (title::NOT_COVERED, "a record of a newer version, not read here".into()),
+        Body::Scan(_) => (title::FINDINGS, "a scan of the baseline".into()),
+        Body::Unknown => (title::SCOPE, "a record of a newer version, not read here".into()),
         Body::Document(taken) => {
             let became = if taken.is_withdrawal { "withdrawn" } else { "in force" };
-            (title::BASELINE, format!("{} {} {became}", taken.what, taken.name))
+            (title::EXCEPTIONS, format!("{} {} {became}", taken.what, taken.name))
         }
-        Body::Refusal(refusal) => (title::REFUSALS, format!("refused by guardrail {}", refusal.guardrail)),
+        Body::Refusal(refusal) => (title::ACTIVITY, format!("refused by guardrail {}", refusal.guardrail)),
         Body::Hold(hold) => {
-            (title::REFUSALS, if hold.held { "orders held" } else { "orders released" }.into())
+            (title::ACTIVITY, if hold.held { "orders held" } else { "orders released" }.into())
         }
     }
 }

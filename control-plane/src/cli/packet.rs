@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use proto::{
     digest::Digest,
@@ -11,25 +11,35 @@ use proto::{
 use serde_json::json;
 
 use super::{
-    Global,
+    Global, Misuse,
     connection::{ANSWER_MAX, answer, connect},
+    misuse,
     output::{Answer, printable},
 };
-use crate::files::{self, Access};
+use crate::{
+    bundle::{self, Folder, Month},
+    files::{self, Access},
+    packet,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Packet {
     /// Build a clinic's packet of a month as Markdown and PDF
     #[command(
-        after_help = "Example:\n  control-plane packet build --tenant \"Elm Street Clinic\" --month 2026-11 --out packets/"
+        after_help = "With --from no server is asked: the packet is made from the bundle alone, and is the server's byte for byte.\n\n\
+        Examples:\n  control-plane packet build --tenant \"Elm Street Clinic\" --month 2026-11 --out packets/\n  \
+        control-plane packet build --from bundle/ --out packets/"
     )]
     Build {
         /// Clinic, by name or ID
-        #[arg(long)]
-        tenant: String,
-        /// Month, such as 2026-11
-        #[arg(long, value_name = "YYYY-MM")]
-        month: String,
+        #[arg(long, required_unless_present = "from")]
+        tenant: Option<String>,
+        /// Month, such as 2026-11 [default with --from: the one that the bundle has a packet of]
+        #[arg(long, value_name = "YYYY-MM", required_unless_present = "from")]
+        month: Option<String>,
+        /// Make it from this bundle, offline
+        #[arg(long, value_name = "BUNDLE", conflicts_with = "tenant")]
+        from: Option<PathBuf>,
         /// Folder for packet.md and packet.pdf, which are replaced
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
@@ -38,11 +48,34 @@ pub(super) enum Packet {
 
 impl Packet {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<Answer> {
-        let Self::Build { tenant, month, out } = self;
+        let Self::Build { tenant, month, from, out } = self;
+        if let Some(bundle) = from {
+            return offline(&bundle, month.as_deref(), &out);
+        }
+        let (tenant, month) = (tenant.unwrap_or_default(), month.unwrap_or_default());
         let mut client = PacketsClient::new(connect(global).await?).max_decoding_message_size(ANSWER_MAX);
         let packet = answer(client.build(BuildPacket { tenant, month })).await?;
         write(&packet, &out)
     }
+}
+
+/// Makes it from a bundle and nothing else. Says nothing about whether the bundle is true: that is for `evidence verify`.
+fn offline(bundle: &Path, month: Option<&str>, out: &Path) -> anyhow::Result<Answer> {
+    let folder = Folder::open(bundle)
+        .with_context(|| Misuse(format!("--from is {}, must be the folder of a bundle", bundle.display())))?;
+    let facts = bundle::verify::facts(&folder)
+        .with_context(|| Misuse(format!("--from is {}, must be the folder of a bundle", bundle.display())))?;
+    let month = match month {
+        Some(text) => text.parse::<Month>().map_err(|bad| misuse(format!("--month: {bad}")))?,
+        None => facts.said.packet.ok_or_else(|| {
+            misuse("--month must be given: the bundle was made without a packet".to_owned())
+        })?,
+    };
+    let made = packet::build(&facts, month)?;
+    let pdf = made.pdf.unwrap_or_default();
+    let whole = if pdf.is_empty() { made.markdown.as_bytes() } else { &pdf };
+    let sha256 = Digest::of(whole).to_string();
+    write(&pb::Packet { sha256, markdown: made.markdown, pdf }, out)
 }
 
 /// Writes what the server made, once it is sure that it arrived whole.
@@ -66,7 +99,7 @@ fn write(packet: &pb::Packet, out: &Path) -> anyhow::Result<Answer> {
     let lines: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     let mut text = format!("{}\nSHA-256 of {whole}: {digest}", lines.join("\n"));
     if packet.pdf.is_empty() {
-        text.push_str("\nThere is no packet.pdf: this server is built without the feature `pdf`.");
+        text.push_str("\nThere is no packet.pdf: what made it is built without the feature `pdf`.");
     }
     Ok(Answer::new(text, json!({ "files": paths, "sha256": digest })))
 }
@@ -86,7 +119,7 @@ mod tests {
         let out = folder.path().join("out");
         let answer = write(&packet(b""), &out).unwrap();
         assert!(
-            answer.text.contains("There is no packet.pdf: this server is built without"),
+            answer.text.contains("There is no packet.pdf: what made it is built without"),
             "{}",
             answer.text
         );

@@ -10,12 +10,13 @@ use proto::{
     time::Millis,
 };
 
-use super::{CoreError, chain};
+use super::{CoreError, chain, packets::Edition};
 use crate::{
     bundle::{
         Enrolled, Month, Period,
         export::{CosignedNote, LoggedEnvelope, Parts},
     },
+    packet::PacketFiles,
     store::{Document, Store, TenantRow},
 };
 
@@ -30,22 +31,31 @@ pub fn parts(
     month: Option<Month>,
     now: Millis,
 ) -> Result<Parts, CoreError> {
-    let log = store.log_head(tenant.id)?;
-    let broken = |problem: String| CoreError::Log { tenant: tenant.name.clone(), problem };
-    let note = log.checkpoint.ok_or_else(|| {
-        CoreError::Precondition(format!("{} has no evidence yet; enrol an appliance first", tenant.name))
-    })?;
-    let keys: Vec<VerifierKey> =
-        charter.log_keys.iter().filter_map(|key| VerifierKey::new(&log.origin, key).ok()).collect();
-    let checkpoint = SignedCheckpoint::open(&note, &keys).map_err(|e| broken(e.to_string()))?;
-    let signed_by = |key: &&VerifierKey| SignedCheckpoint::open(&note, std::slice::from_ref(*key)).is_ok();
-    let key = keys
-        .iter()
-        .find(signed_by)
-        .cloned()
-        .ok_or_else(|| broken("no log key signed its checkpoint".into()))?;
+    parts_as_of(store, tenant, charter, month, None, now)
+}
 
-    let (checkpoint, cosigned) = cosigned(store, tenant, charter, checkpoint)?;
+/// The same as it was when that packet was made, where there is an edition of it.
+pub fn parts_as_of(
+    store: &Store,
+    tenant: &TenantRow,
+    charter: &proto::charter::Charter,
+    month: Option<Month>,
+    edition: Option<&(Edition, Option<PacketFiles>)>,
+    now: Millis,
+) -> Result<Parts, CoreError> {
+    let broken = |problem: String| CoreError::Log { tenant: tenant.name.clone(), problem };
+    let (checkpoint, key, cosigned) = match edition {
+        // As it was signed and cosigned then.
+        Some((edition, _)) => {
+            let (checkpoint, key) = edition.head().map_err(broken)?;
+            (checkpoint, key, Vec::new())
+        }
+        None => {
+            let (checkpoint, key) = newest_head(store, tenant, charter)?;
+            let (checkpoint, cosigned) = cosigned(store, tenant, charter, checkpoint)?;
+            (checkpoint, key, cosigned)
+        }
+    };
     let size = checkpoint.checkpoint().size;
     let reader = store.tiles(tenant.id);
     let evidence = all_evidence(store, tenant, size)?;
@@ -70,7 +80,7 @@ pub fn parts(
     let envelopes = |kind| -> Result<Vec<Vec<u8>>, CoreError> {
         Ok(store.documents(kind)?.into_iter().map(|(_, envelope)| envelope).collect())
     };
-    Ok(Parts {
+    let mut parts = Parts {
         clinic: tenant.name.clone(),
         appliance_names: appliance_names(store, tenant)?,
         period: month.map_or(Period { from: tenant.created, to: now }, |month| month.until(now)),
@@ -97,7 +107,49 @@ pub fn parts(
             })
             .collect(),
         packet: month,
-    })
+        previous: match month {
+            Some(month) => {
+                store.packet_before(tenant.id, &month.to_string())?.as_ref().and_then(Edition::previous_of)
+            }
+            None => None,
+        },
+        made: None,
+    };
+    if let Some((edition, files)) = edition {
+        as_of(&mut parts, edition, files.clone());
+    }
+    Ok(parts)
+}
+
+/// The same as they were when a packet was made. What only records name follows from those.
+fn as_of(parts: &mut Parts, edition: &Edition, files: Option<PacketFiles>) {
+    let said = &edition.said;
+    parts.clinic.clone_from(&said.clinic);
+    parts.appliance_names.clone_from(&said.appliances);
+    (parts.period, parts.made_at) = (said.period, said.made_at);
+    parts.charters.truncate(edition.charters);
+    parts.catalogues.truncate(edition.catalogues);
+    parts.appliances.retain(|enrolled| edition.incarnations.contains(&enrolled.incarnation));
+    parts.previous.clone_from(&edition.previous);
+    parts.made = files.map(|files| (said.generator.clone(), files));
+}
+
+fn newest_head(
+    store: &Store,
+    tenant: &TenantRow,
+    charter: &proto::charter::Charter,
+) -> Result<(SignedCheckpoint, VerifierKey), CoreError> {
+    let log = store.log_head(tenant.id)?;
+    let broken = |problem: String| CoreError::Log { tenant: tenant.name.clone(), problem };
+    let note = log.checkpoint.ok_or_else(|| {
+        CoreError::Precondition(format!("{} has no evidence yet; enrol an appliance first", tenant.name))
+    })?;
+    let keys: Vec<VerifierKey> =
+        charter.log_keys.iter().filter_map(|key| VerifierKey::new(&log.origin, key).ok()).collect();
+    let checkpoint = SignedCheckpoint::open(&note, &keys).map_err(|e| broken(e.to_string()))?;
+    let signed_by = |key: &&VerifierKey| SignedCheckpoint::open(&note, std::slice::from_ref(*key)).is_ok();
+    let key = keys.iter().find(signed_by).cloned();
+    Ok((checkpoint, key.ok_or_else(|| broken("no log key signed its checkpoint".into()))?))
 }
 
 /// The checkpoint with the cosignatures that it has, and the newest cosigned one of each witness that lags behind.

@@ -22,6 +22,7 @@ mod kept;
 mod log;
 mod order_papers;
 mod orders;
+pub mod packets;
 mod papers;
 pub mod planner;
 mod policies;

@@ -3,6 +3,8 @@
 //! The rule: every text here is data. Both writers escape all of it, so nothing that a clinic, a provider or a log line
 //! is called can become markup.
 
+use super::model::Presence;
+
 /// How a judgement is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
@@ -67,6 +69,10 @@ pub enum Block {
     Verdicts(Vec<Judgement>),
     /// A table.
     Records(Table),
+    /// A picture, and the same in words.
+    Chart(Chart),
+    /// Text that a camera reads, and what it is.
+    Code(String, String),
 }
 
 /// A judgement.
@@ -80,6 +86,39 @@ pub struct Judgement {
     pub tone: Tone,
     /// Why.
     pub reason: String,
+}
+
+/// A picture where a person would rather look than read. Whoever cannot see it gets the same from `words` and, in Markdown,
+/// from a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chart {
+    /// What it shows.
+    pub title: String,
+    /// What there is to see in it.
+    pub words: String,
+    /// The figures.
+    pub drawing: Drawing,
+}
+
+/// The figures of a chart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Drawing {
+    /// Columns, one a day, each parted by the same kinds in the same order.
+    Days {
+        /// What the parts are.
+        kinds: [&'static str; 4],
+        /// Day of the month, and how many of each.
+        days: Vec<(usize, [u64; 4])>,
+    },
+    /// Lines, one a kind of thing, each in two parts.
+    Bars {
+        /// What the parts are.
+        kinds: [&'static str; 2],
+        /// What the line is, and how many of each.
+        bars: Vec<(String, [u64; 2])>,
+    },
+    /// A row a box, a cell a day.
+    Calendar(Vec<(String, Vec<Presence>)>),
 }
 
 /// A table.

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::document::{Block, Document, Section, Table};
+use super::{
+    document::{Block, Chart, Document, Drawing, Section, Table},
+    model::Presence,
+};
 
 /// The packet as text; ends with a newline.
 #[must_use]
@@ -40,6 +43,12 @@ fn write_section(out: &mut String, number: usize, section: &Section) {
                 }),
             ),
             Block::Records(table) => records(out, table),
+            Block::Chart(chart) => picture(out, chart),
+            Block::Code(text, what) => {
+                let rows: Vec<_> = text.lines().map(|line| (String::new(), line.to_owned())).collect();
+                let _ = writeln!(out, "{}\n", escape(what));
+                facts(out, &rows, true);
+            }
         }
     }
 }
@@ -83,6 +92,52 @@ fn records(out: &mut String, table: &Table) {
     out.push('\n');
 }
 
+/// A chart in words, and its figures as a table.
+fn picture(out: &mut String, chart: &Chart) {
+    let _ = writeln!(out, "**{}.** {}\n", escape(&chart.title), escape(&chart.words));
+    let numbers = |counts: &[u64]| counts.iter().map(u64::to_string).collect::<Vec<_>>();
+    let (columns, rows): (Vec<&'static str>, Vec<Vec<String>>) = match &chart.drawing {
+        Drawing::Days { kinds, days } => {
+            let looked = days.iter().filter(|(_, counts)| counts.iter().sum::<u64>() > 0);
+            let rows =
+                looked.map(|(day, counts)| [vec![day.to_string()], numbers(counts)].concat()).collect();
+            ([&["Day"], &kinds[..]].concat(), rows)
+        }
+        Drawing::Bars { kinds, bars } => {
+            let rows =
+                bars.iter().map(|(what, counts)| [vec![what.clone()], numbers(counts)].concat()).collect();
+            ([&["Kind"], &kinds[..]].concat(), rows)
+        }
+        Drawing::Calendar(boxes) => {
+            let row = |(name, days): &(String, Vec<Presence>)| {
+                let on = |wanted| days_named(days.iter().map(|day| *day == wanted));
+                vec![name.clone(), on(Presence::Whole), on(Presence::Partly), on(Presence::Not)]
+            };
+            (vec!["Appliance", "Watched whole", "Partly", "Not"], boxes.iter().map(row).collect())
+        }
+    };
+    if !rows.is_empty() {
+        records(out, &Table { numbers: vec![], ..Table::new(&columns, rows, "") });
+    }
+}
+
+/// Days of the month on which something is so: `1–3, 7`.
+fn days_named(is: impl Iterator<Item = bool>) -> String {
+    let mut spans: Vec<(usize, usize)> = Vec::new();
+    for day in is.enumerate().filter_map(|(n, is)| is.then_some(n + 1)) {
+        match spans.last_mut() {
+            Some((_, last)) if *last + 1 == day => *last = day,
+            _ => spans.push((day, day)),
+        }
+    }
+    let named = spans.iter().map(|(first, last)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}–{last}"),
+    });
+    let named: Vec<_> = named.collect();
+    if named.is_empty() { "–".to_owned() } else { named.join(", ") }
+}
+
 /// Digests and keys: no character of theirs means anything to Markdown. Anything else is written as text.
 fn code(value: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b" +/=.:-".contains(&b);
@@ -122,6 +177,13 @@ mod tests {
         assert_eq!(escape("[x](y)\n# z\u{202e}&lt;"), r"\[x\](y) \# z‹U+202E›\&lt;");
         assert_eq!(code("ab12/+="), "`ab12/+=`");
         assert_eq!(code("a`b"), r"a\`b");
+    }
+
+    #[test]
+    fn days_are_named_in_spans() {
+        let on = |days: &[usize]| days_named((1..=31).map(|day| days.contains(&day)));
+        assert_eq!(on(&[]), "–");
+        assert_eq!(on(&[1, 2, 3, 7, 30, 31]), "1–3, 7, 30–31");
     }
 
     #[test]

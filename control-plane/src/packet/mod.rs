@@ -13,6 +13,8 @@ mod markdown;
 mod model;
 #[cfg(feature = "pdf")]
 pub mod pdf;
+#[cfg(feature = "pdf")]
+mod qr;
 mod readings;
 mod sections;
 #[cfg(feature = "pdf")]
@@ -22,7 +24,9 @@ use proto::time::Millis;
 
 use crate::bundle::{Facts, Month};
 
-pub use model::{Action, Citation, Model, Refused, Repository};
+pub use model::{
+    Action, Availability, Detected, Incident, Model, Presence, Refused, Repository, Share, Sockets, Version,
+};
 pub use sections::title;
 
 /// A packet as files.

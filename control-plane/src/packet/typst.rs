@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 
 use super::{
-    document::{Block, Document, Table, Tone},
+    document::{Block, Chart, Document, Drawing, Table, Tone},
+    model::Presence,
     pdf::escape,
+    qr,
 };
 
 /// How a packet looks.
-const STYLE: &str = include_str!("style.typ");
+const STYLE: &str = concat!(include_str!("style.typ"), include_str!("charts.typ"));
 
 /// The source.
 #[must_use]
@@ -66,6 +68,14 @@ fn call(block: &Block) -> String {
             format!("verdicts({})", array(verdict))
         }
         Block::Records(table) => records(table),
+        Block::Chart(chart) => picture(chart),
+        Block::Code(value, what) => match qr::svg(value) {
+            Some(drawing) => {
+                format!("code({}, alt: {}, value: {})", text(&drawing), text(what), text(value))
+            }
+            // More than a code holds: the text itself.
+            None => format!("digest({})", text(value)),
+        },
     }
 }
 
@@ -87,6 +97,36 @@ fn records(table: &Table) -> String {
         numbers(&table.numbers),
         text(table.empty),
     )
+}
+
+fn picture(chart: &Chart) -> String {
+    let counts = |counts: &[u64]| array(counts.iter().map(u64::to_string));
+    let words = |kinds: &[&str]| array(kinds.iter().map(|kind| text(kind)));
+    let about = format!("title: {}, alt: {}", text(&chart.title), text(&chart.words));
+    match &chart.drawing {
+        Drawing::Days { kinds, days } => {
+            let days = days.iter().map(|(day, parts)| format!("({day}, {})", counts(parts)));
+            format!("day-columns({}, kinds: {}, {about})", array(days), words(kinds))
+        }
+        Drawing::Bars { kinds, bars } => {
+            let bars = bars.iter().map(|(what, parts)| format!("({}, {})", text(what), counts(parts)));
+            format!("bars({}, kinds: {}, {about})", array(bars), words(kinds))
+        }
+        Drawing::Calendar(boxes) => {
+            let mark = |day: &Presence| {
+                text(match day {
+                    Presence::Whole => "whole",
+                    Presence::Partly => "partly",
+                    Presence::Not => "not",
+                    Presence::NotYet => "",
+                })
+            };
+            let row = |(name, days): &(String, Vec<Presence>)| {
+                format!("({}, {})", text(name), array(days.iter().map(mark)))
+            };
+            format!("calendar({}, {about})", array(boxes.iter().map(row)))
+        }
+    }
 }
 
 fn name(tone: Tone) -> &'static str {

@@ -11,16 +11,43 @@ use tonic::{Request, Response, Status};
 use super::{operators::Operators, views};
 use crate::{
     bundle::{Bundle, Month, Place, export},
-    core::{chain, export::parts},
-    packet::PacketError,
+    core::{chain, export::parts_as_of, packets::Edition},
+    packet::{PacketError, PacketFiles},
 };
 
 /// How much of a file one message carries.
 const PART: usize = 1 << 20;
 
 impl Operators {
-    /// Makes a bundle on a thread of its own, from one snapshot.
+    /// Makes a bundle. The packet of a month that is over is made once: the first is kept, and made again it is the same.
     async fn bundle(&self, tenant: String, month: Option<Month>) -> Result<Bundle, Status> {
+        let over = month.filter(|month| month.end() <= (self.about.clock)());
+        let Some(month) = over else {
+            return Ok(self.make(tenant, month, None).await?.0);
+        };
+        let id = self.writer.run(move |core, _| Ok(core.tenant(&tenant)?.id)).await?;
+        // Twice at most: whoever was not the first makes the first's.
+        loop {
+            let edition = self.writer.run(move |core, _| core.edition(id, month)).await?;
+            let is_kept = edition.is_some();
+            let (bundle, made) = self.make(id.to_string(), Some(month), edition).await?;
+            let Some((edition, files)) = made.filter(|_| !is_kept) else { return Ok(bundle) };
+            let mine = edition.clone();
+            let kept =
+                self.writer.run(move |core, now| core.keep_packet(id, month, mine, &files, now)).await?;
+            if kept == edition {
+                return Ok(bundle);
+            }
+        }
+    }
+
+    /// The same, on a thread of its own, from one snapshot; and the edition of the packet in it.
+    async fn make(
+        &self,
+        tenant: String,
+        month: Option<Month>,
+        edition: Option<(Edition, Option<PacketFiles>)>,
+    ) -> Result<(Bundle, Option<(Edition, PacketFiles)>), Status> {
         let about = self.about.clone();
         let charter = self.writer.run(|core, _| Ok(core.charter().clone())).await?;
         let made = tokio::task::spawn_blocking(move || {
@@ -37,8 +64,16 @@ impl Operators {
                 let early = PacketError::NotBegun { month, made_at: now };
                 return Err(Status::invalid_argument(early.to_string()));
             }
-            let parts = parts(&store, &row, &charter, month, now).map_err(Status::from)?;
-            export::build(&parts).map_err(|e| failed(&e))
+            let parts =
+                parts_as_of(&store, &row, &charter, month, edition.as_ref(), now).map_err(Status::from)?;
+            let bundle = export::build(&parts).map_err(|e| failed(&e))?;
+            let made = Edition::of(&parts, &export::said(&parts), &bundle);
+            if let (Some((kept, _)), Some((again, _))) = (&edition, &made)
+                && *kept != *again
+            {
+                tracing::warn!(tenant = %row.id, month = %kept.said.period.from, "a packet made again differs from the one that was kept");
+            }
+            Ok((bundle, made))
         });
         made.await.map_err(|_| Status::internal("making the bundle broke off"))?
     }

@@ -17,6 +17,7 @@ mod lines;
 mod notifications;
 mod order_papers;
 mod orders;
+mod packets;
 #[cfg(test)]
 mod released;
 mod standing;
@@ -39,6 +40,7 @@ pub use incidents::{IncidentChange, IncidentRow, NewIncident, TimelineRow};
 pub use lines::LinesRow;
 pub use notifications::{NotificationRow, Telling, ToldRow};
 pub use orders::{NewOrder, OrderRow, OrderState};
+pub use packets::PacketRow;
 pub use standing::StandingRow;
 pub use stops::StopRow;
 pub use tenants::{NewTenant, SiteRow, TenantRow};
@@ -58,6 +60,7 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/009_acts.sql"),
     include_str!("schema/010_witnesses.sql"),
     include_str!("schema/011_vault_objects.sql"),
+    include_str!("schema/012_packets.sql"),
 ];
 
 /// Why the store did not do it.

@@ -48,13 +48,13 @@ fn it_says_what_the_evidence_says() {
         "Completeness: **Complete.**",
         "Prune a watched directory to its limit: uploads<br>size: 62.4 MB → 44.1 MB, files: 1,310 → 904, limit: 50.0 MB; files removed: 406; took 41 s",
         "| Restore proven | 164.308(a)(7)(ii)(D)",
-        "| 164.308(a)(7)(ii)(A) | Contingency plan: data backup plan | required | 2 | 2 | 15, 20 |",
+        "| 164.308(a)(7)(ii)(A) | Contingency plan: data backup plan (required) | Supported | 2 actions, all successful | 2026-11-03 | 20, 15 |",
         "| 2 binding | order is for another appliance; one for this is right | 25 |",
         "The month was not over",
         "control-plane evidence verify --trust organization.keys.json BUNDLE",
-        "## 6. Baseline",
+        "## 5. Findings and plan of action",
         "No scan of the baseline was signed in this period.",
-        "## 8. What this packet does not cover",
+        "## 2. Scope and what is not covered",
     ] {
         assert!(packet.contains(line), "{line}\n\n{packet}");
     }
@@ -74,10 +74,7 @@ fn every_file_says_which_line_it_proves() {
         line.proves.as_str()
     };
     assert_eq!(proves("evidence/00000010"), "packet, Activity, record 10: RB-DISK-002 on uploads");
-    assert_eq!(
-        proves("evidence/00000025"),
-        "packet, Refused and held orders, record 25: refused by guardrail 2"
-    );
+    assert_eq!(proves("evidence/00000025"), "packet, Activity, record 25: refused by guardrail 2");
     assert_eq!(proves("proofs/00000010"), "that record 10 is in the log");
     assert!(report.files.iter().any(|line| line.proves == "the order behind record 10"));
 }

@@ -4,14 +4,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use control_plane::{
     bundle::{
-        Bundle, Enrolled, Month,
+        Bundle, Enrolled, Month, PreviousPacket,
         export::{LoggedEnvelope, Parts, Tree, build, tree},
     },
     ca::CertificateAuthority,
 };
 use proto::{
-    act::{Act, Actor, Place},
-    charter::{Charter, OrganizationKeys, Quorum},
+    charter::{Approver, Charter, OrganizationKeys, Quorum},
     digest::Digest,
     evidence::{
         Body, CheckpointSeen, Clock, ClockSource, Enrolment, Execution, Head, Heartbeat, Hold, Identity,
@@ -28,8 +27,11 @@ use runbooks::{Catalogue, Collect, Runbook};
 
 #[path = "deeds.rs"]
 mod deeds;
+#[path = "month.rs"]
+mod month;
 
 pub use deeds::{BACKED_UP, Deed, PRUNED, RESTORED};
+pub use month::WAIVED;
 
 pub const ORGANIZATION: &str = "msp.example";
 pub const HOUR: Duration = Duration::from_secs(3600);
@@ -56,6 +58,10 @@ pub struct Tenant {
     pub organization: Vec<SecretKey>,
     pub order_key: SecretKey,
     pub log_key: SecretKey,
+    /// The owner's, who approves.
+    pub passkey: SecretKey,
+    /// What the boxes run.
+    pub version: String,
     pub charters: Vec<Vec<u8>>,
     pub catalogue: Vec<u8>,
     pub entries: Catalogue,
@@ -64,6 +70,7 @@ pub struct Tenant {
     pub evidence: Vec<Vec<u8>>,
     pub orders: Vec<Vec<u8>>,
     pub attachments: Vec<Vec<u8>>,
+    pub previous: Option<PreviousPacket>,
     pub exceptions: Vec<Vec<u8>>,
     pub charter: Charter,
 }
@@ -82,7 +89,7 @@ impl Tenant {
         let key = |n: u8| SecretKey::ed25519([seed.wrapping_mul(31).wrapping_add(n); 32]);
         let organization: Vec<SecretKey> = (0..3).map(key).collect();
         let release: Vec<SecretKey> = (3..6).map(key).collect();
-        let (order_key, log_key) = (key(6), key(7));
+        let (order_key, log_key, passkey) = (key(6), key(7), SecretKey::generate_p256());
         let authority = CertificateAuthority::create(ORGANIZATION, now, [seed; 16]).unwrap();
         let charter = Charter {
             organization: ORGANIZATION.into(),
@@ -94,7 +101,12 @@ impl Tenant {
             release_keys: Quorum { threshold: 2, keys: release.iter().map(SecretKey::public).collect() },
             certificate_authorities: vec![authority.certificate_pem().to_owned()],
             witnesses: vec![],
-            approvers: vec![],
+            approvers: vec![Approver {
+                name: "owner".into(),
+                key: passkey.public(),
+                rp_id: ORGANIZATION.into(),
+                origin: format!("https://{ORGANIZATION}"),
+            }],
         };
         let mut runbooks: Vec<Runbook> =
             runbooks::sources().iter().map(|(name, text)| runbooks::from_yaml(text, name).unwrap()).collect();
@@ -115,11 +127,14 @@ impl Tenant {
             organization,
             order_key,
             log_key,
+            passkey,
+            version: "0.1.0".into(),
             authority,
             boxes: vec![],
             evidence: vec![],
             orders: vec![],
             attachments: vec![],
+            previous: None,
             exceptions: vec![],
         }
     }
@@ -208,19 +223,6 @@ impl Tenant {
         number
     }
 
-    /// An act of the control plane, signed and not logged.
-    pub fn act(&self, index: u64, previous: Digest, deed: proto::act::Deed) -> Act {
-        Act {
-            chain: Place { index, previous },
-            organization: ORGANIZATION.into(),
-            tenant: self.tenant,
-            at: self.now,
-            charter_serial: 1,
-            by: Actor::Operator("alice".into()),
-            deed,
-        }
-    }
-
     pub fn head_of(&self, n: usize) -> Digest {
         self.boxes[n].head.digest
     }
@@ -277,7 +279,7 @@ impl Tenant {
             watch: self.boxes[n].watch.clone(),
             hold: None,
             refusals_not_signed: 0,
-            version: "0.1.0".into(),
+            version: self.version.clone(),
             up_ms: 40 * 24 * 3600 * 1000,
             footprint: None,
             sealing_key: None,
@@ -303,7 +305,7 @@ impl Tenant {
             site: SiteId::new(self.now, id(4, 0)),
             appliance: it.id,
             incarnation: it.incarnation,
-            incident: IncidentId::new(self.now, id(5, count)),
+            incident: IncidentId::new(self.now.minus(Duration::from_secs(200)), id(5, count)),
             runbook: entry.runbook.id.clone(),
             runbook_digest: entry.digest,
             parameters: [(parameter, target.parse().unwrap())].into(),
@@ -424,6 +426,8 @@ impl Tenant {
             exceptions: self.exceptions.clone(),
             appliances: self.boxes.iter().map(|it| it.enrolled.clone()).collect(),
             packet,
+            previous: self.previous.clone(),
+            made: None,
         }
     }
 

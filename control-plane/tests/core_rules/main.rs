@@ -24,6 +24,7 @@ mod newer;
 mod operators;
 mod order_papers;
 mod orders;
+mod packets;
 mod rotation;
 mod standing;
 mod stops;

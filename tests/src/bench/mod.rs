@@ -10,6 +10,7 @@ mod idle;
 mod intake;
 mod latency;
 mod logs;
+mod packets;
 mod records;
 mod redaction;
 mod report;
@@ -56,6 +57,8 @@ pub struct Effort {
     pub scans: usize,
     /// Records of a clinic-year.
     pub year: u64,
+    /// Packets in a turn.
+    pub packets: usize,
 }
 
 impl Effort {
@@ -74,6 +77,7 @@ impl Effort {
         idle_seconds: 600,
         scans: 5,
         year: 1_000_000,
+        packets: 24,
     };
     /// To see that it works.
     pub const QUICK: Self = Self {
@@ -90,6 +94,7 @@ impl Effort {
         idle_seconds: 3,
         scans: 1,
         year: 3_000,
+        packets: 2,
     };
 }
 
@@ -114,10 +119,12 @@ pub enum Bench {
     Scan,
     /// A clinic-year verified offline.
     VerifyYear,
+    /// What a packet costs.
+    Packets,
 }
 
 impl Bench {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Events,
         Self::Evidence,
         Self::Latency,
@@ -127,6 +134,7 @@ impl Bench {
         Self::Idle,
         Self::Scan,
         Self::VerifyYear,
+        Self::Packets,
     ];
 
     fn name(self) -> &'static str {
@@ -140,6 +148,7 @@ impl Bench {
             Self::Idle => "idle",
             Self::Scan => "scan",
             Self::VerifyYear => "verify-year",
+            Self::Packets => "packets",
         }
     }
 
@@ -158,6 +167,7 @@ impl Bench {
             Self::Idle => idle::run(effort),
             Self::Scan => scan::run(work, effort),
             Self::VerifyYear => year::run(work, effort),
+            Self::Packets => packets::run(effort),
         }
     }
 }

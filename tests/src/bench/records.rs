@@ -83,7 +83,8 @@ impl Executor {
     }
 }
 
-fn execution(number: u64, at: Millis) -> Result<Execution> {
+/// One, of an order for a directory that was over its limit.
+pub(super) fn execution(number: u64, at: Millis) -> Result<Execution> {
     let readings = |bytes| {
         [("bytes", bytes), ("files", 24), ("limit_bytes", 4_000_000)].map(|(n, v)| (n.to_owned(), v)).into()
     };

@@ -2,6 +2,7 @@
 
 mod place;
 mod scenes;
+mod screens;
 mod stage;
 mod tell;
 

@@ -27,6 +27,8 @@ const ORGANIZATION: &str = "msp.example";
 pub struct Stage {
     /// `target/demo`.
     pub folder: PathBuf,
+    /// Beside it, `target/screens`: the packet page by page.
+    pub screens: PathBuf,
     /// The control plane.
     pub provider: Provider,
     /// The appliance.
@@ -54,6 +56,7 @@ impl Stage {
     pub fn build(folder: &Path, without: Option<Scene>, teller: &mut Teller) -> Result<Self> {
         let start = clock::instant();
         teller.scene(0, "A provider, a clinic, a box");
+        let screens = folder.parent().unwrap_or(Path::new("")).join("screens");
         let folder = place::prepare(folder)?;
         let receiver = Receiver::start()?;
         let mut provider =
@@ -107,6 +110,7 @@ impl Stage {
         );
         Ok(Self {
             folder,
+            screens,
             provider,
             clinic,
             machine: None,

@@ -163,6 +163,7 @@ pub(super) fn read(paths: &[String], findings: &mut Findings) -> Contents {
                 | Place::SecurityRule
                 | Place::PacketMarkdown
                 | Place::PacketPdf
+                | Place::PreviousPacket
                 | Place::Oscal(_)
                 | Place::Checkpoint
                 | Place::VerifierKey

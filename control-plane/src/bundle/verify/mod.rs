@@ -21,6 +21,7 @@ mod outputs;
 mod paper;
 mod parallel;
 mod permissions;
+mod previous;
 mod progress;
 mod proofs;
 mod reading;
@@ -163,6 +164,8 @@ fn examine(
         let checkpoint = head.checkpoint.checkpoint();
         LogFacts { origin: checkpoint.origin.clone(), size: checkpoint.size, root: checkpoint.root }
     });
+    let previous = previous::read(source, findings);
+    let root_then = previous.as_ref().and_then(|previous| records.growth.root(previous.size));
     let facts = Facts {
         said,
         organization: charters.newest().map_or_else(String::new, |charter| charter.organization.clone()),
@@ -180,10 +183,12 @@ fn examine(
         catalogues,
         runbooks,
         orders,
+        previous,
         orders_missing,
         outputs_missing,
         faults: 0,
     };
     chains::check(contents, &facts, findings);
+    previous::check(&facts, root_then, findings);
     facts
 }

@@ -1,8 +1,10 @@
-//! What was done: orders carried out, orders refused, backups and restores.
+//! Activity: orders carried out, who asked and who approved; orders refused or held.
 
 use std::collections::BTreeMap;
 
-use super::named;
+use proto::act::Deed;
+
+use super::{named, paragraph};
 use crate::{
     bundle::minute,
     packet::{
@@ -22,8 +24,43 @@ const TONES: [(&str, Tone); 7] = [
     ("Interrupted", Tone::Bad),
 ];
 
+pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
+    let mut blocks = vec![Block::Subsection("Orders carried out".into())];
+    blocks.extend(done(model));
+    blocks.push(Block::Subsection("Refused and held".into()));
+    blocks.extend(refused(model));
+    blocks.push(Block::Subsection("What operators and the control plane did".into()));
+    blocks.extend(acts(model));
+    blocks
+}
+
+/// Acts, in their own words; how incidents ended stands under incidents.
+fn acts(model: &Model<'_>) -> Vec<Block> {
+    let shown = model.acts.iter().filter(|fact| !matches!(fact.act.deed, Deed::Incident { .. }));
+    let rows = shown.map(|fact| {
+        let mut what = fact.act.deed.sentence();
+        if let Some(appliance) = fact.act.deed.appliance() {
+            what = what.replace(&appliance.to_string(), &model.facts.name_of(appliance));
+        }
+        vec![minute(fact.act.at), fact.act.by.to_string(), what, grouped(fact.index)]
+    });
+    let columns = ["When (UTC)", "Who", "What", "Record"];
+    let empty = "No act of an operator or of the control plane was signed in this period.";
+    vec![
+        paragraph(
+            "The control plane signs what its operators did and what it did by itself, in a chain of its own beside the \
+             appliances' records. It is the service provider's word, and shows that nothing was taken out afterwards.",
+        ),
+        Block::Records(Table {
+            numbers: vec![3],
+            widths: vec![22, 22, 72, 10],
+            ..Table::new(&columns, rows.collect(), empty)
+        }),
+    ]
+}
+
 /// Orders carried out: what happened, and who decided it.
-pub(super) fn done(model: &Model<'_>) -> Vec<Block> {
+fn done(model: &Model<'_>) -> Vec<Block> {
     let rows = model.actions.iter().map(|action| {
         vec![
             minute(action.at),
@@ -45,13 +82,13 @@ pub(super) fn done(model: &Model<'_>) -> Vec<Block> {
         ),
         Block::Records(Table {
             numbers: vec![5],
-            widths: vec![20, 15, 45, 17, 23, 9],
+            widths: vec![22, 17, 41, 16, 24, 9],
             tones: TONES.to_vec(),
             ..Table::new(&columns, rows.collect(), empty)
         }),
     ];
     if !model.actions.is_empty() {
-        blocks.push(Block::Subsection("Who decided".into()));
+        blocks.push(Block::Subsection("Who asked and who approved".into()));
         blocks.push(Block::Records(decided(model)));
     }
     blocks
@@ -78,7 +115,7 @@ fn decided(model: &Model<'_>) -> Table {
         let count = grouped(records.len());
         decision.into_iter().chain([count, named(&records)]).collect()
     });
-    let columns = ["Runbook", "Chosen by", "Because", "Approved by", "Times", "Records"];
+    let columns = ["Runbook", "Asked by", "Because", "Approved by", "Times", "Records"];
     Table {
         numbers: vec![4],
         widths: vec![20, 14, 34, 16, 8, 30],
@@ -87,7 +124,7 @@ fn decided(model: &Model<'_>) -> Table {
 }
 
 /// Orders that did not run.
-pub(super) fn refused(model: &Model<'_>) -> Vec<Block> {
+fn refused(model: &Model<'_>) -> Vec<Block> {
     let rows = model.refused.iter().map(|refused| {
         let name = model.facts.name_of(refused.appliance);
         vec![
@@ -101,12 +138,11 @@ pub(super) fn refused(model: &Model<'_>) -> Vec<Block> {
     let columns = ["When (UTC)", "Appliance", "By", "Why", "Record"];
     let table = Table::new(&columns, rows.collect(), "No order was refused or held.");
     let mut blocks = vec![
-        Block::Paragraph(
+        paragraph(
             "An appliance refuses what is not signed, not meant for it, too old, seen before, not in the catalogue, or \
-             outside its own limits. A refused order does nothing."
-                .into(),
+             outside its own limits. A refused order does nothing.",
         ),
-        Block::Records(Table { numbers: vec![4], ..table }),
+        Block::Records(Table { numbers: vec![4], widths: vec![22, 19, 18, 50, 10], ..table }),
     ];
     if model.refused_counted > 0 {
         blocks.push(Block::Note(
@@ -119,47 +155,4 @@ pub(super) fn refused(model: &Model<'_>) -> Vec<Block> {
         ));
     }
     blocks
-}
-
-/// Backups, and restores that were tried out.
-pub(super) fn backups(model: &Model<'_>) -> Vec<Block> {
-    let never = || "none this month".to_owned();
-    let rows = model.repositories.iter().map(|repository| {
-        vec![
-            model.facts.name_of(repository.appliance),
-            repository.id.clone(),
-            grouped(repository.backups),
-            repository
-                .last_backup
-                .map_or_else(never, |(at, record)| format!("{}\nrecord {record}", minute(at))),
-            grouped(repository.restores),
-            repository.last_restore.map_or_else(never, |(at, record, took)| {
-                format!("{}\nrecord {record}, {}", minute(at), duration(took))
-            }),
-            grouped(repository.failures),
-        ]
-    });
-    let columns = [
-        "Appliance",
-        "Repository",
-        "Backups",
-        "Newest backup (UTC)",
-        "Restores",
-        "Newest proven restore (UTC)",
-        "Failed",
-    ];
-    let empty = "No order was about a backup in this period.";
-    vec![
-        Block::Paragraph(
-            "A restore counts as proven when files were brought back from the backup into scratch space and their \
-             SHA-256 was the same as in the backup. Backups that run by themselves, without an order, are seen only by \
-             their age and not listed here."
-                .into(),
-        ),
-        Block::Records(Table {
-            numbers: vec![2, 4, 6],
-            widths: vec![17, 14, 11, 26, 11, 26, 9],
-            ..Table::new(&columns, rows.collect(), empty)
-        }),
-    ]
 }

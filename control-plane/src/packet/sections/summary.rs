@@ -1,6 +1,8 @@
 //! The owner's page: two judgements, a few numbers, what was done, and what needs somebody's attention.
 
-use super::{count, is_partial, last_moment};
+use baseline::Baseline;
+
+use super::{count, exceptions, is_partial, last_moment, title};
 use crate::{
     bundle::{day, minute},
     packet::{
@@ -9,6 +11,9 @@ use crate::{
         readings::{duration, grouped},
     },
 };
+
+/// Most lines of a list on the owner's page.
+const LINES: usize = 8;
 
 /// The month in half a sentence, for the cover.
 pub(super) fn in_short(model: &Model<'_>) -> String {
@@ -45,10 +50,10 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
         Block::Verdicts(vec![integrity(model), completeness(model)]),
         Block::Totals(totals(model)),
         Block::Subsection("What was done".into()),
-        Block::Bullets(done(model)),
+        Block::Bullets(shortened(done(model), title::ACTIVITY)),
         Block::Subsection("What needs attention".into()),
     ];
-    let wants = wanting(model);
+    let wants = shortened(wanting(model), title::FINDINGS);
     if wants.is_empty() {
         blocks.push(Block::Note(
             "Nothing.".into(),
@@ -59,6 +64,16 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
         blocks.push(Block::Bullets(wants));
     }
     blocks
+}
+
+/// What fits on the owner's page; where the rest stands is said.
+fn shortened(mut lines: Vec<String>, section: &str) -> Vec<String> {
+    if lines.len() > LINES {
+        let more = lines.len() - (LINES - 1);
+        lines.truncate(LINES - 1);
+        lines.push(format!("And {more} more: see “{section}” and what follows it."));
+    }
+    lines
 }
 
 fn integrity(model: &Model<'_>) -> Judgement {
@@ -84,7 +99,7 @@ fn completeness(model: &Model<'_>) -> Judgement {
         let reason = "No record and no heartbeat is missing: each appliance answered for the whole time.";
         return Judgement { label, outcome: "Complete".into(), tone: Tone::Good, reason: reason.into() };
     }
-    let reason = "Something is missing. Each gap is listed with its cause under Appliances and gaps.";
+    let reason = "Something is missing. Each gap is listed with its cause under “Gaps in evidence”.";
     Judgement { label, outcome: count(model.gaps.len(), "gap"), tone: Tone::Warn, reason: reason.into() }
 }
 
@@ -92,9 +107,14 @@ fn totals(model: &Model<'_>) -> Vec<(String, String)> {
     let backups: u64 = model.repositories.iter().map(|r| r.backups).sum();
     let restores: u64 = model.repositories.iter().map(|r| r.restores).sum();
     let watched = model.watched_thousandths().map_or("–".to_owned(), |n| format!("{}.{}%", n / 10, n % 10));
+    let resolved = model.incidents.iter().filter(|incident| incident.is_over()).count();
+    let all = model.incidents.len();
     vec![
-        (grouped(model.actions.len()), "actions taken".into()),
-        (grouped(model.good()), "of them successful".into()),
+        (
+            if all == 0 { "0".into() } else { format!("{} of {}", grouped(resolved), grouped(all)) },
+            "incidents resolved".into(),
+        ),
+        (grouped(model.open().count()), "findings open".into()),
         (grouped(backups), "backups made".into()),
         (grouped(restores), "restores proven".into()),
         (watched, "of the time watched".into()),
@@ -152,6 +172,17 @@ fn wanting(model: &Model<'_>) -> Vec<String> {
             action.record
         ));
     }
+    for drift in model.open() {
+        let control = drift.control.to_string().parse().ok().and_then(|id| Baseline::hipaa_v1().control(id));
+        let title = control.map_or_else(String::new, |control| format!(" ({})", control.title));
+        lines.push(format!(
+            "{} on {} does not hold since {}{title}.",
+            drift.control,
+            model.facts.name_of(drift.appliance),
+            day(drift.since.at)
+        ));
+    }
+    lines.extend(exceptions::in_force(model));
     for (appliance, beat) in &model.newest {
         if beat.hold.is_some() {
             lines.push(format!(
@@ -175,7 +206,7 @@ fn wanting(model: &Model<'_>) -> Vec<String> {
     }
     match model.gaps.len() {
         0 => {}
-        n => lines.push(format!("{} in the evidence: see Appliances and gaps.", count(n, "gap"))),
+        n => lines.push(format!("{} in the evidence: see “{}”.", count(n, "gap"), title::GAPS)),
     }
     if model.facts.faults > 0 {
         lines.push("The evidence contradicts itself. Have the bundle verified before anything else.".into());

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{
     clock,
     demo::{
-        Teller,
+        Teller, screens,
         stage::{PATIENCE, Stage, TENANT},
     },
     rig::{process::run, wait},
@@ -36,9 +36,29 @@ pub(super) fn packet_and_bundle(stage: &mut Stage, teller: &mut Teller) -> Resul
         untrusting == 3,
         "for an auditor without the organization's keys the verifier must end with 3, it ended with {untrusting}"
     );
+    again(stage, &bundle)?;
+    match screens::draw(&stage.folder.join("packet.pdf"), &stage.screens)? {
+        Some(pages) => {
+            teller.say(format!("the packet's {pages} pages as pictures: {}", stage.screens.display()))
+        }
+        None => teller.say(
+            "the packet's pages were not drawn: there is no pdftoppm (`.ci/setup run`, as root, unpacks it)",
+        ),
+    }
     let how = "verified offline: sound and complete; without the organization's keys, unanchored";
     teller.proved("packet and bundle", how, clock::since(start));
     Ok(())
+}
+
+/// Whoever has the bundle makes the packet, without a server and without having been told anything.
+fn again(stage: &Stage, bundle: &Path) -> Result<()> {
+    let out = stage.folder.join("again");
+    let (from, to) = (bundle.to_str().context("UTF-8")?, out.to_str().context("UTF-8")?);
+    stage.provider.run(&["packet", "build", "--from", from, "--out", to], &[0])?;
+    for name in ["packet.md", "packet.pdf"] {
+        ensure!(fs::read(out.join(name))? == fs::read(bundle.join(name))?, "{name} made again is another");
+    }
+    Ok(fs::remove_dir_all(&out)?)
 }
 
 pub(super) fn one_flipped_byte(stage: &mut Stage, teller: &mut Teller) -> Result<()> {
