@@ -7,6 +7,7 @@ mod text;
 
 use std::path::Path;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proto::{
     identity::{Standing, standing},
     keys::PublicKey,
@@ -102,6 +103,8 @@ pub struct EvidenceStatus {
     pub waiting_for_proof: u64,
     /// Entries of the newest checkpoint that the executor has verified; 0: none.
     pub checkpoint_size: u64,
+    /// The same as `evidence verify --head` takes it, to hold a bundle against: entries and root; `None`: none.
+    pub head: Option<String>,
 }
 
 /// Orders and what they rest on.
@@ -253,6 +256,8 @@ impl From<local::Description> for ExecutorStatus {
                 made: d.evidence_next,
                 waiting_for_proof: d.evidence_next.saturating_sub(d.evidence_first),
                 checkpoint_size: d.checkpoint_size,
+                head: (!d.checkpoint_root.is_empty())
+                    .then(|| format!("{}:{}", d.checkpoint_size, STANDARD.encode(&d.checkpoint_root))),
             },
             orders: OrderStatus {
                 high: d.order_high,

@@ -12,8 +12,10 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use nix::unistd::Uid;
+use proto::{charter::OrganizationKeys, log::VerifierKey};
 use tests::{
     demo::Scene,
+    peers,
     rig::{binary, machine, practice::Folder, process::run},
 };
 
@@ -86,6 +88,7 @@ fn it_ends_well_and_leaves_behind_what_it_promises() -> Result<()> {
     ensure!(baseline.iter().any(|name| name.ends_with(".json")), "no baseline but {baseline:?}");
     shown(&folder, &said)?;
     exports(&left)?;
+    peers_agree(&left)?;
     verified(&left)
 }
 
@@ -124,6 +127,26 @@ fn exports(left: &Path) -> Result<()> {
     let mut peers = Command::new(python);
     peers.arg(root.join("peers/exports.py")).arg(root.join("oscal")).arg(scratch.path()).args(&files);
     run(&mut peers, &[0]).map(drop)
+}
+
+/// Verifiers that are none of ours find nothing wrong with log, envelopes and certificates.
+fn peers_agree(left: &Path) -> Result<()> {
+    if let Some(why) = peers::without_go()? {
+        println!("others' verifiers were not asked: {why}");
+        return Ok(());
+    }
+    let (bundle, trust) = (left.join("bundle"), left.join("trust/organization.keys.json"));
+    let key: VerifierKey = fs::read_to_string(bundle.join("log/vkey"))?.trim().parse()?;
+    let keys = OrganizationKeys::parse(&fs::read(&trust)?)?;
+    let scratch = Folder::new()?;
+    for verdict in [
+        peers::log(&bundle, &key, &[], &[])?,
+        peers::envelopes(&bundle, &trust)?,
+        peers::certificates(&bundle, &keys, scratch.path())?,
+    ] {
+        ensure!(verdict.holds, "{}", verdict.said);
+    }
+    Ok(())
 }
 
 /// As README says it, after the demo has ended; by keys that no file of the bundle repeats.

@@ -52,6 +52,7 @@ impl ExecutorCore {
         let view = self.store.view();
         let state = view.state()?.ok_or_else(|| BadField::new("state", "is empty"))?;
         let (charter_serial, catalogue_version, policy_serial) = self.trust.serials();
+        let checkpoint = view.checkpoint()?;
         Ok(local::Description {
             incarnation: self.incarnation.to_vec(),
             evidence_key: self.key.public().to_string(),
@@ -59,7 +60,8 @@ impl ExecutorCore {
             identity: self.identity.as_ref().map(identity::wire),
             evidence_first: view.evidence_first()?.unwrap_or(state.head.next),
             evidence_next: state.head.next,
-            checkpoint_size: view.checkpoint()?.map_or(0, |checkpoint| checkpoint.head.size),
+            checkpoint_size: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.head.size),
+            checkpoint_root: checkpoint.map(|checkpoint| checkpoint.head.root.to_vec()).unwrap_or_default(),
             unproven: view.unproven(UNPROVEN_MAX)?.iter().map(Digest::to_vec).collect(),
             nonce: nonce.to_vec(),
             order_high: state.order_high,

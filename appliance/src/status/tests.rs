@@ -45,6 +45,7 @@ fn description() -> local::Description {
         evidence_first: 3,
         evidence_next: 5,
         checkpoint_size: 3,
+        checkpoint_root: vec![7; 32],
         order_high: 7,
         charter_serial: 1,
         standing: vec![1; 32],
@@ -94,6 +95,7 @@ fn a_person_sees_all_of_it_and_a_program_by_stable_names() {
     for part in [
         "a of tenant t (msp.example)",
         "5 made, 2 waiting for proof, newest checkpoint of 3 entries",
+        "3:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc= (for `evidence verify --head`)",
         "highest sequence 7; charter 1, catalogue 0, policy 0; standing orders kept",
         "RB-DISK-002 finished (o)",
         "answered 90 s ago",

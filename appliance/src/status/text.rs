@@ -49,6 +49,9 @@ impl ExecutorStatus {
             e.made, e.waiting_for_proof, e.checkpoint_size
         );
         line(f, "evidence", &evidence)?;
+        if let Some(head) = &e.head {
+            line(f, "log head", &format!("{head} (for `evidence verify --head`)"))?;
+        }
         let o = &self.orders;
         let orders = format!(
             "highest sequence {}; charter {}, catalogue {}, policy {}; {}",

@@ -118,6 +118,9 @@ pub struct Description {
     /// SHA-256 of the watch list that an approver signed; empty: the configuration's own is in force
     #[prost(bytes = "vec", tag = "19")]
     pub watch_list: ::prost::alloc::vec::Vec<u8>,
+    /// of the checkpoint of checkpoint_size entries; empty: none
+    #[prost(bytes = "vec", tag = "20")]
+    pub checkpoint_root: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Identity {

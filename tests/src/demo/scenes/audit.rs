@@ -7,7 +7,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use proto::evidence;
 
+use super::openssl;
 use crate::{
     clock,
     demo::{
@@ -65,13 +67,23 @@ pub(super) fn one_flipped_byte(stage: &mut Stage, teller: &mut Teller) -> Result
     let start = clock::instant();
     let (bundle, copy) = (stage.folder.join("bundle"), stage.folder.join("tampered"));
     run(Command::new("cp").arg("-r").arg(&bundle).arg(&copy), &[0])?;
-    let file = fs::read_dir(copy.join("evidence"))?.next().context("evidence")??.path();
+    let file = a_record(&copy)?;
     let mut bytes = fs::read(&file)?;
+    let genuine = openssl::agrees(&bytes, &copy)?;
+    ensure!(genuine != Some(false), "openssl does not take a genuine record");
     let middle = bytes.len() / 2;
     if stage.fault {
         bytes[middle] ^= 1;
     }
+    let altered = openssl::agrees(&bytes, &copy)?;
     fs::write(&file, bytes)?;
+    match (genuine, altered) {
+        (Some(_), Some(false) | None) => {
+            teller.say("openssl takes the record as it was, and not as it is now")
+        }
+        (Some(_), Some(true)) => teller.say("openssl takes the record as it is"),
+        (None, _) => teller.say("openssl was not asked: it is not here"),
+    }
     let (code, report) = verify(stage, &copy)?;
     let name = file.file_name().and_then(|n| n.to_str()).context("a name")?;
     ensure!(code == 1, "the verifier ended with {code}");
@@ -79,6 +91,14 @@ pub(super) fn one_flipped_byte(stage: &mut Stage, teller: &mut Teller) -> Result
     fs::remove_dir_all(&copy)?;
     teller.proved("one flipped byte", format!("found in evidence/{name}"), clock::since(start));
     Ok(())
+}
+
+/// One that an appliance signed.
+fn a_record(bundle: &Path) -> Result<PathBuf> {
+    let all =
+        fs::read_dir(bundle.join("evidence"))?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let is_record = |path: &PathBuf| fs::read(path).is_ok_and(|bytes| evidence::peek(&bytes).is_ok());
+    all.into_iter().find(is_record).context("there are records")
 }
 
 pub(super) fn export(stage: &Stage, name: &str) -> Result<PathBuf> {

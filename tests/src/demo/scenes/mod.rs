@@ -8,6 +8,7 @@ mod attack;
 mod audit;
 mod faults;
 mod machine;
+mod openssl;
 mod vault;
 
 use std::str::FromStr;
