@@ -36,15 +36,17 @@ impl Contents {
     pub(super) fn together(&self) -> BTreeMap<u64, log::Bundle> {
         let mut widest: BTreeMap<u64, log::Bundle> = BTreeMap::new();
         for bundle in &self.entries {
-            let Some(first) = bundle.first() else { continue };
-            let end = first.saturating_add(bundle.width().into());
-            if self.evidence.range(first..end).next().is_none() {
-                let known = widest.entry(bundle.index()).or_insert(*bundle);
-                if known.width() < bundle.width() {
-                    *known = *bundle;
-                }
+            let known = widest.entry(bundle.index()).or_insert(*bundle);
+            if known.width() < bundle.width() {
+                *known = *bundle;
             }
         }
+        widest.retain(|_, bundle| {
+            bundle.first().is_some_and(|first| {
+                let end = first.saturating_add(bundle.width().into());
+                self.evidence.range(first..end).next().is_none()
+            })
+        });
         widest
     }
 }
