@@ -146,6 +146,9 @@ impl Log {
         loop {
             for row in self.store.evidence(self.tenant, self.next, 1)? {
                 self.next = row.log_index + 1;
+                if row.appliance.is_none() {
+                    continue; // an act of the control plane
+                }
                 let record = evidence::peek(&row.envelope)?;
                 if let Some(found) = found(&record.body) {
                     return Ok(found);

@@ -94,7 +94,7 @@ impl Effort {
         idle_seconds: 3,
         scans: 1,
         year: 3_000,
-        packets: 2,
+        packets: 1,
     };
 }
 
