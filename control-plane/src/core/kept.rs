@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Folders of a clinic that are listed at every start. Entries are not: they come back through the log.
-const LISTED: &[&str] = &["checkpoints", "cosigned", "enrolments", "revocations", "orders"];
+const LISTED: &[&str] = &["checkpoints", "cosigned", "enrolments", "revocations", "orders", "packets"];
 /// How many objects are looked at together.
 const AT_ONCE: usize = 256;
 

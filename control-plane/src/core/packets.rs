@@ -147,11 +147,11 @@ impl Core {
         let row = edition.row(month)?;
         let until = self.retain_until(now);
         let markdown = file_key(tenant, &name, row.markdown_sha256, "md");
-        self.ports.vault.put(&markdown, files.markdown.as_bytes(), until)?;
+        self.keep(&markdown, files.markdown.as_bytes(), until)?;
         if let (Some(pdf), Some(digest)) = (&files.pdf, row.pdf_sha256) {
-            self.ports.vault.put(&file_key(tenant, &name, digest, "pdf"), pdf, until)?;
+            self.keep(&file_key(tenant, &name, digest, "pdf"), pdf, until)?;
         }
-        self.ports.vault.put(&edition_key(tenant, &name), &row.edition, until)?;
+        self.keep(&edition_key(tenant, &name), &row.edition, until)?;
         self.store.add_packet(tenant, &row)?;
         Ok(edition)
     }

@@ -192,6 +192,11 @@ impl Asking {
                     let says = format!("it has cosigned {size} entries, here are {}", asked.size);
                     return self.contradicted(witness, tenant, &asked, says).await;
                 }
+                // tlog-witness v1.0.0 says so of another tree of that size; later texts say 422.
+                Reply::Conflict(size) if size == asked.size => {
+                    let says = format!("it has cosigned another log of {size} entries");
+                    return self.contradicted(witness, tenant, &asked, says).await;
+                }
                 Reply::Conflict(size) => {
                     return Outcome::Refused(format!("it refuses {size} as the size that it says it has"));
                 }
