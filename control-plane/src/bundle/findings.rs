@@ -1,7 +1,7 @@
 //! Findings: what scans found not to be so, what was waived, and how each paragraph of the Security Rule stands.
 //!
 //! The rule: whoever reports on a clinic asks here, so that packet and OSCAL cannot say two things of one record. Pure: all
-//! of it follows from [`Facts`] and a time.
+//! of it follows from [`Facts`](super::Facts) and a time.
 
 mod citations;
 mod drifts;
