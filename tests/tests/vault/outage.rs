@@ -86,7 +86,6 @@ fn stopped_is_gone(stopped: &std::sync::mpsc::Receiver<()>) -> bool {
 
 /// One that takes the call and says nothing is the worst: the caller waits once, and not for ever.
 #[test]
-#[ignore = "takes as long as the patience that it measures; `make test-deep`"]
 fn a_store_that_takes_the_call_and_says_nothing_is_waited_for_once() -> Result<()> {
     let Some((_, settings, _)) = bucket(Kind::Ministack)? else { return Ok(()) };
     let silent = TcpListener::bind("127.0.0.1:0")?;
