@@ -4,6 +4,7 @@
 
 mod acts;
 mod baselines;
+mod clocks;
 mod command;
 mod files;
 mod history;

@@ -1,6 +1,6 @@
 //! How an executor stands, and what runs on its box: heartbeats, and updates.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +53,7 @@ pub struct Beats {
     pub every_ms: u64,
     /// The longest stretch between two of one boot, by the boot-time clock.
     pub longest_ms: u64,
-    /// How long before this heartbeat that stretch ended, by the same clock.
+    /// How long before this heartbeat that stretch ended.
     pub longest_ago_ms: u64,
     /// How often the machine was booted.
     pub boots: u64,
@@ -86,6 +86,18 @@ pub struct Software {
     pub system: Option<Token>,
     /// Number of the system profile's generation; `None`: likewise.
     pub generation: Option<u64>,
+}
+
+impl fmt::Display for Software {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "program {}", self.program)?;
+        let system = self.system.as_ref().map(|system| system.as_str().get(..8).unwrap_or(system.as_str()));
+        match (system, self.generation) {
+            (Some(system), Some(generation)) => write!(f, ", system {system} (generation {generation})"),
+            (Some(system), None) => write!(f, ", system {system}"),
+            (None, _) => Ok(()),
+        }
+    }
 }
 
 impl Software {
