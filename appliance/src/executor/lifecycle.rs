@@ -75,7 +75,6 @@ impl ExecutorCore {
             is_crowded = due.is_zero();
             idle = if is_crowded { idle } else { idle.min(due) };
         }
-        self.beat_if_due(is_crowded)?;
         match self.next_look()? {
             Looking::Now(work) => return Ok(Next::Work(work)),
             Looking::In(due) => idle = idle.min(due),
@@ -87,6 +86,7 @@ impl ExecutorCore {
             }
             idle = idle.min(due);
         }
+        self.beat_if_due(is_crowded)?;
         Ok(Next::Idle(idle))
     }
 

@@ -159,6 +159,16 @@ fn beats_tell_of_silence_that_heartbeats_are_too_coarse_for() {
     // An update's boot is none: two beats and a half are waited for.
     let (_, report, spans) = of(off(12 * MINUTE), 10 * MINUTE);
     assert_eq!((report.exit_code(), spans), (0, vec![]), "{report}");
+    // What leaves hours unexplained explains nothing.
+    let (mut tenant, n) = watched();
+    tenant.wait(5 * HOUR);
+    (tenant.beats, tenant.up) = (Some(off(20 * MINUTE)), 10 * MINUTE);
+    tenant.heartbeat(n);
+    tenant.wait(MINUTE);
+    let report = check(&tenant, &tenant.bundle());
+    assert_eq!(report.gaps.len(), 1, "{report}");
+    let (from, to) = (report.gaps[0].from.unwrap(), report.gaps[0].to.unwrap());
+    assert_eq!((from, to), (at("2026-11-03T07:00:00Z"), at("2026-11-03T13:00:00Z")));
     // The machine was up, the executor was not; the stretch ended a quarter of an hour before.
     let stood = Beats { longest_ms: ms(30 * MINUTE), longest_ago_ms: ms(15 * MINUTE), ..quiet() };
     let (_, report, spans) = of(stood, 30 * 24 * HOUR);

@@ -10,6 +10,7 @@ mod files;
 mod history;
 mod hostile;
 mod monthly;
+mod observed;
 mod oscal;
 mod packets;
 mod peers;

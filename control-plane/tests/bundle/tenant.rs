@@ -73,13 +73,9 @@ pub struct Tenant {
     pub previous: Option<PreviousPacket>,
     pub exceptions: Vec<Vec<u8>>,
     pub charter: Charter,
-    /// How the boxes' clocks are kept.
     pub synchronised: Option<Synchronised>,
-    /// What heartbeats roll up.
     pub beats: Option<Beats>,
-    /// For how long they say that they have been up.
     pub up: Duration,
-    /// They see what the log holds.
     pub linked: bool,
 }
 

@@ -126,7 +126,7 @@ fn of_life(life: &Life<'_>, period: &Period) -> Vec<Gap> {
                 let what = format!("Its clock was set back from {} to {} UTC.", minute(a.at), minute(b.at));
                 gap(GapKind::Clock, Cause::Clock, b.at, a.at, what);
             } else {
-                for Silent { cause, from, to, what } in between(a, b, b.at.since(a.at) > patience) {
+                for Silent { cause, from, to, what } in between(a, b, patience) {
                     gap(GapKind::Silence, cause, from, to, what);
                 }
             }
@@ -190,11 +190,12 @@ struct Silent {
     what: String,
 }
 
-/// What is silent between two marks. `is_long`: the second came later than the first had promised.
-fn between(a: Mark, b: Mark, is_long: bool) -> Vec<Silent> {
+/// What is silent between two marks: the stretches that the second tells of, unless they leave some time open in which the
+/// first had promised more.
+fn between(a: Mark, b: Mark, patience: Duration) -> Vec<Silent> {
     let told = b.beats.map_or_else(Vec::new, |beats| lapses(a, b, &beats));
-    let is_crowded = b.beats.is_some_and(|beats| beats.no_room_ms > 0);
-    if !is_long || !(told.is_empty() || is_crowded) {
+    let explained: Duration = told.iter().map(|silent| silent.to.since(silent.from)).sum();
+    if b.at.since(a.at).saturating_sub(explained) <= patience {
         return told;
     }
     let (cause, what) = silence(a, b);
