@@ -81,7 +81,7 @@ impl Core {
                 Ok(())
             }
             Body::Scan(scan) => self.take_scan(signer, record, scan, now),
-            Body::Enrolment(_) | Body::Document(_) | Body::Unknown => Ok(()),
+            Body::Enrolment(_) | Body::Document(_) | Body::Update(_) | Body::Unknown => Ok(()),
         }
     }
 }
@@ -108,6 +108,7 @@ pub(super) fn summary(body: &Body) -> String {
             let became = if taken.is_withdrawal { "withdrawn" } else { "in force" };
             format!("{} {} {became}", taken.what, taken.name)
         }
+        Body::Update(update) => format!("updated: {} to {}", update.from, update.to),
         Body::Hold(h) => {
             format!("orders {} at the box by {}", if h.held { "held" } else { "released" }, h.by)
         }

@@ -28,6 +28,7 @@ mod reading;
 mod records;
 mod report;
 mod span;
+mod times;
 mod tree;
 mod witnesses;
 
@@ -189,6 +190,7 @@ fn examine(
         faults: 0,
     };
     chains::check(contents, &facts, findings);
+    times::check(&facts, findings);
     previous::check(&facts, root_then, findings);
     facts
 }
