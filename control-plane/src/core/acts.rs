@@ -198,7 +198,8 @@ impl Core {
         Ok(Intake::Kept)
     }
 
-    /// A database from a backup must not trust a box that was stopped since; who let it in again, did so knowingly.
+    /// A database from a backup must not trust a box that was stopped since, nor who lost access; who let a box in again,
+    /// did so knowingly.
     fn do_again(&mut self, deed: &Deed, now: Millis) -> Result<(), CoreError> {
         match deed {
             Deed::Quarantine { appliance, cause } => self.quarantine(*appliance, cause, now),
@@ -208,6 +209,13 @@ impl Core {
                     self.store.set_appliance_state(*appliance, ApplianceState::Active, "readmitted")?;
                 }
                 Ok(())
+            }
+            Deed::Revocation { appliance } => {
+                self.store.set_appliance_state(*appliance, ApplianceState::Revoked, "revoked")?;
+                Ok(())
+            }
+            Deed::AccessEnd { name } => {
+                self.store.revoke_operator_token(name).map(|_| ()).map_err(CoreError::from)
             }
             _ => Ok(()),
         }

@@ -246,6 +246,7 @@ impl Core {
         Catalogue::open(&self.catalogue.envelope, &offered)?;
         self.keep_charter(offered.serial, envelope, now)?;
         self.store.put_document(Document::Charter, offered.serial, envelope, now)?;
+        self.learn_keys()?;
         self.wake_everyone()?;
         self.charter = InForce { document: offered, envelope: envelope.to_vec() };
         self.note_documents(now)?;

@@ -22,6 +22,7 @@ mod kept;
 mod log;
 mod order_papers;
 mod orders;
+mod ours;
 pub mod packets;
 mod papers;
 pub mod planner;
@@ -55,7 +56,6 @@ pub use error::{CoreError, chain};
 pub use evidence::Intake;
 pub use exchange::Answer;
 pub use log::Published;
-pub(crate) use log::{checkpoint_key, entries_key};
 use ports::Ports;
 
 /// The incident that says that a clinic's log is halted.
@@ -124,6 +124,8 @@ pub struct Core {
     pub(crate) acts: Vec<(TenantId, WaitingAct)>,
     /// Whether what happens was in the log before: it is read back.
     pub(crate) replaying: bool,
+    /// Whose word in the vault counts.
+    pub(crate) known: ours::Known,
 }
 
 impl Core {
@@ -166,6 +168,7 @@ impl Core {
             acting: Actor::ControlPlane,
             acts: Vec::new(),
             replaying: false,
+            known: ours::Known::default(),
         };
         core.run(now, |core| {
             core.recover_logs(now)?;
