@@ -139,7 +139,7 @@ impl Core {
         }
         let head = self.place_in_chain(&signer, &record, sha256, now)?;
         if let (Some(seen), Origin::Appliance) = (record.checkpoint, origin)
-            && !self.has_been(tenant, seen)?
+            && !self.is_of_a_log(tenant, seen)?
         {
             let why = format!(
                 "its executor has verified a checkpoint of {} entries that is not of this log",

@@ -57,6 +57,9 @@ impl Core {
                 self.is_paper(tenant, folder, key, bytes)
             })?;
         }
+        self.note_unknown_in(&format!("{tenant}/successions"), |_, envelope| {
+            self.succession(tenant, envelope).is_some()
+        })?;
         self.note_unknown_in(&format!("{tenant}/orders"), |_, envelope| self.is_order(envelope))?;
         self.note_unknown_in(&format!("{tenant}/packets"), |_, bytes| {
             packets::read(tenant, bytes).is_ok_and(|edition| self.is_edition(&edition))

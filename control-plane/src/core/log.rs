@@ -125,7 +125,7 @@ impl Core {
             self.newest_published(&start.folder(tenant), &start.origin)?.map_or(0, |head| head.size);
         let restored = published > start.head.size;
         if restored {
-            self.raise_generation(tenant, now);
+            self.found_published(tenant, now);
         }
         self.restore_papers(tenant)?;
         let mut index = start.head.size;
@@ -256,7 +256,7 @@ impl Core {
 
     /// A published checkpoint that this database had forgotten: it is older than what left it. No order is issued until
     /// an executor's heartbeat says where it stands (DESIGN.md section 5, Restore).
-    fn raise_generation(&mut self, tenant: TenantId, now: Millis) {
+    pub(super) fn raise_generation(&mut self, tenant: TenantId, now: Millis) {
         // Stored with the next commit, so that a command that is undone does not undo it.
         self.generation += 1;
         self.note_act(tenant, Deed::Restore { generation: self.generation }, now);
@@ -296,11 +296,16 @@ impl Core {
         self.keep_tenant(tenant, now)?;
         self.restore_papers(tenant.id)?;
         self.restore_orders(tenant.id, now)?;
-        let log = self.store.log_head(tenant.id)?;
-        self.note_unknown(tenant.id, &log)?;
-        self.recover_log(tenant.id, now)?;
-        self.compare_newest(tenant.id)?;
-        self.note_papers(tenant.id, now)
+        loop {
+            let log = self.store.log_head(tenant.id)?;
+            self.note_unknown(tenant.id, &log)?;
+            self.recover_log(tenant.id, now)?;
+            self.compare_newest(tenant.id)?;
+            if !self.follow_from_vault(tenant.id)? {
+                break;
+            }
+        }
+        self.note_beginning(tenant.id, now)
     }
 
     fn compare_newest(&mut self, tenant: TenantId) -> Result<(), CoreError> {
@@ -328,8 +333,8 @@ impl Core {
     /// Whether a checkpoint that an executor has verified is of this log. If not, somebody else signs in its name, or this
     /// server came back from a backup that is older than what left it.
     pub(super) fn has_been(&self, tenant: TenantId, seen: CheckpointSeen) -> Result<bool, CoreError> {
-        let size = self.store.log_head(tenant)?.head.size;
-        if seen.size > size {
+        let log = self.store.log_head(tenant)?;
+        if seen.size > log.head.size || seen.log != log_number(&log.origin) {
             return Ok(false);
         }
         let here = root(&self.store.tiles(tenant), seen.size)

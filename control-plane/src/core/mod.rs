@@ -7,6 +7,7 @@
 mod acts;
 pub mod admin;
 pub mod approved;
+mod beside;
 mod budget;
 mod drift;
 mod effects;
@@ -32,6 +33,7 @@ mod quarantine;
 mod rotation;
 pub mod standing;
 mod stops;
+mod succession;
 mod watchdog;
 pub mod witnesses;
 
@@ -124,6 +126,8 @@ pub struct Core {
     pub(crate) acts: Vec<(TenantId, WaitingAct)>,
     /// Whether what happens was in the log before: it is read back.
     pub(crate) replaying: bool,
+    /// Whether another server writes to the same vault.
+    pub(crate) beside: beside::Beside,
     /// Whose word in the vault counts.
     pub(crate) known: ours::Known,
 }
@@ -168,6 +172,7 @@ impl Core {
             acting: Actor::ControlPlane,
             acts: Vec::new(),
             replaying: false,
+            beside: beside::Beside::default(),
             known: ours::Known::default(),
         };
         core.run(now, |core| {
@@ -175,6 +180,7 @@ impl Core {
             core.sign_anew(now)?;
             core.note_documents(now)
         })?;
+        core.beside.is_up = true;
         Ok(core)
     }
 
@@ -242,6 +248,7 @@ impl Core {
                 self.call_somebody(appliance, LOG_HALTED, &reason, now)?;
             }
         }
+        self.tell_of_beside(now)?;
         if self.store.number("generation")?.max(1) != self.generation {
             self.store.put_number("generation", self.generation)?;
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use proto::{
     digest::Digest,
     ids::{Incarnation, TenantId},
-    log::SignedCheckpoint,
+    log::{SignedCheckpoint, log_number},
     time::Millis,
 };
 use serde::{Deserialize, Serialize};
@@ -90,6 +90,12 @@ impl Edition {
         let checkpoint = SignedCheckpoint::open(self.checkpoint.as_bytes(), std::slice::from_ref(&key))
             .map_err(|e| format!("checkpoint of an edition: {e}"))?;
         Ok((checkpoint, key))
+    }
+
+    /// Which of the clinic's logs it was made from.
+    #[must_use]
+    pub fn log(&self) -> u64 {
+        self.head().map_or(1, |(checkpoint, _)| log_number(&checkpoint.checkpoint().origin))
     }
 
     fn row(&self, month: Month) -> Result<PacketRow, CoreError> {

@@ -9,7 +9,7 @@ use proto::{
     evidence::CheckpointSeen,
     ids::TenantId,
     log::{
-        AddCheckpoint, CosignedCheckpoint, KeyId, SignedCheckpoint, VerifierKey, WitnessKey,
+        AddCheckpoint, CosignedCheckpoint, KeyId, SignedCheckpoint, VerifierKey, WitnessKey, log_number,
         prove_consistency,
     },
     time::Millis,
@@ -92,7 +92,8 @@ impl Core {
         let cosigned =
             CosignedCheckpoint::open(note, std::slice::from_ref(witness)).map_err(|e| refused(chain(&e)))?;
         let checkpoint = signed.checkpoint();
-        let seen = CheckpointSeen { size: checkpoint.size, root: Digest(checkpoint.root.0) };
+        let log = log_number(&checkpoint.origin);
+        let seen = CheckpointSeen { size: checkpoint.size, root: Digest(checkpoint.root.0), log };
         match cosigned.cosigned().first() {
             Some(word) if self.has_been(tenant, seen)? => Ok((checkpoint.size, word.at)),
             _ => Err(refused("what it cosigned is not of this log".into())),
@@ -153,7 +154,8 @@ impl Core {
     ) -> Result<Option<String>, CoreError> {
         let Ok(signed) = SignedCheckpoint::open(note, &self.log_keys(tenant)?) else { return Ok(None) };
         let checkpoint = signed.checkpoint();
-        let seen = CheckpointSeen { size: checkpoint.size, root: Digest(checkpoint.root.0) };
+        let log = log_number(&checkpoint.origin);
+        let seen = CheckpointSeen { size: checkpoint.size, root: Digest(checkpoint.root.0), log };
         let here = self.store.log_head(tenant)?.head.size;
         let has = format!(
             "witness {} has a checkpoint of {} entries, signed with this log's key",

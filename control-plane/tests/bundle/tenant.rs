@@ -19,8 +19,9 @@ use proto::{
     identity::{KeyProof, KeyProtection, SpiffeId, csr_spki},
     ids::{ApplianceId, Incarnation, IncidentId, OrderId, SiteId, TenantId, WatchId},
     keys::SecretKey,
-    log::{self, Checkpoint, SignedCheckpoint, VerifierKey, leaf_hash, log_origin, root_of},
+    log::{self, Checkpoint, SignedCheckpoint, VerifierKey, leaf_hash, origin_of, root_of},
     order::{Core, Issuance, Order, Plan},
+    succession::{Cause, NamedHead, Succession},
     time::Millis,
 };
 use runbooks::{Catalogue, Collect, Runbook};
@@ -62,6 +63,8 @@ pub struct Tenant {
     pub passkey: SecretKey,
     /// What the boxes run.
     pub version: String,
+    /// By what words the log follows others.
+    pub successions: Vec<Vec<u8>>,
     pub charters: Vec<Vec<u8>>,
     pub catalogue: Vec<u8>,
     pub entries: Catalogue,
@@ -120,6 +123,7 @@ impl Tenant {
             tenant: TenantId::new(at("2026-10-01T00:00:00Z"), id(1, 1)),
             now,
             every: HOUR,
+            successions: Vec::new(),
             charters: vec![charter.seal(&[&organization[0], &organization[2]])],
             charter,
             catalogue: Catalogue::seal(&payload, &[&release[0], &release[1]]),
@@ -267,8 +271,11 @@ impl Tenant {
     pub fn heartbeat(&mut self, n: usize) {
         if !self.evidence.is_empty() {
             let leaves: Vec<log::Hash> = self.evidence.iter().map(|e| leaf_hash(e)).collect();
-            self.boxes[n].seen =
-                Some(CheckpointSeen { size: leaves.len() as u64, root: Digest(root_of(&leaves).0) });
+            self.boxes[n].seen = Some(CheckpointSeen {
+                size: leaves.len() as u64,
+                root: Digest(root_of(&leaves).0),
+                log: self.number(),
+            });
         }
         let beat = Heartbeat {
             charter_serial: 1,
@@ -385,11 +392,29 @@ impl Tenant {
         self.log(n, Body::Refusal(refusal));
     }
 
+    /// Which log it is.
+    pub fn number(&self) -> u64 {
+        self.successions.len() as u64 + 1
+    }
+
+    pub fn origin(&self) -> String {
+        origin_of(ORGANIZATION, self.tenant, self.number())
+    }
+
+    /// The log ends, and another follows it; gives what the organization says of that.
+    pub fn succeed(&mut self) -> Succession {
+        let old = NamedHead::new(self.origin(), self.checkpoint(self.evidence.len()).checkpoint().head());
+        let said = Succession::of(ORGANIZATION, self.tenant, old, Cause::EntriesLost, self.now).unwrap();
+        self.successions.push(said.seal(&[&self.organization[0], &self.organization[1]]));
+        self.evidence.clear();
+        said
+    }
+
     /// The log's signed head over the first `size` records.
     pub fn checkpoint(&self, size: usize) -> SignedCheckpoint {
         let leaves: Vec<log::Hash> = self.evidence[..size].iter().map(|e| leaf_hash(e)).collect();
         let head = log::Head { size: size as u64, root: root_of(&leaves) };
-        Checkpoint::new(&log_origin(ORGANIZATION, self.tenant), head).sign(&self.log_key).unwrap()
+        Checkpoint::new(&self.origin(), head).sign(&self.log_key).unwrap()
     }
 
     /// What the provider would export of the first `size` records.
@@ -416,11 +441,12 @@ impl Tenant {
             evidence,
             attachments: self.attachments.clone(),
             orders: self.orders.clone(),
-            key: VerifierKey::new(&log_origin(ORGANIZATION, self.tenant), &self.log_key.public()).unwrap(),
+            key: VerifierKey::new(&self.origin(), &self.log_key.public()).unwrap(),
             checkpoint,
             cosigned: vec![],
             tiles,
             proofs,
+            successions: self.successions.clone(),
             charters: self.charters.clone(),
             catalogues: vec![self.catalogue.clone()],
             exceptions: self.exceptions.clone(),

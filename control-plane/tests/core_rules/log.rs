@@ -3,6 +3,7 @@
 mod papers;
 mod races;
 mod strangers;
+mod successions;
 mod witnesses;
 
 use std::sync::{Arc, Mutex};

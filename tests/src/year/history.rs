@@ -70,8 +70,11 @@ impl<'p> History<'p> {
                 appliance: one.appliance,
             },
             clock: Clock { at, source: ClockSource::Token, wall_offset_ms: 3, floor: at },
-            checkpoint: (seen.size > 0)
-                .then_some(CheckpointSeen { size: seen.size, root: Digest(seen.root.0) }),
+            checkpoint: (seen.size > 0).then_some(CheckpointSeen {
+                size: seen.size,
+                root: Digest(seen.root.0),
+                log: 1,
+            }),
             key_protection: KeyProtection::File,
             body,
         };

@@ -203,7 +203,7 @@ fn entries_that_somebody_put_there_in_advance_halt_that_log_alone_and_are_named(
         let beat = neighbour.heartbeat(world.now);
         world.send(&mut neighbour, vec![beat]);
         assert_eq!(world.core.tenant(&hill).unwrap().log_halted, None);
-        let told = world.text("SELECT group_concat(what) FROM timeline");
+        let told = world.text("SELECT group_concat(what || detail) FROM timeline");
         assert!(told.contains(&key), "{told}");
     }
 }
