@@ -8,28 +8,50 @@ use control_plane::bundle::{
 use proto::{
     digest::Digest,
     ids::TenantId,
-    log::{Hash, Head, log_origin},
-    succession::{NamedHead, Succession},
+    log::{Hash, Head, log_origin, origin_of},
+    succession::{Cause, NamedHead, Succession},
 };
 
 use crate::{
     fault_in, relisted,
-    tenant::{ORGANIZATION, Tenant, at},
+    tenant::{HOUR, ORGANIZATION, Tenant, at},
     with as with_file,
 };
+
+impl Tenant {
+    /// Which log it is.
+    pub fn number(&self) -> u64 {
+        self.successions.len() as u64 + 1
+    }
+
+    pub fn origin(&self) -> String {
+        origin_of(ORGANIZATION, self.tenant, self.number())
+    }
+
+    /// The log ends, and another follows it; gives what the organization says of that.
+    pub fn succeed(&mut self) -> Succession {
+        let old = NamedHead::new(self.origin(), self.checkpoint(self.evidence.len()).checkpoint().head());
+        let said = Succession::of(ORGANIZATION, self.tenant, old, Cause::EntriesLost, self.now).unwrap();
+        self.successions.push(said.seal(&[&self.organization[0], &self.organization[1]]));
+        self.evidence.clear();
+        said
+    }
+}
 
 /// A box that went on from one log to the next: its first record there had still seen the one before.
 fn followed() -> (Tenant, Succession) {
     let mut tenant = Tenant::new(1, at("2026-11-01T00:00:00Z"));
     tenant.enrol(false);
-    for _ in 0..5 {
-        tenant.heartbeat(0);
-    }
+    let beats = |tenant: &mut Tenant, many: usize| {
+        for _ in 0..many {
+            tenant.wait(HOUR);
+            tenant.heartbeat(0);
+        }
+    };
+    beats(&mut tenant, 5);
     let said = tenant.succeed();
     tenant.hold(0, true);
-    for _ in 0..3 {
-        tenant.heartbeat(0);
-    }
+    beats(&mut tenant, 3);
     (tenant, said)
 }
 
@@ -61,6 +83,7 @@ fn what_a_log_follows_is_proven_and_what_was_in_that_is_not() {
     // A bundle of the log before knows nothing of it.
     let mut before = Tenant::new(1, at("2026-11-01T00:00:00Z"));
     before.enrol(false);
+    before.wait(HOUR);
     before.heartbeat(0);
     assert!(
         judged(&before, &before.bundle(), None).claims.iter().all(|claim| !claim.claim.contains("follows"))

@@ -19,9 +19,8 @@ use proto::{
     identity::{KeyProof, KeyProtection, SpiffeId, csr_spki},
     ids::{ApplianceId, Incarnation, IncidentId, OrderId, SiteId, TenantId, WatchId},
     keys::SecretKey,
-    log::{self, Checkpoint, SignedCheckpoint, VerifierKey, leaf_hash, origin_of, root_of},
+    log::{self, Checkpoint, SignedCheckpoint, VerifierKey, leaf_hash, root_of},
     order::{Core, Issuance, Order, Plan},
-    succession::{Cause, NamedHead, Succession},
     time::Millis,
 };
 use runbooks::{Catalogue, Collect, Runbook};
@@ -390,24 +389,6 @@ impl Tenant {
             reason: reason.into(),
         };
         self.log(n, Body::Refusal(refusal));
-    }
-
-    /// Which log it is.
-    pub fn number(&self) -> u64 {
-        self.successions.len() as u64 + 1
-    }
-
-    pub fn origin(&self) -> String {
-        origin_of(ORGANIZATION, self.tenant, self.number())
-    }
-
-    /// The log ends, and another follows it; gives what the organization says of that.
-    pub fn succeed(&mut self) -> Succession {
-        let old = NamedHead::new(self.origin(), self.checkpoint(self.evidence.len()).checkpoint().head());
-        let said = Succession::of(ORGANIZATION, self.tenant, old, Cause::EntriesLost, self.now).unwrap();
-        self.successions.push(said.seal(&[&self.organization[0], &self.organization[1]]));
-        self.evidence.clear();
-        said
     }
 
     /// The log's signed head over the first `size` records.

@@ -253,6 +253,7 @@ fn acts_wait_for_their_vault() {
 #[test]
 fn a_claim_that_was_cut_off_is_made_up_for() {
     let mut world = World::new();
+    let empty = world.backup();
     let appliance = world.appliance();
     let id = appliance.id().to_string();
     let papers = MemoryVault::default();
@@ -262,7 +263,6 @@ fn a_claim_that_was_cut_off_is_made_up_for() {
         }
     }
     // Only the papers are there, and a database from before.
-    let empty = World::new().backup();
     world.vault = papers;
     world.restore(empty).unwrap();
     let tenants: Vec<String> =

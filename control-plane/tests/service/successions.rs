@@ -57,7 +57,11 @@ async fn two_people_begin_the_log_that_follows_a_halted_one() {
         let verified = home.run(&["--json", "evidence", "verify", "--trust", &trust, &out]);
         assert_ne!(verified.code, 1, "{}{}", verified.out, verified.err);
         let report: serde_json::Value = serde_json::from_str(&verified.out).unwrap();
-        assert_eq!((&report["integrity"], &report["log"]["size"]), (&"sound".into(), &size.into()), "log {log}");
+        assert_eq!(
+            (&report["integrity"], &report["log"]["size"]),
+            (&"sound".into(), &size.into()),
+            "log {log}"
+        );
     }
     let none = home.run(&["evidence", "export", "--tenant", CLINIC, "--log", "3", "--out", "bundle-3"]);
     assert!(none.code == 1 && none.err.contains("no log 3"), "{}", none.err);
