@@ -189,6 +189,12 @@ impl Envelope {
         &self.payload
     }
 
+    /// How many signatures it carries, whoever's.
+    #[must_use]
+    pub fn signatures(&self) -> usize {
+        self.signatures.len()
+    }
+
     /// Whether `bytes`, which this was parsed from, are byte for byte what [`seal`] makes of its payload with `key`
     /// alone. One payload can be written in many envelopes that all verify; where the envelope's digest is its name, only
     /// this one counts.

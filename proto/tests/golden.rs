@@ -270,7 +270,7 @@ fn bodies() -> [Body; 7] {
         Body::Hold(Hold {
             held: true,
             by: "log-fork".into(),
-            checkpoint: Some(CheckpointSeen { size: 3, root: Digest::of(b"root") }),
+            checkpoint: Some(CheckpointSeen { size: 3, root: Digest::of(b"root"), log: 1 }),
         }),
         Body::Scan(Scan {
             watch: std::collections::BTreeSet::new(),
@@ -346,7 +346,7 @@ fn evidence_of_every_kind() {
                 appliance: ApplianceId::new(AT, [4; 10]),
             },
             clock: Clock { at: AT, source: ClockSource::Token, wall_offset_ms: -3, floor: AT, synchronised },
-            checkpoint: Some(CheckpointSeen { size: 2, root: Digest::of(b"root") }),
+            checkpoint: Some(CheckpointSeen { size: 2, root: Digest::of(b"root"), log: 1 }),
             key_protection: KeyProtection::File,
             body,
         };

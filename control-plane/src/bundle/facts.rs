@@ -16,6 +16,7 @@ use proto::{
     log::{self, Hash},
     order::Order,
     standing::StandingOrder,
+    succession::NamedHead,
 };
 use runbooks::Runbook;
 
@@ -58,6 +59,8 @@ pub struct Facts {
     pub absent: Vec<(u64, u64)>,
     /// Executions whose order is not here.
     pub orders_missing: Vec<MissingOrder>,
+    /// How the log ended that this one follows, when it follows one.
+    pub follows: Option<NamedHead>,
     /// Outputs that records name and that are not here.
     pub outputs_missing: Vec<MissingOutput>,
     /// How many things contradict one another.
@@ -176,6 +179,7 @@ impl Facts {
             baselines: BTreeMap::new(),
             exceptions: BTreeMap::new(),
             absent: vec![],
+            follows: None,
             orders_missing: vec![],
             outputs_missing: vec![],
             faults: 0,

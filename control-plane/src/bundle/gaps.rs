@@ -48,6 +48,8 @@ pub enum GapKind {
     NotInBundle,
     /// The bundle has records that no checkpoint covers yet.
     NotCovered,
+    /// What was before lies in a log that this one follows.
+    EarlierLog,
     /// An executor's chain does not begin at its begin.
     FirstMissing,
     /// Records are missing within a chain.
@@ -171,6 +173,11 @@ fn of_log(facts: &Facts) -> Vec<Gap> {
         gap(GapKind::NotInBundle, what)
     });
     let mut gaps: Vec<Gap> = absent.collect();
+    if let Some(old) = &facts.follows {
+        let what =
+            format!("What was before is in {}, of {} records: in another bundle.", old.origin, old.size);
+        gaps.push(gap(GapKind::EarlierLog, what));
+    }
     let size = facts.log.as_ref().map_or(0, |log| log.size);
     let indices = || {
         let acts = facts.acts.iter().map(|fact| fact.index);
@@ -188,7 +195,8 @@ fn of_chain(facts: &Facts, chain: &[&Trace]) -> Vec<Gap> {
     let Some(first) = chain.first() else { return gaps };
     let Some((executor, appliance)) = facts.writer_of(first) else { return gaps };
     let appliance = Some(appliance);
-    if first.chain_index > 0 {
+    // An executor that followed from one log to the next let go of what was proven in the one.
+    if first.chain_index > 0 && facts.follows.is_none() {
         let what = format!(
             "Of executor {executor}, {} not here; so its enrolment is not proven.",
             range("record", 0, first.chain_index - 1)

@@ -64,8 +64,9 @@ pub struct Beat {
 }
 
 impl Trace {
-    /// Of a record that stands at `index`.
-    pub(super) fn of(index: u64, digest: Digest, executor: u16, record: &Record) -> Self {
+    /// Of a record that stands at `index` of its clinic's `log`-th log.
+    pub(super) fn of(index: u64, digest: Digest, executor: u16, record: &Record, log: u64) -> Self {
+        let seen = record.checkpoint.filter(|seen| seen.log == log);
         let sign = match &record.body {
             Body::Enrolment(_) => Sign::Enrolment,
             Body::Heartbeat(beat) => Sign::Heartbeat(Beat::of(beat)),
@@ -85,7 +86,7 @@ impl Trace {
             at: record.clock.at,
             sign,
             source: record.clock.source,
-            seen: record.checkpoint.map_or(UNSEEN, |seen| short(seen.size).min(UNSEEN - 1)),
+            seen: seen.map_or(UNSEEN, |seen| short(seen.size).min(UNSEEN - 1)),
             synchronised: record.clock.synchronised,
         }
     }

@@ -1,6 +1,7 @@
 //! What a record of evidence changes here, besides being kept: heartbeats, orders, incidents, and the bulk that it names.
 
 use proto::{
+    digest::Digest,
     evidence::{Body, Record, Standing},
     ids::TenantId,
     time::Millis,
@@ -23,13 +24,18 @@ impl Core {
             let key = format!("{tenant}/attachments/{output}");
             match (self.store.attachment(tenant, output)?, origin) {
                 (Some(content), Origin::Appliance) => {
-                    self.keep(&key, &content, self.retain_until(now))?;
+                    let is_it = |_: &str, bytes: &[u8]| Digest::of(bytes) == output;
+                    self.put_ours(&key, &content, self.retain_until(now), is_it)?;
                     self.store.name_attachment(tenant, output)?;
                 }
                 (None, Origin::Vault { .. }) => {
-                    if let Some(content) = self.ports.vault.get(&key)? {
-                        self.store.add_named_attachment(tenant, &content, now)?;
-                        self.note_kept(&[&key])?;
+                    for key in [key.clone(), format!("{key}.{output}")] {
+                        let there = self.object(&key)?;
+                        if let Some(content) = there.filter(|content| Digest::of(content) == output) {
+                            self.store.add_named_attachment(tenant, &content, now)?;
+                            self.note_kept(&[&key])?;
+                            break;
+                        }
                     }
                 }
                 (Some(_), Origin::Vault { .. }) => {

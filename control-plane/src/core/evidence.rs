@@ -143,7 +143,7 @@ impl Core {
         if let (Some(seen), Origin::Appliance) = (record.checkpoint, origin)
             && self.agreed != Some((tenant, seen))
         {
-            if self.has_been(tenant, seen)? {
+            if self.is_of_a_log(tenant, seen)? {
                 self.agreed = Some((tenant, seen));
             } else {
                 let why = format!(

@@ -7,6 +7,7 @@
 mod acts;
 pub mod admin;
 pub mod approved;
+mod beside;
 mod budget;
 mod drift;
 mod effects;
@@ -22,6 +23,7 @@ mod kept;
 mod log;
 mod order_papers;
 mod orders;
+mod ours;
 pub mod packets;
 mod papers;
 pub mod planner;
@@ -31,6 +33,7 @@ mod quarantine;
 mod rotation;
 pub mod standing;
 mod stops;
+mod succession;
 mod watchdog;
 pub mod witnesses;
 
@@ -56,7 +59,6 @@ pub use error::{CoreError, chain};
 pub use evidence::Intake;
 pub use exchange::Answer;
 pub use log::Published;
-pub(crate) use log::{checkpoint_key, entries_key};
 use ports::Ports;
 
 /// The incident that says that a clinic's log is halted.
@@ -127,6 +129,10 @@ pub struct Core {
     pub(crate) acts: Vec<(TenantId, WaitingAct)>,
     /// Whether what happens was in the log before: it is read back.
     pub(crate) replaying: bool,
+    /// Whether another server writes to the same vault.
+    pub(crate) beside: beside::Beside,
+    /// Whose word in the vault counts.
+    pub(crate) known: ours::Known,
 }
 
 impl Core {
@@ -170,12 +176,15 @@ impl Core {
             acting: Actor::ControlPlane,
             acts: Vec::new(),
             replaying: false,
+            beside: beside::Beside::default(),
+            known: ours::Known::default(),
         };
         core.run(now, |core| {
             core.recover_logs(now)?;
             core.sign_anew(now)?;
             core.note_documents(now)
         })?;
+        core.beside.is_up = true;
         Ok(core)
     }
 
@@ -244,6 +253,7 @@ impl Core {
                 self.call_somebody(appliance, LOG_HALTED, &reason, now)?;
             }
         }
+        self.tell_of_beside(now)?;
         if self.store.number("generation")?.max(1) != self.generation {
             self.store.put_number("generation", self.generation)?;
         }

@@ -18,6 +18,7 @@ mod periods;
 mod previous;
 mod scans;
 mod standing;
+mod successions;
 mod tenant;
 mod together;
 mod volume;

@@ -19,7 +19,7 @@ use proto::{
     identity::{KeyProof, KeyProtection, SpiffeId, csr_spki},
     ids::{ApplianceId, Incarnation, IncidentId, OrderId, SiteId, TenantId, WatchId},
     keys::SecretKey,
-    log::{self, Checkpoint, SignedCheckpoint, VerifierKey, leaf_hash, log_origin, root_of},
+    log::{self, Checkpoint, SignedCheckpoint, VerifierKey, leaf_hash, root_of},
     order::{Core, Issuance, Order, Plan},
     time::Millis,
 };
@@ -62,6 +62,8 @@ pub struct Tenant {
     pub passkey: SecretKey,
     /// What the boxes run.
     pub version: String,
+    /// By what words the log follows others.
+    pub successions: Vec<Vec<u8>>,
     pub charters: Vec<Vec<u8>>,
     pub catalogue: Vec<u8>,
     pub entries: Catalogue,
@@ -124,6 +126,7 @@ impl Tenant {
             tenant: TenantId::new(at("2026-10-01T00:00:00Z"), id(1, 1)),
             now,
             every: HOUR,
+            successions: Vec::new(),
             charters: vec![charter.seal(&[&organization[0], &organization[2]])],
             charter,
             synchronised: Some(Synchronised::Yes),
@@ -275,8 +278,11 @@ impl Tenant {
     pub fn heartbeat(&mut self, n: usize) {
         if !self.evidence.is_empty() && self.linked {
             let leaves: Vec<log::Hash> = self.evidence.iter().map(|e| leaf_hash(e)).collect();
-            self.boxes[n].seen =
-                Some(CheckpointSeen { size: leaves.len() as u64, root: Digest(root_of(&leaves).0) });
+            self.boxes[n].seen = Some(CheckpointSeen {
+                size: leaves.len() as u64,
+                root: Digest(root_of(&leaves).0),
+                log: self.number(),
+            });
         }
         let beat = Heartbeat {
             charter_serial: 1,
@@ -398,7 +404,7 @@ impl Tenant {
     pub fn checkpoint(&self, size: usize) -> SignedCheckpoint {
         let leaves: Vec<log::Hash> = self.evidence[..size].iter().map(|e| leaf_hash(e)).collect();
         let head = log::Head { size: size as u64, root: root_of(&leaves) };
-        Checkpoint::new(&log_origin(ORGANIZATION, self.tenant), head).sign(&self.log_key).unwrap()
+        Checkpoint::new(&self.origin(), head).sign(&self.log_key).unwrap()
     }
 
     /// What the provider would export of the first `size` records.
@@ -425,11 +431,12 @@ impl Tenant {
             evidence,
             attachments: self.attachments.clone(),
             orders: self.orders.clone(),
-            key: VerifierKey::new(&log_origin(ORGANIZATION, self.tenant), &self.log_key.public()).unwrap(),
+            key: VerifierKey::new(&self.origin(), &self.log_key.public()).unwrap(),
             checkpoint,
             cosigned: vec![],
             tiles,
             proofs,
+            successions: self.successions.clone(),
             charters: self.charters.clone(),
             catalogues: vec![self.catalogue.clone()],
             exceptions: self.exceptions.clone(),

@@ -91,6 +91,18 @@ pub struct CheckpointSeen {
     pub size: u64,
     /// RFC 6962 root.
     pub root: Digest,
+    /// Which of the clinic's logs, from 1.
+    #[serde(default = "first_log", skip_serializing_if = "is_first_log")]
+    pub log: u64,
+}
+
+fn first_log() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_first_log(log: &u64) -> bool {
+    *log == 1
 }
 
 /// What a record is about.

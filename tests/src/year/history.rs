@@ -76,8 +76,11 @@ impl<'p> History<'p> {
                 floor: at,
                 synchronised: Some(Synchronised::Yes),
             },
-            checkpoint: (seen.size > 0)
-                .then_some(CheckpointSeen { size: seen.size, root: Digest(seen.root.0) }),
+            checkpoint: (seen.size > 0).then_some(CheckpointSeen {
+                size: seen.size,
+                root: Digest(seen.root.0),
+                log: 1,
+            }),
             key_protection: KeyProtection::File,
             body,
         };

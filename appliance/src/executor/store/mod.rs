@@ -34,6 +34,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/005_approved.sql"),
     include_str!("schema/006_sealing.sql"),
     include_str!("schema/007_running.sql"),
+    include_str!("schema/008_succession.sql"),
 ];
 
 /// What could not be done with the database.

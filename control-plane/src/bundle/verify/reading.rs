@@ -86,6 +86,11 @@ impl<'r> Reader<'r> {
 }
 
 impl Reader<'_> {
+    /// Which of its tenant's logs it reads.
+    pub(super) fn log(&self) -> u64 {
+        self.head.map_or(1, LogHead::number)
+    }
+
     /// Reads one file.
     pub(super) fn load(&self, carrier: &Carrier) -> Load {
         let place = carrier.place();
@@ -150,7 +155,7 @@ impl Reader<'_> {
             return Read::Fault(bad.to_string());
         }
         Read::Holds(Box::new(Held {
-            trace: Trace::of(index, digest, *executor, &record),
+            trace: Trace::of(index, digest, *executor, &record, self.log()),
             previous: record.chain.previous,
             seen: record.checkpoint,
             fact: Some(Fact { index, digest, record }),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use proto::{
     act::Deed,
     digest::Digest,
-    evidence::Body,
+    evidence::{Body, CheckpointSeen},
     ids::ApplianceId,
     log::{Hash, Head, Tile, decode_hashes},
 };
@@ -56,6 +56,8 @@ pub(super) struct Records {
 pub(super) struct Seen {
     /// Records that have seen this log.
     pub(super) agree: u64,
+    /// Records that have seen a log that this one follows.
+    pub(super) earlier: u64,
     /// The first that has seen more than is here.
     pub(super) unknown: Option<u64>,
     /// Of each executor: its first contradiction, what it says, and how many there are.
@@ -63,8 +65,14 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    fn add(&mut self, trace: &Trace, size: u64, root: Hash, growth: &Growth) {
-        let problem = if size > trace.index {
+    fn add(&mut self, trace: &Trace, seen: CheckpointSeen, reader: &Reader<'_>, growth: &Growth) {
+        let (size, root) = (seen.size, Hash(seen.root.0));
+        let problem = if seen.log != reader.log() {
+            if reader.charters.successions.explains(seen, reader.log()) {
+                return self.earlier += 1;
+            }
+            format!("has seen {size} records of log {}, which this one is not said to follow", seen.log)
+        } else if size > trace.index {
             format!("has seen a log of {size} records, which would include itself")
         } else {
             match growth.root(size) {
@@ -261,8 +269,7 @@ impl Merge<'_> {
         }
         self.ends.insert(trace.executor, (trace.chain_index.saturating_add(1), trace.digest));
         if let Some(seen) = seen {
-            let root = Hash(seen.root.0);
-            self.records.seen.add(&trace, seen.size, root, &self.records.growth);
+            self.records.seen.add(&trace, seen, self.reader, &self.records.growth);
         }
         match fact {
             Some(fact) if is_kept(&trace, self.reader.month) => self.records.facts.push(fact),
