@@ -162,12 +162,8 @@ impl Core {
 
     /// What a box must be told that goes by its clinic's `log`-th log; empty: that is the newest.
     pub(super) fn succession_after(&self, tenant: TenantId, log: u64) -> Result<Vec<u8>, CoreError> {
-        let all = self.store.successions(tenant)?.into_iter();
-        Ok(all
-            .map(|(number, envelope)| (number, envelope))
-            .find(|(number, _)| *number == log + 1)
-            .unwrap_or_default()
-            .1)
+        let mut all = self.store.successions(tenant)?.into_iter();
+        Ok(all.find(|(number, _)| *number == log.saturating_add(1)).unwrap_or_default().1)
     }
 
     /// Notes what has no act yet: what lies in the vault as a paper, and, where a log follows another and is new, that it does

@@ -100,7 +100,6 @@ fn first_log() -> u64 {
     1
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_first_log(log: &u64) -> bool {
     *log == 1
 }
