@@ -94,7 +94,6 @@ pub struct CheckpointSeen {
 }
 
 /// What a record is about.
-#[expect(clippy::large_enum_variant, reason = "one record at a time; a box would only hide it")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Body {
