@@ -110,6 +110,7 @@ fn lean(body: Body) -> Body {
             scan.findings.values_mut().for_each(|found| found.reading.clear());
             Body::Scan(scan)
         }
-        small @ (Body::Enrolment(_) | Body::Hold(_) | Body::Document(_) | Body::Unknown) => small,
+        small
+        @ (Body::Enrolment(_) | Body::Hold(_) | Body::Document(_) | Body::Update(_) | Body::Unknown) => small,
     }
 }

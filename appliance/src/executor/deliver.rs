@@ -120,9 +120,7 @@ impl ExecutorCore {
             .accept(token, charter, self.incarnation)
             .map_err(|refused: TimeError| BadField::new("time_token", chain_of(&refused)))?;
         let times = self.time.durable();
-        self.store.write(|tx| tx.keep_times(&times))?;
-        self.time_kept = times.active;
-        Ok(())
+        self.store.write(|tx| tx.keep_times(&times)).map_err(ExecutorError::from)
     }
 }
 

@@ -125,7 +125,7 @@ impl FromStr for Place {
                 ("oscal", _) => Self::Oscal(Export::of_file(name)?),
                 ("appliances", _) => {
                     let (appliance, incarnation) = json()?.rsplit_once('-')?;
-                    Self::Appliance(appliance.parse().ok()?, incarnation.to_owned().try_into().ok()?)
+                    Self::Appliance(appliance.parse().ok()?, incarnation.parse().ok()?)
                 }
                 ("log", "checkpoint") => Self::Checkpoint,
                 ("log", "vkey") => Self::VerifierKey,

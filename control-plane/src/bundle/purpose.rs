@@ -115,6 +115,7 @@ fn line(body: &Body) -> (&'static str, String) {
             let became = if taken.is_withdrawal { "withdrawn" } else { "in force" };
             (title::EXCEPTIONS, format!("{} {} {became}", taken.what, taken.name))
         }
+        Body::Update(update) => (title::UPDATES, format!("updated from {} to {}", update.from, update.to)),
         Body::Refusal(refusal) => (title::ACTIVITY, format!("refused by guardrail {}", refusal.guardrail)),
         Body::Hold(hold) => {
             (title::ACTIVITY, if hold.held { "orders held" } else { "orders released" }.into())

@@ -58,7 +58,11 @@ impl Core {
     ) -> Result<(), CoreError> {
         match &record.body {
             // Of an incarnation that is not in force any more: what it is now, another says.
-            Body::Heartbeat(_) | Body::Hold(_) | Body::Scan(_) if !self.is_in_force(signer)? => Ok(()),
+            Body::Heartbeat(_) | Body::Hold(_) | Body::Scan(_)
+                if !self.store.is_in_force(signer.appliance, signer.incarnation)? =>
+            {
+                Ok(())
+            }
             Body::Heartbeat(beat) => {
                 // By its place in the chain: a box whose clock was once ahead must not be stuck with that heartbeat.
                 if !self.store.has_later(signer.incarnation, record.chain.index, record.body.kind())? {
@@ -83,12 +87,8 @@ impl Core {
                 Ok(())
             }
             Body::Scan(scan) => self.take_scan(signer, record, scan, now),
-            Body::Enrolment(_) | Body::Document(_) | Body::Unknown => Ok(()),
+            Body::Enrolment(_) | Body::Document(_) | Body::Update(_) | Body::Unknown => Ok(()),
         }
-    }
-
-    fn is_in_force(&self, signer: &IncarnationRow) -> Result<bool, CoreError> {
-        Ok(self.store.appliance(signer.appliance)?.is_some_and(|row| row.incarnation == signer.incarnation))
     }
 }
 
@@ -114,6 +114,7 @@ pub(super) fn summary(body: &Body) -> String {
             let became = if taken.is_withdrawal { "withdrawn" } else { "in force" };
             format!("{} {} {became}", taken.what, taken.name)
         }
+        Body::Update(update) => format!("updated: {} to {}", update.from, update.to),
         Body::Hold(h) => {
             format!("orders {} at the box by {}", if h.held { "held" } else { "released" }, h.by)
         }

@@ -46,6 +46,7 @@ use proto::{
     act::Actor,
     charter::{Charter, OrganizationKeys},
     digest::Digest,
+    evidence::CheckpointSeen,
     ids::{ApplianceId, TenantId},
     keys::SecretKey,
     time::Millis,
@@ -113,6 +114,8 @@ pub struct Core {
     pub(crate) spoken_of: BTreeSet<TenantId>,
     /// Logs that must not be continued, and why, until that is stored.
     pub(crate) halts: BTreeMap<TenantId, String>,
+    /// The checkpoint that was found to be of its log last, since this transaction began.
+    pub(crate) agreed: Option<(TenantId, CheckpointSeen)>,
     /// Policies that were opened once.
     pub(crate) policies: BTreeMap<TenantId, incidents::OpenedPolicy>,
     /// Appliances that something waits for; whoever holds their call open should answer it.
@@ -165,6 +168,7 @@ impl Core {
             grown: BTreeSet::new(),
             spoken_of: BTreeSet::new(),
             halts: BTreeMap::new(),
+            agreed: None,
             policies: BTreeMap::new(),
             wake: BTreeSet::new(),
             woke_until: now,
@@ -216,7 +220,8 @@ impl Core {
     }
 
     /// Begins the transaction of a group of commands.
-    pub fn begin(&self) -> Result<(), StoreError> {
+    pub fn begin(&mut self) -> Result<(), StoreError> {
+        self.agreed = None;
         self.store.begin()
     }
 

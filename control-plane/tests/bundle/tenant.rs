@@ -13,8 +13,8 @@ use proto::{
     charter::{Approver, Charter, OrganizationKeys, Quorum},
     digest::Digest,
     evidence::{
-        Body, CheckpointSeen, Clock, ClockSource, Enrolment, Execution, Head, Heartbeat, Hold, Identity,
-        OrderFacts, Readings, Record, Refusal, Step, StepResult, Verdict, seal,
+        Beats, Body, CheckpointSeen, Clock, ClockSource, Enrolment, Execution, Head, Heartbeat, Hold,
+        Identity, OrderFacts, Readings, Record, Refusal, Step, StepResult, Synchronised, Verdict, seal,
     },
     identity::{KeyProof, KeyProtection, SpiffeId, csr_spki},
     ids::{ApplianceId, Incarnation, IncidentId, OrderId, SiteId, TenantId, WatchId},
@@ -75,6 +75,10 @@ pub struct Tenant {
     pub previous: Option<PreviousPacket>,
     pub exceptions: Vec<Vec<u8>>,
     pub charter: Charter,
+    pub synchronised: Option<Synchronised>,
+    pub beats: Option<Beats>,
+    pub up: Duration,
+    pub linked: bool,
 }
 
 pub fn at(text: &str) -> Millis {
@@ -125,6 +129,10 @@ impl Tenant {
             successions: Vec::new(),
             charters: vec![charter.seal(&[&organization[0], &organization[2]])],
             charter,
+            synchronised: Some(Synchronised::Yes),
+            beats: None,
+            up: 40 * 24 * HOUR,
+            linked: true,
             catalogue: Catalogue::seal(&payload, &[&release[0], &release[1]]),
             entries: Catalogue::parse(&payload).unwrap(),
             organization,
@@ -232,12 +240,12 @@ impl Tenant {
 
     /// Signs a record as the box would, without logging it.
     pub fn record(&mut self, n: usize, body: Body) -> Vec<u8> {
-        let (tenant, now) = (self.tenant, self.now);
+        let (tenant, now, synchronised) = (self.tenant, self.now, self.synchronised);
         let it = &mut self.boxes[n];
         let record = Record {
             chain: it.head.link(it.incarnation),
             identity: Identity { organization: ORGANIZATION.into(), tenant, appliance: it.id },
-            clock: Clock { at: now, source: ClockSource::Token, wall_offset_ms: 3, floor: now },
+            clock: Clock { at: now, source: ClockSource::Token, wall_offset_ms: 3, floor: now, synchronised },
             checkpoint: it.seen,
             key_protection: if matches!(it.key.public(), proto::keys::PublicKey::P256(_)) {
                 KeyProtection::Tpm
@@ -266,9 +274,9 @@ impl Tenant {
         self.evidence.push(envelope);
     }
 
-    /// A heartbeat; by then the box has verified the log as it is.
+    /// A heartbeat; by then the box has verified the log as it is, unless it has no link.
     pub fn heartbeat(&mut self, n: usize) {
-        if !self.evidence.is_empty() {
+        if !self.evidence.is_empty() && self.linked {
             let leaves: Vec<log::Hash> = self.evidence.iter().map(|e| leaf_hash(e)).collect();
             self.boxes[n].seen = Some(CheckpointSeen {
                 size: leaves.len() as u64,
@@ -286,9 +294,10 @@ impl Tenant {
             hold: None,
             refusals_not_signed: 0,
             version: self.version.clone(),
-            up_ms: 40 * 24 * 3600 * 1000,
+            up_ms: u64::try_from(self.up.as_millis()).unwrap(),
             footprint: None,
             sealing_key: None,
+            beats: self.beats,
         };
         self.log(n, Body::Heartbeat(beat));
     }

@@ -165,7 +165,7 @@ impl Appliance {
         evidence::Record {
             chain: self.head.link(self.incarnation),
             identity: self.identity.clone().unwrap(),
-            clock: Clock { at, source: ClockSource::Token, wall_offset_ms: 0, floor: at },
+            clock: Clock { at, source: ClockSource::Token, wall_offset_ms: 0, floor: at, synchronised: None },
             checkpoint: self.checkpoint.as_ref().map(|seen| CheckpointSeen {
                 size: seen.size,
                 root: Digest(seen.root.0),
@@ -200,6 +200,7 @@ impl Appliance {
             up_ms: 1,
             footprint: None,
             sealing_key: None,
+            beats: None,
         }
     }
 

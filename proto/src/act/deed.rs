@@ -116,7 +116,7 @@ pub enum Deed {
     Gap {
         /// The box.
         appliance: ApplianceId,
-        /// Why, in a word: `offline`, `outbox-full`.
+        /// Why, in a word: `buffer-full`, `batches-missing`.
         cause: String,
         /// How many records.
         amount: u64,

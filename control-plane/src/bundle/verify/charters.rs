@@ -90,7 +90,12 @@ pub(super) fn cited(charters: &Charters, records: &Records, findings: &mut Findi
         Body::Enrolment(enrolment) => Some(enrolment.charter_serial),
         Body::Heartbeat(beat) => Some(beat.charter_serial),
         Body::Execution(execution) => Some(execution.order.charter_serial),
-        Body::Refusal(_) | Body::Hold(_) | Body::Scan(_) | Body::Document(_) | Body::Unknown => None,
+        Body::Refusal(_)
+        | Body::Hold(_)
+        | Body::Scan(_)
+        | Body::Document(_)
+        | Body::Update(_)
+        | Body::Unknown => None,
     });
     let beats = records.traces.iter().filter_map(|trace| match trace.sign {
         Sign::Heartbeat(beat) => Some(beat.charter()),

@@ -29,6 +29,7 @@ mod records;
 mod report;
 mod span;
 mod successions;
+mod times;
 mod tree;
 mod witnesses;
 
@@ -193,6 +194,7 @@ fn examine(
         faults: 0,
     };
     chains::check(contents, &facts, findings);
+    times::check(&facts, findings);
     previous::check(&facts, root_then, findings);
     facts
 }

@@ -181,10 +181,10 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a record is kept whole for what it is: not so the heartbeats of other months than the packet's.
+/// Whether a record is kept whole for what it is: not so the heartbeats of other months than the packet's that tell nothing.
 pub(super) fn is_kept(trace: &Trace, month: Option<Period>) -> bool {
-    let is_beat = matches!(trace.sign, Sign::Heartbeat(_)) && trace.chain_index > 0;
-    !is_beat || month.is_some_and(|month| month.contains(trace.at))
+    let is_idle = matches!(trace.sign, Sign::Heartbeat(beat) if !beat.tells()) && trace.chain_index > 0;
+    !is_idle || month.is_some_and(|month| month.contains(trace.at))
 }
 
 fn is_of(record: &Record, papers: &Papers, head: Option<&LogHead>) -> Result<(), BadField> {

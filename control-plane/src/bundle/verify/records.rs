@@ -39,8 +39,10 @@ pub(super) struct Records {
     pub(super) growth: Growth,
     /// Where the tree could not go on, because neither record nor tile is here.
     pub(super) broken: Option<u64>,
-    /// How many records lie in the log's entries alone.
+    /// How many records below the head lie in the log's entries alone.
     pub(super) together: u64,
+    /// How many lie in entries beyond the head: no root covers them.
+    pub(super) uncovered: u64,
     /// What records say of the log before them.
     pub(super) seen: Seen,
     /// Of the tree's leaves, those that are a record's here.
@@ -182,7 +184,12 @@ impl Merge<'_> {
         for (index, Entry { leaf, read }) in records {
             if let Some(leaf) = leaf {
                 self.leaf(index, leaf);
-                self.records.together += u64::from(matches!(load.place, Place::Entries(_)));
+                if matches!(load.place, Place::Entries(_)) {
+                    let is_below = self.head().is_none_or(|head| index < head.size);
+                    let count =
+                        if is_below { &mut self.records.together } else { &mut self.records.uncovered };
+                    *count += 1;
+                }
             }
             match read {
                 Read::Holds(held) => {
@@ -255,10 +262,9 @@ impl Merge<'_> {
     }
 
     fn hold(&mut self, held: Held) {
-        let Held { mut trace, previous, seen, fact } = held;
+        let Held { trace, previous, seen, fact } = held;
         let (next, digest) = self.ends.get(&trace.executor).copied().unwrap_or_default();
-        trace.follows = trace.chain_index == next && previous == digest;
-        if !trace.follows {
+        if trace.chain_index != next || previous != digest {
             self.records.links.insert(trace.index, previous);
         }
         self.ends.insert(trace.executor, (trace.chain_index.saturating_add(1), trace.digest));
