@@ -84,7 +84,8 @@ pub fn trusting(home: &Home) -> ConfigBuilder<ClientConfig, WantsClientCert> {
 
 /// A box of its own keys.
 pub struct Device {
-    address: SocketAddr,
+    /// Where its server listens.
+    pub address: SocketAddr,
     tls: KeyPair,
     evidence_key: SecretKey,
     incarnation: Incarnation,

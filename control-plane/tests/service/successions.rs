@@ -26,7 +26,8 @@ async fn two_people_begin_the_log_that_follows_a_halted_one() {
     assert!(running.ended().success());
     let (id, size) = (tenant["id"].as_str().unwrap(), tenant["log_size"].as_u64().unwrap());
     fs::write(home.directory().vault().join(format!("{id}/entries/{size:010}")), b"mine").unwrap();
-    let _running = Running::start(&home);
+    let again = Running::start(&home);
+    device.address = again.appliances;
     assert!(home.run(&["tenant", "list"]).out.contains("HALTED"));
 
     let drawn = home.run(&draft);

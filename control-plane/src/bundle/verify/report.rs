@@ -147,6 +147,13 @@ fn not_checked(facts: &Facts, span: &Span, witnesses: &[Witnessed]) -> Vec<Strin
         "What happened before an appliance's first record, and on machines that no appliance watches."
             .to_owned(),
     ];
+    if let Some(old) = &facts.follows {
+        all.push(format!(
+            "What was in {}, which this log follows: the organization says that it ended with {} records; its own bundle \
+             proves them.",
+            old.origin, old.size
+        ));
+    }
     if span.said {
         all.push(format!(
             "Silence before {} and after {} UTC: that this is the period is the provider's word; --from and --to judge \

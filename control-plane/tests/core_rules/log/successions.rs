@@ -99,7 +99,7 @@ fn a_halted_log_is_followed_and_nothing_is_lost() {
     let (old, new) = (report(&world, 1), report(&world, 0));
     assert_eq!((old.fault_count, new.fault_count), (0, 0), "{old}\n{new}");
     assert_eq!(old.log.as_ref().map(|log| log.size), Some(before.0.cast_unsigned()));
-    let text = new.to_string();
+    let text = serde_json::to_string(&new).unwrap();
     assert!(text.contains("is not proven by this bundle") && text.contains("in another bundle"), "{text}");
     // And again, from a log that follows one already.
     block(&world, "/log-2");
