@@ -48,7 +48,7 @@ pub fn parts_as_of(
         // As it was signed and cosigned then.
         Some((edition, _)) => {
             let (checkpoint, key) = edition.head().map_err(broken)?;
-            (checkpoint, key, Vec::new())
+            (checkpoint, key, edition.cosigned())
         }
         None => {
             let (checkpoint, key) = newest_head(store, tenant, charter)?;

@@ -101,6 +101,7 @@ impl Tenant {
             release_keys: Quorum { threshold: 2, keys: release.iter().map(SecretKey::public).collect() },
             certificate_authorities: vec![authority.certificate_pem().to_owned()],
             witnesses: vec![],
+            witness_quorum: None,
             approvers: vec![Approver {
                 name: "owner".into(),
                 key: passkey.public(),

@@ -5,7 +5,7 @@
 
 use proto::{
     ids::TenantId,
-    log::{Head, SignedCheckpoint, VerifierKey, WitnessKey, policy_text, tenant_of},
+    log::{Head, SignedCheckpoint, VerifierKey, policy_text, tenant_of},
 };
 
 use super::{charters::Charters, findings::Findings};
@@ -88,8 +88,10 @@ fn find(
     match findings.read(source, &Place::Policy) {
         None => tally.missing("log/policy is not here"),
         Some(policy) => {
-            if !is_policy_of(&policy, &key, &charter.witness_keys()) {
-                let problem = "does not name exactly the key in log/vkey and the charter's witnesses";
+            let right = policy_text(std::slice::from_ref(&key), &charter.witness_keys(), charter.quorum());
+            if !right.is_ok_and(|right| *policy == *right.as_bytes()) {
+                let problem =
+                    "does not name exactly the key in log/vkey, and the charter's witnesses and quorum";
                 findings.fault(&Place::Policy.to_string(), None, problem);
             }
         }
@@ -98,11 +100,4 @@ fn find(
         findings.fault(&vkey_path, None, "must be one line");
     }
     Some(LogHead { checkpoint, tenant })
-}
-
-/// How many of the witnesses it asks for is the provider's to say.
-fn is_policy_of(policy: &[u8], key: &VerifierKey, witnesses: &[WitnessKey]) -> bool {
-    (1..=witnesses.len().max(1)).any(|least| {
-        policy_text(std::slice::from_ref(key), witnesses, least).is_ok_and(|text| *policy == *text.as_bytes())
-    })
 }

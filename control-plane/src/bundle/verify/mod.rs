@@ -45,7 +45,7 @@ pub use findings::{Claim, Fault, Status};
 pub use progress::Progress;
 pub use report::{Completeness, Integrity, Report};
 pub use span::Asked;
-pub use witnesses::Witnessed;
+pub use witnesses::{Witnessed, Witnesses};
 
 /// Verifies a bundle at `now`. `trust` are the organization's public keys, from anywhere but the bundle.
 #[must_use]
@@ -81,7 +81,7 @@ pub fn verify_watched(
     drop(paths);
     let said = manifest.as_ref().map_or_else(index::nothing_said, |manifest| manifest.provider_says.clone());
     let charters = charters::read(source, &contents, trust, &mut findings);
-    let facts = examine(source, &contents, &charters, said, asked.head, (&mut findings, progress));
+    let facts = examine(source, &contents, &charters, said, (asked.head, now), (&mut findings, progress));
     let purposes = Purposes::new(&facts);
     if let Some(manifest) = &manifest {
         index::compare(manifest, &purposes, &facts, &mut findings);
@@ -126,8 +126,9 @@ pub(in crate::bundle) fn read(source: &dyn Source, said: ProviderSays) -> Facts 
     let mut findings = Findings::default();
     let contents = contents::read(&source.paths(), &mut findings);
     let charters = charters::read(source, &contents, None, &mut findings);
+    let made = said.made_at;
     let mut facts =
-        examine(source, &contents, &charters, said, None, (&mut findings, &mut Progress::unseen()));
+        examine(source, &contents, &charters, said, (None, made), (&mut findings, &mut Progress::unseen()));
     facts.faults = findings.fault_count;
     facts
 }
@@ -137,7 +138,7 @@ fn examine(
     contents: &Contents,
     charters: &Charters,
     said: ProviderSays,
-    known: Option<Head>,
+    (known, now): (Option<Head>, Millis),
     (findings, progress): (&mut Findings, &mut Progress<'_>),
 ) -> Facts {
     let head = head::read(source, charters, findings);
@@ -151,7 +152,8 @@ fn examine(
     tree::check(source, contents, &records, head.as_ref(), findings);
     tree::continues(known, &records, head.as_ref(), findings);
     tree::seen(contents, &mut records, findings);
-    witnesses::check(source, contents, charters, head.as_ref(), &records, findings);
+    let times = (said.made_at, now);
+    let witnesses = witnesses::check(source, contents, charters, head.as_ref(), &records, times, findings);
     let (catalogues, runbooks) = orders::catalogues(source, contents, charters, findings);
     let (orders, orders_missing) =
         orders::check(source, contents, charters, &records.facts, &runbooks, findings);
@@ -184,6 +186,7 @@ fn examine(
         runbooks,
         orders,
         previous,
+        witnesses,
         orders_missing,
         outputs_missing,
         faults: 0,

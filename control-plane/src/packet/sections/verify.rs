@@ -43,6 +43,8 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
             "The checkpoint: the log's name, how many records it has, and their root.".into(),
         ));
     }
+    blocks.push(Block::Subsection("Outside witnesses".into()));
+    blocks.extend(witnesses(model));
     blocks.push(Block::Subsection("The packet before this one".into()));
     blocks.extend(before(model));
     blocks.push(Block::Note(
@@ -53,6 +55,32 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
         Tone::Plain,
     ));
     blocks
+}
+
+fn witnesses(model: &Model<'_>) -> Vec<Block> {
+    let seen = &model.facts.witnesses;
+    if seen.all.is_empty() {
+        return vec![paragraph(
+            "The organization's charter names none: nobody outside the service provider has seen this log, and only the \
+             appliances would notice if somebody were shown another one.",
+        )];
+    }
+    let rows = seen.all.iter().map(|one| {
+        let size = one.size.map_or_else(|| "none".to_owned(), grouped);
+        vec![one.witness.clone(), size, one.at.map_or_else(|| "–".to_owned(), minute), one.problem.clone()]
+    });
+    let table = Table::new(&["Witness", "Records", "Seen by (UTC)", "Remark"], rows.collect(), "None.");
+    vec![
+        Block::Paragraph(format!(
+            "A witness is run by somebody else. It signs the heads of this log, with the time by its own clock, as long as each \
+             continues the one before, so the log cannot be shown in two versions. Their keys, and that at least {} of {} must \
+             have signed, stand in the organization's charter; “log/policy” says the same to other verifiers of C2SP \
+             transparency logs.",
+            seen.quorum,
+            seen.all.len()
+        )),
+        Block::Records(Table { numbers: vec![1], widths: vec![36, 12, 20, 32], ..table }),
+    ]
 }
 
 fn before(model: &Model<'_>) -> Vec<Block> {
