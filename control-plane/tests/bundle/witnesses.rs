@@ -215,6 +215,48 @@ fn what_nobody_has_seen_for_long_is_missing() {
     assert_eq!(later.exit_code(), 0, "{later}");
 }
 
+/// The packet of November, with what witnesses had said by then.
+fn with_packet(tenant: &Tenant, change: impl Fn(&mut Parts)) -> (Bundle, String) {
+    let mut parts = tenant.parts(tenant.evidence.len(), Some("2026-11".parse().unwrap()));
+    change(&mut parts);
+    let bundle = build(&parts).unwrap();
+    let packet = String::from_utf8(bundle.files()["packet.md"].clone()).unwrap();
+    (bundle, packet)
+}
+
+#[test]
+fn the_packet_says_who_has_seen_the_log_and_when() {
+    let cosigned = WATCHED.now.minus(HOUR / 2);
+    let (bundle, packet) = with_packet(&WATCHED, |parts| {
+        parts.cosigned = vec![behind(&WATCHED.checkpoint(27), A, cosigned)];
+    });
+    let when = cosigned.to_string()[..16].replace('T', " ");
+    for line in [
+        format!("| Outside witnesses | 1 of 2 have seen 27 records by {when} UTC; 1 must |"),
+        format!("| witness.example/a | 27 | {when} |"),
+        "| zeuge.example/b | none | – | no cosignature that holds is here |".to_owned(),
+    ] {
+        assert!(packet.contains(&line), "{line}\n\n{packet}");
+    }
+    // It is made again from the bundle alone, now and later, when a time that was to come is past.
+    assert_eq!(check(&WATCHED, &bundle).exit_code(), 0);
+    let (to_come, packet) = with_packet(&WATCHED, |parts| {
+        parts.cosigned = vec![behind(&WATCHED.checkpoint(27), A, WATCHED.now.plus(48 * HOUR))];
+    });
+    assert!(packet.contains("| Outside witnesses | fewer than 1 of 2 have seen this log |"), "{packet}");
+    assert!(packet.contains("which is still to come, and does not count"), "{packet}");
+    for now in [WATCHED.now, WATCHED.now.plus(72 * HOUR)] {
+        let report = verify(&to_come, Some(&WATCHED.trust()), now);
+        assert_eq!((report.fault_count, status_of(&report, "packet says")), (0, Status::Proven), "{report}");
+    }
+    // Without the cosignature it would say something else.
+    let report = check(&WATCHED, &relisted(&without(&bundle, &place(A))));
+    assert_eq!((report.exit_code(), status_of(&report, "packet says")), (1, Status::NotProven), "{report}");
+    let (_, nobody) = with_packet(&Tenant::genuine(1), |_| {});
+    let none = "| Outside witnesses | none: nobody outside the service provider has seen this log |";
+    assert!(nobody.contains(none) && nobody.contains("The organization's charter names none"), "{nobody}");
+}
+
 #[test]
 fn a_log_signed_again_with_a_stolen_key_is_found_by_its_witness() {
     // All keys of the server, and no appliance that has seen the log since: it takes the newest records out.

@@ -2,7 +2,7 @@
 
 mod papers;
 mod races;
-mod witnesses;
+pub mod witnesses;
 
 use std::sync::{Arc, Mutex};
 
