@@ -72,6 +72,8 @@ pub struct Parts {
     /// What outside witnesses have cosigned of this log, the newest of each: note and ID of the witness's key. Those of
     /// `checkpoint` itself stand under it.
     pub cosigned: Vec<CosignedNote>,
+    /// Timestamps of an outside authority, by the size of their checkpoint: note and token.
+    pub stamps: BTreeMap<u64, (Vec<u8>, Vec<u8>)>,
     /// The key that signed it.
     pub key: VerifierKey,
     /// Tiles of the log at the checkpoint's size, by C2SP path without prefix (`tile/0/000.p/30`).
@@ -283,6 +285,10 @@ fn collect(parts: &Parts, together: bool) -> Result<Bundle, ExportError> {
     put(Place::VerifierKey.to_string(), format!("{}\n", parts.key).into_bytes())?;
     for (witness, note) in &parts.cosigned {
         put(Place::Cosigned(*witness).to_string(), note.clone())?;
+    }
+    for (size, (note, token)) in &parts.stamps {
+        put(Place::Stamped(*size).to_string(), note.clone())?;
+        put(Place::Timestamp(*size).to_string(), token.clone())?;
     }
     let (witnesses, quorum) = witnesses(parts)?;
     let policy = policy_text(std::slice::from_ref(&parts.key), &witnesses, quorum).unwrap_or_default();

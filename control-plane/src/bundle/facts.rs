@@ -19,7 +19,10 @@ use proto::{
 };
 use runbooks::Runbook;
 
-use super::{Place, PreviousPacket, ProviderSays, Trace, verify::Witnesses};
+use super::{
+    Place, PreviousPacket, ProviderSays, Trace,
+    verify::{Stamp, Witnesses},
+};
 
 /// What a bundle says, apart from how far it can be believed.
 #[derive(Debug, Clone)]
@@ -50,6 +53,8 @@ pub struct Facts {
     pub previous: Option<PreviousPacket>,
     /// What outside witnesses had seen of the log when the bundle was made.
     pub witnesses: Witnesses,
+    /// What timestamps of an outside authority say of the log, by themselves.
+    pub stamps: Vec<Stamp>,
     /// Entries of the log whose records do not lie alone, by their place in the log.
     pub together: BTreeMap<u64, log::Bundle>,
     /// Baselines in the bundle that this program can read, by digest.
@@ -175,6 +180,7 @@ impl Facts {
             orders: BTreeMap::new(),
             previous: None,
             witnesses: Witnesses::default(),
+            stamps: vec![],
             together: BTreeMap::new(),
             baselines: BTreeMap::new(),
             exceptions: BTreeMap::new(),

@@ -31,6 +31,7 @@ mod quarantine;
 mod rotation;
 pub mod standing;
 mod stops;
+pub mod timestamps;
 mod watchdog;
 pub mod witnesses;
 

@@ -35,6 +35,9 @@ pub struct Edition {
     /// What witnesses that were behind had cosigned: the keys' IDs, and notes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cosigned: BTreeMap<String, String>,
+    /// Sizes of the checkpoints that had a timestamp.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub stamps: BTreeSet<u64>,
     /// The key that signed it.
     pub key: String,
     /// Entries of the log.
@@ -71,6 +74,7 @@ impl Edition {
                 .iter()
                 .map(|(key, note)| (key.to_string(), String::from_utf8_lossy(note).into_owned()))
                 .collect(),
+            stamps: parts.stamps.keys().copied().collect(),
             key: parts.key.to_string(),
             size: head.size,
             root: Digest(head.root.0),

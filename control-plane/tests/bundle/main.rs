@@ -17,7 +17,10 @@ mod previous;
 mod scans;
 mod standing;
 mod tenant;
+mod timestamps;
 mod together;
+#[path = "../common/tsa.rs"]
+mod tsa;
 mod volume;
 mod witnesses;
 

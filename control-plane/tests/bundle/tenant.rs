@@ -420,6 +420,7 @@ impl Tenant {
             key: VerifierKey::new(&log_origin(ORGANIZATION, self.tenant), &self.log_key.public()).unwrap(),
             checkpoint,
             cosigned: vec![],
+            stamps: Default::default(),
             tiles,
             proofs,
             charters: self.charters.clone(),

@@ -21,10 +21,10 @@ use super::{
 
 const SEEN: &str = "witnesses have seen";
 const BEFORE: &str = "after an outside witness";
-const A: (&str, u8) = ("witness.example/a", 201);
+pub const A: (&str, u8) = ("witness.example/a", 201);
 const B: (&str, u8) = ("zeuge.example/b", 202);
 
-fn key(who: (&str, u8)) -> WitnessKey {
+pub fn key(who: (&str, u8)) -> WitnessKey {
     WitnessKey::new(who.0, &SecretKey::ed25519([who.1; 32]).public()).unwrap()
 }
 
@@ -34,7 +34,7 @@ fn line(who: (&str, u8), checkpoint: &SignedCheckpoint, at: Millis) -> Signature
 }
 
 /// The tenant of the other tests, under a charter that names witnesses.
-fn watched(witnesses: &[WitnessKey]) -> Tenant {
+pub fn watched(witnesses: &[WitnessKey]) -> Tenant {
     watched_by(witnesses, None)
 }
 
@@ -62,7 +62,7 @@ fn behind(checkpoint: &SignedCheckpoint, who: (&str, u8), at: Millis) -> (KeyId,
 }
 
 /// The bundle in which `who` had cosigned this checkpoint, and no more.
-fn lagging(tenant: &Tenant, checkpoint: &SignedCheckpoint, who: (&str, u8), at: Millis) -> Bundle {
+pub fn lagging(tenant: &Tenant, checkpoint: &SignedCheckpoint, who: (&str, u8), at: Millis) -> Bundle {
     let mut parts = tenant.parts(tenant.evidence.len(), None);
     parts.cosigned = vec![behind(checkpoint, who, at)];
     build(&parts).unwrap()
@@ -85,6 +85,7 @@ fn a_head_that_a_witness_cosigned_is_sound_and_says_who_and_when() {
     assert_eq!(report.exit_code(), 0, "{report}");
     assert_eq!(seen(&report), [(Some(30), Some(WATCHED.now)), (None, None)]);
     let text = report.to_string();
+    assert!(text.contains("1 of 2 witnesses, quorum 1: 30 of 30 records"), "{text}");
     assert!(text.contains(&format!("witness.example/a: 30 records at {}\n", WATCHED.now)), "{text}");
     assert!(text.contains("zeuge.example/b: no cosignature that holds is here"), "{text}");
     assert!(!text.contains("Nobody outside has seen this log"), "{text}");
@@ -270,7 +271,8 @@ fn a_log_signed_again_with_a_stolen_key_is_found_by_its_witness() {
     assert_eq!((report.exit_code(), status_of(&report, SEEN)), (1, Status::NotProven), "{report}");
     let fault = fault_in(&report, &place(A));
     assert!(
-        fault.contains("witness.example/a had seen another log") && fault.contains("30 records"),
+        fault.contains("witness.example/a had seen")
+            && fault.contains("is of another log: its first 30 records"),
         "{fault}"
     );
 

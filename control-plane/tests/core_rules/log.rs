@@ -2,6 +2,7 @@
 
 mod papers;
 mod races;
+mod timestamps;
 pub mod witnesses;
 
 use std::sync::{Arc, Mutex};

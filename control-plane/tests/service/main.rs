@@ -11,7 +11,10 @@ mod packets;
 mod program;
 mod running;
 mod stop;
+mod timestamps;
 mod told;
+#[path = "../common/tsa.rs"]
+mod tsa;
 #[path = "../common/watcher.rs"]
 mod watcher;
 #[path = "../common/wire.rs"]

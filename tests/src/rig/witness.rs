@@ -96,8 +96,8 @@ impl Provider {
     /// where it is, into the settings.
     pub fn is_watched_by(&self, witness: &Witness) -> Result<()> {
         let [one, two] = [1, 2].map(|n| self.dir.join(format!("offline/organization-{n}.key")));
-        let mut renew = self.command(&["charter", "renew", "--witness", &witness.key.to_string(), "--key"]);
-        run(renew.arg(one).arg("--key").arg(two), &[0])?;
+        let mut renew = self.command(&["charter", "renew", "--witness", &witness.key.to_string()]);
+        run(renew.arg("--key").arg(one).arg("--key").arg(two), &[0])?;
         let path = self.dir.join("config.toml");
         let (name, address) = (witness.key.name(), witness.port.address);
         let block = format!("\n[[witness]]\nname = \"{name}\"\nurl = \"http://{address}/\"\n");

@@ -28,10 +28,11 @@ mod reading;
 mod records;
 mod report;
 mod span;
+mod timestamps;
 mod tree;
 mod witnesses;
 
-use proto::{charter::OrganizationKeys, log::Head, time::Millis};
+use proto::{charter::OrganizationKeys, time::Millis};
 
 use self::{charters::Charters, contents::Contents, findings::Findings, reading::Reader};
 use super::{
@@ -45,6 +46,7 @@ pub use findings::{Claim, Fault, Status};
 pub use progress::Progress;
 pub use report::{Completeness, Integrity, Report};
 pub use span::Asked;
+pub use timestamps::{Stamp, command as openssl_command};
 pub use witnesses::{Witnessed, Witnesses};
 
 /// Verifies a bundle at `now`. `trust` are the organization's public keys, from anywhere but the bundle.
@@ -81,7 +83,7 @@ pub fn verify_watched(
     drop(paths);
     let said = manifest.as_ref().map_or_else(index::nothing_said, |manifest| manifest.provider_says.clone());
     let charters = charters::read(source, &contents, trust, &mut findings);
-    let facts = examine(source, &contents, &charters, said, (asked.head, now), (&mut findings, progress));
+    let facts = examine(source, &contents, &charters, said, (&asked, now), (&mut findings, progress));
     let purposes = Purposes::new(&facts);
     if let Some(manifest) = &manifest {
         index::compare(manifest, &purposes, &facts, &mut findings);
@@ -92,7 +94,7 @@ pub fn verify_watched(
     exceptions::check(source, &contents, &facts, &mut findings);
     paper::check(source, &facts, &mut findings);
     oscal::check(source, &facts, &mut findings);
-    let span = span::judged(&facts, asked, now);
+    let span = span::judged(&facts, &asked, now);
     let mut missing = gaps(&facts, &span.period);
     missing.extend(span.missing.iter().cloned());
     let files = manifest.map_or_else(Vec::new, |manifest| manifest.files);
@@ -127,8 +129,14 @@ pub(in crate::bundle) fn read(source: &dyn Source, said: ProviderSays) -> Facts 
     let contents = contents::read(&source.paths(), &mut findings);
     let charters = charters::read(source, &contents, None, &mut findings);
     let made = said.made_at;
-    let mut facts =
-        examine(source, &contents, &charters, said, (None, made), (&mut findings, &mut Progress::unseen()));
+    let mut facts = examine(
+        source,
+        &contents,
+        &charters,
+        said,
+        (&Asked::default(), made),
+        (&mut findings, &mut Progress::unseen()),
+    );
     facts.faults = findings.fault_count;
     facts
 }
@@ -138,7 +146,7 @@ fn examine(
     contents: &Contents,
     charters: &Charters,
     said: ProviderSays,
-    (known, now): (Option<Head>, Millis),
+    (asked, now): (&Asked, Millis),
     (findings, progress): (&mut Findings, &mut Progress<'_>),
 ) -> Facts {
     let head = head::read(source, charters, findings);
@@ -150,10 +158,12 @@ fn examine(
     keys::confirm(&keys, &records.facts, charters, findings);
     proofs::check(source, contents, &records, head.as_ref(), findings);
     tree::check(source, contents, &records, head.as_ref(), findings);
-    tree::continues(known, &records, head.as_ref(), findings);
+    tree::continues(asked.head, &records, head.as_ref(), findings);
     tree::seen(contents, &mut records, findings);
     let times = (said.made_at, now);
     let witnesses = witnesses::check(source, contents, charters, head.as_ref(), &records, times, findings);
+    let growth = &records.growth;
+    let stamps = timestamps::check(source, contents, charters, head.as_ref(), growth, asked, findings);
     let (catalogues, runbooks) = orders::catalogues(source, contents, charters, findings);
     let (orders, orders_missing) =
         orders::check(source, contents, charters, &records.facts, &runbooks, findings);
@@ -187,6 +197,7 @@ fn examine(
         orders,
         previous,
         witnesses,
+        stamps,
         orders_missing,
         outputs_missing,
         faults: 0,

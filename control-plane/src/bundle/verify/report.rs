@@ -203,7 +203,7 @@ impl fmt::Display for Report {
                 Status::Missing => "MISSING",
             };
             writeln!(f, "{status:<11} {:>7}  {}  [{}]", claim.count, claim.claim, claim.file)?;
-            if !claim.reason.is_empty() && claim.status != Status::Proven {
+            if !claim.reason.is_empty() {
                 writeln!(f, "{:>21}{}", "", claim.reason)?;
             }
         }

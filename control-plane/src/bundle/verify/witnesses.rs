@@ -9,7 +9,7 @@
 use std::{fmt, time::Duration};
 
 use proto::{
-    log::{Checkpoint, CosignedCheckpoint, CosignedError, SignedCheckpoint, VerifierKey, WitnessKey},
+    log::{CosignedCheckpoint, CosignedError, WitnessKey},
     time::Millis,
 };
 use serde::Serialize;
@@ -19,7 +19,7 @@ use super::{
     contents::Contents,
     findings::{Findings, Tally, plain},
     growth::Growth,
-    head::LogHead,
+    head::{LogHead, NotOfIt},
     records::Records,
 };
 use crate::bundle::{Place, Source, Trace};
@@ -166,7 +166,7 @@ impl Looking<'_> {
                 }
             };
             let Some(word) = cosigned.cosigned().first() else { continue };
-            if self.holds(&path, &note, witness, cosigned.checkpoint(), word.at, findings, tally) {
+            if self.holds(&path, &note, (witness, word.at), findings, tally) {
                 words.push((cosigned.checkpoint().size, word.at));
             }
         }
@@ -174,50 +174,24 @@ impl Looking<'_> {
     }
 
     /// Whether what was cosigned is the beginning of this log.
-    #[expect(clippy::too_many_arguments, reason = "one place that judges one word")]
     fn holds(
         &self,
         path: &str,
         note: &[u8],
-        witness: &WitnessKey,
-        cosigned: &Checkpoint,
-        at: Millis,
+        (witness, at): (&WitnessKey, Millis),
         findings: &mut Findings,
         tally: &mut Tally,
     ) -> bool {
-        let (name, here) = (witness.name(), self.head.checkpoint.checkpoint());
-        let keys: Vec<VerifierKey> = self
-            .charters
-            .newest_first()
-            .flat_map(|charter| &charter.log_keys)
-            .filter_map(|key| VerifierKey::new(&here.origin, key).ok())
-            .collect();
-        if let Err(error) = SignedCheckpoint::open(note, &keys) {
-            findings.error(path, None, &error);
-            return false;
+        match self.head.beginning(note, self.charters, self.growth) {
+            Ok(_) => return true,
+            Err(NotOfIt::Unknown) => tally.missing(NotOfIt::Unknown.to_string()),
+            Err(error @ NotOfIt::Signature(_)) => findings.error(path, None, &error),
+            Err(error) => {
+                let problem = format!("{} had seen, at {at}, what {error}", witness.name());
+                findings.fault(path, None, &problem);
+            }
         }
-        if cosigned.size > here.size {
-            let problem = format!(
-                "{name} had seen a log of {} records at {at}, this one has {}: records were cut off, or it is another log",
-                cosigned.size, here.size
-            );
-            findings.fault(path, None, &problem);
-            return false;
-        }
-        let Some(root) = self.growth.root(cosigned.size) else {
-            tally.missing("the log's leaves are not all known");
-            return false;
-        };
-        if root != cosigned.root {
-            let problem = format!(
-                "{name} had seen another log at {at}: its first {} records had another root; somebody signs two logs with \
-                 the log's key",
-                cosigned.size
-            );
-            findings.fault(path, None, &problem);
-            return false;
-        }
-        true
+        false
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     },
     count, paragraph, row, title,
 };
-use crate::bundle::{day, minute};
+use crate::bundle::{day, minute, verify::openssl_command};
 
 pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
     let mut blocks = vec![
@@ -45,6 +45,7 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
     }
     blocks.push(Block::Subsection("Outside witnesses".into()));
     blocks.extend(witnesses(model));
+    blocks.extend(stamps(model));
     blocks.push(Block::Subsection("The packet before this one".into()));
     blocks.extend(before(model));
     blocks.push(Block::Note(
@@ -80,6 +81,23 @@ fn witnesses(model: &Model<'_>) -> Vec<Block> {
             seen.all.len()
         )),
         Block::Records(Table { numbers: vec![1], widths: vec![36, 12, 20, 32], ..table }),
+    ]
+}
+
+/// How somebody else's program says the same; only where there are any.
+fn stamps(model: &Model<'_>) -> Vec<Block> {
+    let Some(newest) = model.facts.stamps.last() else { return Vec::new() };
+    vec![
+        Block::Subsection("Timestamps".into()),
+        Block::Paragraph(format!(
+            "The bundle holds {} of an outside authority (RFC 3161) on heads of this log; the newest says that {} records were \
+             there by {} UTC. They count under the authority's own certificate, which you should have from another source \
+             than the bundle: give it with --tsa, or ask OpenSSL in the bundle's folder.",
+            count(model.facts.stamps.len(), "timestamp"),
+            grouped(newest.size),
+            minute(newest.at)
+        )),
+        Block::Facts(vec![row("Check", openssl_command(newest.size))], true),
     ]
 }
 

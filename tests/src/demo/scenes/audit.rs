@@ -36,7 +36,7 @@ pub(super) fn packet_and_bundle(stage: &mut Stage, teller: &mut Teller) -> Resul
     let (code, report) = verify(stage, &bundle)?;
     print!("{}", indented(&report));
     ensure!(code == 0, "the verifier ended with {code}");
-    let quorum = "Outside witnesses have seen this log";
+    let quorum = "1 of 1 witnesses, quorum 1: ";
     ensure!(report.contains(quorum) && report.contains(stage.witness.key.name()), "it names no witness");
     // The fault is on the auditor's side: nobody gave the organization's keys.
     let (untrusting, _) = verify_with(stage, &bundle, !stage.fault)?;
