@@ -5,12 +5,18 @@
 
 use std::time::Duration;
 
-use proto::{digest::Digest, evidence::CheckpointSeen, ids::TenantId, log::SignedCheckpoint, time::Millis};
+use proto::{
+    digest::Digest,
+    evidence::CheckpointSeen,
+    ids::TenantId,
+    log::{SignedCheckpoint, log_number},
+    time::Millis,
+};
 
-use super::{Core, CoreError, chain, log::broken};
+use super::{Core, CoreError, chain};
 use crate::{
     store::{Store, TimestampRow},
-    timestamp::Token,
+    timestamp::{Authority, BadToken, Token},
 };
 
 /// How often a log gets one.
@@ -20,8 +26,8 @@ pub const STAMP_EVERY: Duration = Duration::from_secs(24 * 3600);
 pub type Stamped = (Vec<TimestampRow>, Option<(String, Millis)>);
 
 /// Where a stamped checkpoint and its token lie in the vault.
-fn keys(tenant: TenantId, size: u64) -> [String; 2] {
-    ["checkpoint", "tsr"].map(|ending| format!("{tenant}/timestamps/{size:010}.{ending}"))
+fn keys(log_folder: &str, size: u64) -> [String; 2] {
+    ["checkpoint", "tsr"].map(|ending| format!("{log_folder}/timestamps/{size:010}.{ending}"))
 }
 
 /// The checkpoint to be stamped, a signed note; `None`: none now. Reads only.
@@ -31,27 +37,31 @@ pub fn to_stamp(store: &Store, tenant: TenantId) -> Result<Option<Vec<u8>>, Core
 }
 
 impl Core {
-    /// Keeps a verified timestamp of a checkpoint of this log: in the vault, then here.
+    /// Keeps a timestamp of a checkpoint of this log by that authority: in the vault, then here.
     pub fn keep_timestamp(
         &mut self,
         tenant: TenantId,
-        note: &[u8],
-        token: &[u8],
+        (note, token): (&[u8], &[u8]),
+        authority: &Authority,
         now: Millis,
     ) -> Result<(), CoreError> {
-        let row = self.stamped(tenant, note, token, now)?;
-        let [at_note, at_token] = keys(tenant, row.size);
-        let kept = self.ports.vault.get(&at_note)?.zip(self.ports.vault.get(&at_token)?);
-        let row = match kept {
-            // From before this database was put back.
-            Some((note, token)) => self.stamped(tenant, &note, &token, now)?,
+        let size = self.stamped(tenant, (note, token), authority, now)?.size;
+        let [at_note, at_token] = keys(&self.store.log_head(tenant)?.folder(tenant), size);
+        let until = self.retain_until(now);
+        let is_it = |_: &str, there: &[u8]| there == note;
+        if self.object(&at_note)?.as_deref() != Some(note) {
+            self.put_ours(&at_note, note, until, is_it)?;
+        }
+        // The first that came stays, also where this database has forgotten it.
+        let holds = |_: &str, there: &[u8]| self.stamped(tenant, (note, there), authority, now).is_ok();
+        let kept = match self.object(&at_token)?.filter(|there| holds(&at_token, there)) {
+            Some(kept) => kept,
             None => {
-                let until = self.retain_until(now);
-                self.keep(&at_note, &row.note, until)?;
-                self.keep(&at_token, &row.token, until)?;
-                row
+                self.put_ours(&at_token, token, until, holds)?;
+                token.to_vec()
             }
         };
+        let row = self.stamped(tenant, (note, &kept), authority, now)?;
         Ok(self.store.put_timestamp(tenant, &row)?)
     }
 
@@ -67,31 +77,32 @@ impl Core {
 
     /// How a clinic's log stands with the authority.
     pub fn timestamps(&self, tenant: TenantId) -> Result<Stamped, CoreError> {
-        Ok((self.store.timestamps(tenant)?, self.store.timestamp_trouble(tenant)?))
+        let origin = self.store.log_head(tenant)?.origin;
+        Ok((self.store.timestamps(tenant, &origin)?, self.store.timestamp_trouble(tenant)?))
     }
 
     fn stamped(
         &self,
         tenant: TenantId,
-        note: &[u8],
-        token: &[u8],
+        (note, token): (&[u8], &[u8]),
+        authority: &Authority,
         kept: Millis,
     ) -> Result<TimestampRow, CoreError> {
         let refused = |problem: String| CoreError::Precondition(format!("timestamp: {problem}"));
         let signed = SignedCheckpoint::open(note, &self.log_keys(tenant)?).map_err(|e| refused(chain(&e)))?;
-        let read = Token::parse(token).map_err(|e| refused(e.to_string()))?;
-        read.is_of(note).map_err(|e| refused(e.to_string()))?;
+        let verified = |token| {
+            let read = Token::parse(token)?;
+            read.is_of(note)?;
+            read.verify(Some(authority))
+        };
+        let at = verified(token).map_err(|bad: BadToken| refused(bad.to_string()))?;
         let checkpoint = signed.checkpoint();
-        let seen = CheckpointSeen { size: checkpoint.size, root: Digest(checkpoint.root.0) };
+        let log = log_number(&checkpoint.origin);
+        let seen = CheckpointSeen { size: checkpoint.size, root: Digest(checkpoint.root.0), log };
         if !self.has_been(tenant, seen)? {
-            return Err(broken(tenant, "a checkpoint that was stamped is not of this log".into()));
+            return Err(refused("the checkpoint is not of this log".into()));
         }
-        Ok(TimestampRow {
-            size: checkpoint.size,
-            at: read.at,
-            kept,
-            note: note.to_vec(),
-            token: token.to_vec(),
-        })
+        let (origin, note, token) = (checkpoint.origin.clone(), note.to_vec(), token.to_vec());
+        Ok(TimestampRow { origin, size: checkpoint.size, at, kept, note, token })
     }
 }

@@ -25,7 +25,8 @@ use proto::time::Millis;
 use crate::bundle::{Facts, Month};
 
 pub use model::{
-    Action, Availability, Detected, Incident, Model, Presence, Refused, Repository, Share, Sockets, Version,
+    Action, Availability, Detected, Incident, Model, Presence, Refused, Repository, Share, Sockets, Updated,
+    Version,
 };
 pub use sections::title;
 

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     clock,
     core::{
-        CoreError, chain,
+        Core, CoreError, chain,
         timestamps::{STAMP_EVERY, to_stamp},
     },
     store::Store,
@@ -144,7 +144,9 @@ impl Asking {
         if let Err(bad) = verified {
             return Err(Failed::Refused(format!("what it answered is no timestamp here: {bad}")));
         }
-        let kept = self.writer.run(move |core, now| core.keep_timestamp(tenant, &note, &answer, now));
+        let authority = self.authority.clone();
+        let keep = move |core: &mut Core, now| core.keep_timestamp(tenant, (&note, &answer), &authority, now);
+        let kept = self.writer.run(keep);
         kept.await.map_err(|status| Failed::Refused(status.message().to_owned()))
     }
 

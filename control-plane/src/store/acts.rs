@@ -106,6 +106,23 @@ impl Store {
         Ok(())
     }
 
+    /// Lets go of an act that waits, and is in the log by now.
+    pub fn drop_waiting_act(&self, tenant: TenantId, act: &WaitingAct) -> Result<(), StoreError> {
+        let json = |value: serde_json::Result<String>| value.expect("plain data serialises");
+        self.db
+            .prepare_cached(
+                "DELETE FROM act_waiting WHERE id = (SELECT min(id) FROM act_waiting
+                   WHERE tenant = ?1 AND at_ms = ?2 AND actor = ?3 AND deed = ?4)",
+            )?
+            .execute(params![
+                Col(tenant),
+                Col(act.at),
+                json(serde_json::to_string(&act.by)),
+                json(serde_json::to_string(&act.deed))
+            ])?;
+        Ok(())
+    }
+
     /// Takes the acts that wait for a log, in order.
     pub fn take_waiting_acts(&self, tenant: TenantId) -> Result<Vec<WaitingAct>, StoreError> {
         let corrupt = |column| move |_| StoreError::Corrupt { column };

@@ -11,6 +11,8 @@ use super::{
 /// One timestamp.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimestampRow {
+    /// The log.
+    pub origin: String,
     /// Entries in the checkpoint.
     pub size: u64,
     /// When, by the authority's clock.
@@ -27,7 +29,9 @@ impl Store {
     /// Keeps a timestamp; the first of a checkpoint stays. What kept one from coming is over.
     pub fn put_timestamp(&self, tenant: TenantId, row: &TimestampRow) -> Result<(), StoreError> {
         self.db
-            .prepare_cached("INSERT INTO timestamp VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING")?
+            .prepare_cached(
+                "INSERT INTO timestamp VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+            )?
             .execute(params![Col(tenant), Col(row.size), Col(row.at), Col(row.kept), row.note, row.token])?;
         self.db
             .prepare_cached("DELETE FROM timestamp_trouble WHERE tenant = ?1")?
@@ -61,17 +65,19 @@ impl Store {
     }
 
     /// All timestamps of a log, the oldest first.
-    pub fn timestamps(&self, tenant: TenantId) -> Result<Vec<TimestampRow>, StoreError> {
-        let mut statement =
-            self.db.prepare_cached("SELECT * FROM timestamp WHERE tenant = ?1 ORDER BY size")?;
-        Ok(statement.query_map(params![Col(tenant)], timestamp)?.collect::<Result<_, _>>()?)
+    pub fn timestamps(&self, tenant: TenantId, origin: &str) -> Result<Vec<TimestampRow>, StoreError> {
+        let mut statement = self
+            .db
+            .prepare_cached("SELECT * FROM timestamp WHERE tenant = ?1 AND origin = ?2 ORDER BY size")?;
+        Ok(statement.query_map(params![Col(tenant), origin], timestamp)?.collect::<Result<_, _>>()?)
     }
 
     /// Tenants whose newest checkpoint is published and has none, and whose newest timestamp did not come after `since`.
     pub fn not_stamped_since(&self, since: Millis) -> Result<Vec<TenantId>, StoreError> {
         let mut statement = self.db.prepare_cached(
             "SELECT id FROM tenant WHERE log_size > 0 AND published_size = log_size AND log_halted IS NULL
-             AND NOT EXISTS (SELECT 1 FROM timestamp WHERE tenant = id AND (kept_ms > ?1 OR size = log_size))",
+             AND NOT EXISTS (SELECT 1 FROM timestamp WHERE tenant = id AND origin = log_origin
+               AND (kept_ms > ?1 OR size = log_size))",
         )?;
         Ok(statement.query_map([Col(since)], |row| col(row, "id"))?.collect::<Result<_, _>>()?)
     }
@@ -79,6 +85,7 @@ impl Store {
 
 fn timestamp(row: &Row<'_>) -> rusqlite::Result<TimestampRow> {
     Ok(TimestampRow {
+        origin: row.get("origin")?,
         size: col(row, "size")?,
         at: col(row, "stamped_ms")?,
         kept: col(row, "kept_ms")?,

@@ -4,11 +4,13 @@
 
 mod acts;
 mod baselines;
+mod clocks;
 mod command;
 mod files;
 mod history;
 mod hostile;
 mod monthly;
+mod observed;
 mod oscal;
 mod packets;
 mod peers;
@@ -16,6 +18,7 @@ mod periods;
 mod previous;
 mod scans;
 mod standing;
+mod successions;
 mod tenant;
 mod timestamps;
 mod together;

@@ -11,6 +11,7 @@ mod packets;
 mod program;
 mod running;
 mod stop;
+mod successions;
 mod timestamps;
 mod told;
 #[path = "../common/tsa.rs"]

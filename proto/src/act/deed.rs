@@ -6,6 +6,7 @@ use crate::{
     digest::Digest,
     document,
     ids::{ApplianceId, Incarnation, IncidentId, SiteId, WatchId},
+    succession::Cause,
     time::Millis,
 };
 
@@ -115,7 +116,7 @@ pub enum Deed {
     Gap {
         /// The box.
         appliance: ApplianceId,
-        /// Why, in a word: `offline`, `outbox-full`.
+        /// Why, in a word: `buffer-full`, `batches-missing`.
         cause: String,
         /// How many records.
         amount: u64,
@@ -143,6 +144,19 @@ pub enum Deed {
     Restore {
         /// Its generation since.
         generation: u64,
+    },
+    /// The clinic's log could not be continued; by word of the organization keys this one follows it.
+    Succession {
+        /// What the log before was called.
+        origin: String,
+        /// How many entries it had.
+        size: u64,
+        /// Its root.
+        root: Digest,
+        /// Why it could not be continued.
+        cause: Cause,
+        /// SHA-256 of the statement's payload.
+        statement: Digest,
     },
     /// Something that only a newer version of this program can say.
     #[serde(skip)]
@@ -197,6 +211,7 @@ impl Deed {
             Self::Gap { .. } => "gap",
             Self::Incident { .. } => "incident",
             Self::Restore { .. } => "restore",
+            Self::Succession { .. } => "succession",
             Self::Unknown => "unknown",
         }
     }
@@ -220,6 +235,7 @@ impl Deed {
             | Self::Access { .. }
             | Self::AccessEnd { .. }
             | Self::Restore { .. }
+            | Self::Succession { .. }
             | Self::Unknown => None,
         }
     }
@@ -261,6 +277,9 @@ impl Deed {
             Self::Incident { fault, end, .. } => format!("{fault} ended {end}"),
             Self::Restore { generation } => {
                 format!("the control plane came back from a backup, generation {generation}")
+            }
+            Self::Succession { origin, size, cause, .. } => {
+                format!("this log follows {origin}, which ended with {size} records: {cause}")
             }
             Self::Unknown => "of a newer version of the control plane".into(),
         }

@@ -5,7 +5,9 @@
 
 use proto::{
     ids::TenantId,
-    log::{Checkpoint, CheckpointError, Head, SignedCheckpoint, VerifierKey, policy_text, tenant_of},
+    log::{
+        Checkpoint, CheckpointError, Head, SignedCheckpoint, VerifierKey, log_number, policy_text, tenant_of,
+    },
 };
 
 use super::{charters::Charters, findings::Findings, growth::Growth};
@@ -21,6 +23,11 @@ pub(super) struct LogHead {
 impl LogHead {
     pub(super) fn head(&self) -> Head {
         self.checkpoint.checkpoint().head()
+    }
+
+    /// Which of its tenant's logs it is.
+    pub(super) fn number(&self) -> u64 {
+        log_number(&self.checkpoint.checkpoint().origin)
     }
 }
 

@@ -1,7 +1,10 @@
 //! Scope: what the boxes watch, and what nobody should read into the packet.
 
-use super::{super::document::Table, paragraph};
-use crate::packet::{document::Block, model::Model};
+use super::{super::document::Table, paragraph, title};
+use crate::{
+    bundle::{Stretch, StretchKind},
+    packet::{document::Block, model::Model, readings::grouped},
+};
 
 pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
     vec![
@@ -43,6 +46,15 @@ fn not_covered(model: &Model<'_>) -> Vec<String> {
     if model.facts.witnesses.all.is_empty() {
         lines
             .push("Whether somebody was shown another log than this one: nobody outside has seen it.".into());
+    }
+    let is_unsure = |stretch: &&Stretch| stretch.kind == StretchKind::Unsynchronised;
+    let unsure: u64 = model.stretches.iter().filter(is_unsure).map(|stretch| stretch.records).sum();
+    if unsure > 0 {
+        lines.push(format!(
+            "How right some times are: records written by a clock that was not synchronised, {} in all; “{}” lists when.",
+            grouped(unsure),
+            title::GAPS
+        ));
     }
     let unread =
         model.records.iter().filter(|fact| fact.record.body == proto::evidence::Body::Unknown).count();

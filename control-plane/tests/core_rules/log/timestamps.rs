@@ -1,6 +1,10 @@
 //! Timestamps as the core sees them: what is kept, how often, and what another's token is worth.
 
-use control_plane::{core::timestamps::to_stamp, store::Store, timestamp::request};
+use control_plane::{
+    core::{CoreError, timestamps::to_stamp},
+    store::Store,
+    timestamp::{Authority, request},
+};
 use proto::{ids::TenantId, time::Millis};
 
 use crate::{tsa::Tsa, world::World};
@@ -13,9 +17,10 @@ fn note(world: &World) -> Vec<u8> {
     to_stamp(&Store::with(world.db.share()).unwrap(), id(world)).unwrap().expect("a published checkpoint")
 }
 
-fn keep(world: &mut World, note: &[u8], token: &[u8]) -> Result<(), control_plane::core::CoreError> {
+fn keep(world: &mut World, tsa: &Tsa, note: &[u8], token: &[u8]) -> Result<(), CoreError> {
     let (tenant, now) = (id(world), world.now);
-    world.core.run(now, |core| core.keep_timestamp(tenant, note, token, now))
+    let authority = Authority::parse(&std::fs::read(tsa.path("root.pem")).unwrap()).unwrap();
+    world.core.run(now, |core| core.keep_timestamp(tenant, (note, token), &authority, now))
 }
 
 fn due(world: &World, since: Millis) -> bool {
@@ -31,7 +36,7 @@ fn a_log_gets_one_when_the_last_is_old_and_it_has_grown() {
     let first = note(&world);
     let token = tsa.reply(&request(&first, [1; 8]));
     let forgotten = world.backup();
-    keep(&mut world, &first, &token).unwrap();
+    keep(&mut world, &tsa, &first, &token).unwrap();
     let (rows, trouble) = world.core.timestamps(id(&world)).unwrap();
     let [row] = &rows[..] else { panic!("{} timestamps", rows.len()) };
     assert_eq!((&row.note, &row.token, trouble), (&first, &token, None));
@@ -43,7 +48,7 @@ fn a_log_gets_one_when_the_last_is_old_and_it_has_grown() {
     // Another token of the same checkpoint, by a database that has forgotten the first: the vault has not.
     world.restore(forgotten).unwrap();
     assert!(world.core.timestamps(id(&world)).unwrap().0.is_empty());
-    keep(&mut world, &first, &tsa.reply(&request(&first, [2; 8]))).unwrap();
+    keep(&mut world, &tsa, &first, &tsa.reply(&request(&first, [2; 8]))).unwrap();
     assert_eq!(world.core.timestamps(id(&world)).unwrap().0[0].token, token);
 
     let beat = appliance.heartbeat(world.now);
@@ -62,8 +67,9 @@ fn what_is_not_of_this_log_is_not_kept() {
         (&here, &of_other, "of other bytes"),
         (&other, &of_other, "timestamp: "),
         (&here, &b"nothing".to_vec(), "cannot be read as a timestamp"),
+        (&here, &Tsa::make().reply(&request(&here, [1; 8])), "does not lead to one that was given"),
     ] {
-        let refused = keep(&mut world, note, token).unwrap_err().to_string();
+        let refused = keep(&mut world, &tsa, note, token).unwrap_err().to_string();
         assert!(refused.contains(says), "{refused}");
     }
     let tenant = id(&world);
@@ -73,6 +79,6 @@ fn what_is_not_of_this_log_is_not_kept() {
     let (rows, trouble) = world.core.timestamps(tenant).unwrap();
     assert_eq!((rows.len(), trouble), (0, Some(("no".to_owned(), Millis(3)))));
     assert!(world.vault_keys("timestamps").is_empty());
-    keep(&mut world, &here, &of_here).unwrap();
+    keep(&mut world, &tsa, &here, &of_here).unwrap();
     assert_eq!(world.core.timestamps(tenant).unwrap().1, None);
 }
