@@ -127,6 +127,7 @@ impl Server {
             release_keys: Quorum { threshold: 2, keys },
             certificate_authorities: vec![self.authority.pem()],
             witnesses: vec![],
+            witness_quorum: None,
             approvers: vec![],
         };
         charter.seal(&self.organization.iter().take(signers).collect::<Vec<_>>())

@@ -224,6 +224,7 @@ fn a_baseline_is_known_by_its_bytes_and_opened_with_two_release_keys() {
         release_keys: Quorum { threshold: 2, keys: (10..13).map(|n| key(n).public()).collect() },
         certificate_authorities: Vec::new(),
         witnesses: Vec::new(),
+        witness_quorum: None,
         approvers: Vec::new(),
     };
     let opens = |keys: &[&SecretKey]| Baseline::open(&hipaa().seal(keys), &charter);

@@ -178,6 +178,7 @@ fn decide(
         release_keys: Quorum { threshold: THRESHOLD, keys: publics(&release) },
         certificate_authorities: vec![authority.certificate_pem().to_owned()],
         witnesses: Vec::new(),
+        witness_quorum: None,
         approvers: Vec::new(),
     };
     charter.check().map_err(InitError::Charter)?;

@@ -27,6 +27,7 @@ pub mod packet;
 pub mod serve;
 #[cfg(feature = "server")]
 pub mod store;
+pub mod timestamp;
 #[cfg(feature = "server")]
 pub mod vault;
 #[cfg(feature = "server")]

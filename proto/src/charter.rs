@@ -87,6 +87,10 @@ pub struct Charter {
     /// Outside witnesses, as C2SP verifier keys.
     #[serde(default)]
     pub witnesses: Vec<String>,
+    /// How many of them must have cosigned a checkpoint; `None`: one. It stands here, and not in the server's settings,
+    /// because the server is whom the witnesses watch. Left out when it is not set, so that programs from before read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness_quorum: Option<usize>,
     /// Whose approval counts.
     #[serde(default)]
     pub approvers: Vec<Approver>,
@@ -195,7 +199,19 @@ impl Charter {
                 }
             }
         }
-        policy_text(&[], &keys, 1).map(drop).map_err(|wrong| bad(wrong.to_string()))
+        if let Some(quorum) = self.witness_quorum.filter(|quorum| !(1..=keys.len()).contains(quorum)) {
+            return Err(BadField::new(
+                "witness_quorum",
+                format!("must be from 1 to the number of witnesses, {}, is {quorum}", keys.len()),
+            ));
+        }
+        policy_text(&[], &keys, self.quorum()).map(drop).map_err(|wrong| bad(wrong.to_string()))
+    }
+
+    /// How many of the outside witnesses must have cosigned, where there are any.
+    #[must_use]
+    pub fn quorum(&self) -> usize {
+        self.witness_quorum.unwrap_or(1)
     }
 
     /// The outside witnesses' keys.

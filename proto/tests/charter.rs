@@ -43,6 +43,7 @@ fn charter() -> Charter {
         release_keys: Quorum { threshold: 2, keys: [key(13).public(), key(14).public()].into() },
         certificate_authorities: vec![AUTHORITY.into()],
         witnesses: Vec::new(),
+        witness_quorum: None,
         approvers: Vec::new(),
     }
 }
@@ -106,7 +107,7 @@ fn another_organizations_charter_is_not_ours_even_under_our_keys() {
 #[test]
 fn what_must_not_stand_in_a_charter_is_refused_whoever_signed_it() {
     type Change = fn(&mut Charter);
-    let cases: [(&str, Change); 33] = [
+    let cases: [(&str, Change); 36] = [
         ("organization", |c| c.organization.clear()),
         ("organization", |c| c.organization = "MSP.example".into()),
         ("organization", |c| c.organization = "msp.example/tenant".into()),
@@ -135,6 +136,9 @@ fn what_must_not_stand_in_a_charter_is_refused_whoever_signed_it() {
         // Words of the policy that names them to other people's verifiers.
         ("witnesses", |c| c.witnesses = vec![witness("none", 20)]),
         ("witnesses", |c| c.witnesses = vec![witness("witnesses", 20)]),
+        ("witness_quorum", |c| c.witness_quorum = Some(1)),
+        ("witness_quorum", |c| (c.witnesses, c.witness_quorum) = (vec![witness("w", 20)], Some(0))),
+        ("witness_quorum", |c| (c.witnesses, c.witness_quorum) = (vec![witness("w", 20)], Some(2))),
         ("witnesses", |c| c.witnesses = (0..33).map(|n| witness(&format!("w{n}"), 20 + n)).collect()),
         ("approvers[1].name", |c| c.approvers = vec![approver("owner"), approver("owner")]),
         ("approvers[0].name", |c| c.approvers = vec![approver("")]),
@@ -176,6 +180,13 @@ fn witnesses_and_approvers_may_stand_in_it() {
     assert_eq!(charter.check(), Ok(()));
     let keys = charter.witness_keys();
     assert_eq!(keys.iter().map(ToString::to_string).collect::<Vec<_>>(), charter.witnesses);
+    // One that says nothing of a quorum is written as it was before there was one, and means one.
+    assert_eq!(charter.quorum(), 1);
+    assert!(!serde_json::to_string(&charter).unwrap().contains("quorum"));
+    charter.witness_quorum = Some(32);
+    assert_eq!((charter.check(), charter.quorum()), (Ok(()), 32));
+    let sealed = charter.seal(&[&key(1), &key(2)]);
+    assert_eq!(trust().open(&sealed).unwrap().value().witness_quorum, Some(32));
 }
 
 #[test]

@@ -176,6 +176,7 @@ fn a_charter() {
         release_keys: Quorum { threshold: 2, keys: [23, 24, 25].map(|seed| key(seed).public()).into() },
         certificate_authorities: vec![include_str!("vectors/authority.pem").into()],
         witnesses: vec![format!("witness.example/w1+{id}+{base64}")],
+        witness_quorum: None,
         approvers: vec![Approver {
             name: "ann".into(),
             key: PublicKey::P256(std::array::from_fn(|at| if at == 0 { 4 } else { at as u8 })),

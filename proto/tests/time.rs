@@ -33,6 +33,7 @@ fn charter() -> Charter {
         release_keys: Quorum { threshold: 2, keys: [key(13), key(14)].into() },
         certificate_authorities: vec!["PEM".into()],
         witnesses: Vec::new(),
+        witness_quorum: None,
         approvers: Vec::new(),
     }
 }

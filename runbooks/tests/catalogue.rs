@@ -47,6 +47,7 @@ fn charter() -> Charter {
         release_keys: Quorum { threshold: 2, keys: (0..3).map(|n| release_key(n).public()).collect() },
         certificate_authorities: Vec::new(),
         witnesses: Vec::new(),
+        witness_quorum: None,
         approvers: Vec::new(),
     }
 }

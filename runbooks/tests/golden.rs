@@ -84,6 +84,7 @@ fn is_recorded(name: &str, policy: &Policy) {
         release_keys: Quorum { threshold: 2, keys: [key(23).public(), key(24).public()].into() },
         certificate_authorities: Vec::new(),
         witnesses: Vec::new(),
+        witness_quorum: None,
         approvers: Vec::new(),
     };
     assert_eq!(Policy::open(&was, &charter).unwrap().into_value(), *policy);

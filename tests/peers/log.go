@@ -2,7 +2,8 @@
 //
 //	log -vkey VKEY [-witness VKEY]... [-older FILE]... BUNDLE
 //
-// The key is an argument, as an auditor has it from elsewhere. Of everything it finds wrong it names the file, and exits 1.
+// The keys are arguments, as an auditor has them from elsewhere. Each witness must have cosigned the head of the log, or a
+// checkpoint that the head continues. Of everything it finds wrong it names the file, and exits 1.
 package main
 
 import (
@@ -85,32 +86,30 @@ func (w *witness) Verify(text, sig []byte) bool {
 	return ed25519.Verify(w.key, []byte(message), sig[8:])
 }
 
-func openCheckpoint(bytes []byte, known note.Verifiers, origin string, cosigners int) (tlog.Tree, error) {
+// openCheckpoint also says who of the known signed it, by key.
+func openCheckpoint(bytes []byte, known note.Verifiers, origin string) (tlog.Tree, map[uint32]bool, error) {
 	opened, err := note.Open(bytes, known)
 	if err != nil {
-		return tlog.Tree{}, err
+		return tlog.Tree{}, nil, err
 	}
 	lines := strings.Split(opened.Text, "\n")
 	if len(lines) != 4 || lines[0] != origin {
-		return tlog.Tree{}, errors.New("is not a checkpoint of " + origin)
+		return tlog.Tree{}, nil, errors.New("is not a checkpoint of " + origin)
 	}
-	byLog, byWitness := 0, 0
+	byLog, by := false, map[uint32]bool{}
 	for _, sig := range opened.Sigs {
-		if sig.Name == origin {
-			byLog++
-		} else {
-			byWitness++
-		}
+		byLog = byLog || sig.Name == origin
+		by[sig.Hash] = true
 	}
-	if byLog == 0 || byWitness < cosigners {
-		return tlog.Tree{}, fmt.Errorf("has %d signatures by the log and %d by witnesses", byLog, byWitness)
+	if !byLog {
+		return tlog.Tree{}, nil, errors.New("is not signed by the log")
 	}
 	size, err := strconv.ParseInt(lines[1], 10, 64)
 	if err != nil {
-		return tlog.Tree{}, err
+		return tlog.Tree{}, nil, err
 	}
 	root, err := tlog.ParseHash(lines[2])
-	return tlog.Tree{N: size, Hash: root}, err
+	return tlog.Tree{N: size, Hash: root}, by, err
 }
 
 // bundle is what is under examination.
@@ -119,8 +118,10 @@ type bundle struct {
 	origin string
 	known  note.Verifiers
 	head   tlog.Tree
-	hashes tlog.HashReader
-	faults int
+	// Who signed it.
+	signers map[uint32]bool
+	hashes  tlog.HashReader
+	faults  int
 	// Leaf hashes by index, as the records themselves give them.
 	leaves map[int64]tlog.Hash
 	older  map[tlog.Tree]bool
@@ -232,20 +233,20 @@ func (b *bundle) inclusion() {
 }
 
 // proofs reads every .tlog-proof (C2SP tlog-proof) on its own.
-func (b *bundle) proofs(cosigners int) {
+func (b *bundle) proofs() {
 	files, _ := filepath.Glob(filepath.Join(b.root, "proofs", "*.tlog-proof"))
 	for _, path := range files {
 		file := "proofs/" + filepath.Base(path)
 		data, err := os.ReadFile(path)
 		if err == nil {
-			err = b.proof(data, filepath.Base(path), cosigners)
+			err = b.proof(data, filepath.Base(path))
 		}
 		b.fault(file, err)
 		b.counts["proofs"]++
 	}
 }
 
-func (b *bundle) proof(data []byte, name string, cosigners int) error {
+func (b *bundle) proof(data []byte, name string) error {
 	head, checkpoint, found := bytes.Cut(data, []byte("\n\n"))
 	lines := strings.Split(string(head), "\n")
 	if !found || len(lines) < 2 || lines[0] != "c2sp.org/tlog-proof@v1" || !strings.HasPrefix(lines[1], "index ") {
@@ -263,9 +264,12 @@ func (b *bundle) proof(data []byte, name string, cosigners int) error {
 		}
 		hashes = append(hashes, hash)
 	}
-	tree, err := openCheckpoint(checkpoint, b.known, b.origin, cosigners)
+	tree, signers, err := openCheckpoint(checkpoint, b.known, b.origin)
 	if err != nil {
 		return err
+	}
+	if len(signers) < len(b.signers) {
+		return errors.New("lacks signatures that the head has")
 	}
 	return tlog.CheckRecord(hashes, tree.N, tree.Hash, index, b.leaves[index])
 }
@@ -285,7 +289,40 @@ func (b *bundle) consistency() {
 	}
 }
 
-func (b *bundle) papers(vkey string) {
+// witnessed: each has cosigned the head, or lies apart with what it has cosigned last, which the head continues.
+func (b *bundle) witnessed(witnesses []note.Verifier) {
+	own := map[string]bool{}
+	for _, one := range witnesses {
+		file := fmt.Sprintf("log/cosigned/%08x", one.KeyHash())
+		own[file] = true
+		if b.signers[one.KeyHash()] {
+			b.counts["cosignatures"]++
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(b.root, file))
+		if err != nil {
+			b.fault(file, fmt.Errorf("%s has cosigned nothing here", one.Name()))
+			continue
+		}
+		tree, signers, err := openCheckpoint(text, b.known, b.origin)
+		if err == nil && !signers[one.KeyHash()] {
+			err = errors.New("is not cosigned by " + one.Name())
+		}
+		b.fault(file, err)
+		if err == nil {
+			b.older[tree] = true
+			b.counts["cosignatures"]++
+		}
+	}
+	files, _ := filepath.Glob(filepath.Join(b.root, "log/cosigned", "*"))
+	for _, path := range files {
+		if file := "log/cosigned/" + filepath.Base(path); !own[file] {
+			b.fault(file, errors.New("is of no witness that is known"))
+		}
+	}
+}
+
+func (b *bundle) papers(vkey string, witnesses []string) {
 	text, err := os.ReadFile(filepath.Join(b.root, "log/vkey"))
 	if err != nil || string(text) != vkey+"\n" {
 		b.fault("log/vkey", errors.New("is another key than the one from elsewhere"))
@@ -293,6 +330,12 @@ func (b *bundle) papers(vkey string) {
 	policy, err := os.ReadFile(filepath.Join(b.root, "log/policy"))
 	if err != nil || !strings.HasPrefix(string(policy), "log "+vkey+"\n") {
 		b.fault("log/policy", errors.New("asks for another key than the one from elsewhere"))
+	}
+	for _, key := range witnesses {
+		name, _, _ := strings.Cut(key, "+")
+		if !strings.Contains(string(policy), "\nwitness "+name+" "+key+"\n") {
+			b.fault("log/policy", errors.New("does not name the witness "+name))
+		}
 	}
 }
 
@@ -310,19 +353,20 @@ func main() {
 	}
 	log, err := note.NewVerifier(*vkey)
 	die("-vkey", err)
-	list := []note.Verifier{log}
+	var watching []note.Verifier
 	for _, key := range witnesses {
 		verifier, err := newWitness(key)
 		die("-witness", err)
-		list = append(list, verifier)
+		watching = append(watching, verifier)
 	}
+	list := append([]note.Verifier{log}, watching...)
 	b := &bundle{
 		root: flag.Arg(0), origin: log.Name(), known: note.VerifierList(list...),
 		leaves: map[int64]tlog.Hash{}, older: map[tlog.Tree]bool{}, counts: map[string]int{},
 	}
 	text, err := os.ReadFile(filepath.Join(b.root, "log/checkpoint"))
 	die("log/checkpoint", err)
-	b.head, err = openCheckpoint(text, b.known, b.origin, len(witnesses))
+	b.head, b.signers, err = openCheckpoint(text, b.known, b.origin)
 	die("log/checkpoint", err)
 	b.hashes = tlog.TileHashReader(b.head, &tiles{filepath.Join(b.root, "log"), map[string][]byte{}})
 	root, err := tlog.TreeHash(b.head.N, b.hashes)
@@ -333,17 +377,19 @@ func main() {
 	for _, path := range olders {
 		text, err := os.ReadFile(path)
 		die(path, err)
-		old, err := openCheckpoint(text, b.known, b.origin, 0)
+		old, _, err := openCheckpoint(text, b.known, b.origin)
 		die(path, err)
 		b.older[old] = true
 	}
-	b.papers(*vkey)
+	b.papers(*vkey, witnesses)
+	b.witnessed(watching)
 	b.records()
 	b.inclusion()
-	b.proofs(len(witnesses))
+	b.proofs()
 	b.consistency()
-	fmt.Printf("%d records, %d entries, %d inclusions, %d proofs, %d consistencies, %d faults\n", b.counts["records"],
-		b.counts["entries"], b.counts["inclusions"], b.counts["proofs"], b.counts["consistencies"], b.faults)
+	fmt.Printf("%d records, %d entries, %d inclusions, %d proofs, %d consistencies, %d cosignatures, %d faults\n",
+		b.counts["records"], b.counts["entries"], b.counts["inclusions"], b.counts["proofs"], b.counts["consistencies"],
+		b.counts["cosignatures"], b.faults)
 	if b.faults > 0 {
 		os.Exit(1)
 	}

@@ -11,7 +11,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use proto::{charter::OrganizationKeys, log::VerifierKey};
+use proto::{
+    charter::OrganizationKeys,
+    log::{VerifierKey, WitnessKey},
+};
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
 const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/peers-venv/bin/python");
@@ -57,12 +60,12 @@ fn root() -> Option<PathBuf> {
 }
 
 /// Asks Go's `note` and `tlog` of everything in the log: the checkpoint and `older` ones, every tile, record and proof.
-/// Each of the `witnesses` must have cosigned.
-pub fn log(bundle: &Path, key: &VerifierKey, witnesses: &[String], older: &[PathBuf]) -> Result<Verdict> {
+/// Each of the `witnesses` must have cosigned the checkpoint, or an older one that lies apart.
+pub fn log(bundle: &Path, key: &VerifierKey, witnesses: &[WitnessKey], older: &[PathBuf]) -> Result<Verdict> {
     let mut command = Command::new(program()?);
     command.args(["-vkey", &key.to_string()]);
     for witness in witnesses {
-        command.args(["-witness", witness]);
+        command.args(["-witness", &witness.to_string()]);
     }
     for older in older {
         command.arg("-older").arg(older);

@@ -19,7 +19,7 @@ use proto::{
     digest::Digest,
     log::{
         Bundle as Entries, Checkpoint, Hash, Head, MemoryTiles, SignedCheckpoint, TlogProof, VerifierKey,
-        append, encode_hashes, leaf_hash, policy_text, prove_inclusion, tiles,
+        WitnessKey, append, encode_hashes, leaf_hash, policy_text, prove_inclusion, tiles,
     },
     time::Millis,
 };
@@ -50,6 +50,8 @@ pub struct Known {
     pub trust: OrganizationKeys,
     /// The log's.
     pub log_key: VerifierKey,
+    /// The outside witnesses'.
+    pub witnesses: Vec<WitnessKey>,
     /// A time after all records.
     pub now: Millis,
     /// Some signed checkpoints of before, oldest first.
@@ -61,8 +63,9 @@ pub fn write(folder: &Path, plan: Plan) -> Result<Known> {
     let papers = Papers::make(&folder.with_extension("papers"), plan.appliances)?;
     let mut history = History::new(&papers, plan)?;
     let mut log = Log { folder, plan, tiles: MemoryTiles::default(), head: Head::EMPTY, waiting: Vec::new() };
-    let mut older = Vec::new();
+    let (mut older, mut before) = (Vec::new(), None);
     while log.head.size < plan.records {
+        before = (log.head.size > 0).then_some(log.head);
         let upto = (log.head.size + BATCH).min(plan.records);
         let mut leaves = Vec::new();
         for index in log.head.size..upto {
@@ -80,12 +83,23 @@ pub fn write(folder: &Path, plan: Plan) -> Result<Known> {
             older.push(Checkpoint::new(&papers.origin(), log.head).sign(&papers.log_key)?);
         }
     }
+    // One witness has seen all of it, and one is a batch behind.
     let checkpoint = older.pop().context("a log of at least one record")?;
+    let checkpoint = papers.cosigned(0, &checkpoint, history.now())?;
+    if let Some(before) = before {
+        let behind = Checkpoint::new(&papers.origin(), before).sign(&papers.log_key)?;
+        let behind = papers.cosigned(1, &behind, history.now())?;
+        put(folder, &Place::Cosigned(papers.witnesses()[1].id()), behind.note().as_bytes())?;
+    }
     log.finish(&checkpoint)?;
     let log_key = VerifierKey::new(&papers.origin(), &papers.log_key.public())?;
     put(folder, &Place::Checkpoint, checkpoint.note().as_bytes())?;
     put(folder, &Place::VerifierKey, format!("{log_key}\n").as_bytes())?;
-    put(folder, &Place::Policy, policy_text(std::slice::from_ref(&log_key), &[], 0)?.as_bytes())?;
+    put(
+        folder,
+        &Place::Policy,
+        policy_text(std::slice::from_ref(&log_key), &papers.witnesses(), 1)?.as_bytes(),
+    )?;
     for (place, bytes) in papers.files() {
         put(folder, &place, &bytes)?;
     }
@@ -116,7 +130,7 @@ pub fn write(folder: &Path, plan: Plan) -> Result<Known> {
     }
     manifest(said)?;
     fs::write(folder.with_extension("trust.json"), serde_json::to_vec(&papers.trust())?)?;
-    Ok(Known { trust: papers.trust(), log_key, now, older })
+    Ok(Known { trust: papers.trust(), log_key, witnesses: papers.witnesses(), now, older })
 }
 
 /// The log as it grows, and its files.

@@ -12,7 +12,10 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use nix::unistd::Uid;
-use proto::{charter::OrganizationKeys, log::VerifierKey};
+use proto::{
+    charter::OrganizationKeys,
+    log::{VerifierKey, WitnessKey},
+};
 use tests::{
     demo::Scene,
     peers,
@@ -37,6 +40,7 @@ fn complaint(scene: Scene) -> &'static str {
         Scene::DriftedControl => "in vain: the incident on baseline is resolved",
         Scene::PacketAndBundle => "the verifier must end with 3, it ended with 0",
         Scene::FlippedByte => "the verifier ended with 0",
+        Scene::ForkedLog => "the witness answered 200",
         Scene::ChangedVault => "the audit ended with 0",
     }
 }
@@ -55,7 +59,7 @@ fn it_ends_well_and_leaves_behind_what_it_promises() -> Result<()> {
     ensure!(said.contains(separated), "{said}");
 
     let mut promised: BTreeSet<&str> =
-        ["appliance", "bundle", "clinic", "control-plane", "packet.pdf", "trust"].into();
+        ["appliance", "bundle", "clinic", "control-plane", "packet.pdf", "trust", "witness"].into();
     if machine::obstacle().is_none() {
         promised.insert("machine");
     }
@@ -73,7 +77,7 @@ fn it_ends_well_and_leaves_behind_what_it_promises() -> Result<()> {
         "bundle/log/vkey",
         "bundle/log/policy",
         "bundle/catalogue/1.json",
-        "bundle/charter/1.json",
+        "bundle/charter/2.json",
         "bundle/baseline/security-rule.csv",
     ] {
         ensure!(fs::metadata(left.join(path)).with_context(|| path)?.len() > 0, "{path} is empty");
@@ -138,9 +142,11 @@ fn peers_agree(left: &Path) -> Result<()> {
     let (bundle, trust) = (left.join("bundle"), left.join("trust/organization.keys.json"));
     let key: VerifierKey = fs::read_to_string(bundle.join("log/vkey"))?.trim().parse()?;
     let keys = OrganizationKeys::parse(&fs::read(&trust)?)?;
+    // The witness's key as its owner has it.
+    let witness: WitnessKey = fs::read_to_string(left.join("witness/witness.vkey"))?.trim().parse()?;
     let scratch = Folder::new()?;
     for verdict in [
-        peers::log(&bundle, &key, &[], &[])?,
+        peers::log(&bundle, &key, &[witness], &[])?,
         peers::envelopes(&bundle, &trust)?,
         peers::certificates(&bundle, &keys, scratch.path())?,
     ] {

@@ -44,7 +44,7 @@ impl Handed {
                 };
                 let older: Vec<PathBuf> =
                     self.known.older.iter().enumerate().map(write).collect::<std::io::Result<_>>()?;
-                peers::log(&self.bundle(), &self.known.log_key, &[], &older)
+                peers::log(&self.bundle(), &self.known.log_key, &self.known.witnesses, &older)
             }
             Peer::Python => peers::envelopes(&self.bundle(), &self.bundle().with_extension("trust.json")),
             Peer::OpenSsl => peers::certificates(&self.bundle(), &self.known.trust, self.scratch.path()),
@@ -103,9 +103,9 @@ fn ten_thousand_records_hold_for_everybody() -> Result<()> {
         let verdict = handed.ask(peer)?;
         ensure!(verdict.holds, "{peer:?}: {}", verdict.said);
         let counted = match peer {
-            // Records name 156 older checkpoints; seven more are signed notes of their own.
+            // Records name 156 older checkpoints, and one of two witnesses the last of them; seven more are signed notes.
             Peer::Go => {
-                "10000 records, 0 entries, 10000 inclusions, 10000 proofs, 156 consistencies, 0 faults"
+                "10000 records, 0 entries, 10000 inclusions, 10000 proofs, 156 consistencies, 2 cosignatures, 0 faults"
             }
             // Charters, a catalogue, orders, papers, and all records.
             Peer::Python => "10058 envelopes hold, 0 faults",
@@ -119,6 +119,8 @@ fn ten_thousand_records_hold_for_everybody() -> Result<()> {
 /// What is done to a bundle.
 enum Change {
     Flip,
+    /// The same near the end: in a note's last signature.
+    FlipLate,
     Drop,
     /// The other one's content takes its place.
     Replace(&'static str),
@@ -128,7 +130,7 @@ enum Change {
     Double(&'static str),
 }
 
-use Change::{Double, Drop, Flip, Replace, Swap};
+use Change::{Double, Drop, Flip, FlipLate, Replace, Swap};
 
 /// Every kind of file, what is done to it, and who has to find it besides ours.
 const ALONE: &[(&str, Change, &[Peer])] = &[
@@ -142,6 +144,14 @@ const ALONE: &[(&str, Change, &[Peer])] = &[
     ("log/tile/0/001.p/44", Flip, &[Peer::Go]),
     ("log/tile/1/000.p/1", Flip, &[Peer::Go]),
     ("log/checkpoint", Flip, &[Peer::Go]),
+    // The last line there is a witness's: the log's own signature still holds.
+    ("log/checkpoint", FlipLate, &[Peer::Go]),
+    ("log/checkpoint", Replace("log/cosigned/"), &[Peer::Go]),
+    ("log/cosigned/", Flip, &[Peer::Go]),
+    ("log/cosigned/", FlipLate, &[Peer::Go]),
+    ("log/cosigned/", Drop, &[Peer::Go]),
+    ("log/cosigned/", Replace("log/checkpoint"), &[Peer::Go]),
+    ("log/cosigned/", Double("log/cosigned/00000000"), &[Peer::Go]),
     ("log/vkey", Flip, &[Peer::Go]),
     ("log/policy", Flip, &[Peer::Go]),
     ("proofs/00000040", Flip, &[Peer::Go]),
@@ -152,6 +162,16 @@ const ALONE: &[(&str, Change, &[Peer])] = &[
     ("orders/", Flip, &[Peer::Python]),
     ("appliances/", Flip, &[Peer::OpenSsl]),
     ("baseline/security-rule.csv", Flip, &[]),
+    ("oscal/catalog.json", Flip, &[]),
+    ("oscal/catalog.json", Drop, &[]),
+    ("oscal/component-definition.json", Flip, &[]),
+    ("oscal/component-definition.json", Drop, &[]),
+    ("oscal/assessment-plan.json", Flip, &[]),
+    ("oscal/assessment-plan.json", Drop, &[]),
+    ("oscal/assessment-results.json", Flip, &[]),
+    ("oscal/assessment-results.json", Drop, &[]),
+    ("oscal/poam.json", Flip, &[]),
+    ("oscal/poam.json", Replace("oscal/assessment-plan.json"), &[]),
     ("packet.md", Flip, &[]),
     ("packet.pdf", Flip, &[]),
     ("manifest.json", Flip, &[]),
@@ -212,6 +232,7 @@ impl Change {
     fn name(&self) -> &'static str {
         match self {
             Flip => "flipped",
+            FlipLate => "flipped near the end",
             Drop => "dropped",
             Replace(_) => "replaced",
             Swap(_) => "swapped",
@@ -225,7 +246,8 @@ impl Change {
         let as_it_was = |path: &Path| Ok::<_, anyhow::Error>((path.to_owned(), Some(fs::read(path)?)));
         let mut undo = vec![as_it_was(&path)?];
         match self {
-            Flip => fs::write(&path, flipped(&bytes))?,
+            Flip => fs::write(&path, flipped(&bytes, bytes.len() / 3))?,
+            FlipLate => fs::write(&path, flipped(&bytes, bytes.len() - 20))?,
             Drop => fs::remove_file(&path)?,
             Replace(other) => drop(fs::copy(handed.file(other)?, &path)?),
             Swap(other) => {
@@ -244,10 +266,9 @@ impl Change {
     }
 }
 
-/// One bit, a third of the way in: within what is signed of an envelope, and within an appliance's certificate.
-fn flipped(bytes: &[u8]) -> Vec<u8> {
+/// One bit; a third of the way in it is within what is signed of an envelope, and within an appliance's certificate.
+fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    let at = bytes.len() / 3;
     bytes[at] ^= 2;
     bytes
 }

@@ -24,6 +24,7 @@ pub(super) fn charter_for_order_key(key: &SecretKey) -> Charter {
         release_keys: Quorum { threshold: 2, keys: [public(102), public(103)].into() },
         certificate_authorities: vec!["a certificate".into()],
         witnesses: Vec::new(),
+        witness_quorum: None,
         approvers: Vec::new(),
     }
 }

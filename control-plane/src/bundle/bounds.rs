@@ -18,6 +18,9 @@ pub const PAPERS_MAX: usize = 256;
 /// Most executors: one for each time that a box is set up.
 pub const EXECUTORS_MAX: usize = 4096;
 
+/// Most timestamps: one a day for as long as evidence is kept.
+pub const STAMPS_MAX: usize = 4096;
+
 const KB: u64 = 1 << 10;
 const MB: u64 = 1 << 20;
 
@@ -33,6 +36,7 @@ pub fn most(path: &str) -> u64 {
         // 256 entries of the largest size, each after its length.
         Ok(Place::Entries(_)) => 256 * (64 * KB + 1),
         Ok(Place::Order(_) | Place::Charter(_) | Place::Catalogue(_) | Place::Baseline(_)) => 4 * MB,
+        Ok(Place::Timestamp(_) | Place::Stamped(_)) => 64 * KB,
         Ok(Place::Appliance(..) | Place::Succession(_) | Place::VerifierKey | Place::Policy) => 64 * KB,
         Ok(_) | Err(_) => FILE_MAX,
     }

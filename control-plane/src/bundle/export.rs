@@ -73,6 +73,8 @@ pub struct Parts {
     /// What outside witnesses have cosigned of this log, the newest of each: note and ID of the witness's key. Those of
     /// `checkpoint` itself stand under it.
     pub cosigned: Vec<CosignedNote>,
+    /// Timestamps of an outside authority, by the size of their checkpoint: note and token.
+    pub stamps: BTreeMap<u64, (Vec<u8>, Vec<u8>)>,
     /// The key that signed it.
     pub key: VerifierKey,
     /// Tiles of the log at the checkpoint's size, by C2SP path without prefix (`tile/0/000.p/30`).
@@ -293,13 +295,19 @@ fn collect(parts: &Parts, together: bool) -> Result<Bundle, ExportError> {
     for (witness, note) in &parts.cosigned {
         put(Place::Cosigned(*witness).to_string(), note.clone())?;
     }
-    let policy = policy_text(std::slice::from_ref(&parts.key), &witnesses(parts)?, 1).unwrap_or_default();
+    for (size, (note, token)) in &parts.stamps {
+        put(Place::Stamped(*size).to_string(), note.clone())?;
+        put(Place::Timestamp(*size).to_string(), token.clone())?;
+    }
+    let (witnesses, quorum) = witnesses(parts)?;
+    let policy = policy_text(std::slice::from_ref(&parts.key), &witnesses, quorum).unwrap_or_default();
     put(Place::Policy.to_string(), policy.into_bytes())?;
     Ok(bundle)
 }
 
-/// Those of the newest charter. Only to name them: the verifier takes them from the signed document itself.
-fn witnesses(parts: &Parts) -> Result<Vec<WitnessKey>, ExportError> {
+/// Those of the newest charter, and how many it asks for. Only to name them: the verifier takes them from the signed
+/// document itself.
+fn witnesses(parts: &Parts) -> Result<(Vec<WitnessKey>, usize), ExportError> {
     let mut newest: Option<Charter> = None;
     for envelope in &parts.charters {
         let wrong = |problem: String| ExportError::Document { what: "charter", problem };
@@ -309,7 +317,7 @@ fn witnesses(parts: &Parts) -> Result<Vec<WitnessKey>, ExportError> {
             newest = Some(charter);
         }
     }
-    Ok(newest.map_or_else(Vec::new, |charter| charter.witness_keys()))
+    Ok(newest.map_or_else(|| (Vec::new(), 1), |charter| (charter.witness_keys(), charter.quorum())))
 }
 
 /// The log's entry bundles, by their place in the log, as far as all their records are here.

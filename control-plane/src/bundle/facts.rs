@@ -20,7 +20,10 @@ use proto::{
 };
 use runbooks::Runbook;
 
-use super::{Place, PreviousPacket, ProviderSays, Trace};
+use super::{
+    Place, PreviousPacket, ProviderSays, Trace,
+    verify::{Stamp, Witnesses},
+};
 
 /// What a bundle says, apart from how far it can be believed.
 #[derive(Debug, Clone)]
@@ -49,6 +52,10 @@ pub struct Facts {
     pub orders: BTreeMap<Digest, Permission>,
     /// Last month's packet, in the provider's word; `None`: none is named.
     pub previous: Option<PreviousPacket>,
+    /// What outside witnesses had seen of the log when the bundle was made.
+    pub witnesses: Witnesses,
+    /// What timestamps of an outside authority say of the log, by themselves.
+    pub stamps: Vec<Stamp>,
     /// Entries of the log whose records do not lie alone, by their place in the log.
     pub together: BTreeMap<u64, log::Bundle>,
     /// Baselines in the bundle that this program can read, by digest.
@@ -175,6 +182,8 @@ impl Facts {
             runbooks: BTreeMap::new(),
             orders: BTreeMap::new(),
             previous: None,
+            witnesses: Witnesses::default(),
+            stamps: vec![],
             together: BTreeMap::new(),
             baselines: BTreeMap::new(),
             exceptions: BTreeMap::new(),

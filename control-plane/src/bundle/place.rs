@@ -54,6 +54,10 @@ pub enum Place {
     /// The newest head that an outside witness has cosigned, where that is not the log's newest (C2SP tlog-cosignature).
     /// By the ID of its key.
     Cosigned(KeyId),
+    /// An authority's timestamp (RFC 3161) on a checkpoint of so many records.
+    Timestamp(u64),
+    /// That checkpoint: its bytes are what is stamped.
+    Stamped(u64),
     /// The key that signed it, as a C2SP verifier key.
     VerifierKey,
     /// The same for other people's verifiers (C2SP tlog-policy).
@@ -85,6 +89,8 @@ impl fmt::Display for Place {
             Self::Appliance(appliance, incarnation) => write!(f, "appliances/{appliance}-{incarnation}.json"),
             Self::Checkpoint => f.write_str("log/checkpoint"),
             Self::Cosigned(witness) => write!(f, "log/cosigned/{witness}"),
+            Self::Timestamp(size) => write!(f, "log/timestamps/{size}.tsr"),
+            Self::Stamped(size) => write!(f, "log/timestamps/{size}.checkpoint"),
             Self::VerifierKey => f.write_str("log/vkey"),
             Self::Policy => f.write_str("log/policy"),
             Self::Tile(tile) => write!(f, "log/{tile}"),
@@ -133,6 +139,13 @@ impl FromStr for Place {
                 ("log", _) if name.starts_with("cosigned/") => {
                     Self::Cosigned(name.strip_prefix("cosigned/")?.parse().ok()?)
                 }
+                ("log", _) if name.starts_with("timestamps/") => {
+                    match name.strip_prefix("timestamps/")?.split_once('.')? {
+                        (size, "tsr") => Self::Timestamp(size.parse().ok()?),
+                        (size, "checkpoint") => Self::Stamped(size.parse().ok()?),
+                        _ => return None,
+                    }
+                }
                 ("log", _) if name.starts_with("tile/entries/") => Self::Entries(name.parse().ok()?),
                 ("log", _) => Self::Tile(name.parse().ok()?),
                 _ => return None,
@@ -171,6 +184,8 @@ mod tests {
             Place::Appliance(appliance, Incarnation([0xab; 16])),
             Place::Checkpoint,
             Place::Cosigned(KeyId([0x0a, 0xb0, 0, 7])),
+            Place::Timestamp(7),
+            Place::Stamped(u64::MAX),
             Place::VerifierKey,
             Place::Policy,
             Place::Tile(Tile::new(1, 1234, 5).unwrap()),
@@ -197,6 +212,9 @@ mod tests {
             "log/cosigned/AB000007",
             "log/cosigned/ab00007",
             "log/cosigned/ab000007/",
+            "log/timestamps/07.tsr",
+            "log/timestamps/7.TSR",
+            "log/timestamps/7",
             "log/tile/0/0",
             "log/tile/00/000",
             &format!("evidence/7-{digest}.json"),

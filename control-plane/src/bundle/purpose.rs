@@ -57,6 +57,8 @@ impl<'f> Purposes<'f> {
             }
             Place::Checkpoint => "how many records the log had, and their root".into(),
             Place::Cosigned(_) => "how many records an outside witness had seen, their root, and when".into(),
+            Place::Timestamp(size) => format!("when a checkpoint of {size} records was there"),
+            Place::Stamped(size) => format!("which checkpoint of {size} records that was"),
             Place::VerifierKey | Place::Policy => {
                 "nothing by itself: the log's key, for other verifiers".into()
             }

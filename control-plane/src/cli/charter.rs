@@ -58,6 +58,9 @@ pub(super) enum Charter {
         /// Leaves out the witness of that name
         #[arg(long = "without-witness", value_name = "NAME")]
         without_witnesses: Vec<String>,
+        /// How many of the witnesses must have cosigned for the log to count as seen [default: as before; 1 at first]
+        #[arg(long, value_name = "N")]
+        witness_quorum: Option<usize>,
         /// The organization's public keys [default: trust/organization.keys.json in --dir]
         #[arg(long, value_name = "FILE")]
         trust: Option<PathBuf>,
@@ -81,13 +84,23 @@ impl Charter {
                 let charter = trust.open(&envelope)?.into_value();
                 Ok(shown(&charter, found, now))
             }
-            Self::Renew { keys, days, approvers, without, witnesses, without_witnesses, trust } => {
+            Self::Renew {
+                keys,
+                days,
+                approvers,
+                without,
+                witnesses,
+                without_witnesses,
+                witness_quorum,
+                trust,
+            } => {
                 let trust = read_trust(&trust_path(global, trust))?;
                 let signers = signers(&keys, &trust)?;
                 let (envelope, found) = current(global).await?;
                 let mut charter = trust.open(&envelope)?.into_value();
                 change_approvers(&mut charter, &approvers, &without)?;
                 change_witnesses(&mut charter, &witnesses, &without_witnesses)?;
+                change_quorum(&mut charter, witness_quorum)?;
                 charter.serial += 1;
                 charter.issued = now;
                 charter.not_after = now.plus(DAY * days);
@@ -140,6 +153,18 @@ fn change_witnesses(charter: &mut Document, keys: &[String], without: &[String])
         charter.witnesses.push(key.to_string());
     }
     Ok(())
+}
+
+/// One that more witnesses were to meet than there are, now that some are left out, is for people to set anew.
+fn change_quorum(charter: &mut Document, quorum: Option<usize>) -> anyhow::Result<()> {
+    let of = charter.witnesses.len();
+    charter.witness_quorum = quorum.or(charter.witness_quorum.filter(|_| of > 0));
+    match charter.witness_quorum {
+        Some(quorum) if !(1..=of).contains(&quorum) => Err(misuse(format!(
+            "--witness-quorum: must be from 1 to the number of witnesses in the charter, {of}, would be {quorum}"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn trust_path(global: &Global, given: Option<PathBuf>) -> PathBuf {
@@ -224,6 +249,7 @@ fn shown(charter: &Document, found: Found, now: Millis) -> Answer {
         "log_keys": charter.log_keys,
         "release_keys": charter.release_keys,
         "witnesses": charter.witnesses,
+        "witness_quorum": (!charter.witnesses.is_empty()).then(|| charter.quorum()),
         "approvers": charter.approvers.iter().map(|a| &a.name).collect::<Vec<_>>(),
         "warning": warning,
         "source": source,
@@ -234,7 +260,10 @@ fn shown(charter: &Document, found: Found, now: Millis) -> Answer {
 fn names(charter: &Document) -> String {
     let keys = charter.witness_keys();
     let names: Vec<&str> = keys.iter().map(WitnessKey::name).collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    format!("{} of: {}", charter.quorum(), names.join(", "))
 }
 
 fn list(keys: &BTreeSet<PublicKey>) -> String {

@@ -16,11 +16,13 @@ use crate::{
 mod template;
 #[cfg(test)]
 mod tests;
+mod timestamps;
 mod value;
 mod vault;
 mod witness;
 
 pub use template::template;
+pub use timestamps::Timestamps;
 use value::{address, bad, host, plain_host, socket, webhook, within};
 pub use vault::{S3, Vault, VaultStore};
 pub use witness::Witness;
@@ -56,6 +58,8 @@ pub struct Config {
     pub vault: Vault,
     /// Whom to ask to cosign the logs.
     pub witnesses: Vec<Witness>,
+    /// Whom to ask for the time of the logs.
+    pub timestamps: Option<Timestamps>,
 }
 
 /// `[listen]`
@@ -133,6 +137,7 @@ struct File {
     vault: vault::FileVault,
     #[serde(default)]
     witness: Vec<witness::FileWitness>,
+    timestamps: Option<timestamps::FileTimestamps>,
 }
 
 #[derive(Deserialize)]
@@ -210,6 +215,7 @@ impl Config {
             limits: Limits { events_per_hour },
             vault: file.vault.check()?,
             witnesses: witness::witnesses(file.witness)?,
+            timestamps: file.timestamps.map(timestamps::FileTimestamps::check).transpose()?,
         })
     }
 

@@ -58,6 +58,12 @@ events_per_hour = {EVENTS_PER_HOUR}
 # [[witness]]
 # name = "witness.example/w1"
 # url = "https://witness.example/"
+
+# A timestamp authority (RFC 3161): asked once a day for each log that has grown, about its newest checkpoint.
+# [timestamps]
+# url = "https://tsa.example/"
+# Its certificate, or the one that signed it, PEM: answers under no other count.
+# authority = "/etc/orderly/tsa.pem"
 "#,
         organization = text(organization),
         appliances = text(appliances),

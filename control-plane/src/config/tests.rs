@@ -20,6 +20,10 @@ fn the_template_says_the_defaults() {
     );
 }
 
+fn stamps(url: &str, authority: &str) -> String {
+    format!("[timestamps]\nurl = \"{url}\"\nauthority = \"{authority}\"\n")
+}
+
 fn witness(name: &str, url: &str) -> String {
     format!("[[witness]]\nname = \"{name}\"\nurl = \"{url}\"\n")
 }
@@ -41,6 +45,9 @@ fn every_complaint_names_key_value_and_what_is_allowed() {
         (&witness("", "https://w/"), "witness.name", "", "name of a witness's key"),
         (&format!("{0}{0}", witness("w", "https://w/")), "witness.name", "w", "one block for each witness"),
         ("[[witness]]\nname = \"w\"", "witness", "url", "missing field `url`"),
+        (&stamps("ftp://t/", "/t.pem"), "timestamps.url", "ftp://t/", "an http or https URL"),
+        (&stamps("https://t/", "t.pem"), "timestamps.authority", "t.pem", "a path from the root"),
+        ("[timestamps]\nurl = \"https://t/\"", "timestamps", "authority", "missing field `authority`"),
         // What the parser itself finds shows the line.
         ("[orders]\nlifetime_seconds = \"ten\"", "lifetime_seconds", "\"ten\"", "expected i64"),
         ("[orders]\nlifetime = 5", "lifetime", "5", "expected `lifetime_seconds`"),

@@ -203,7 +203,7 @@ fn endpoint_of(endpoint: &str) -> Result<(String, String), ConfigError> {
     })
 }
 
-fn absolute(key: &'static str, path: PathBuf) -> Result<PathBuf, ConfigError> {
+pub(super) fn absolute(key: &'static str, path: PathBuf) -> Result<PathBuf, ConfigError> {
     if Path::is_absolute(&path) {
         return Ok(path);
     }

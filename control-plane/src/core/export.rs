@@ -1,6 +1,6 @@
 //! What a bundle is made of, read from the database and the keys it names. Reads only; may run beside the writer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{
     digest::Digest,
@@ -51,7 +51,7 @@ pub fn parts_as_of(
         // As it was signed and cosigned then.
         Some((edition, _)) => {
             let (checkpoint, key) = edition.head().map_err(broken)?;
-            (checkpoint, key, Vec::new())
+            (checkpoint, key, edition.cosigned())
         }
         None => {
             let (checkpoint, key) = newest_head(store, tenant, charter)?;
@@ -93,6 +93,7 @@ pub fn parts_as_of(
         orders: store.order_papers(tenant.id)?.into_iter().map(|(_, envelope)| envelope).collect(),
         checkpoint,
         cosigned,
+        stamps: stamps(store, tenant, size, edition.map(|(edition, _)| edition))?,
         key,
         tiles,
         proofs,
@@ -187,6 +188,21 @@ fn cosigned(
     Ok((checkpoint, behind))
 }
 
+/// Those of checkpoints that this one continues; of a packet's edition those that it had.
+fn stamps(
+    store: &Store,
+    tenant: &TenantRow,
+    size: u64,
+    edition: Option<&Edition>,
+) -> Result<BTreeMap<u64, (Vec<u8>, Vec<u8>)>, CoreError> {
+    let had = |of: u64| edition.is_none_or(|edition| edition.stamps.contains(&of));
+    let all = store
+        .timestamps(tenant.id, &tenant.log_origin)?
+        .into_iter()
+        .filter(|row| row.size <= size && had(row.size));
+    Ok(all.map(|row| (row.size, (row.note, row.token))).collect())
+}
+
 fn all_evidence(store: &Store, tenant: &TenantRow, size: u64) -> Result<Vec<LoggedEnvelope>, CoreError> {
     let mut all: Vec<LoggedEnvelope> = Vec::new();
     loop {
@@ -221,7 +237,7 @@ fn outputs(evidence: &[LoggedEnvelope]) -> BTreeSet<Digest> {
 fn appliance_names(
     store: &Store,
     tenant: &TenantRow,
-) -> Result<std::collections::BTreeMap<proto::ids::ApplianceId, String>, CoreError> {
+) -> Result<BTreeMap<proto::ids::ApplianceId, String>, CoreError> {
     let sites = store.sites(tenant.id)?;
     let rows = store.appliances(Some(tenant.id))?;
     Ok(rows

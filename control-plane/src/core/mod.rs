@@ -34,6 +34,7 @@ mod rotation;
 pub mod standing;
 mod stops;
 mod succession;
+pub mod timestamps;
 mod watchdog;
 pub mod witnesses;
 

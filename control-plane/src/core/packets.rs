@@ -4,7 +4,7 @@
 //! then, which papers there were, what things were called. It lies in the vault before the database knows it, so a database
 //! that comes from a backup does not make a second packet of one month.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{
     digest::Digest,
@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Core, CoreError, ours::first_part};
 use crate::{
-    bundle::{Bundle, Month, Place, PreviousPacket, ProviderSays, Source as _, export::Parts},
+    bundle::{
+        Bundle, Month, Place, PreviousPacket, ProviderSays, Source as _,
+        export::{CosignedNote, Parts},
+    },
     packet::PacketFiles,
     store::PacketRow,
 };
@@ -27,8 +30,14 @@ use crate::{
 pub struct Edition {
     /// Names, times and versions.
     pub said: ProviderSays,
-    /// The log's head, a signed note.
+    /// The log's head, a signed note, with the cosignatures that it had.
     pub checkpoint: String,
+    /// What witnesses that were behind had cosigned: the keys' IDs, and notes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cosigned: BTreeMap<String, String>,
+    /// Sizes of the checkpoints that had a timestamp.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub stamps: BTreeSet<u64>,
     /// The key that signed it.
     pub key: String,
     /// Entries of the log.
@@ -60,6 +69,12 @@ impl Edition {
         let edition = Self {
             said: said.clone(),
             checkpoint: parts.checkpoint.note().to_owned(),
+            cosigned: parts
+                .cosigned
+                .iter()
+                .map(|(key, note)| (key.to_string(), String::from_utf8_lossy(note).into_owned()))
+                .collect(),
+            stamps: parts.stamps.keys().copied().collect(),
             key: parts.key.to_string(),
             size: head.size,
             root: Digest(head.root.0),
@@ -90,6 +105,11 @@ impl Edition {
         let checkpoint = SignedCheckpoint::open(self.checkpoint.as_bytes(), std::slice::from_ref(&key))
             .map_err(|e| format!("checkpoint of an edition: {e}"))?;
         Ok((checkpoint, key))
+    }
+
+    pub(super) fn cosigned(&self) -> Vec<CosignedNote> {
+        let notes = self.cosigned.iter();
+        notes.filter_map(|(key, note)| Some((key.parse().ok()?, note.clone().into_bytes()))).collect()
     }
 
     /// Which of the clinic's logs it was made from.

@@ -211,7 +211,7 @@ impl Core {
         Ok((keys.map(standing).collect::<Result<_, CoreError>>()?, log_keys, row.log_size))
     }
 
-    fn log_keys(&self, tenant: TenantId) -> Result<Vec<VerifierKey>, CoreError> {
+    pub(super) fn log_keys(&self, tenant: TenantId) -> Result<Vec<VerifierKey>, CoreError> {
         let origin = self.store.log_head(tenant)?.origin;
         let keys = self.charter.document.log_keys.iter();
         Ok(keys.filter_map(|key| VerifierKey::new(&origin, key).ok()).collect())

@@ -23,6 +23,7 @@ use crate::{
         verify::{Asked, Progress, verify_watched},
     },
     files,
+    timestamp::Authority,
 };
 
 pub use answer::Answer;
@@ -31,6 +32,8 @@ pub(crate) use misuse::{Misuse, misuse};
 
 /// Largest trust file.
 const TRUST_MAX: u64 = 64 * 1024;
+/// Largest file of certificates.
+const AUTHORITY_MAX: u64 = 256 * 1024;
 /// Largest checkpoint: a note with all the signatures that one may have.
 const CHECKPOINT_MAX: u64 = 1 << 20;
 
@@ -43,6 +46,9 @@ pub struct Verify {
     /// A head of the log known from elsewhere, that it must continue: a checkpoint file, or SIZE:ROOT (base64)
     #[arg(long, value_name = "HEAD", value_parser = head)]
     head: Option<Head>,
+    /// The timestamp authority's certificate, or the one that signed it, PEM, from anywhere but the bundle
+    #[arg(long, value_name = "CERT")]
+    tsa: Option<PathBuf>,
     /// Judge silence from this day or time on, UTC [default: what the provider says]
     #[arg(long, value_name = "DATE", value_parser = date)]
     from: Option<Millis>,
@@ -61,7 +67,8 @@ impl Verify {
         {
             return Err(misuse(format!("--to is {to}, must be after --from, {from}")));
         }
-        let asked = Asked { from: self.from, to: self.to, head: self.head };
+        let tsa = self.tsa.as_deref().map(read_authority).transpose()?;
+        let asked = Asked { from: self.from, to: self.to, head: self.head, tsa };
         let trust = self.trust.as_deref().map(read_trust).transpose()?;
         let folder = Folder::open(&self.bundle).with_context(|| {
             Misuse(format!("BUNDLE is {}, must be the folder of a bundle", self.bundle.display()))
@@ -86,6 +93,11 @@ pub(crate) fn read_trust(path: &Path) -> anyhow::Result<OrganizationKeys> {
     let wrong = || Misuse(format!("--trust is {}, must be a file of organization keys", path.display()));
     let text = files::read(path, TRUST_MAX).with_context(wrong)?;
     OrganizationKeys::parse(&text).with_context(wrong)
+}
+
+fn read_authority(path: &Path) -> anyhow::Result<Authority> {
+    let wrong = || Misuse(format!("--tsa is {}, must be a file of certificates, PEM", path.display()));
+    Authority::parse(&files::read(path, AUTHORITY_MAX).with_context(wrong)?).with_context(wrong)
 }
 
 /// A day, or a moment of it, as RFC 3339.

@@ -114,7 +114,8 @@ impl evidence_server::Evidence for Operators {
                 let url = url(key.name()).map_or_else(String::new, |witness| witness.url.to_string());
                 views::witness(&key, row, url)
             });
-            Ok(WitnessList { witnesses: witnesses.collect(), size, log_keys })
+            let timestamps = views::timestamps(core.timestamps(core.tenant(&tenant)?.id)?, &about.timestamps);
+            Ok(WitnessList { witnesses: witnesses.collect(), size, log_keys, timestamps: Some(timestamps) })
         });
         list.await.map(Response::new)
     }

@@ -35,6 +35,8 @@ pub struct About {
     pub trust: OrganizationKeys,
     /// Whom it asks to cosign the logs.
     pub witnesses: Vec<crate::config::Witness>,
+    /// Where timestamps are asked for; empty: nowhere.
+    pub timestamps: String,
     /// Opens the database for reading only.
     pub reader: Box<dyn Fn() -> Result<crate::store::Store, crate::store::StoreError> + Send + Sync>,
     /// The clock.

@@ -31,7 +31,7 @@ use super::{
     link::Appliances,
     listener::{self, Limits, Stop},
     operators::{About, Operators},
-    submit, teller, tls,
+    stamp, submit, teller, tls,
     writer::Writer,
 };
 use crate::{
@@ -86,6 +86,9 @@ pub fn trust_of(directory: &Directory, config: &Config) -> Result<OrganizationKe
         .with_context(|| format!("trust file {}", path.display()))?;
     let charter = charter_file(&trust, directory)?.1;
     config.agrees_with(charter.value())?;
+    if let Some(timestamps) = &config.timestamps {
+        timestamps.certificates()?;
+    }
     config.witnesses_are_of(&newest_charter(&trust, directory, charter.into_value())?)?;
     Ok(trust)
 }
@@ -208,6 +211,9 @@ pub async fn run(
         &files::read_text(&directory.ca_certificate(), KEY_FILE_MAX)?,
         &files::read_secret(&directory.ca_key(), KEY_FILE_MAX)?,
     )?);
+    let stamping = config.timestamps.as_ref();
+    let stamping =
+        stamping.map(|one| Ok::<_, ConfigError>((one.url.clone(), one.certificates()?))).transpose()?;
     let (core, trust) = open_core(directory, &config, authority.clone())?;
     let authorities = core.charter().certificate_authorities.clone();
     if let Some(warning) = core.charter().warning(clock::now()) {
@@ -221,6 +227,7 @@ pub async fn run(
         ca_pem: authority.certificate_pem().to_owned(),
         trust,
         witnesses: config.witnesses.clone(),
+        timestamps: config.timestamps.as_ref().map_or_else(String::new, |one| one.url.to_string()),
         reader: Box::new({
             let database = database.clone();
             move || Store::open_reader(&database)
@@ -269,6 +276,9 @@ pub async fn run(
     tasks.spawn(watchdog(writer.clone(), stopped.clone()));
     for witness in config.witnesses.clone() {
         tasks.spawn(submit::submit(writer.clone(), about.clone(), witness, stopped.clone()));
+    }
+    if let Some((url, authority)) = stamping {
+        tasks.spawn(stamp::stamp(writer.clone(), about.clone(), url, authority, stopped.clone()));
     }
     if let Some(url) = config.escalation.webhook.clone() {
         tasks.spawn(teller::tell(writer.clone(), url, stopped.clone()));
@@ -376,8 +386,15 @@ mod tests {
         seed(&Store::open(&directory.database()).unwrap(), &trust, &directory).unwrap();
         let database = directory.database();
         let reader = Box::new(move || Store::open_reader(&database));
-        let about =
-            About { address: String::new(), ca_pem: String::new(), trust, witnesses: vec![], reader, clock };
+        let about = About {
+            address: String::new(),
+            ca_pem: String::new(),
+            trust,
+            witnesses: vec![],
+            timestamps: String::new(),
+            reader,
+            clock,
+        };
         (folder, Arc::new(about))
     }
 

@@ -4,8 +4,7 @@
 //! is kept by the writer once it is verified. A witness that cannot be reached is left alone for a while that grows, one log
 //! that it refuses too; no two servers that begin together ask together for long.
 
-mod client;
-mod pace;
+pub(super) mod client;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -19,13 +18,11 @@ use proto::{
 use tokio::{task::JoinSet, time};
 use tonic::Status;
 
-use self::{
-    client::{Client, Reply},
-    pace::{DOWN, Pace, REFUSED},
-};
+use self::client::{Client, Reply};
 use super::{
     listener::{self, Stop},
     operators::About,
+    pace::{DOWN, Pace, REFUSED},
     writer::Writer,
 };
 use crate::{

@@ -3,6 +3,7 @@
 use proto::{identity::CertificateFacts, log::WitnessKey, pb, time::Millis};
 use runbooks::{Catalogue, Policy};
 
+use crate::core::timestamps::Stamped;
 use crate::store::{
     ApplianceRow, CosignatureRow, EvidenceRow, GapRow, IncidentRow, LinesRow, OperatorTokenRow, OrderRow,
     SiteRow, StandingRow, TenantRow, TimelineRow, ToldRow,
@@ -99,6 +100,19 @@ pub fn witness(key: &WitnessKey, row: CosignatureRow, url: String) -> pb::Witnes
         cosigned_ms: row.at.0,
         trouble: row.trouble,
         trouble_ms: row.trouble_at.0,
+    }
+}
+
+/// How a log stands with the timestamp authority that is asked at `url`.
+pub fn timestamps((all, trouble): Stamped, url: &str) -> pb::TimestampView {
+    let (trouble, since) = trouble.unwrap_or_default();
+    pb::TimestampView {
+        url: url.to_owned(),
+        count: all.len() as u64,
+        size: all.last().map_or(0, |row| row.size),
+        stamped_ms: all.last().map_or(0, |row| row.at.0),
+        trouble,
+        trouble_ms: since.0,
     }
 }
 

@@ -24,6 +24,7 @@ mod released;
 mod standing;
 mod stops;
 mod tenants;
+mod timestamps;
 mod tokens;
 mod vault_objects;
 
@@ -45,6 +46,7 @@ pub use packets::PacketRow;
 pub use standing::StandingRow;
 pub use stops::StopRow;
 pub use tenants::{NewTenant, SiteRow, TenantRow};
+pub use timestamps::TimestampRow;
 pub use tokens::{EnrolmentTokenRow, OperatorTokenRow};
 pub use vault_objects::VaultRow;
 
@@ -63,6 +65,7 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/011_vault_objects.sql"),
     include_str!("schema/012_packets.sql"),
     include_str!("schema/013_successions.sql"),
+    include_str!("schema/015_timestamps.sql"),
 ];
 
 /// Why the store did not do it.

@@ -17,7 +17,7 @@ use tokio::{net::TcpListener, sync::watch, task, time::timeout};
 use tonic::body::Body;
 use tower::service_fn;
 
-use super::{Answer, Witness};
+use super::{Answer, Witness, WitnessError};
 use crate::{
     core::chain,
     serve::listener::{self, Limits, Peer},
@@ -30,6 +30,7 @@ const IDLE: Duration = Duration::from_secs(600);
 /// What is said of sizes (C2SP tlog-witness).
 const SIZE: &str = "text/x.tlog.size";
 const TEXT: &str = "text/plain; charset=utf-8";
+const UNKEPT: &str = "The witness could not keep this now; send it again.\n";
 
 /// Serves until `stop` completes; then answers what is under way and returns.
 pub async fn serve(
@@ -112,9 +113,14 @@ async fn add(witness: Arc<Witness>, request: Request<Body>, clock: fn() -> Milli
         Ok(Ok(Answer::Refused(refusal))) => refused(&refusal),
         Ok(Err(error)) => {
             tracing::error!(error = chain(&error), "a checkpoint could not be cosigned");
-            broken()
+            broken(match error {
+                WitnessError::Clock(_) => {
+                    "The clock of this witness is wrong; its owner must put it right.\n"
+                }
+                _ => UNKEPT,
+            })
         }
-        Err(_) => broken(),
+        Err(_) => broken(UNKEPT),
     }
 }
 
@@ -126,12 +132,8 @@ fn refused(refusal: &Refusal) -> Response<Body> {
     }
 }
 
-fn broken() -> Response<Body> {
-    text(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        TEXT,
-        "The witness could not keep this now; send it again.\n".into(),
-    )
+fn broken(why: &str) -> Response<Body> {
+    text(StatusCode::INTERNAL_SERVER_ERROR, TEXT, why.to_owned())
 }
 
 fn not_allowed(allowed: &'static str) -> Response<Body> {

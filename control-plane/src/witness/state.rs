@@ -1,11 +1,13 @@
 //! What a witness has cosigned, and the one place where it cosigns.
 //!
 //! The rule: judging, keeping and answering are one step under the lock of that log; the cosignature leaves only when the
-//! file and its folder are durable.
+//! file and its folder are durable. Of one log no cosignature is older than the one before: it says that by then nothing
+//! larger had been seen, and a larger one at an earlier time would make the first a lie.
 
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions, TryLockError},
+    io,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -21,8 +23,9 @@ use super::{Folder, Logs, WitnessError, folder::origin_hash, logs::LogsFile};
 use crate::files::{self, Access};
 
 const NOTE_MAX: u64 = 1 << 20;
-/// The most pairs of contradicting checkpoints that are kept: one is enough to convict a log.
-const FORKS_MAX: usize = 256;
+/// The most pairs of contradicting checkpoints that are kept of one log: one is enough to convict it, and no log has a part
+/// in another one's.
+const FORKS_MAX: usize = 16;
 
 /// A witness: its key, the logs that it knows, and what it cosigned of them.
 pub struct Witness {
@@ -104,6 +107,12 @@ impl Witness {
                 return Ok(Answer::Refused(refusal));
             }
         };
+        if let Some(kept) = kept.as_ref().filter(|kept| to_the_second(now) < to_the_second(kept.at)) {
+            let (said, origin) = (kept.at, &kept.checkpoint.origin);
+            return Err(WitnessError::Clock(format!(
+                "it says {now}, and the log {origin} was cosigned at {said}; if that was wrong, begin anew with a new key"
+            )));
+        }
         let cosigner = Cosigner::new(self.key.name(), &self.secret).map_err(WitnessError::Name)?;
         let line = cosigner.cosign(&signed, now).map_err(|bad| WitnessError::Clock(bad.to_string()))?;
         // Of other people's lines, which nobody has verified here, none is handed on.
@@ -154,7 +163,10 @@ impl Witness {
             fork = name,
             "a log signed two checkpoints that cannot both be; see the folder forks"
         );
-        let count = fs::read_dir(&folder).map_or(0, |entries| entries.count());
+        let its = |entry: io::Result<fs::DirEntry>| {
+            entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with(hash))
+        };
+        let count = fs::read_dir(&folder).map_or(0, |entries| entries.map(its).filter(|its| *its).count());
         if count >= FORKS_MAX {
             return;
         }
@@ -165,6 +177,11 @@ impl Witness {
             tracing::error!(error = crate::core::chain(&error), "a fork could not be kept");
         }
     }
+}
+
+/// What a cosignature says of a time.
+fn to_the_second(at: Millis) -> i64 {
+    at.0.div_euclid(1000)
 }
 
 fn lock(folder: &Folder) -> Result<File, WitnessError> {

@@ -62,7 +62,7 @@ fn a_sound_and_complete_bundle_is_0_and_says_what_files_cannot_tell() {
         "that much silence is still within what heartbeats promised",
         "the appliance's own clock",
         "the provider's words",
-        "no outside witness's signature is asked for",
+        "Nobody outside has seen this log",
         "compare with `appliance status` there",
     ] {
         assert!(lines.iter().any(|line| line.contains(says)), "not checked lacks {says:?}: {lines:#?}");

@@ -9,10 +9,20 @@ use control_plane::bundle::{
 use proptest::prelude::*;
 use proto::{dsse::Envelope, log::Bundle as Entries};
 
-use super::{check, fault_in, relisted, status_of, tenant::Tenant, with, without};
+use super::{
+    check, fault_in, relisted, status_of,
+    tenant::Tenant,
+    with, without,
+    witnesses::{A, key, lagging, watched},
+};
 
-static TENANT: LazyLock<Tenant> = LazyLock::new(|| Tenant::genuine(1));
-static BUNDLE: LazyLock<Bundle> = LazyLock::new(|| TENANT.bundle());
+/// With a witness that is behind, so that its cosigned checkpoint is a file of its own.
+static TENANT: LazyLock<Tenant> = LazyLock::new(|| watched(&[key(A)]));
+static BUNDLE: LazyLock<Bundle> = LazyLock::new(genuine);
+
+fn genuine() -> Bundle {
+    lagging(&TENANT, &TENANT.checkpoint(27), A, TENANT.now)
+}
 
 fn flipped(bytes: &[u8], at: usize, mask: u8) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
@@ -41,7 +51,7 @@ fn a_genuine_bundle_is_sound_complete_and_anchored() {
         "{report}"
     );
     assert_eq!(report.exit_code(), 0, "{report}");
-    assert_eq!(BUNDLE.files().len(), 82);
+    assert_eq!(BUNDLE.files().len(), 83);
     assert!(report.claims.iter().all(|claim| claim.count > 0), "{report}");
 }
 
@@ -202,7 +212,7 @@ fn a_folder_is_as_good_as_the_bundle_and_a_link_in_it_is_found() {
 
 #[test]
 fn the_same_parts_give_the_same_bytes() {
-    assert_eq!(TENANT.bundle(), *BUNDLE);
+    assert_eq!(genuine(), *BUNDLE);
 }
 
 #[test]
@@ -218,6 +228,7 @@ fn what_is_missing_is_named_when_the_manifest_hides_it() {
         ("log/vkey", "head is signed"),
         ("log/checkpoint", "head is signed"),
         ("log/policy", "head is signed"),
+        ("log/cosigned/", "witnesses have seen"),
     ] {
         let path =
             BUNDLE.files().keys().find(|path| path.starts_with(place) && **path != refused_order()).unwrap();

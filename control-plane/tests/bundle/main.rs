@@ -20,7 +20,10 @@ mod scans;
 mod standing;
 mod successions;
 mod tenant;
+mod timestamps;
 mod together;
+#[path = "../common/tsa.rs"]
+mod tsa;
 mod volume;
 mod witnesses;
 

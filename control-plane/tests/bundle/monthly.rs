@@ -196,6 +196,7 @@ fn each_section_says_what_the_month_held() {
         "Evidence log",
         "Records",
         "Checkpoint",
+        "Outside witnesses",
     ] {
         assert!(cover.contains(&format!("| {label} | ")), "{label}\n\n{cover}");
     }

@@ -107,7 +107,7 @@ fn an_auditor_may_ask_for_another_time() {
     let (bundle, trust, later) = (tenant.bundle(), tenant.trust(), tenant.now.plus(24 * HOUR));
     let said =
         |report: &Report| report.not_checked.iter().any(|line| line.contains("the provider's word; --from"));
-    let ask = |from, to| verify_within(&bundle, Some(&trust), Asked { from, to, head: None }, later);
+    let ask = |from, to| verify_within(&bundle, Some(&trust), Asked { from, to, ..Asked::default() }, later);
     let report = ask(None, None);
     assert!(report.exit_code() == 0 && said(&report), "{report}");
     let report = ask(None, Some(later));

@@ -107,6 +107,7 @@ impl Tenant {
             release_keys: Quorum { threshold: 2, keys: release.iter().map(SecretKey::public).collect() },
             certificate_authorities: vec![authority.certificate_pem().to_owned()],
             witnesses: vec![],
+            witness_quorum: None,
             approvers: vec![Approver {
                 name: "owner".into(),
                 key: passkey.public(),
@@ -434,6 +435,7 @@ impl Tenant {
             key: VerifierKey::new(&self.origin(), &self.log_key.public()).unwrap(),
             checkpoint,
             cosigned: vec![],
+            stamps: Default::default(),
             tiles,
             proofs,
             successions: self.successions.clone(),

@@ -21,10 +21,10 @@ use super::{
 
 const SEEN: &str = "witnesses have seen";
 const BEFORE: &str = "after an outside witness";
-const A: (&str, u8) = ("witness.example/a", 201);
+pub const A: (&str, u8) = ("witness.example/a", 201);
 const B: (&str, u8) = ("zeuge.example/b", 202);
 
-fn key(who: (&str, u8)) -> WitnessKey {
+pub fn key(who: (&str, u8)) -> WitnessKey {
     WitnessKey::new(who.0, &SecretKey::ed25519([who.1; 32]).public()).unwrap()
 }
 
@@ -34,8 +34,13 @@ fn line(who: (&str, u8), checkpoint: &SignedCheckpoint, at: Millis) -> Signature
 }
 
 /// The tenant of the other tests, under a charter that names witnesses.
-fn watched(witnesses: &[WitnessKey]) -> Tenant {
+pub fn watched(witnesses: &[WitnessKey]) -> Tenant {
+    watched_by(witnesses, None)
+}
+
+fn watched_by(witnesses: &[WitnessKey], quorum: Option<usize>) -> Tenant {
     let mut tenant = Tenant::genuine(1);
+    tenant.charter.witness_quorum = quorum;
     tenant.charter.witnesses = witnesses.iter().map(ToString::to_string).collect();
     tenant.charters = vec![tenant.charter.seal(&[&tenant.organization[0], &tenant.organization[2]])];
     tenant
@@ -57,7 +62,7 @@ fn behind(checkpoint: &SignedCheckpoint, who: (&str, u8), at: Millis) -> (KeyId,
 }
 
 /// The bundle in which `who` had cosigned this checkpoint, and no more.
-fn lagging(tenant: &Tenant, checkpoint: &SignedCheckpoint, who: (&str, u8), at: Millis) -> Bundle {
+pub fn lagging(tenant: &Tenant, checkpoint: &SignedCheckpoint, who: (&str, u8), at: Millis) -> Bundle {
     let mut parts = tenant.parts(tenant.evidence.len(), None);
     parts.cosigned = vec![behind(checkpoint, who, at)];
     build(&parts).unwrap()
@@ -80,9 +85,10 @@ fn a_head_that_a_witness_cosigned_is_sound_and_says_who_and_when() {
     assert_eq!(report.exit_code(), 0, "{report}");
     assert_eq!(seen(&report), [(Some(30), Some(WATCHED.now)), (None, None)]);
     let text = report.to_string();
+    assert!(text.contains("1 of 2 witnesses, quorum 1: 30 of 30 records"), "{text}");
     assert!(text.contains(&format!("witness.example/a: 30 records at {}\n", WATCHED.now)), "{text}");
     assert!(text.contains("zeuge.example/b: no cosignature that holds is here"), "{text}");
-    assert!(!text.contains("no outside witness's signature is asked for"), "{text}");
+    assert!(!text.contains("Nobody outside has seen this log"), "{text}");
     // Nobody who does not vouch for the charter vouches for its witnesses.
     let stranger = verify(&bundle, None, WATCHED.now);
     assert_eq!((stranger.exit_code(), status_of(&stranger, SEEN)), (3, Status::NotProven), "{stranger}");
@@ -98,21 +104,85 @@ fn the_policy_in_the_bundle_is_for_other_peoples_verifiers() {
     let bare = WATCHED.bundle();
     assert!(policy.open(&bare.files()["log/checkpoint"]).is_err());
 
-    // Another quorum is the provider's to ask for; other witnesses are not.
+    // Who watches, and how many are enough, is the charter's to say, which the server does not sign.
     let text = String::from_utf8(bundle.files()["log/policy"].clone()).unwrap();
-    let two = relisted(&with(&bundle, "log/policy", text.replace(" any ", " 2 ").into_bytes()));
-    let report = check(&WATCHED, &two);
-    assert_eq!((report.exit_code(), status_of(&report, SEEN)), (3, Status::Missing), "{report}");
-    assert!(report.to_string().contains("log/policy asks for more"), "{report}");
     for wrong in [
+        text.replace(" any ", " 2 "),
         text.replace(" any ", " 3 "),
         text.replace(&key(B).to_string(), &key(("zeuge.example/b", 9)).to_string()),
         format!("{}\nquorum none\n", text.lines().next().unwrap()),
     ] {
         let report = check(&WATCHED, &relisted(&with(&bundle, "log/policy", wrong.into_bytes())));
         assert_eq!(report.exit_code(), 1, "{report}");
-        assert!(fault_in(&report, "log/policy").contains("the charter's witnesses"), "{report}");
+        assert!(fault_in(&report, "log/policy").contains("the charter's witnesses and quorum"), "{report}");
     }
+}
+
+#[test]
+fn how_many_are_enough_is_the_charters_to_say() {
+    let two = watched_by(&[key(A), key(B)], Some(2));
+    let claim = |report: &Report| {
+        let claim = report.claims.iter().find(|claim| claim.claim.contains(SEEN)).unwrap();
+        (report.exit_code(), claim.status, claim.count, claim.reason.clone())
+    };
+    let one = check(&two, &build(&cosigned_head(&two, &[A])).unwrap());
+    let few = "1 of 2 witnesses cosigned, and the charter asks for 2".to_owned();
+    assert_eq!(claim(&one), (3, Status::Missing, 0, few), "{one}");
+    let both = build(&cosigned_head(&two, &[A, B])).unwrap();
+    let report = check(&two, &both);
+    let enough = "2 of 2 witnesses, quorum 2: 30 of 30 records".to_owned();
+    assert_eq!(claim(&report), (0, Status::Proven, 2, enough), "{report}");
+    // The same for other people's verifiers.
+    let policy = Policy::parse(&both.files()["log/policy"]).unwrap();
+    assert!(policy.open(&both.files()["log/checkpoint"]).is_ok());
+    let alone = cosigned_head(&two, &[A]).checkpoint;
+    assert!(policy.open(alone.note().as_bytes()).is_err());
+
+    // Of two that have seen different much, both have seen the smaller.
+    let mut parts = cosigned_head(&two, &[A]);
+    parts.cosigned = vec![behind(&two.checkpoint(27), B, two.now)];
+    let report = check(&two, &build(&parts).unwrap());
+    let smaller = "2 of 2 witnesses, quorum 2: 27 of 30 records".to_owned();
+    assert_eq!(claim(&report), (0, Status::Proven, 2, smaller), "{report}");
+    let any = check(&WATCHED, &build(&cosigned_head(&WATCHED, &[A])).unwrap());
+    assert_eq!(claim(&any).3, "1 of 2 witnesses, quorum 1: 30 of 30 records");
+}
+
+#[test]
+fn a_word_from_the_future_counts_for_nothing_and_is_named() {
+    // A log that nobody has seen for a day: its provider has an old cosignature of a clock that was ahead.
+    let mut tenant = watched(&[key(A)]);
+    let (early, size) = (tenant.now, tenant.evidence.len());
+    let seen = tenant.checkpoint(size);
+    for _ in 0..26 {
+        tenant.wait(HOUR);
+        (0..2).for_each(|n| tenant.heartbeat(n));
+    }
+    let ahead = tenant.now.plus(90 * 24 * HOUR);
+    let bundle = lagging(&tenant, &seen, A, ahead);
+    let report = check(&tenant, &bundle);
+    assert_eq!((report.exit_code(), status_of(&report, SEEN)), (3, Status::Missing), "{report}");
+    assert_eq!(self::seen(&report), [(None, None)]);
+    let says = format!("its cosignature of {size} records says {ahead}, which is still to come");
+    assert!(report.witnesses[0].problem.starts_with(&says), "{report}");
+    let claim = report.claims.iter().find(|claim| claim.claim.contains(SEEN)).unwrap();
+    assert!(claim.reason.contains("still to come"), "{}", claim.reason);
+    // Clocks may differ a little; and what is past by then counts again.
+    let near = lagging(&tenant, &tenant.checkpoint(size + 52), A, tenant.now.plus(HOUR / 20));
+    assert_eq!(check(&tenant, &near).exit_code(), 0);
+    let later = verify(&bundle, Some(&tenant.trust()), ahead);
+    assert_eq!(self::seen(&later), [(Some(size as u64), Some(ahead))], "{later}");
+    // An earlier word of the same witness still counts, and the other is named beside it.
+    let mut parts = tenant.parts(tenant.evidence.len(), None);
+    parts.checkpoint = parts.checkpoint.with(&[line(A, &parts.checkpoint, ahead)]).unwrap();
+    parts.proofs = tree(&parts.evidence, &parts.checkpoint).unwrap().proofs;
+    parts.cosigned = vec![behind(&seen, A, early)];
+    let report = check(&tenant, &build(&parts).unwrap());
+    assert_eq!(self::seen(&report), [(Some(size as u64), Some(early))]);
+    assert_eq!(status_of(&report, SEEN), Status::Missing, "{report}");
+    assert!(
+        report.to_string().contains(&format!("{size} records at {early}; its cosignature of 82 records"))
+    );
 }
 
 #[test]
@@ -146,6 +216,48 @@ fn what_nobody_has_seen_for_long_is_missing() {
     assert_eq!(later.exit_code(), 0, "{later}");
 }
 
+/// The packet of November, with what witnesses had said by then.
+fn with_packet(tenant: &Tenant, change: impl Fn(&mut Parts)) -> (Bundle, String) {
+    let mut parts = tenant.parts(tenant.evidence.len(), Some("2026-11".parse().unwrap()));
+    change(&mut parts);
+    let bundle = build(&parts).unwrap();
+    let packet = String::from_utf8(bundle.files()["packet.md"].clone()).unwrap();
+    (bundle, packet)
+}
+
+#[test]
+fn the_packet_says_who_has_seen_the_log_and_when() {
+    let cosigned = WATCHED.now.minus(HOUR / 2);
+    let (bundle, packet) = with_packet(&WATCHED, |parts| {
+        parts.cosigned = vec![behind(&WATCHED.checkpoint(27), A, cosigned)];
+    });
+    let when = cosigned.to_string()[..16].replace('T', " ");
+    for line in [
+        format!("| Outside witnesses | 1 of 2 have seen 27 records by {when} UTC; 1 must |"),
+        format!("| witness.example/a | 27 | {when} |"),
+        "| zeuge.example/b | none | – | no cosignature that holds is here |".to_owned(),
+    ] {
+        assert!(packet.contains(&line), "{line}\n\n{packet}");
+    }
+    // It is made again from the bundle alone, now and later, when a time that was to come is past.
+    assert_eq!(check(&WATCHED, &bundle).exit_code(), 0);
+    let (to_come, packet) = with_packet(&WATCHED, |parts| {
+        parts.cosigned = vec![behind(&WATCHED.checkpoint(27), A, WATCHED.now.plus(48 * HOUR))];
+    });
+    assert!(packet.contains("| Outside witnesses | fewer than 1 of 2 have seen this log |"), "{packet}");
+    assert!(packet.contains("which is still to come, and does not count"), "{packet}");
+    for now in [WATCHED.now, WATCHED.now.plus(72 * HOUR)] {
+        let report = verify(&to_come, Some(&WATCHED.trust()), now);
+        assert_eq!((report.fault_count, status_of(&report, "packet says")), (0, Status::Proven), "{report}");
+    }
+    // Without the cosignature it would say something else.
+    let report = check(&WATCHED, &relisted(&without(&bundle, &place(A))));
+    assert_eq!((report.exit_code(), status_of(&report, "packet says")), (1, Status::NotProven), "{report}");
+    let (_, nobody) = with_packet(&Tenant::genuine(1), |_| {});
+    let none = "| Outside witnesses | none: nobody outside the service provider has seen this log |";
+    assert!(nobody.contains(none) && nobody.contains("The organization's charter names none"), "{nobody}");
+}
+
 #[test]
 fn a_log_signed_again_with_a_stolen_key_is_found_by_its_witness() {
     // All keys of the server, and no appliance that has seen the log since: it takes the newest records out.
@@ -159,7 +271,8 @@ fn a_log_signed_again_with_a_stolen_key_is_found_by_its_witness() {
     assert_eq!((report.exit_code(), status_of(&report, SEEN)), (1, Status::NotProven), "{report}");
     let fault = fault_in(&report, &place(A));
     assert!(
-        fault.contains("witness.example/a had seen another log") && fault.contains("30 records"),
+        fault.contains("witness.example/a had seen")
+            && fault.contains("is of another log: its first 30 records"),
         "{fault}"
     );
 
@@ -257,6 +370,10 @@ fn without_witnesses_in_the_charter_nothing_is_claimed() {
     let report = check(&tenant, &tenant.bundle());
     assert_eq!((report.exit_code(), report.witnesses.len()), (0, 0), "{report}");
     assert!(!report.claims.iter().any(|claim| claim.claim.contains("witness")), "{report}");
+    assert!(
+        report.to_string().contains("Nobody outside has seen this log: the charter names no witness"),
+        "{report}"
+    );
     // Nor is one who is not in it any more: an older charter's witness has no say.
     let mut tenant = watched(&[key(A)]);
     tenant.charter.serial = 2;

@@ -4,7 +4,8 @@ mod papers;
 mod races;
 mod strangers;
 mod successions;
-mod witnesses;
+mod timestamps;
+pub mod witnesses;
 
 use std::sync::{Arc, Mutex};
 

@@ -29,6 +29,8 @@ mod rotation;
 mod standing;
 mod stops;
 mod sync;
+#[path = "../common/tsa.rs"]
+mod tsa;
 #[path = "../common/wire.rs"]
 mod wire;
 mod world;

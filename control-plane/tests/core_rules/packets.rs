@@ -11,6 +11,7 @@ use control_plane::{
 
 use crate::{
     appliance::Appliance,
+    log::witnesses,
     world::{MINUTE, World},
 };
 
@@ -68,6 +69,31 @@ fn made_again_it_is_the_same_whatever_came_later() {
     let (again, same, _) = make(&mut world, month);
     assert_eq!(same, edition);
     assert!(again == first, "all of the bundle is as it was");
+}
+
+#[test]
+fn what_a_witness_had_seen_by_then_stays_in_it() {
+    let mut world = witnesses::watched();
+    let mut appliance = world.appliance();
+    let seen = witnesses::newest(&world);
+    let note = witnesses::cosign(&seen, world.now);
+    witnesses::keep(&mut world, &note).unwrap();
+    let beat = appliance.heartbeat(world.now);
+    world.send(&mut appliance, vec![beat]);
+    let month = this_month(&world);
+    world.now = month.end().plus(MINUTE);
+    let (first, edition, files) = make(&mut world, month);
+    let place = format!("log/cosigned/{}", witnesses::key().id());
+    assert_eq!(first.files()[&place], note, "it was behind");
+    keep(&mut world, month, edition, &files);
+    // It catches up.
+    goes_on(&mut world, &mut appliance);
+    let all = witnesses::cosign(&witnesses::newest(&world), world.now);
+    witnesses::keep(&mut world, &all).unwrap();
+    let (again, ..) = make(&mut world, month);
+    assert!(again == first, "all of the bundle is as it was");
+    let said = format!("| 1 of 1 have seen {} records by ", seen.checkpoint().size);
+    assert!(files.markdown.contains(&said), "{}", files.markdown);
 }
 
 #[test]

@@ -106,6 +106,7 @@ impl Safe {
             release_keys: Quorum { threshold: 2, keys: public(&release) },
             certificate_authorities: vec![authority.certificate_pem().into()],
             witnesses: Vec::new(),
+            witness_quorum: None,
             approvers: Vec::<Approver>::new(),
         };
         let mut safe = Self {

@@ -12,7 +12,10 @@ mod program;
 mod running;
 mod stop;
 mod successions;
+mod timestamps;
 mod told;
+#[path = "../common/tsa.rs"]
+mod tsa;
 #[path = "../common/watcher.rs"]
 mod watcher;
 #[path = "../common/wire.rs"]

@@ -6,12 +6,72 @@ use std::{
     thread,
 };
 
-use proto::log::{CosignedCheckpoint, Note, SignedCheckpoint};
+use control_plane::witness::{Answer, Folder, Witness, WitnessError};
+use proto::{
+    log::{CosignedCheckpoint, Note, SignedCheckpoint},
+    time::Millis,
+};
 
 use crate::{
     answers::running,
-    log::{Log, shown},
+    log::{Log, ORIGIN, shown},
 };
+
+const NOW: Millis = Millis(1_790_000_000_500);
+
+/// One without its program, and so without a clock.
+fn without_a_clock(root: &std::path::Path, origins: &[&str]) -> Witness {
+    let folder = Folder::new(root);
+    folder.init("witness.example/w1", [5; 32]).unwrap();
+    origins.iter().for_each(|origin| assert!(folder.trust(&Log::key_of(origin)).unwrap()));
+    Witness::open(folder).unwrap()
+}
+
+#[test]
+fn a_clock_that_was_set_back_cosigns_nothing_until_it_is_right_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (witness, log) = (without_a_clock(folder.path(), &[ORIGIN, "other.example/log"]), Log::new());
+    let at = |seconds: i64| Millis(NOW.0 + seconds * 1000);
+    let cosigned = |old, size, at| match witness.add(&log.request(old, size), at) {
+        Ok(Answer::Cosigned(_)) => true,
+        Err(WitnessError::Clock(why)) => {
+            assert!(why.contains(ORIGIN) && why.contains("was cosigned at"), "{why}");
+            false
+        }
+        other => panic!("{other:?}"),
+    };
+    assert!(cosigned(0, 5, at(100)));
+    let before = fs::read(folder.path().join("cosigned").join(&shown()[1..65])).unwrap();
+    // Whether the log has grown or not: it would say that by then nothing larger had been seen, or contradict that.
+    assert!(!cosigned(5, 9, at(0)) && !cosigned(5, 5, at(99)));
+    assert_eq!(fs::read(folder.path().join("cosigned").join(&shown()[1..65])).unwrap(), before);
+    // What is forked is said to be, whatever the clock says; and another log has another time.
+    let fork = Log::forked_at(3, "forged");
+    assert!(matches!(witness.add(&fork.request(5, 5), at(0)), Ok(Answer::Refused(_))));
+    let other = Log::called("other.example/log", 40, "");
+    assert!(matches!(witness.add(&other.request(0, 5), at(0)), Ok(Answer::Cosigned(_))));
+    // A cosignature speaks of seconds: within one, time does not go back.
+    assert!(cosigned(5, 9, Millis(at(100).0 - 400)) && cosigned(9, 12, at(101)));
+}
+
+#[test]
+fn a_log_that_forks_without_end_does_not_take_the_place_of_anothers_fork() {
+    let folder = tempfile::tempdir().unwrap();
+    let witness = without_a_clock(folder.path(), &[ORIGIN, "other.example/log"]);
+    let forks = |origin: &str, name: &str| {
+        let log = Log::called(origin, 3, name);
+        witness.add(&log.request(5, 5), NOW).map(|answer| assert!(matches!(answer, Answer::Refused(_))))
+    };
+    for origin in [ORIGIN, "other.example/log"] {
+        let log = Log::called(origin, 40, "");
+        assert!(matches!(witness.add(&log.request(0, 5), NOW), Ok(Answer::Cosigned(_))));
+    }
+    (0..300).for_each(|n| forks(ORIGIN, &format!("forged {n}")).unwrap());
+    let kept = || fs::read_dir(folder.path().join("forks")).unwrap().count();
+    assert_eq!(kept(), 16);
+    forks("other.example/log", "forged").unwrap();
+    assert_eq!(kept(), 17);
+}
 
 #[test]
 fn what_it_cosigned_outlives_a_kill() {

@@ -1535,6 +1535,23 @@ pub struct WitnessList {
     pub size: u64,
     #[prost(string, repeated, tag = "3")]
     pub log_keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "4")]
+    pub timestamps: ::core::option::Option<TimestampView>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TimestampView {
+    #[prost(string, tag = "1")]
+    pub url: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
+    #[prost(int64, tag = "4")]
+    pub stamped_ms: i64,
+    #[prost(string, tag = "5")]
+    pub trouble: ::prost::alloc::string::String,
+    #[prost(int64, tag = "6")]
+    pub trouble_ms: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WitnessView {

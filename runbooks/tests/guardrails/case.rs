@@ -159,6 +159,7 @@ fn charter(serial: u64, now: Millis) -> Charter {
         },
         certificate_authorities: Vec::new(),
         witnesses: Vec::new(),
+        witness_quorum: None,
         // The last passkey is nobody's.
         approvers: KEYS.passkeys.iter().take(3).enumerate().map(approver).collect(),
     }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::{Scene, Teller, place};
 use crate::{
     clock,
-    rig::{Clinic, Machine, Provider, Receiver, Watch, restic::Repository, wait},
+    rig::{Clinic, Machine, Provider, Receiver, Watch, Witness, restic::Repository, wait},
 };
 
 /// What the clinic is called.
@@ -22,6 +22,7 @@ pub const LIMIT_BYTES: u64 = 4_000_000;
 /// How long a scene waits for what must come: for a busy machine; the whole demo takes less.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 const ORGANIZATION: &str = "msp.example";
+const WITNESS: &str = "witness.auditor.example/w1";
 
 /// Everything on it.
 pub struct Stage {
@@ -31,6 +32,8 @@ pub struct Stage {
     pub screens: PathBuf,
     /// The control plane.
     pub provider: Provider,
+    /// Who watches its logs: another organization.
+    pub witness: Witness,
     /// The appliance.
     pub clinic: Clinic,
     /// A second appliance on a machine of its own, once it is there.
@@ -66,6 +69,8 @@ impl Stage {
             provider.dir.join("trust/organization.keys.json"),
             folder.join("trust/organization.keys.json"),
         )?;
+        let mut witness = Witness::init(&folder.join("witness"), WITNESS)?;
+        provider.is_watched_by(&witness)?;
         provider.start()?;
         teller.say("control plane: keys, CA and charter made, catalogue signed by 2 of 3, serving");
 
@@ -78,6 +83,10 @@ impl Stage {
         teller.say("clinic: two directories and three restic repositories to look after");
 
         provider.ask(&["tenant", "create", TENANT])?;
+        let standing = provider.ask(&["evidence", "witnesses", "--tenant", TENANT])?;
+        witness.trust(standing["log_keys"][0].as_str().context("a log has a key")?)?;
+        witness.start()?;
+        teller.say(format!("{WITNESS}: another organization's, cosigns the clinic's log"));
         provider.ask(&["site", "create", "--tenant", TENANT, "Main"])?;
         let ticket = folder.join("ticket.json");
         let out = ticket.to_str().context("a path in UTF-8")?;
@@ -112,6 +121,7 @@ impl Stage {
             folder,
             screens,
             provider,
+            witness,
             clinic,
             machine: None,
             receiver,
@@ -130,7 +140,8 @@ impl Stage {
         if let Some(machine) = self.machine.take() {
             machine.run("systemctl", &["stop", "orderly-agent.service", "orderly-executor.service"])?;
         }
-        self.provider.stop()
+        self.provider.stop()?;
+        self.witness.stop()
     }
 }
 

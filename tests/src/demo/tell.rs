@@ -62,6 +62,7 @@ impl Teller {
             ("bundle/", "everything to verify it with, offline"),
             ("trust/", "the organization's public keys: what an auditor gets from elsewhere"),
             ("control-plane/", "the installation of the provider"),
+            ("witness/", "who watches the log: another organization"),
             ("appliance/", "the box in the clinic"),
         ] {
             println!("    {name:<16} {what}");

@@ -22,6 +22,7 @@ pub mod sink;
 pub mod staged;
 pub mod usage;
 pub mod wait;
+pub mod witness;
 
 pub use clinic::{Clinic, Watch};
 pub use installed::{Installed, install};
@@ -35,3 +36,4 @@ pub use receiver::Receiver;
 pub use relay::Relay;
 pub use rsyslog::Rsyslog;
 pub use sink::Sink;
+pub use witness::Witness;

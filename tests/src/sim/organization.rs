@@ -68,6 +68,7 @@ pub(super) fn charter(serial: u64, issued: Millis) -> Vec<u8> {
         release_keys: Quorum { threshold: 2, keys: publics([20, 21, 22]) },
         certificate_authorities: vec![AUTHORITY.to_owned()],
         witnesses: Vec::new(),
+        witness_quorum: None,
         approvers: Vec::new(),
     };
     charter.seal(&[&key(10), &key(12)])

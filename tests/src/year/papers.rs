@@ -14,7 +14,7 @@ use proto::{
     identity::{KeyProof, KeyProtection, SpiffeId},
     ids::{ApplianceId, Incarnation, TenantId},
     keys::SecretKey,
-    log::log_origin,
+    log::{Cosigner, SignedCheckpoint, WitnessKey, log_origin},
     time::Millis,
 };
 use runbooks::Catalogue;
@@ -25,6 +25,9 @@ pub(super) const ORGANIZATION: &str = "msp.example";
 pub(super) const BEGIN: Millis = Millis(1_735_689_600_000);
 /// A charter is made anew before it ends.
 const RENEWED: Duration = Duration::from_secs(170 * 24 * 3600);
+
+/// Outside witnesses, and the numbers of their keys.
+const WITNESSES: [(&str, u8); 2] = [("witness.auditor.example/w1", 20), ("zeuge.example/w2", 21)];
 
 /// One box's.
 pub(super) struct Box {
@@ -50,6 +53,11 @@ fn key(number: u8) -> SecretKey {
     SecretKey::ed25519([number; 32])
 }
 
+fn witnesses() -> Vec<WitnessKey> {
+    let one = |(name, number): (&str, u8)| WitnessKey::new(name, &key(number).public());
+    WITNESSES.into_iter().map(one).collect::<Result<_, _>>().expect("names and keys that cosign")
+}
+
 /// The charter in force at `at`.
 pub(super) fn charter_at(at: Millis) -> u64 {
     1 + at.since(BEGIN).as_secs() / RENEWED.as_secs()
@@ -71,7 +79,8 @@ impl Papers {
                 log_keys: [log_key.public()].into(),
                 release_keys: Quorum { threshold: 2, keys: release.iter().map(SecretKey::public).collect() },
                 certificate_authorities: vec![authority.certificate_pem().to_owned()],
-                witnesses: Vec::new(),
+                witnesses: witnesses().iter().map(ToString::to_string).collect(),
+                witness_quorum: None,
                 approvers: Vec::new(),
             };
             charter.seal(&[&key(10), &key(12)])
@@ -99,6 +108,23 @@ impl Papers {
             catalogue_envelope: Catalogue::seal(&payload, &[&release[0], &release[1]]),
             charters,
         })
+    }
+
+    /// Who watches the log.
+    pub(super) fn witnesses(&self) -> Vec<WitnessKey> {
+        witnesses()
+    }
+
+    /// A checkpoint with one witness's word under it.
+    pub(super) fn cosigned(
+        &self,
+        witness: usize,
+        checkpoint: &SignedCheckpoint,
+        at: Millis,
+    ) -> Result<SignedCheckpoint> {
+        let (name, number) = WITNESSES[witness];
+        let line = Cosigner::new(name, &key(number))?.cosign(checkpoint, at)?;
+        Ok(checkpoint.with(&[line])?)
     }
 
     /// The log's name.

@@ -104,6 +104,7 @@ impl Office {
             release_keys: Quorum { threshold: 2, keys: release.iter().map(SecretKey::public).collect() },
             certificate_authorities: vec![pem],
             witnesses: Vec::new(),
+            witness_quorum: None,
             approvers: Vec::new(),
         };
         Self {

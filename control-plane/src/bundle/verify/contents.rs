@@ -1,6 +1,6 @@
 //! What lies where: a bundle's paths, sorted into places once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{
     digest::Digest,
@@ -11,7 +11,7 @@ use proto::{
 use super::findings::Findings;
 use crate::bundle::{
     Place,
-    bounds::{EXECUTORS_MAX, PAPERS_MAX},
+    bounds::{EXECUTORS_MAX, PAPERS_MAX, STAMPS_MAX},
 };
 
 /// Places by what they hold.
@@ -30,6 +30,9 @@ pub(super) struct Contents {
     pub(super) tiles: Vec<Tile>,
     pub(super) entries: Vec<log::Bundle>,
     pub(super) cosigned: Vec<KeyId>,
+    /// Sizes of checkpoints with a timestamp, and of those that lie beside one.
+    pub(super) stamps: BTreeSet<u64>,
+    pub(super) stamped: BTreeSet<u64>,
 }
 
 impl Contents {
@@ -162,6 +165,8 @@ pub(super) fn read(paths: &[String], findings: &mut Findings) -> Contents {
             Ok(Place::Tile(tile)) => contents.tiles.push(tile),
             Ok(Place::Entries(entries)) => contents.entries.push(entries),
             Ok(Place::Cosigned(witness)) => contents.cosigned.push(witness),
+            Ok(Place::Timestamp(size)) => drop(contents.stamps.insert(size)),
+            Ok(Place::Stamped(size)) => drop(contents.stamped.insert(size)),
             Ok(
                 Place::Manifest
                 | Place::SecurityRule
@@ -179,6 +184,12 @@ pub(super) fn read(paths: &[String], findings: &mut Findings) -> Contents {
     contents.charters.sort_unstable();
     contents.catalogues.sort_unstable();
     contents.entries.sort_unstable();
+    for sizes in [&mut contents.stamps, &mut contents.stamped] {
+        if sizes.len() > STAMPS_MAX {
+            findings.fault("log/timestamps/", None, &format!("must hold at most {STAMPS_MAX} timestamps"));
+            sizes.clear();
+        }
+    }
     most("charter/", PAPERS_MAX, &mut contents.charters, findings);
     most("succession/", PAPERS_MAX, &mut contents.successions, findings);
     most("catalogue/", PAPERS_MAX, &mut contents.catalogues, findings);

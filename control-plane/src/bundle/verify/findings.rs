@@ -141,6 +141,11 @@ impl Findings {
 }
 
 impl Tally {
+    /// Whether nothing speaks against the claim so far.
+    pub(super) fn is_open(&self, findings: &Findings) -> bool {
+        self.missing == 0 && self.faults_before == findings.fault_count
+    }
+
     /// One thing that would prove it is not here. The first reason is the one that is reported.
     pub(super) fn missing(&mut self, reason: impl Into<String>) {
         self.missing += 1;

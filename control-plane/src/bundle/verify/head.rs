@@ -5,10 +5,12 @@
 
 use proto::{
     ids::TenantId,
-    log::{Head, SignedCheckpoint, VerifierKey, WitnessKey, log_number, policy_text, tenant_of},
+    log::{
+        Checkpoint, CheckpointError, Head, SignedCheckpoint, VerifierKey, log_number, policy_text, tenant_of,
+    },
 };
 
-use super::{charters::Charters, findings::Findings};
+use super::{charters::Charters, findings::Findings, growth::Growth};
 use crate::bundle::{Place, Source};
 
 /// A head that holds.
@@ -41,6 +43,57 @@ pub(super) fn read(source: &dyn Source, charters: &Charters, findings: &mut Find
     }
     findings.end(tally);
     head
+}
+
+/// Why a checkpoint is not of the log.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotOfIt {
+    /// By none of its keys.
+    #[error("is not signed with the log's key")]
+    Signature(#[source] CheckpointError),
+    /// Of records that are not in this one.
+    #[error("is of {then} records, this log has {now}: records were cut off, or it is another log")]
+    Larger {
+        /// How many.
+        then: u64,
+        /// How many there are.
+        now: u64,
+    },
+    /// Nobody can say.
+    #[error("the log's leaves are not all known")]
+    Unknown,
+    /// Two logs under one key.
+    #[error(
+        "is of another log: its first {0} records have another root; somebody signs two logs with the log's key"
+    )]
+    Other(u64),
+}
+
+impl LogHead {
+    /// A note of the log's key, once it is of the log's beginning.
+    pub(super) fn beginning(
+        &self,
+        note: &[u8],
+        charters: &Charters,
+        growth: &Growth,
+    ) -> Result<Checkpoint, NotOfIt> {
+        let here = self.checkpoint.checkpoint();
+        let keys: Vec<VerifierKey> = charters
+            .newest_first()
+            .flat_map(|charter| &charter.log_keys)
+            .filter_map(|key| VerifierKey::new(&here.origin, key).ok())
+            .collect();
+        let signed = SignedCheckpoint::open(note, &keys).map_err(NotOfIt::Signature)?;
+        let then = signed.checkpoint();
+        if then.size > here.size {
+            return Err(NotOfIt::Larger { then: then.size, now: here.size });
+        }
+        match growth.root(then.size) {
+            None => Err(NotOfIt::Unknown),
+            Some(root) if root != then.root => Err(NotOfIt::Other(then.size)),
+            Some(_) => Ok(then.clone()),
+        }
+    }
 }
 
 fn find(
@@ -93,8 +146,10 @@ fn find(
     match findings.read(source, &Place::Policy) {
         None => tally.missing("log/policy is not here"),
         Some(policy) => {
-            if !is_policy_of(&policy, &key, &charter.witness_keys()) {
-                let problem = "does not name exactly the key in log/vkey and the charter's witnesses";
+            let right = policy_text(std::slice::from_ref(&key), &charter.witness_keys(), charter.quorum());
+            if !right.is_ok_and(|right| *policy == *right.as_bytes()) {
+                let problem =
+                    "does not name exactly the key in log/vkey, and the charter's witnesses and quorum";
                 findings.fault(&Place::Policy.to_string(), None, problem);
             }
         }
@@ -103,11 +158,4 @@ fn find(
         findings.fault(&vkey_path, None, "must be one line");
     }
     Some(LogHead { checkpoint, tenant })
-}
-
-/// How many of the witnesses it asks for is the provider's to say.
-fn is_policy_of(policy: &[u8], key: &VerifierKey, witnesses: &[WitnessKey]) -> bool {
-    (1..=witnesses.len().max(1)).any(|least| {
-        policy_text(std::slice::from_ref(key), witnesses, least).is_ok_and(|text| *policy == *text.as_bytes())
-    })
 }

@@ -30,10 +30,11 @@ mod report;
 mod span;
 mod successions;
 mod times;
+mod timestamps;
 mod tree;
 mod witnesses;
 
-use proto::{charter::OrganizationKeys, log::Head, time::Millis};
+use proto::{charter::OrganizationKeys, time::Millis};
 
 use self::{charters::Charters, contents::Contents, findings::Findings, reading::Reader};
 use super::{
@@ -47,7 +48,8 @@ pub use findings::{Claim, Fault, Status};
 pub use progress::Progress;
 pub use report::{Completeness, Integrity, Report};
 pub use span::Asked;
-pub use witnesses::Witnessed;
+pub use timestamps::{Stamp, command as openssl_command};
+pub use witnesses::{Witnessed, Witnesses};
 
 /// Verifies a bundle at `now`. `trust` are the organization's public keys, from anywhere but the bundle.
 #[must_use]
@@ -83,7 +85,7 @@ pub fn verify_watched(
     drop(paths);
     let said = manifest.as_ref().map_or_else(index::nothing_said, |manifest| manifest.provider_says.clone());
     let charters = charters::read(source, &contents, trust, &mut findings);
-    let facts = examine(source, &contents, &charters, said, asked.head, (&mut findings, progress));
+    let facts = examine(source, &contents, &charters, said, (&asked, now), (&mut findings, progress));
     let purposes = Purposes::new(&facts);
     if let Some(manifest) = &manifest {
         index::compare(manifest, &purposes, &facts, &mut findings);
@@ -94,7 +96,7 @@ pub fn verify_watched(
     exceptions::check(source, &contents, &facts, &mut findings);
     paper::check(source, &facts, &mut findings);
     oscal::check(source, &facts, &mut findings);
-    let span = span::judged(&facts, asked, now);
+    let span = span::judged(&facts, &asked, now);
     let mut missing = gaps(&facts, &span.period);
     missing.extend(span.missing.iter().cloned());
     let files = manifest.map_or_else(Vec::new, |manifest| manifest.files);
@@ -128,8 +130,15 @@ pub(in crate::bundle) fn read(source: &dyn Source, said: ProviderSays) -> Facts 
     let mut findings = Findings::default();
     let contents = contents::read(&source.paths(), &mut findings);
     let charters = charters::read(source, &contents, None, &mut findings);
-    let mut facts =
-        examine(source, &contents, &charters, said, None, (&mut findings, &mut Progress::unseen()));
+    let made = said.made_at;
+    let mut facts = examine(
+        source,
+        &contents,
+        &charters,
+        said,
+        (&Asked::default(), made),
+        (&mut findings, &mut Progress::unseen()),
+    );
     facts.faults = findings.fault_count;
     facts
 }
@@ -139,7 +148,7 @@ fn examine(
     contents: &Contents,
     charters: &Charters,
     said: ProviderSays,
-    known: Option<Head>,
+    (asked, now): (&Asked, Millis),
     (findings, progress): (&mut Findings, &mut Progress<'_>),
 ) -> Facts {
     let head = head::read(source, charters, findings);
@@ -153,9 +162,12 @@ fn examine(
     proofs::check(source, contents, &records, head.as_ref(), findings);
     tree::check(source, contents, &records, head.as_ref(), findings);
     let before = head.as_ref().and_then(|head| charters.successions.before(head.number()));
-    tree::continues(known, &records, head.as_ref(), before, findings);
+    tree::continues(asked.head, &records, head.as_ref(), before, findings);
     tree::seen(contents, &mut records, findings);
-    witnesses::check(source, contents, charters, head.as_ref(), &records, findings);
+    let times = (said.made_at, now);
+    let witnesses = witnesses::check(source, contents, charters, head.as_ref(), &records, times, findings);
+    let growth = &records.growth;
+    let stamps = timestamps::check(source, contents, charters, head.as_ref(), growth, asked, findings);
     let (catalogues, runbooks) = orders::catalogues(source, contents, charters, findings);
     let (orders, orders_missing) =
         orders::check(source, contents, charters, &records.facts, &runbooks, findings);
@@ -189,6 +201,8 @@ fn examine(
         runbooks,
         orders,
         previous,
+        witnesses,
+        stamps,
         orders_missing,
         outputs_missing,
         faults: 0,

@@ -8,13 +8,16 @@ use std::time::Duration;
 use proto::{log::Head, time::Millis};
 
 use super::findings::Findings;
-use crate::bundle::{Cause, Facts, Gap, GapKind, Period, Place, ProviderSays, Sign, minute};
+use crate::{
+    bundle::{Cause, Facts, Gap, GapKind, Period, Place, ProviderSays, Sign, minute},
+    timestamp::Authority,
+};
 
 /// How far the clocks of verifier, provider and appliance may lie apart.
 const CLOCK_SLACK: Duration = Duration::from_secs(600);
 
 /// What an auditor asks about; where no time is said, the provider's word is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Asked {
     /// From when on.
     pub from: Option<Millis>,
@@ -22,6 +25,8 @@ pub struct Asked {
     pub to: Option<Millis>,
     /// A head of the log that is known from elsewhere.
     pub head: Option<Head>,
+    /// Whose timestamps count.
+    pub tsa: Option<Authority>,
 }
 
 /// The period that silence is judged within, and what is missing in what was said of it.
@@ -52,7 +57,7 @@ pub(super) fn of_packet(said: &ProviderSays, findings: &mut Findings) {
 }
 
 /// Judges over what was asked for; else over what the provider says, and never over less than its records.
-pub(super) fn judged(facts: &Facts, asked: Asked, now: Millis) -> Span {
+pub(super) fn judged(facts: &Facts, asked: &Asked, now: Millis) -> Span {
     let said = facts.said.period;
     let mut missing = Vec::new();
     let mut gap = |from, to, what: String| {

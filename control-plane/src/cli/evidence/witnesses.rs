@@ -13,12 +13,36 @@ pub(super) fn shown(list: &pb::WitnessList) -> Answer {
     let mut text = table(["WITNESS", "COSIGNED", "WHEN", "STANDING"], rows);
     text.push_str(&format!("\n{} in the log. Verifier keys of the log, for `witness trust`:\n", list.size));
     list.log_keys.iter().for_each(|key| text.push_str(&format!("  {key}\n")));
+    if let Some(stamps) = &list.timestamps {
+        text.push_str(&format!("\n{}", stamped(stamps)));
+    }
     let json = json!({
         "witnesses": list.witnesses.iter().map(|witness| view(witness, list.size)).collect::<Vec<_>>(),
         "size": list.size,
         "log_keys": list.log_keys,
+        "timestamps": list.timestamps.as_ref().map(|stamps| json!({
+            "url": optional(&stamps.url),
+            "count": stamps.count,
+            "size": stamps.size,
+            "stamped": time(stamps.stamped_ms),
+            "trouble": optional(&stamps.trouble),
+            "trouble_since": time(stamps.trouble_ms),
+        })),
     });
     Answer::new(text, json)
+}
+
+fn stamped(stamps: &pb::TimestampView) -> String {
+    let newest = match stamps.count {
+        0 => "none".to_owned(),
+        n => format!("{n}, the newest of {} records, {}", stamps.size, when(stamps.stamped_ms)),
+    };
+    let standing = match (stamps.url.is_empty(), stamps.trouble.is_empty()) {
+        (true, _) => "not asked for: config.toml has no [timestamps]".to_owned(),
+        (false, true) => "asked for once a day".to_owned(),
+        (false, false) => format!("since {}: {}", when(stamps.trouble_ms), stamps.trouble),
+    };
+    format!("Timestamps (RFC 3161): {newest}; {standing}")
 }
 
 fn standing(witness: &pb::WitnessView, size: u64) -> String {

@@ -4,7 +4,7 @@ use baseline::Baseline;
 
 use super::{last_moment, row, summary};
 use crate::{
-    bundle::{day, minute},
+    bundle::{day, minute, verify::Witnesses},
     packet::{model::Model, readings::grouped},
 };
 
@@ -41,6 +41,7 @@ pub(super) fn rows(model: &Model<'_>) -> Vec<(String, String)> {
             },
         ));
         rows.push(row("Checkpoint", format!("{} records, root {}", grouped(log.size), log.root.to_base64())));
+        rows.push(row("Outside witnesses", witnesses(&facts.witnesses)));
     }
     if let Some(previous) = &facts.previous {
         let digest = previous.pdf_sha256.unwrap_or(previous.markdown_sha256);
@@ -48,6 +49,22 @@ pub(super) fn rows(model: &Model<'_>) -> Vec<(String, String)> {
     }
     rows.push(row("Made", format!("{} UTC by {}", minute(facts.said.made_at), facts.said.generator)));
     rows
+}
+
+/// Who outside has seen how much of the log, and by when.
+fn witnesses(seen: &Witnesses) -> String {
+    let (of, quorum) = (seen.all.len(), seen.quorum);
+    match seen.enough().and_then(|(size, count)| Some((size, count, seen.by(size)?))) {
+        _ if of == 0 => "none: nobody outside the service provider has seen this log".to_owned(),
+        None => format!("fewer than {quorum} of {of} have seen this log"),
+        Some((size, count, by)) => {
+            format!(
+                "{count} of {of} have seen {} records by {} UTC; {quorum} must",
+                grouped(size),
+                minute(by)
+            )
+        }
+    }
 }
 
 /// All names.

@@ -43,6 +43,10 @@ fn not_covered(model: &Model<'_>) -> Vec<String> {
         "The contents of files and backups. Records hold no patient data; names of files never leave the clinic.".into(),
         "What the clinic and its appliances are called: the service provider's word.".into(),
     ];
+    if model.facts.witnesses.all.is_empty() {
+        lines
+            .push("Whether somebody was shown another log than this one: nobody outside has seen it.".into());
+    }
     let is_unsure = |stretch: &&Stretch| stretch.kind == StretchKind::Unsynchronised;
     let unsure: u64 = model.stretches.iter().filter(is_unsure).map(|stretch| stretch.records).sum();
     if unsure > 0 {

@@ -8,7 +8,7 @@ use super::{
     },
     count, paragraph, row, title,
 };
-use crate::bundle::{day, minute};
+use crate::bundle::{day, minute, verify::openssl_command};
 
 pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
     let mut blocks = vec![
@@ -43,6 +43,9 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
             "The checkpoint: the log's name, how many records it has, and their root.".into(),
         ));
     }
+    blocks.push(Block::Subsection("Outside witnesses".into()));
+    blocks.extend(witnesses(model));
+    blocks.extend(stamps(model));
     blocks.push(Block::Subsection("The packet before this one".into()));
     blocks.extend(before(model));
     blocks.push(Block::Note(
@@ -53,6 +56,49 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
         Tone::Plain,
     ));
     blocks
+}
+
+fn witnesses(model: &Model<'_>) -> Vec<Block> {
+    let seen = &model.facts.witnesses;
+    if seen.all.is_empty() {
+        return vec![paragraph(
+            "The organization's charter names none: nobody outside the service provider has seen this log, and only the \
+             appliances would notice if somebody were shown another one.",
+        )];
+    }
+    let rows = seen.all.iter().map(|one| {
+        let size = one.size.map_or_else(|| "none".to_owned(), grouped);
+        vec![one.witness.clone(), size, one.at.map_or_else(|| "–".to_owned(), minute), one.problem.clone()]
+    });
+    let table = Table::new(&["Witness", "Records", "Seen by (UTC)", "Remark"], rows.collect(), "None.");
+    vec![
+        Block::Paragraph(format!(
+            "A witness is run by somebody else. It signs the heads of this log, with the time by its own clock, as long as each \
+             continues the one before, so the log cannot be shown in two versions. Their keys, and that at least {} of {} must \
+             have signed, stand in the organization's charter; “log/policy” says the same to other verifiers of C2SP \
+             transparency logs.",
+            seen.quorum,
+            seen.all.len()
+        )),
+        Block::Records(Table { numbers: vec![1], widths: vec![36, 12, 20, 32], ..table }),
+    ]
+}
+
+/// How somebody else's program says the same; only where there are any.
+fn stamps(model: &Model<'_>) -> Vec<Block> {
+    let Some(newest) = model.facts.stamps.last() else { return Vec::new() };
+    vec![
+        Block::Subsection("Timestamps".into()),
+        Block::Paragraph(format!(
+            "The bundle holds {} of an outside authority (RFC 3161) on heads of this log; the newest says that {} records were \
+             there by {} UTC. They count under the authority's own certificate, which you should have from another source \
+             than the bundle: give it with --tsa, or ask OpenSSL in the bundle's folder.",
+            count(model.facts.stamps.len(), "timestamp"),
+            grouped(newest.size),
+            minute(newest.at)
+        )),
+        Block::Facts(vec![row("Check", openssl_command(newest.size))], true),
+    ]
 }
 
 fn before(model: &Model<'_>) -> Vec<Block> {

@@ -10,7 +10,7 @@ use http::{Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client as Http, connect::HttpConnector},
+    client::legacy::{self, connect::HttpConnector},
     rt::TokioExecutor,
 };
 use rustls::crypto::aws_lc_rs;
@@ -36,26 +36,33 @@ pub(super) enum Reply {
     Later(String),
 }
 
-/// A client of one witness; connections are kept.
+/// Requests over HTTP; connections are kept.
+pub(in crate::serve) type Http = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// Over https, by the public web's certificate authorities (as compiled in).
+pub(in crate::serve) fn http() -> Http {
+    let connector = HttpsConnectorBuilder::new()
+        .with_provider_and_webpki_roots(Arc::new(aws_lc_rs::default_provider()))
+        .expect("the provider knows the default TLS versions")
+        .https_or_http()
+        .enable_http1()
+        .enable_http2()
+        .build();
+    legacy::Client::builder(TokioExecutor::new()).build(connector)
+}
+
+/// A client of one witness.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
-    http: Http<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: Http,
     prefix: String,
     limit: Duration,
 }
 
 impl Client {
-    /// Of the witness below `prefix`. Over https, by the public web's certificate authorities (as compiled in).
+    /// Of the witness below `prefix`.
     pub(super) fn new(prefix: &Uri, limit: Duration) -> Self {
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(Arc::new(aws_lc_rs::default_provider()))
-            .expect("the provider knows the default TLS versions")
-            .https_or_http()
-            .enable_http1()
-            .enable_http2()
-            .build();
-        let http = Http::builder(TokioExecutor::new()).build(connector);
-        Self { http, prefix: prefix.to_string().trim_end_matches('/').to_owned(), limit }
+        Self { http: http(), prefix: prefix.to_string().trim_end_matches('/').to_owned(), limit }
     }
 
     /// `add-checkpoint`.

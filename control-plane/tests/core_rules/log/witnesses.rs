@@ -20,11 +20,11 @@ fn secret() -> SecretKey {
     SecretKey::ed25519([88; 32])
 }
 
-fn key() -> WitnessKey {
+pub fn key() -> WitnessKey {
     WitnessKey::new(NAME, &secret().public()).unwrap()
 }
 
-fn watched() -> World {
+pub fn watched() -> World {
     World::with(|safe| safe.charter.witnesses = vec![key().to_string()])
 }
 
@@ -32,14 +32,14 @@ fn id(world: &World) -> TenantId {
     world.tenant.parse().unwrap()
 }
 
-fn cosign(checkpoint: &SignedCheckpoint, at: Millis) -> Vec<u8> {
+pub fn cosign(checkpoint: &SignedCheckpoint, at: Millis) -> Vec<u8> {
     let secret = secret();
     let line = Cosigner::new(NAME, &secret).unwrap().cosign(checkpoint, at).unwrap();
     checkpoint.with(&[line]).unwrap().note().as_bytes().to_vec()
 }
 
 /// The log's newest checkpoint as a witness gets it to see.
-fn newest(world: &World) -> SignedCheckpoint {
+pub fn newest(world: &World) -> SignedCheckpoint {
     let store = Store::with(world.db.share()).unwrap();
     let asked = submission(&store, id(world), 0).unwrap().expect("there is something to cosign");
     assert!(asked.request.proof.is_empty());
@@ -55,7 +55,7 @@ fn signed(world: &World, size: u64, root: [u8; 32]) -> SignedCheckpoint {
     Checkpoint::new(&log_origin(ORGANIZATION, id(world)), head).sign(&log).unwrap()
 }
 
-fn keep(world: &mut World, note: &[u8]) -> Result<(), control_plane::core::CoreError> {
+pub fn keep(world: &mut World, note: &[u8]) -> Result<(), control_plane::core::CoreError> {
     let (tenant, now) = (id(world), world.now);
     world.core.run(now, |core| core.keep_cosigned(tenant, &key(), note, now))
 }

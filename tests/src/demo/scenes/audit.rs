@@ -27,11 +27,17 @@ pub(super) fn packet_and_bundle(stage: &mut Stage, teller: &mut Teller) -> Resul
         let outbox = stage.clinic.status()?["outbox"].clone();
         Ok((outbox["evidence"] == 0 && outbox["on_its_way"].is_null()).then_some(()))
     })?;
+    wait::until("the witness has cosigned the log", PATIENCE, || {
+        let list = stage.provider.ask(&["evidence", "witnesses", "--tenant", TENANT])?;
+        Ok((list["witnesses"][0]["size"] != 0).then_some(()))
+    })?;
     let bundle = export(stage, "bundle")?;
     fs::copy(bundle.join("packet.pdf"), stage.folder.join("packet.pdf"))?;
     let (code, report) = verify(stage, &bundle)?;
     print!("{}", indented(&report));
     ensure!(code == 0, "the verifier ended with {code}");
+    let quorum = "1 of 1 witnesses, quorum 1: ";
+    ensure!(report.contains(quorum) && report.contains(stage.witness.key.name()), "it names no witness");
     // The fault is on the auditor's side: nobody gave the organization's keys.
     let (untrusting, _) = verify_with(stage, &bundle, !stage.fault)?;
     ensure!(
@@ -47,7 +53,7 @@ pub(super) fn packet_and_bundle(stage: &mut Stage, teller: &mut Teller) -> Resul
             "the packet's pages were not drawn: there is no pdftoppm (`.ci/setup run`, as root, unpacks it)",
         ),
     }
-    let how = "verified offline: sound and complete; without the organization's keys, unanchored";
+    let how = "verified offline: sound, complete and seen from outside; without the organization's keys, unanchored";
     teller.proved("packet and bundle", how, clock::since(start));
     Ok(())
 }

@@ -7,6 +7,7 @@
 mod attack;
 mod audit;
 mod faults;
+mod fork;
 mod machine;
 mod openssl;
 mod vault;
@@ -46,6 +47,8 @@ pub enum Scene {
     PacketAndBundle,
     /// What an auditor finds.
     FlippedByte,
+    /// A second history, and who does not cosign it.
+    ForkedLog,
     /// Somebody at the vault.
     ChangedVault,
 }
@@ -73,6 +76,7 @@ impl Scene {
         Self::DriftedControl,
         Self::PacketAndBundle,
         Self::FlippedByte,
+        Self::ForkedLog,
         Self::ChangedVault,
     ];
 
@@ -95,6 +99,7 @@ impl Scene {
             Self::DriftedControl => "Somebody changes settings, and forgets",
             Self::PacketAndBundle => "What an auditor gets",
             Self::FlippedByte => "One byte is changed",
+            Self::ForkedLog => "Somebody has the log's key, and signs a second history",
             Self::ChangedVault => "Somebody changes the vault",
         }
     }
@@ -121,6 +126,7 @@ impl Scene {
             Self::DriftedControl => return machine::drifted_control(stage, teller),
             Self::PacketAndBundle => audit::packet_and_bundle(stage, teller)?,
             Self::FlippedByte => audit::one_flipped_byte(stage, teller)?,
+            Self::ForkedLog => fork::forked_log(stage, teller)?,
             Self::ChangedVault => vault::changed_vault(stage, teller)?,
         }
         Ok(Played::Proved)
