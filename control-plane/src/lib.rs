@@ -14,6 +14,8 @@ pub mod clock;
 #[cfg(feature = "server")]
 pub mod config;
 #[cfg(feature = "server")]
+pub mod copy;
+#[cfg(feature = "server")]
 pub mod core;
 #[cfg(feature = "server")]
 pub mod directory;

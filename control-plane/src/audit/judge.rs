@@ -25,6 +25,11 @@ pub enum Fault {
         /// Which.
         version: String,
     },
+    /// It was deleted after its date, and another with other bytes stands in its place.
+    Replaced {
+        /// Which.
+        version: String,
+    },
     /// It has other bytes.
     Changed {
         /// Their digest; `None`: it is nothing that a vault writes.
@@ -59,46 +64,49 @@ pub enum Fault {
     },
 }
 
-/// All that is wrong with an object. One whose date has passed may be gone, and nothing else.
+/// All that is wrong with an object. One whose date has passed may be gone, hidden, and without its lock; other bytes
+/// under its key are wrong for ever, as nobody uses a key again.
 #[must_use]
 pub fn judge(expected: &Expected, seen: &Seen, now: Millis) -> Vec<Fault> {
     let has_ended = expected.retain_until.is_some_and(|until| until <= now);
-    let named = |version: &&Version| expected.version.as_ref().is_none_or(|id| *id == version.id);
-    let is_object = |version: &&Version| version.content != Content::Marker;
-    let markers = seen.versions.iter().filter(|version| version.content == Content::Marker);
-    let mut faults: Vec<Fault> = markers.map(|marker| Fault::Hidden { version: marker.id.clone() }).collect();
-    let Some(object) = seen.versions.iter().filter(is_object).find(named) else {
-        if has_ended {
-            return Vec::new();
-        }
-        faults.push(match (&expected.version, seen.object()) {
-            (Some(version), Some(_)) => Fault::VersionGone { version: version.clone() },
-            _ => Fault::Missing,
-        });
-        return faults;
-    };
     let right = Content::Bytes(expected.sha256);
-    if object.content != right {
-        let found = if let Content::Bytes(found) = object.content { Some(found) } else { None };
-        faults.push(Fault::Changed { found });
-    }
-    let mut is_before = true;
-    for other in seen.versions.iter().filter(is_object) {
-        let version = other.id.clone();
-        if other == object {
-            is_before = false;
-        } else if other.content != right {
-            let before = is_before;
-            faults.push(if before { Fault::Preceded { version } } else { Fault::Overwritten { version } });
+    // A file has no version, whichever the index names: of the bucket that the vault was copied into.
+    let named = |id: &str| expected.version.as_ref().is_none_or(|named| named == id || id.is_empty());
+    let is_object = |version: &Version| version.content != Content::Marker;
+    let place = seen.versions.iter().position(|version| is_object(version) && named(&version.id));
+    let mut faults = Vec::new();
+    for (number, Version { id, content, .. }) in seen.versions.iter().enumerate() {
+        let version = id.clone();
+        let is_before = place.is_some_and(|place| number < place);
+        match content {
+            // Where there is nothing yet, a marker hides nothing.
+            Content::Marker if !has_ended && !is_before => faults.push(Fault::Hidden { version }),
+            Content::Marker => {}
+            same if *same == right => {}
+            _ if place == Some(number) => {
+                let found = if let Content::Bytes(found) = content { Some(*found) } else { None };
+                faults.push(Fault::Changed { found });
+            }
+            _ if is_before => faults.push(Fault::Preceded { version }),
+            _ if place.is_some() => faults.push(Fault::Overwritten { version }),
+            _ if has_ended => faults.push(Fault::Replaced { version }),
+            // Said below, of what is gone.
+            _ => {}
         }
     }
-    match (object.lock.holds_until(), expected.retain_until) {
-        (None, _) if has_ended => {}
-        (None, _) => faults.push(Fault::Weakened { lock: object.lock }),
-        (Some(found), Some(promised)) if found < promised => {
-            faults.push(Fault::Shortened { found, promised })
+    match (place.map(|place| seen.versions[place].lock), &expected.version) {
+        _ if has_ended => {}
+        (None, Some(version)) if seen.object().is_some() => {
+            faults.push(Fault::VersionGone { version: version.clone() });
         }
-        _ => {}
+        (None, _) => faults.push(Fault::Missing),
+        (Some(lock), _) => match (lock.holds_until(), expected.retain_until) {
+            (None, _) => faults.push(Fault::Weakened { lock }),
+            (Some(found), Some(promised)) if found < promised => {
+                faults.push(Fault::Shortened { found, promised });
+            }
+            _ => {}
+        },
     }
     faults
 }
@@ -110,6 +118,7 @@ impl Fault {
         match self {
             Self::Missing => "missing",
             Self::VersionGone { .. } => "version-gone",
+            Self::Replaced { .. } => "replaced",
             Self::Changed { .. } => "changed",
             Self::Preceded { .. } => "preceded",
             Self::Overwritten { .. } => "overwritten",
@@ -127,6 +136,10 @@ impl Fault {
             Self::VersionGone { version } => {
                 format!("version {version}, which was kept, is not there any more; what is there is another")
             }
+            Self::Replaced { version } => format!(
+                "its date has passed and it was deleted, as it may be; but other bytes were put under its key, as \
+                 version {version}"
+            ),
             Self::Changed { found: Some(found) } => {
                 format!("its bytes were changed: they have SHA-256 {found} now")
             }
@@ -156,6 +169,10 @@ impl Fault {
             Self::Missing | Self::VersionGone { .. } | Self::Changed { .. } | Self::Preceded { .. } => {
                 "touch nothing; the database still has the original: export a bundle (`evidence export`) and verify \
                  it, then find out who could write to the vault"
+            }
+            Self::Replaced { .. } => {
+                "what stands there is not what was kept: take it for nothing, exchange the vault's access key, and find \
+                 out who used it"
             }
             Self::Overwritten { .. } | Self::Hidden { .. } => {
                 "Orderly goes on reading the original; exchange the vault's access key, and find out who used it (two servers \
@@ -189,50 +206,109 @@ mod tests {
         faults.iter().map(Fault::word).collect()
     }
 
+    /// Each state of a key in a bucket: what is wrong with it before its date, and after.
     #[test]
-    fn each_change_is_named() {
-        let locked = Lock::Compliance(TEN);
-        let mark = ("m", Content::Marker, Lock::None);
-        for (what, there, faults) in [
-            ("as it was kept", vec![("1", A, locked)], &[][..]),
-            ("kept longer", vec![("1", A, Lock::Compliance(Millis(11)))], &[]),
-            ("written again by a retry", vec![("1", A, locked), ("2", A, locked)], &[]),
-            ("gone", vec![], &["missing"]),
-            ("gone, and a marker in its place", vec![mark], &["hidden", "missing"]),
-            ("hidden", vec![("1", A, locked), mark], &["hidden"]),
-            ("another in its place", vec![("2", A, locked)], &["version-gone"]),
-            ("other bytes", vec![("1", B, locked)], &["changed"]),
-            ("no file", vec![("1", Content::Other, Lock::None)], &["changed", "weakened"]),
+    fn each_change_is_named_before_its_date_and_after() {
+        let (locked, none) = (Lock::Compliance(TEN), Lock::None);
+        let (mark, null_mark) = (("m", Content::Marker, none), ("null", Content::Marker, none));
+        for (what, there, before, after) in [
+            ("as it was kept", vec![("1", A, locked)], &[][..], &[][..]),
+            ("kept longer", vec![("1", A, Lock::Compliance(Millis(11)))], &[], &[]),
+            ("written again by a retry", vec![("1", A, locked), ("2", A, locked)], &[], &[]),
+            ("gone", vec![], &["missing"], &[]),
+            ("gone, and a marker in its place", vec![mark], &["hidden", "missing"], &[]),
+            ("hidden", vec![("1", A, locked), mark], &["hidden"], &[]),
+            ("a marker where nothing was yet", vec![mark, ("1", A, locked)], &[], &[]),
+            ("gone, the same in its place", vec![("2", A, locked)], &["version-gone"], &[]),
+            ("gone, another in its place", vec![("2", B, locked)], &["version-gone"], &["replaced"]),
             (
-                "another on top",
-                vec![("1", A, locked), ("2", B, locked), ("3", B, locked)],
+                "gone, a marker and another in its place",
+                vec![mark, ("2", B, none)],
+                &["hidden", "version-gone"],
+                &["replaced"],
+            ),
+            (
+                "gone, something huge in its place",
+                vec![("2", Content::Other, none)],
+                &["version-gone"],
+                &["replaced"],
+            ),
+            ("other bytes", vec![("1", B, locked)], &["changed"], &["changed"]),
+            ("no file", vec![("1", Content::Other, none)], &["changed", "weakened"], &["changed"]),
+            (
+                "two others on top",
+                vec![("1", A, locked), ("2", B, locked), ("3", Content::Other, none)],
+                &["overwritten", "overwritten"],
                 &["overwritten", "overwritten"],
             ),
-            ("another before it", vec![("0", B, locked), ("1", A, locked)], &["preceded"]),
-            ("in governance mode", vec![("1", A, Lock::Governance(Millis(99)))], &["weakened"]),
-            ("without a lock", vec![("1", A, Lock::None)], &["weakened"]),
-            ("a shorter date", vec![("1", A, Lock::Compliance(Millis(9)))], &["shortened"]),
+            (
+                "another on top, without versioning",
+                vec![("1", A, locked), ("null", B, none)],
+                &["overwritten"],
+                &["overwritten"],
+            ),
+            ("hidden, without versioning", vec![("1", A, locked), null_mark], &["hidden"], &[]),
+            ("another before it", vec![("0", B, locked), ("1", A, locked)], &["preceded"], &["preceded"]),
+            ("in governance mode", vec![("1", A, Lock::Governance(Millis(99)))], &["weakened"], &[]),
+            ("without a lock", vec![("1", A, none)], &["weakened"], &[]),
+            ("a shorter date", vec![("1", A, Lock::Compliance(Millis(9)))], &["shortened"], &[]),
         ] {
-            assert_eq!(found(&is("1"), &there, 5), faults, "{what}");
+            assert_eq!(found(&is("1"), &there, 9), before, "{what}, before");
+            assert_eq!(found(&is("1"), &there, 10), after, "{what}, after");
+        }
+    }
+
+    /// What was written while versioning was suspended has no version of its own: the next write takes its place.
+    #[test]
+    fn what_was_written_without_versioning_can_be_replaced() {
+        for (content, lock, before, after) in [
+            (A, Lock::Compliance(TEN), &[][..], &[][..]),
+            (A, Lock::None, &["weakened"], &[]),
+            (B, Lock::None, &["changed", "weakened"], &["changed"]),
+        ] {
+            let there = [("null", content, lock)];
+            assert_eq!(
+                (found(&is("null"), &there, 9), found(&is("null"), &there, 10)),
+                (before.to_vec(), after.to_vec())
+            );
         }
     }
 
     #[test]
     fn a_file_has_no_versions_and_one_date() {
-        let file = |content, lock| vec![("", content, lock)];
-        assert_eq!(found(&is(""), &file(A, Lock::ReadOnlyFile(TEN)), 5), [""; 0]);
-        assert_eq!(found(&is(""), &file(A, Lock::WritableFile(TEN)), 5), ["weakened"]);
-        assert_eq!(found(&is(""), &file(A, Lock::ReadOnlyFile(Millis(9))), 5), ["shortened"]);
-        assert_eq!(found(&is(""), &file(B, Lock::ReadOnlyFile(TEN)), 5), ["changed"]);
+        // The second is named by an index that knows the bucket which the folder was copied into.
+        for expected in [is(""), is("1")] {
+            for (content, lock, before, after) in [
+                (A, Lock::ReadOnlyFile(TEN), &[][..], &[][..]),
+                (A, Lock::WritableFile(TEN), &["weakened"], &[]),
+                (A, Lock::ReadOnlyFile(Millis(9)), &["shortened"], &[]),
+                (B, Lock::ReadOnlyFile(TEN), &["changed"], &["changed"]),
+                (Content::Other, Lock::None, &["changed", "weakened"], &["changed"]),
+            ] {
+                let there = [("", content, lock)];
+                assert_eq!(found(&expected, &there, 9), before);
+                assert_eq!(found(&expected, &there, 10), after);
+            }
+            assert_eq!((found(&expected, &[], 9), found(&expected, &[], 10)), (vec!["missing"], vec![]));
+        }
     }
 
     #[test]
-    fn after_its_date_an_object_may_be_gone_and_not_changed() {
-        assert_eq!(found(&is("1"), &[], 10), [""; 0]);
-        assert_eq!(found(&is("1"), &[("1", A, Lock::None)], 10), [""; 0]);
-        assert_eq!(found(&is("1"), &[("1", B, Lock::Compliance(TEN))], 10), ["changed"]);
-        let unknown = Expected { retain_until: None, ..is("1") };
-        assert_eq!(found(&unknown, &[], 99), ["missing"], "a date that nobody noted has not passed");
-        assert_eq!(found(&unknown, &[("1", A, Lock::Compliance(Millis(1)))], 99), [""; 0]);
+    fn a_date_or_a_version_that_nobody_noted_is_not_made_up() {
+        let dateless = Expected { retain_until: None, ..is("1") };
+        assert_eq!(found(&dateless, &[], 99), ["missing"], "its date has not passed");
+        assert_eq!(found(&dateless, &[("1", A, Lock::Compliance(Millis(1)))], 99), [""; 0]);
+        assert_eq!(found(&dateless, &[("1", A, Lock::None)], 99), ["weakened"]);
+        // The oldest is the object, as for whoever reads.
+        let locked = Lock::Compliance(TEN);
+        for (there, faults) in [
+            ([("1", A, locked), ("2", B, locked)], ["overwritten"]),
+            ([("1", B, locked), ("2", A, locked)], ["changed"]),
+        ] {
+            assert_eq!(
+                (found(&is(""), &there, 9), found(&is(""), &there, 10)),
+                (faults.to_vec(), faults.to_vec())
+            );
+        }
     }
 }

@@ -1,6 +1,7 @@
-//! `control-plane evidence`: list, export as a bundle, verify offline, write again in NIST's format, audit the vault.
+//! `control-plane evidence`: list, export as a bundle, verify offline, write again in NIST's format, audit and copy the vault.
 
 mod audit;
+mod copy;
 mod export;
 mod oscal;
 mod witnesses;
@@ -8,6 +9,7 @@ mod witnesses;
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
 use proto::pb::{self, ExportBundle, ListEvidence, ListWitnesses, evidence_client::EvidenceClient};
 use serde_json::{Value, json};
 
@@ -60,6 +62,15 @@ pub(super) enum Evidence {
         #[arg(long)]
         tenant: Option<String>,
     },
+    /// Copy the vault's folder into a bucket with Object Lock, to go on from there (exit 3: the server still runs)
+    #[command(
+        after_help = "Run again after it was broken off, it goes on. Each object keeps its own date, and is read back from the\n\
+        bucket. What is to be changed in config.toml is printed at the end; nothing is changed there, or in the folder.\n\n\
+        Examples:\n  control-plane --dir /srv/orderly evidence copy --bucket orderly-evidence --region eu-west-1\n  \
+        control-plane --dir /srv/orderly evidence copy --bucket evidence --endpoint https://ceph.msp.example \\\n    \
+        --path-style --prefix orderly --credentials /etc/orderly/vault.credentials"
+    )]
+    Copy(copy::Copy),
     /// Show what outside witnesses have cosigned of a clinic's log, and the log's key for a new witness
     Witnesses {
         /// Clinic, by name or ID
@@ -109,10 +120,18 @@ impl Evidence {
                 ))
             }
             Self::Verify(verify) => verify.run((world.now)()),
+            Self::Copy(copy) => copy.run(global, world),
             Self::Audit { tenant } => audit::run(global, world, tenant.as_deref()),
             Self::Oscal { bundle, out } => oscal::write(&bundle, &out),
         }
     }
+}
+
+/// How far something long has come; shown only where somebody looks: not where standard error is a file.
+fn bar(global: &Global, message: &'static str) -> ProgressBar {
+    let bar = if global.json { ProgressBar::hidden() } else { ProgressBar::new(0) };
+    let style = "{msg} {wide_bar} {pos} of {len}, {eta} left";
+    bar.with_style(ProgressStyle::with_template(style).expect("the template is right")).with_message(message)
 }
 
 fn listed(list: &pb::EvidenceList) -> Answer {

@@ -217,7 +217,8 @@ pub(super) fn template() -> String {
 [vault]
 # Where evidence is kept for good. "directory": the folder vault/ of this installation; it finds every change, and cannot
 # stop root from making one. "s3": a bucket with Object Lock, which nobody can change or delete from before its date, you
-# included; made with `aws s3api create-bucket --bucket NAME --object-lock-enabled-for-bucket`.
+# included; made with `aws s3api create-bucket --bucket NAME --object-lock-enabled-for-bucket`. `control-plane evidence
+# copy` brings there what the folder has, and says what to put here.
 kind = "directory"
 # kind = "s3"
 # endpoint = "https://s3.us-east-1.amazonaws.com"

@@ -108,7 +108,7 @@ impl Core {
             match self.log_acts(tenant, now) {
                 Ok(()) => self.store.keep_since_mark()?,
                 Err(error) => {
-                    self.store.undo_to_mark()?;
+                    self.undo_to_mark()?;
                     let error = super::chain(&error);
                     tracing::error!(%tenant, error, "acts of tenant {tenant} wait: its log takes none now");
                     self.acts.retain(|(of, _)| *of != tenant);
@@ -126,7 +126,7 @@ impl Core {
             match self.log_acts(tenant, now) {
                 Ok(()) => self.store.keep_since_mark()?,
                 // It was said when they began to wait.
-                Err(_) => self.store.undo_to_mark()?,
+                Err(_) => self.undo_to_mark()?,
             }
         }
         Ok(())

@@ -47,11 +47,12 @@ impl Core {
     /// After a start: what of ours a clinic's vault has, and a database from a backup, or of an older program, has not noted.
     pub(super) fn note_unknown(&self, tenant: TenantId, log: &LogHead) -> Result<(), CoreError> {
         let log_folder = log.folder(tenant);
-        for folder in ["checkpoints", "cosigned"] {
-            self.note_unknown_in(&format!("{log_folder}/{folder}"), |key, note| {
-                self.signed_head(&log.origin, key, note).is_some()
-            })?;
-        }
+        let is_signed = |key: &str, note: &[u8]| self.signed_head(&log.origin, key, note).is_some();
+        // One for each append: only those that came after the newest that is known.
+        let checkpoints = format!("{log_folder}/checkpoints");
+        let newest = self.store.newest_vault_object(&checkpoints)?.unwrap_or_default();
+        self.note_unknown_behind(&checkpoints, &newest, is_signed)?;
+        self.note_unknown_in(&format!("{log_folder}/cosigned"), is_signed)?;
         for folder in ["enrolments", "revocations"] {
             self.note_unknown_in(&format!("{tenant}/{folder}"), |key, bytes| {
                 self.is_paper(tenant, folder, key, bytes)
@@ -80,8 +81,18 @@ impl Core {
         folder: &str,
         is_ours: impl Fn(&str, &[u8]) -> bool,
     ) -> Result<(), CoreError> {
+        self.note_unknown_behind(folder, "", is_ours)
+    }
+
+    /// The same of what lies in one folder behind a key.
+    pub(super) fn note_unknown_behind(
+        &self,
+        folder: &str,
+        after: &str,
+        is_ours: impl Fn(&str, &[u8]) -> bool,
+    ) -> Result<(), CoreError> {
         let mut ours = Vec::new();
-        for key in self.ports.vault.list(folder)? {
+        for key in self.ports.vault.list_after(folder, after)? {
             if self.store.vault_object(&key)?.is_some() {
                 continue;
             }

@@ -4,8 +4,10 @@
 //! knows it. The vault keeps the first that came, so it is also the log's journal: whatever the database lost (a
 //! transaction undone, a restored backup) is read back from there and leads to the same root. Where it does not, the log
 //! halts rather than sign a fork. What a halted log cannot do, its successor does: see the module `succession`.
-
-use std::collections::BTreeSet;
+//!
+//! An append looks into the vault before it only when something was undone since the last: then the vault may have more
+//! than the database. Another server on the same vault is met by the put, whose place is taken; that append fails, and
+//! the next looks.
 
 use proto::{
     act::{self, Deed},
@@ -19,10 +21,7 @@ use super::{
     Core, CoreError, Intake,
     evidence::{CATCH_UP, Origin},
 };
-use crate::{
-    store::{LogHead, TenantRow},
-    vault::VaultError,
-};
+use crate::store::{LogHead, TenantRow};
 
 /// Where a clinic's `number`-th log lies in the vault.
 pub(super) fn log_folder(tenant: TenantId, number: u64) -> String {
@@ -44,15 +43,6 @@ impl LogHead {
     pub(crate) fn checkpoint_key(&self, tenant: TenantId, size: u64) -> String {
         format!("{}/checkpoints/{size:010}", self.folder(tenant))
     }
-}
-
-/// What became of the checkpoints of a commit.
-#[derive(Default)]
-pub struct Published {
-    /// Clinics whose newest checkpoint is not in the vault: no answer that speaks of it may leave.
-    pub without: BTreeSet<TenantId>,
-    /// Why; of several, the last.
-    pub why: Option<CoreError>,
 }
 
 impl Core {
@@ -99,7 +89,10 @@ impl Core {
 
     /// The log a record may be appended to now.
     pub(super) fn open_log(&mut self, tenant: TenantId, now: Millis) -> Result<LogHead, CoreError> {
-        self.recover_log(tenant, now)?;
+        if !self.level.contains(&tenant) {
+            self.recover_log(tenant, now)?;
+            self.level.insert(tenant);
+        }
         let log = self.store.log_head(tenant)?;
         match self.halt_reason(tenant, &log) {
             Some(problem) => Err(broken(tenant, problem.to_owned())),
@@ -123,6 +116,11 @@ impl Core {
         // Looked up before the entries, as it was put there after them.
         let published =
             self.newest_published(&start.folder(tenant), &start.origin)?.map_or(0, |head| head.size);
+        let checkpoints = format!("{}/checkpoints", start.folder(tenant));
+        let known = start.checkpoint_key(tenant, start.published);
+        self.note_unknown_behind(&checkpoints, &known, |key, note| {
+            self.signed_head(&start.origin, key, note).is_some()
+        })?;
         let restored = published > start.head.size;
         if restored {
             self.found_published(tenant, now);
@@ -164,7 +162,7 @@ impl Core {
                     self.store.keep_since_mark()?;
                 }
                 Some(refused) => {
-                    self.store.undo_to_mark()?;
+                    self.undo_to_mark()?;
                     self.halt(tenant, refused);
                     return Ok(());
                 }
@@ -224,7 +222,12 @@ impl Core {
     }
 
     /// A checkpoint that was published before must be this tree's; which of the log keys signed it does not matter.
-    fn vault_agrees(&self, tenant: TenantId, log: &LogHead, head: Head) -> Result<bool, CoreError> {
+    pub(super) fn vault_agrees(
+        &self,
+        tenant: TenantId,
+        log: &LogHead,
+        head: Head,
+    ) -> Result<bool, CoreError> {
         let key = log.checkpoint_key(tenant, head.size);
         let Some(note) = self.object(&key)? else { return Ok(true) };
         if let Some(published) = self.signed_head(&log.origin, &key, &note) {
@@ -242,9 +245,22 @@ impl Core {
         Ok(true)
     }
 
-    /// The newest checkpoint in a log's folder of the vault that a log key of ours signed.
+    /// The newest checkpoint in a log's folder of the vault that a log key of ours signed. Looked for from the newest on that
+    /// is known here; where that one is gone, an older one still has something to say.
     pub(super) fn newest_published(&self, folder: &str, origin: &str) -> Result<Option<Head>, CoreError> {
-        for key in self.ports.vault.list(&format!("{folder}/checkpoints"))?.iter().rev() {
+        let folder = format!("{folder}/checkpoints");
+        let known = self.store.newest_vault_object(&folder)?;
+        let mut keys = self.ports.vault.list_after(&folder, known.as_deref().unwrap_or_default())?;
+        keys.splice(..0, known.clone());
+        let newest = self.newest_signed(&keys, origin)?;
+        match known {
+            Some(_) if newest.is_none() => self.newest_signed(&self.ports.vault.list(&folder)?, origin),
+            _ => Ok(newest),
+        }
+    }
+
+    fn newest_signed(&self, keys: &[String], origin: &str) -> Result<Option<Head>, CoreError> {
+        for key in keys.iter().rev() {
             let Some(note) = self.object(key)? else { continue };
             match self.signed_head(origin, key, &note) {
                 Some(head) => return Ok(Some(head)),
@@ -283,7 +299,7 @@ impl Core {
                 // Without database or vault nobody can be served. What is wrong with one clinic is that clinic's.
                 Err(error @ (CoreError::Store(_) | CoreError::Vault(_))) => return Err(error),
                 Err(error) => {
-                    self.store.undo_to_mark()?;
+                    self.undo_to_mark()?;
                     self.halt(tenant.id, super::error::chain(&error));
                 }
             }
@@ -340,56 +356,6 @@ impl Core {
         let here = root(&self.store.tiles(tenant), seen.size)
             .map_err(|e| broken(tenant, super::error::chain(&e)))?;
         Ok(here.0 == seen.root.0)
-    }
-
-    /// Puts the newest checkpoints into the vault, and says which it could not; that is tried again with the next commit.
-    pub(super) fn publish(&mut self, now: Millis) -> Result<Published, CoreError> {
-        let mut published = Published::default();
-        let grown = std::mem::take(&mut self.grown);
-        if grown.is_empty() {
-            return Ok(published);
-        }
-        self.store.mark()?;
-        for tenant in grown {
-            // One clinic's vault must not keep another's from being told the truth.
-            if let Err(error) = self.publish_one(tenant, now) {
-                self.grown.insert(tenant);
-                published.without.insert(tenant);
-                published.why = Some(error);
-            }
-        }
-        self.store.keep_since_mark()?;
-        Ok(published)
-    }
-
-    fn publish_one(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
-        // A command that was undone may have named one that there is not.
-        let Some(row) = self.store.tenant(tenant)? else { return Ok(()) };
-        let log = self.store.log_head(tenant)?;
-        if log.published == 0 {
-            self.keep_tenant(&row, now)?;
-        }
-        if log.published >= log.head.size || self.halt_reason(tenant, &log).is_some() {
-            return Ok(());
-        }
-        let Some(note) = &log.checkpoint else { return Ok(()) };
-        let until = self.retain_until(now);
-        let key = log.checkpoint_key(tenant, log.head.size);
-        let is_ours = |key: &str, note: &[u8]| self.signed_head(&log.origin, key, note).is_some();
-        match self.put_ours(&key, note, until, is_ours) {
-            // The same head, signed by another log key of ours, is as good.
-            Err(CoreError::Vault(VaultError::Changed { .. }))
-                if self.vault_agrees(tenant, &log, log.head)? =>
-            {
-                self.note_kept(&[&key])?;
-            }
-            Err(changed @ CoreError::Vault(VaultError::Changed { .. })) => {
-                self.halt(tenant, format!("checkpoint {} in the vault is not of this log", log.head.size));
-                return Err(changed);
-            }
-            put => put?,
-        }
-        Ok(self.store.put_published(tenant, log.head.size)?)
     }
 
     /// When something stored at `now` may be deleted.

@@ -29,6 +29,7 @@ mod papers;
 pub mod planner;
 mod policies;
 pub mod ports;
+mod publish;
 mod quarantine;
 mod rotation;
 pub mod standing;
@@ -59,8 +60,8 @@ use crate::store::{Document, Store, StoreError, WaitingAct};
 pub use error::{CoreError, chain};
 pub use evidence::Intake;
 pub use exchange::Answer;
-pub use log::Published;
 use ports::Ports;
+pub use publish::Published;
 
 /// The incident that says that a clinic's log is halted.
 const LOG_HALTED: &str = "log.halted";
@@ -111,6 +112,8 @@ pub struct Core {
     pub(crate) generation: u64,
     /// Tenants whose log grew in this transaction.
     pub(crate) grown: BTreeSet<TenantId>,
+    /// Tenants whose log was level with the vault, with nothing undone since: what they append needs no look there before.
+    pub(crate) level: BTreeSet<TenantId>,
     /// Tenants of whose log the answer of a command speaks.
     pub(crate) spoken_of: BTreeSet<TenantId>,
     /// Logs that must not be continued, and why, until that is stored.
@@ -167,6 +170,7 @@ impl Core {
             charter,
             catalogue,
             grown: BTreeSet::new(),
+            level: BTreeSet::new(),
             spoken_of: BTreeSet::new(),
             halts: BTreeMap::new(),
             agreed: None,
@@ -212,7 +216,7 @@ impl Core {
         self.acts.clear();
         match &outcome {
             Ok(_) => self.store.keep_since_mark()?,
-            Err(_) => self.store.undo_to_mark()?,
+            Err(_) => self.undo_to_mark()?,
         }
         if outcome.is_err() && before != (self.charter.document.serial, self.catalogue.document.version) {
             self.reread()?;
@@ -234,6 +238,7 @@ impl Core {
     /// The same, where commands of many clinics wait: one whose checkpoint cannot be kept holds up its own alone.
     pub fn commit_group(&mut self, now: Millis) -> Result<Published, CoreError> {
         if let Err(error) = self.keep_findings(now).and_then(|()| Ok(self.store.commit()?)) {
+            self.level.clear();
             let _ = self.store.rollback();
             self.acts.clear();
             self.reread()?;
@@ -259,6 +264,12 @@ impl Core {
             self.store.put_number("generation", self.generation)?;
         }
         self.keep_acts()
+    }
+
+    /// Undoes what a part of a command wrote. What it put into the vault is there still.
+    pub(crate) fn undo_to_mark(&mut self) -> Result<(), StoreError> {
+        self.level.clear();
+        self.store.undo_to_mark()
     }
 
     /// After a transaction was undone: in force is what the database says.

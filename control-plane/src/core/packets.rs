@@ -148,7 +148,7 @@ impl Core {
         tenant: TenantId,
         month: Month,
     ) -> Result<Option<(Edition, Option<PacketFiles>)>, CoreError> {
-        self.recall_packets(tenant)?;
+        self.recall_packets(tenant, month)?;
         let Some(row) = self.store.packet(tenant, &month.to_string())? else { return Ok(None) };
         let edition = read(tenant, &row.edition)?;
         let other = edition.said.generator != crate::bundle::GENERATOR;
@@ -165,7 +165,7 @@ impl Core {
         files: &PacketFiles,
         now: Millis,
     ) -> Result<Edition, CoreError> {
-        self.recall_packets(tenant)?;
+        self.recall_packets(tenant, month)?;
         let name = month.to_string();
         if let Some(first) = self.store.packet(tenant, &name)? {
             return read(tenant, &first.edition);
@@ -185,8 +185,11 @@ impl Core {
         Ok(edition)
     }
 
-    /// Takes from the vault what the database has forgotten.
-    fn recall_packets(&mut self, tenant: TenantId) -> Result<(), CoreError> {
+    /// Takes from the vault what the database has forgotten. One that it knows was the first, and has its predecessor.
+    fn recall_packets(&mut self, tenant: TenantId, month: Month) -> Result<(), CoreError> {
+        if self.store.packet(tenant, &month.to_string())?.is_some() {
+            return Ok(());
+        }
         for key in self.ports.vault.list(&format!("{tenant}/packets"))? {
             let Ok(month) = first_part(&key).parse::<Month>() else { continue };
             if self.store.packet(tenant, &month.to_string())?.is_some() {

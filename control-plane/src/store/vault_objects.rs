@@ -34,6 +34,18 @@ impl Store {
         Ok(())
     }
 
+    /// Notes where an object was copied to: the version of it there. What was promised of its date stays.
+    pub fn move_vault_object(&self, new: &VaultRow) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached(
+                "UPDATE vault_object SET version = ?2,
+                   retain_until_ms = CASE retain_until_ms WHEN 0 THEN ?4 ELSE retain_until_ms END
+                   WHERE key = ?1 AND sha256 = ?3",
+            )?
+            .execute(params![new.key, new.version, Col(new.sha256), Col(new.retain_until)])?;
+        Ok(())
+    }
+
     /// One object.
     pub fn vault_object(&self, key: &str) -> Result<Option<VaultRow>, StoreError> {
         let mut statement = self.db.prepare_cached("SELECT * FROM vault_object WHERE key = ?1")?;
@@ -47,6 +59,14 @@ impl Store {
             "SELECT * FROM vault_object WHERE key >= ?1 AND key < ?2 AND key > ?3 ORDER BY key LIMIT ?4",
         )?;
         Ok(statement.query_map(params![first, end, after, most], vault_object)?.collect::<Result<_, _>>()?)
+    }
+
+    /// The last key of a folder, in order.
+    pub fn newest_vault_object(&self, folder: &str) -> Result<Option<String>, StoreError> {
+        let mut statement =
+            self.db.prepare_cached("SELECT max(key) FROM vault_object WHERE key >= ?1 AND key < ?2")?;
+        let (first, end) = span(folder);
+        Ok(statement.query_row([first, end], |row| row.get(0))?)
     }
 
     /// How many objects a folder (empty: the vault) has.
@@ -103,6 +123,23 @@ mod tests {
     }
 
     #[test]
+    fn what_was_copied_is_noted_where_it_is_now() {
+        let store = Store::with(Connection::open_in_memory().unwrap()).unwrap();
+        store.put_vault_object(&row("t/1", "", 1, 5)).unwrap();
+        store.put_vault_object(&row("t/2", "", 1, 0)).unwrap();
+        for (new, noted) in [
+            (row("t/1", "a", 1, 9), Some(row("t/1", "a", 1, 5))),
+            (row("t/1", "b", 1, 7), Some(row("t/1", "b", 1, 5))),
+            (row("t/1", "c", 2, 9), Some(row("t/1", "b", 1, 5))),
+            (row("t/2", "a", 1, 9), Some(row("t/2", "a", 1, 9))),
+            (row("t/3", "a", 1, 9), None),
+        ] {
+            store.move_vault_object(&new).unwrap();
+            assert_eq!(store.vault_object(&new.key).unwrap(), noted);
+        }
+    }
+
+    #[test]
     fn a_folder_is_read_in_pages_and_holds_nothing_of_its_neighbours() {
         let store = Store::with(Connection::open_in_memory().unwrap()).unwrap();
         for key in ["a/1", "a/2", "a/b/3", "a-b/1", "a0", "ab/1", "z/1"] {
@@ -114,6 +151,8 @@ mod tests {
         assert_eq!(keys("a", "", 2), ["a/1", "a/2"]);
         assert_eq!(keys("a", "a/2", 2), ["a/b/3"]);
         assert_eq!(store.vault_object_count("a").unwrap(), 3);
+        assert_eq!(store.newest_vault_object("a").unwrap().as_deref(), Some("a/b/3"));
+        assert_eq!(store.newest_vault_object("b").unwrap(), None);
         assert_eq!((keys("", "", 99).len(), store.vault_object_count("").unwrap()), (7, 7));
     }
 }

@@ -1,7 +1,9 @@
 //! A vault in a folder, for an installation of one machine.
 //!
-//! An object is one read-only file and its date the file's modification time: one fsync per object, as evidence comes in
-//! by the hundred. Copy a vault with its times (`cp -a`, `rsync -a`). Nothing in POSIX stops root from changing a file;
+//! An object is one read-only file and its date the file's modification time. To keep one takes two fsyncs, of the file
+//! before it has its name and of the folder after: with the first alone the name could be lost, with the second alone the
+//! name could lead to half an object. Of many that go together, some are under way at once: a disk makes them durable
+//! together. Copy a vault with its times (`cp -a`, `rsync -a`). Nothing in POSIX stops root from changing a file;
 //! what a folder can do is to have every change found.
 
 use std::{
@@ -9,17 +11,22 @@ use std::{
     fs::{self, File},
     io::{self, ErrorKind},
     os::unix::fs::PermissionsExt as _,
+    panic::resume_unwind,
     path::{Path, PathBuf},
+    thread,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use proto::{digest::Digest, time::Millis};
 
 use super::{
-    Content, Kept, Lock, OBJECT_MAX, Object, Seen, Vault, VaultError, Version, check_key, check_size,
-    system_time,
+    Content, Kept, Lock, OBJECT_MAX, Object, Seen, Vault, VaultError, Version, check_folder, check_key,
+    check_size, system_time,
 };
 use crate::files::{self, Access, FileError, Staged, parent, sync_folder};
+
+/// How many objects are under way at once.
+const AT_ONCE: usize = 8;
 
 /// A vault in a folder.
 #[derive(Debug, Clone)]
@@ -38,6 +45,22 @@ impl DirectoryVault {
     #[must_use]
     pub fn at(root: &Path) -> Self {
         Self { root: root.to_owned() }
+    }
+
+    /// Puts objects into place one after the other, then makes their folders durable.
+    fn put_some(&self, objects: &[Object<'_>]) -> Result<Vec<Kept>, VaultError> {
+        let mut folders = BTreeSet::new();
+        let mut all = Vec::with_capacity(objects.len());
+        for object in objects {
+            let (folder, kept) = self.place(object)?;
+            folders.insert(folder);
+            all.push(kept);
+        }
+        for folder in folders {
+            let key = folder.strip_prefix(&self.root).unwrap_or(&folder).display().to_string();
+            sync_folder(&folder).map_err(|source| VaultError::Io { key, source })?;
+        }
+        Ok(all)
     }
 
     /// Puts one object into place and says which folder must be made durable; never touches what is there.
@@ -136,18 +159,17 @@ impl DirectoryVault {
 
 impl Vault for DirectoryVault {
     fn put_all(&self, objects: &[Object<'_>]) -> Result<Vec<Kept>, VaultError> {
-        let mut folders = BTreeSet::new();
-        let mut all = Vec::with_capacity(objects.len());
-        for object in objects {
-            let (folder, kept) = self.place(object)?;
-            folders.insert(folder);
-            all.push(kept);
+        let each = objects.len().div_ceil(AT_ONCE).max(1);
+        let parts = objects.chunks(each);
+        if parts.len() <= 1 {
+            return self.put_some(objects);
         }
-        for folder in folders {
-            let key = folder.strip_prefix(&self.root).unwrap_or(&folder).display().to_string();
-            sync_folder(&folder).map_err(|source| VaultError::Io { key, source })?;
-        }
-        Ok(all)
+        let kept: Result<Vec<_>, VaultError> = thread::scope(|scope| {
+            let parts: Vec<_> = parts.map(|part| scope.spawn(|| self.put_some(part))).collect();
+            let done = parts.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            done.collect()
+        });
+        Ok(kept?.concat())
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, VaultError> {
@@ -162,13 +184,15 @@ impl Vault for DirectoryVault {
         keys.iter().map(|key| self.look_at(key)).collect()
     }
 
-    fn list(&self, folder: &str) -> Result<Vec<String>, VaultError> {
-        let start = if folder.is_empty() { self.root.clone() } else { self.root.join(check_key(folder)?) };
+    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<String>, VaultError> {
+        let start = if check_folder(folder)?.is_empty() { self.root.clone() } else { self.root.join(folder) };
+        check_folder(after)?;
         let mut keys = Vec::new();
         match self.walk(&start, &mut keys) {
             Err(error) if is_absent(&error) => {}
             walked => walked.map_err(|source| VaultError::Io { key: folder.to_owned(), source })?,
         }
+        keys.retain(|key| key.as_str() > after);
         keys.sort();
         Ok(keys)
     }

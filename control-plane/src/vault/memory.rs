@@ -8,7 +8,8 @@ use std::{
 use proto::{digest::Digest, time::Millis};
 
 use super::{
-    Content, Kept, Lock, Object, Seen, Vault, VaultError, Version, check_key, check_size, system_time,
+    Content, Kept, Lock, Object, Seen, Vault, VaultError, Version, check_folder, check_key, check_size,
+    system_time,
 };
 
 /// A vault in memory. Clones are the same vault, so that it outlives the program that is restarted.
@@ -73,8 +74,11 @@ impl Vault for MemoryVault {
         keys.iter().map(look).collect()
     }
 
-    fn list(&self, folder: &str) -> Result<Vec<String>, VaultError> {
-        let prefix = if folder.is_empty() { String::new() } else { format!("{}/", check_key(folder)?) };
-        Ok(self.objects().keys().filter(|key| key.starts_with(&prefix)).cloned().collect())
+    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<String>, VaultError> {
+        let prefix = if check_folder(folder)?.is_empty() { String::new() } else { format!("{folder}/") };
+        check_folder(after)?;
+        let all = self.objects();
+        let under = all.keys().filter(|key| key.starts_with(&prefix) && key.as_str() > after);
+        Ok(under.cloned().collect())
     }
 }

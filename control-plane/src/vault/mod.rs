@@ -65,12 +65,17 @@ pub trait Vault: Send + Sync {
     /// All that lies under each of `keys`, in the same order: what auditors look at.
     fn look(&self, keys: &[&str]) -> Result<Vec<Seen>, VaultError>;
 
-    /// The keys under a folder (`""`: all), sorted.
-    fn list(&self, folder: &str) -> Result<Vec<String>, VaultError>;
+    /// The keys under a folder (`""`: all) that come behind `after` (`""`: all), sorted.
+    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<String>, VaultError>;
 
     /// What about the store as a whole would let somebody change the past, one sentence each.
     fn weaknesses(&self) -> Result<Vec<String>, VaultError> {
         Ok(Vec::new())
+    }
+
+    /// The keys under a folder (`""`: all), sorted.
+    fn list(&self, folder: &str) -> Result<Vec<String>, VaultError> {
+        self.list_after(folder, "")
     }
 
     /// Keeps one object.
@@ -93,13 +98,16 @@ pub fn open(
 ) -> Result<Box<dyn Vault>, VaultError> {
     match settings {
         config::VaultStore::Directory => Ok(Box::new(DirectoryVault::open(&directory.vault())?)),
-        config::VaultStore::S3(settings) => {
-            let vault = S3Vault::connect(settings, clock)?;
-            match vault.weaknesses()? {
-                unfit if unfit.is_empty() => Ok(Box::new(vault)),
-                unfit => Err(VaultError::Unfit { store: vault.name().to_owned(), unfit }),
-            }
-        }
+        config::VaultStore::S3(settings) => Ok(Box::new(open_bucket(settings, clock)?)),
+    }
+}
+
+/// A vault in a bucket that can keep evidence.
+pub fn open_bucket(settings: &config::S3, clock: fn() -> Millis) -> Result<S3Vault, VaultError> {
+    let vault = S3Vault::connect(settings, clock)?;
+    match vault.weaknesses()? {
+        unfit if unfit.is_empty() => Ok(vault),
+        unfit => Err(VaultError::Unfit { store: vault.name().to_owned(), unfit }),
     }
 }
 
@@ -113,6 +121,10 @@ pub fn to_look_at(
         config::VaultStore::Directory => Ok(Box::new(DirectoryVault::at(&directory.vault()))),
         config::VaultStore::S3(settings) => Ok(Box::new(S3Vault::connect(settings, clock)?)),
     }
+}
+
+fn check_folder(folder: &str) -> Result<&str, VaultError> {
+    if folder.is_empty() { Ok(folder) } else { check_key(folder) }
 }
 
 /// The rule on keys: relative, plain parts only. Letters are ASCII, so that a key is a path and a URL alike.

@@ -16,9 +16,12 @@ use proto::{
     time::Millis,
 };
 
-use control_plane::vault::{Kept, MemoryVault, Object, Seen, Vault, VaultError};
+use control_plane::vault::{MemoryVault, Vault as _};
 
-use crate::world::{DISK, HOUR, MINUTE, World};
+use crate::{
+    vault::Guarded,
+    world::{DISK, HOUR, MINUTE, World},
+};
 
 /// All acts of the clinic, verified as an auditor would, in the order of the log.
 fn acts(world: &World) -> Vec<Act> {
@@ -200,35 +203,13 @@ fn an_append_is_one_object() {
     assert_eq!(unpack(&packed).unwrap().len(), 20);
 }
 
-/// A vault that is away for a while.
-#[derive(Clone)]
-struct Away(MemoryVault, Arc<AtomicBool>);
-
-impl Vault for Away {
-    fn put_all(&self, objects: &[Object<'_>]) -> Result<Vec<Kept>, VaultError> {
-        match self.1.load(Ordering::SeqCst) {
-            true => Err(VaultError::ReadBack { key: objects[0].key.to_owned() }),
-            false => self.0.put_all(objects),
-        }
-    }
-    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, VaultError> {
-        self.0.get(key)
-    }
-    fn look(&self, keys: &[&str]) -> Result<Vec<Seen>, VaultError> {
-        self.0.look(keys)
-    }
-    fn list(&self, folder: &str) -> Result<Vec<String>, VaultError> {
-        self.0.list(folder)
-    }
-}
-
 /// What keeps people safe is done though the vault is away: the act waits, and is logged when the vault is back.
 #[test]
 fn acts_wait_for_their_vault() {
     let mut world = World::new();
     let mut appliance = world.appliance();
     let away = Arc::new(AtomicBool::new(true));
-    let mut twin = world.twin(Box::new(Away(world.vault.clone(), away.clone())));
+    let mut twin = world.twin(Guarded::fragile(&world.vault, "", &away));
     let (tenant, now) = (world.tenant.clone(), world.now);
     twin.core.run(now, |core| core.set_windows(&tenant, &[], now)).unwrap();
     let event = appliance.event(now, "odd.fault", "uploads", Phase::Raised);

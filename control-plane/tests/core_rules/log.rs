@@ -1,5 +1,6 @@
 //! The Merkle log and its vault: crashes, restored backups, storage that contradicts itself, two servers at once.
 
+mod asked;
 mod papers;
 mod races;
 mod strangers;
@@ -7,11 +8,9 @@ mod successions;
 mod timestamps;
 pub mod witnesses;
 
-use std::sync::{Arc, Mutex};
-
 use control_plane::{
     core::CoreError,
-    vault::{Kept, MemoryVault, Object, Seen, Vault, VaultError},
+    vault::{MemoryVault, Vault as _},
 };
 use proptest::prelude::*;
 use proto::{

@@ -31,6 +31,8 @@ mod stops;
 mod sync;
 #[path = "../common/tsa.rs"]
 mod tsa;
+#[path = "../common/vault.rs"]
+mod vault;
 #[path = "../common/wire.rs"]
 mod wire;
 mod world;

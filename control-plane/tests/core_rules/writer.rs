@@ -11,13 +11,15 @@ use std::{
 use control_plane::{
     core::{Core, CoreError},
     serve::writer::Writer,
-    vault::{Kept, MemoryVault, Object, Seen, Vault, VaultError},
 };
 use proto::{ids::ApplianceId, time::Millis};
 use tokio::{sync::Notify, time::timeout};
 use tonic::Code;
 
-use crate::world::{START, World};
+use crate::{
+    vault::Guarded,
+    world::{START, World},
+};
 
 fn clock() -> Millis {
     START
@@ -25,28 +27,6 @@ fn clock() -> Millis {
 
 async fn rings(bell: &Notify) -> bool {
     timeout(Duration::from_secs(5), bell.notified()).await.is_ok()
-}
-
-/// A vault whose checkpoints cannot be written while it is broken.
-struct Fragile(MemoryVault, Arc<AtomicBool>);
-
-impl Vault for Fragile {
-    fn put_all(&self, objects: &[Object<'_>]) -> Result<Vec<Kept>, VaultError> {
-        if self.1.load(Ordering::SeqCst) && objects.iter().any(|object| object.key.contains("/checkpoints/"))
-        {
-            return Err(VaultError::ReadBack { key: objects[0].key.to_owned() });
-        }
-        self.0.put_all(objects)
-    }
-    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, VaultError> {
-        self.0.get(key)
-    }
-    fn look(&self, keys: &[&str]) -> Result<Vec<Seen>, VaultError> {
-        self.0.look(keys)
-    }
-    fn list(&self, folder: &str) -> Result<Vec<String>, VaultError> {
-        self.0.list(folder)
-    }
 }
 
 #[tokio::test]
@@ -97,7 +77,7 @@ async fn no_answer_leaves_while_its_checkpoint_is_not_in_the_vault() {
     let mut appliance = world.enrolled();
     let published = world.vault_keys("checkpoints").len();
     let broken = Arc::new(AtomicBool::new(true));
-    let twin = world.twin(Box::new(Fragile(world.vault.clone(), broken.clone())));
+    let twin = world.twin(Guarded::fragile(&world.vault, "/checkpoints/", &broken));
     let beat = appliance.enrolment(world.now);
     let batch = appliance.freeze(vec![beat]);
     let (asked, spki) = (Arc::new(appliance.ask(Some(batch))), appliance.spki());
@@ -126,7 +106,7 @@ async fn a_vault_that_is_away_holds_up_nobody_who_needs_none() {
     let mut world = World::new();
     let mut appliance = world.enrolled();
     let broken = Arc::new(AtomicBool::new(true));
-    let twin = world.twin(Box::new(Fragile(world.vault.clone(), broken.clone())));
+    let twin = world.twin(Guarded::fragile(&world.vault, "/checkpoints/", &broken));
     let beat = appliance.enrolment(world.now);
     let batch = appliance.freeze(vec![beat]);
     let (asked, spki) = (Arc::new(appliance.ask(Some(batch))), appliance.spki());

@@ -10,6 +10,8 @@ mod packets;
 #[path = "../common/program.rs"]
 mod program;
 mod running;
+#[path = "../common/serving.rs"]
+mod serving;
 mod stop;
 mod successions;
 mod timestamps;

@@ -1,11 +1,6 @@
 //! The program, started as people start it, and a box that enrols with it.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    net::SocketAddr,
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::Arc,
-};
+use std::{net::SocketAddr, process::ExitStatus, sync::Arc};
 
 use control_plane::clock;
 use proto::{
@@ -20,55 +15,31 @@ use proto::{
 use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, client::WantsClientCert, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
-use serde_json::Value;
 use tonic::transport::Channel;
 
-use crate::{home::Home, wire::channel};
+use crate::{home::Home, serving::Serving, wire::channel};
 
-/// A running `control-plane serve`. Killed when dropped.
+/// A running `control-plane serve`.
 pub struct Running {
-    child: Child,
+    serving: Serving,
     pub appliances: SocketAddr,
 }
 
 impl Running {
     /// Starts it, and waits until it says where it listens.
     pub fn start(home: &Home) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_control-plane"))
-            .args(["--json", "--dir", "orderly", "serve"])
-            .current_dir(home.path())
-            .env_remove("RUST_LOG")
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            let line: Value = serde_json::from_str(&line).ok()?;
-            let said = &line["fields"];
-            (said["message"] == "serving").then(|| said["appliances"].as_str().unwrap().parse().unwrap())
-        });
-        // Whoever writes to a pipe that nobody reads would wait for ever.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, appliances: address.expect("it says where it listens") }
+        let (serving, appliances) = Serving::start(home.path(), &["--dir", "orderly", "serve"], "appliances");
+        Self { serving, appliances }
     }
 
     /// SIGTERM.
     pub fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        self.serving.terminate();
     }
 
     /// Waits until it has ended.
     pub fn ended(&mut self) -> ExitStatus {
-        self.child.wait().unwrap()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.serving.ended()
     }
 }
 

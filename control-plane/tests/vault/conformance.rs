@@ -69,7 +69,13 @@ fn many_go_together_and_lists_are_sorted(vault: &dyn Vault) {
     assert_eq!(vault.list("t").unwrap(), ["t/1/a", "t/10", "t/2"]);
     assert_eq!(vault.list("t/1").unwrap(), ["t/1/a"]);
     assert_eq!(vault.list("none").unwrap(), [""; 0]);
-    assert!(vault.list("..").is_err());
+    // Behind a key, whether it is there or not.
+    assert_eq!(vault.list_after("t", "t/10").unwrap(), ["t/2"]);
+    assert_eq!(vault.list_after("t", "t/1").unwrap(), ["t/1/a", "t/10", "t/2"]);
+    assert_eq!(vault.list_after("t", "t/1/b").unwrap(), ["t/10", "t/2"]);
+    assert_eq!(vault.list_after("", "t/2").unwrap(), ["u/1"]);
+    assert_eq!(vault.list_after("t", "u/1").unwrap(), [""; 0]);
+    assert!(vault.list("..").is_err() && vault.list_after("t", "../t").is_err());
 }
 
 fn keys_that_could_lead_elsewhere_are_refused(vault: &dyn Vault) {

@@ -8,5 +8,7 @@ mod lies;
 mod log;
 #[path = "../common/program.rs"]
 mod program;
+#[path = "../common/serving.rs"]
+mod serving;
 #[path = "../common/watcher.rs"]
 mod watcher;

@@ -57,7 +57,7 @@ impl Vault for ProcessVault {
         self.storage.kept.look(keys)
     }
 
-    fn list(&self, folder: &str) -> Result<Vec<String>, VaultError> {
-        self.storage.kept.list(folder)
+    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<String>, VaultError> {
+        self.storage.kept.list_after(folder, after)
     }
 }

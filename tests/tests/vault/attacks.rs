@@ -51,6 +51,12 @@ const ATTEMPTS: &[Attempt] = &[
         "overwritten",
         true,
     ),
+    (
+        "more than a vault keeps, on top",
+        |owner, _| owner.write(PATH, &"x".repeat((64 << 20) + 1), None),
+        "overwritten",
+        true,
+    ),
     ("a delete marker", |owner, _| owner.delete(PATH, None, false), "hidden", true),
 ];
 

@@ -6,8 +6,10 @@
 mod attacks;
 #[path = "../../../control-plane/tests/vault/conformance.rs"]
 mod conformance;
+mod copying;
 mod folder;
 mod outage;
+mod requests;
 mod whole;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,8 +1,8 @@
 //! `control-plane evidence audit`: the database against the vault, both read as they lie there.
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::bar;
 use crate::{
     audit::audit,
     cli::{Answer, Global, World, misuse},
@@ -12,7 +12,7 @@ use crate::{
 };
 
 const DIRECTORY: &str = "A directory finds every change and cannot stop one: root can write to any file. S3 with Object Lock \
-    refuses it ([vault] kind = \"s3\").";
+    refuses it ([vault] kind = \"s3\"; `evidence copy` brings it there).";
 
 pub(super) fn run(global: &Global, world: World, tenant: Option<&str>) -> anyhow::Result<Answer> {
     let directory = global.directory();
@@ -32,11 +32,7 @@ pub(super) fn run(global: &Global, world: World, tenant: Option<&str>) -> anyhow
         VaultStore::Directory => (directory.vault().display().to_string(), DIRECTORY),
         VaultStore::S3(s3) => (s3.to_string(), ""),
     };
-    // Shown only where somebody looks: not where standard error is a file.
-    let bar = if global.json { ProgressBar::hidden() } else { ProgressBar::new(0) };
-    let style = "{msg} {wide_bar} {pos} of {len}, {eta} left";
-    bar.set_style(ProgressStyle::with_template(style).expect("the template is right"));
-    bar.set_message("auditing");
+    let bar = bar(global, "auditing");
     let report = audit(&store, vault.as_ref(), tenant, (world.now)(), &mut |more, all| {
         bar.set_length(all);
         bar.inc(more);

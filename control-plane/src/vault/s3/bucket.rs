@@ -8,8 +8,10 @@ use proto::{digest::Digest, time::Millis};
 use super::{
     S3Error,
     client::{Answer, Ask, Client},
-    xml::{self, Listed, Page},
+    xml::{self, Page},
 };
+pub(super) use xml::Listed;
+
 use crate::{
     config::S3,
     vault::{Content, Lock, OBJECT_MAX, Seen, Version},
@@ -17,6 +19,9 @@ use crate::{
 
 /// The most pages of versions of one key; whoever put more there wants to keep us busy.
 const PAGES_OF_A_KEY: usize = 100;
+
+/// Where a list goes on: behind this version of this path, or behind all of the path when it is empty.
+pub(super) type Place = (String, String);
 /// How servers say that a bucket or a version has no lock.
 const WITHOUT_LOCK: &[&str] =
     &["ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration", "InvalidRequest"];
@@ -42,16 +47,24 @@ impl Bucket {
         format!("{}{key}", self.prefix)
     }
 
-    /// All versions of a key, the oldest first, each with its bytes' digest and its lock.
-    pub(super) async fn look(&self, key: &str) -> Result<Seen, S3Error> {
+    /// All versions of a key, the oldest first, each with its bytes' digest and its lock. One that is `known` to be there
+    /// is read while they are listed.
+    pub(super) async fn look(&self, key: &str, known: Option<&str>) -> Result<Seen, S3Error> {
+        let ahead = async {
+            match known {
+                Some(id) => self.examine(key, id).await.ok(),
+                None => None,
+            }
+        };
+        let (listed, mut ahead) = tokio::join!(self.versions(key), ahead);
         let mut versions = Vec::new();
-        for listed in self.versions(key).await? {
-            versions.push(if listed.is_marker {
-                Version { id: listed.id, content: Content::Marker, lock: Lock::None }
-            } else {
-                let (content, lock) = self.examine(key, &listed.id).await?;
-                Version { id: listed.id, content, lock }
-            });
+        for Listed { id, is_marker, .. } in listed? {
+            let (content, lock) = match ahead.take_if(|_| known == Some(&id)) {
+                _ if is_marker => (Content::Marker, Lock::None),
+                Some(examined) => examined,
+                None => self.examine(key, &id).await?,
+            };
+            versions.push(Version { id, content, lock });
         }
         Ok(Seen { versions })
     }
@@ -90,25 +103,35 @@ impl Bucket {
         self.client.ask(ask).await.map(drop)
     }
 
-    /// The keys below a folder of which there is an object, sorted.
-    pub(super) async fn keys(&self, folder: &str) -> Result<Vec<String>, S3Error> {
+    /// Where the list of what lies behind a key begins.
+    pub(super) fn behind(&self, key: &str) -> Option<Place> {
+        (!key.is_empty()).then(|| (self.path(key), String::new()))
+    }
+
+    /// A page of the versions below a folder that hold something, and where the next page begins.
+    pub(super) async fn list(
+        &self,
+        folder: &str,
+        from: Option<&Place>,
+    ) -> Result<(Vec<Listed>, Option<Place>), S3Error> {
         let prefix = if folder.is_empty() { self.prefix.clone() } else { format!("{}/", self.path(folder)) };
-        let (mut keys, mut next) = (Vec::new(), None);
-        loop {
-            let page = self.page(&prefix, next.as_ref()).await?;
-            let objects = page.versions.into_iter().filter(|listed| !listed.is_marker);
-            keys.extend(objects.filter_map(|listed| Some(listed.key.strip_prefix(&self.prefix)?.to_owned())));
-            keys.dedup();
-            match page.next {
-                // A server that goes round in circles.
-                Some(place) if next.as_ref() == Some(&place) => return Err(endless(&prefix)),
-                Some(place) => next = Some(place),
-                None => break,
-            }
+        let page = self.page(&prefix, from).await?;
+        // A server that goes round in circles. Of one key the order of versions is its own.
+        if let (Some(next), Some(from)) = (&page.next, from)
+            && (next.0 < from.0 || next == from)
+        {
+            return Err(endless(&prefix));
         }
-        keys.sort();
-        keys.dedup();
-        Ok(keys)
+        let listed = page.versions.into_iter().filter(|listed| !listed.is_marker).filter_map(|listed| {
+            let key = listed.key.strip_prefix(&self.prefix)?.to_owned();
+            Some(Listed { key, ..listed })
+        });
+        Ok((listed.collect(), page.next))
+    }
+
+    /// How many requests were sent.
+    pub(super) fn requests(&self) -> u64 {
+        self.client.requests()
     }
 
     /// What about the bucket would let somebody change the past.
@@ -165,7 +188,7 @@ impl Bucket {
         Err(endless(&path))
     }
 
-    async fn page(&self, prefix: &str, next: Option<&(String, String)>) -> Result<Page, S3Error> {
+    async fn page(&self, prefix: &str, next: Option<&Place>) -> Result<Page, S3Error> {
         let mut query = vec![("versions", ""), ("prefix", prefix)];
         if let Some((key, version)) = next {
             query.push(("key-marker", key));
@@ -188,17 +211,24 @@ impl Bucket {
     }
 
     async fn examine(&self, key: &str, version: &str) -> Result<(Content, Lock), S3Error> {
-        let answer = self.read(key, version).await?;
-        let content = Content::Bytes(Digest::of(&answer.body));
         let garbled =
             |problem: String| S3Error::Garbled { what: format!("GET {key}?versionId={version}"), problem };
-        let said = (
-            header(&answer, "x-amz-object-lock-mode"),
-            header(&answer, "x-amz-object-lock-retain-until-date"),
-        );
-        if let (Some(mode), Some(until)) = said {
-            return Ok((content, xml::lock(mode, until).map_err(garbled)?));
-        }
+        let content = match self.read(key, version).await {
+            Ok(answer) => {
+                let content = Content::Bytes(Digest::of(&answer.body));
+                let said = (
+                    header(&answer, "x-amz-object-lock-mode"),
+                    header(&answer, "x-amz-object-lock-retain-until-date"),
+                );
+                if let (Some(mode), Some(until)) = said {
+                    return Ok((content, xml::lock(mode, until).map_err(garbled)?));
+                }
+                content
+            }
+            // More than a vault writes: somebody else's, and no reason not to look at the rest.
+            Err(S3Error::TooLarge { .. }) => Content::Other,
+            Err(error) => return Err(error),
+        };
         // Not every server tells it along with the object.
         let path = self.path(key);
         let ask = Ask::get(Some(&path), vec![("retention", ""), ("versionId", version)]);

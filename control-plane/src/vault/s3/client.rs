@@ -4,7 +4,10 @@
 //! what was sent, or is refused. Signing is AWS's own crate; the requests are few, and plain HTTP.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -89,6 +92,7 @@ pub(super) struct Client {
     region: String,
     credentials: Source,
     clock: fn() -> Millis,
+    requests: AtomicU64,
 }
 
 impl Client {
@@ -113,7 +117,13 @@ impl Client {
             region: settings.region.clone(),
             credentials,
             clock,
+            requests: AtomicU64::new(0),
         })
+    }
+
+    /// How many requests were sent.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// Asks, a second time if that may help.
@@ -136,14 +146,14 @@ impl Client {
     async fn send(&self, ask: &Ask<'_>) -> Result<Answer, S3Error> {
         let request = self.signed(ask)?;
         let unreachable = |error: &dyn std::error::Error| S3Error::Unreachable(chain(error));
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let response = self.http.request(request).await.map_err(|error| unreachable(&error))?;
         let (head, body) = response.into_parts();
-        let garbled = |problem: String| S3Error::Garbled { what: ask.what.clone(), problem };
         let max = usize::try_from(ask.answer_max).unwrap_or(usize::MAX);
         let body = match Limited::new(body, max).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-                return Err(garbled(format!("it has more than {max} bytes")));
+                return Err(S3Error::TooLarge { what: ask.what.clone(), max: ask.answer_max });
             }
             Err(error) => return Err(unreachable(error.as_ref())),
         };

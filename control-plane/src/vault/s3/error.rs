@@ -54,6 +54,14 @@ pub enum S3Error {
         /// What is wrong with the answer.
         problem: String,
     },
+    /// It answered more than was asked for.
+    #[error("gave more than {max} bytes in answer to {what}")]
+    TooLarge {
+        /// What it was asked.
+        what: String,
+        /// The bound.
+        max: u64,
+    },
     /// The system gave no thread.
     #[error("cannot be asked from here")]
     Runtime(#[source] std::io::Error),

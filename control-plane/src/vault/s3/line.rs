@@ -14,9 +14,14 @@ use std::{
 
 use tokio::{runtime::Runtime, task::JoinSet, time::timeout};
 
-use super::{S3Error, bucket::Bucket, client::pause};
+use super::{
+    S3Error,
+    bucket::{Bucket, Place},
+    client::pause,
+};
 
-/// The longest that one call may take. What was kept until then is kept: the next try goes on from there.
+/// The longest that one call may take: a page of a list, or the objects that are looked at or kept together. What was
+/// kept until then is kept: the next try goes on from there.
 const CALL_WITHIN: Duration = Duration::from_secs(60);
 /// How many objects are under way at once.
 const AT_ONCE: usize = 16;
@@ -41,6 +46,16 @@ impl Line {
             .map_err(S3Error::Runtime)?;
         let away = Arc::new(AtomicBool::new(false));
         Ok(Self { bucket: Arc::new(bucket), away, name: name.to_owned(), runtime: Some(runtime) })
+    }
+
+    /// How many requests were sent.
+    pub(super) fn requests(&self) -> u64 {
+        self.bucket.requests()
+    }
+
+    /// Where the list of what lies behind a key begins.
+    pub(super) fn begin(&self, after: &str) -> Option<Place> {
+        self.bucket.behind(after)
     }
 
     /// Does `work` and waits for it; from any thread, one that drives a runtime too.
