@@ -37,7 +37,7 @@ impl Core {
         };
         let mut due = Vec::new();
         for tenant in grown {
-            match self.to_publish(tenant, now) {
+            match self.next_to_publish(tenant, now) {
                 Ok(next) => due.extend(next.map(|(log, note)| (tenant, log, note))),
                 Err(error) => failed(tenant, error),
             }
@@ -61,7 +61,11 @@ impl Core {
     }
 
     /// The checkpoint of a log that is still to be put into the vault, if there is one.
-    fn to_publish(&mut self, tenant: TenantId, now: Millis) -> Result<Option<(LogHead, Vec<u8>)>, CoreError> {
+    fn next_to_publish(
+        &mut self,
+        tenant: TenantId,
+        now: Millis,
+    ) -> Result<Option<(LogHead, Vec<u8>)>, CoreError> {
         // A command that was undone may have named one that there is not.
         let Some(row) = self.store.tenant(tenant)? else { return Ok(None) };
         let mut log = self.store.log_head(tenant)?;

@@ -32,7 +32,15 @@ impl Store {
             .prepare_cached(
                 "INSERT INTO timestamp VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
             )?
-            .execute(params![Col(tenant), Col(row.size), Col(row.at), Col(row.kept), row.note, row.token])?;
+            .execute(params![
+                Col(tenant),
+                row.origin,
+                Col(row.size),
+                Col(row.at),
+                Col(row.kept),
+                row.note,
+                row.token
+            ])?;
         self.db
             .prepare_cached("DELETE FROM timestamp_trouble WHERE tenant = ?1")?
             .execute(params![Col(tenant)])?;

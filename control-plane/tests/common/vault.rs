@@ -33,7 +33,7 @@ pub struct Guarded {
 
 impl Guarded {
     /// Everything that is asked of `vault` comes by the guard first.
-    pub fn new(
+    pub fn before(
         vault: &MemoryVault,
         guard: impl Fn(Asked<'_>) -> Result<(), VaultError> + Send + Sync + 'static,
     ) -> Box<dyn Vault> {
@@ -43,7 +43,7 @@ impl Guarded {
     /// A vault that keeps nothing in folders of that name while it is broken.
     pub fn fragile(vault: &MemoryVault, folder: &'static str, broken: &Arc<AtomicBool>) -> Box<dyn Vault> {
         let broken = broken.clone();
-        Self::new(vault, move |asked| match asked.puts_into(folder) && broken.load(Ordering::SeqCst) {
+        Self::before(vault, move |asked| match asked.puts_into(folder) && broken.load(Ordering::SeqCst) {
             true => Err(VaultError::ReadBack { key: folder.to_owned() }),
             false => Ok(()),
         })

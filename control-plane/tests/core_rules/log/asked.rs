@@ -17,7 +17,7 @@ struct Questions {
 fn noted(world: &World) -> (World, Arc<Mutex<Questions>>) {
     let questions: Arc<Mutex<Questions>> = Arc::default();
     let noted = questions.clone();
-    let twin = world.twin(Guarded::new(&world.vault, move |asked| {
+    let twin = world.twin(Guarded::before(&world.vault, move |asked| {
         let mut questions = noted.lock().unwrap();
         match asked {
             Asked::Put(objects) => questions.puts.push(objects.len()),
@@ -106,7 +106,7 @@ fn a_checkpoint_that_cannot_be_kept_holds_up_no_other_clinic() {
     let other = world.tenant_named("Elm Street Clinic");
     let mut boxes = [world.appliance(), world.appliance_at(&other)];
     let folder = format!("{mine}/checkpoints/");
-    let mut twin = world.twin(Guarded::new(&world.vault, move |asked| match asked.puts_into(&folder) {
+    let mut twin = world.twin(Guarded::before(&world.vault, move |asked| match asked.puts_into(&folder) {
         true => Err(VaultError::ReadBack { key: folder.clone() }),
         false => Ok(()),
     }));

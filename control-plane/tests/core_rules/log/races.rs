@@ -13,7 +13,7 @@ fn two_servers_on_one_vault_never_publish_two_histories() {
     let (mut here, mut there) = (world.appliance(), world.appliance());
     let hook: Arc<Mutex<Option<Hook>>> = Arc::default();
     let next = hook.clone();
-    let mut twin = world.twin(Guarded::new(&world.vault, move |asked| {
+    let mut twin = world.twin(Guarded::before(&world.vault, move |asked| {
         if asked.puts_into("/entries/")
             && let Some(hook) = next.lock().unwrap().take()
         {

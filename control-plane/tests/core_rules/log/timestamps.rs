@@ -42,6 +42,10 @@ fn a_log_gets_one_when_the_last_is_old_and_it_has_grown() {
     assert_eq!((&row.note, &row.token, trouble), (&first, &token, None));
     let kept = |ending: &str| format!("{}/timestamps/{:010}.{ending}", world.tenant, row.size);
     assert_eq!(world.vault_keys("timestamps"), [kept("checkpoint"), kept("tsr")]);
+    let [lies, is_of] = ["kept.tsr", "kept"].map(|name| tsa.path(name));
+    std::fs::write(&lies, &row.token).unwrap();
+    std::fs::write(&is_of, &row.note).unwrap();
+    assert!(tsa.takes(&lies, &is_of), "OpenSSL takes what is kept");
     assert!(!due(&world, world.now), "it has not grown");
     let at = world.now;
 
