@@ -105,7 +105,6 @@ fn is_first_log(log: &u64) -> bool {
 }
 
 /// What a record is about.
-#[expect(clippy::large_enum_variant, reason = "one record at a time; a box would only hide it")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Body {
