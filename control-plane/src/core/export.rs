@@ -17,7 +17,7 @@ use super::{CoreError, chain, packets::Edition};
 use crate::{
     bundle::{
         Enrolled, Month, Period,
-        export::{CosignedNote, LoggedEnvelope, Parts},
+        export::{CosignedNote, LoggedEnvelope, Parts, Stamps},
     },
     packet::PacketFiles,
     store::{Document, Store, TenantRow},
@@ -194,7 +194,7 @@ fn stamps(
     tenant: &TenantRow,
     size: u64,
     edition: Option<&Edition>,
-) -> Result<BTreeMap<u64, (Vec<u8>, Vec<u8>)>, CoreError> {
+) -> Result<Stamps, CoreError> {
     let had = |of: u64| edition.is_none_or(|edition| edition.stamps.contains(&of));
     let all = store
         .timestamps(tenant.id, &tenant.log_origin)?
