@@ -51,7 +51,7 @@ pub struct LoggedEnvelope {
 /// A witness's key, and the newest checkpoint that it has cosigned (note).
 pub type CosignedNote = (KeyId, Vec<u8>);
 
-/// Timestamps of an outside authority, by the size of their checkpoint: note and token.
+/// Timestamps by the size of their checkpoint: note and token.
 pub type Stamps = BTreeMap<u64, (Vec<u8>, Vec<u8>)>;
 
 /// Everything a bundle is made of.
@@ -76,7 +76,7 @@ pub struct Parts {
     /// What outside witnesses have cosigned of this log, the newest of each: note and ID of the witness's key. Those of
     /// `checkpoint` itself stand under it.
     pub cosigned: Vec<CosignedNote>,
-    /// Timestamps that it has.
+    /// Timestamps of an outside authority.
     pub stamps: Stamps,
     /// The key that signed it.
     pub key: VerifierKey,
