@@ -13,6 +13,7 @@ use crate::{
     vault::VaultError,
 };
 
+mod mail;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ mod value;
 mod vault;
 mod witness;
 
+pub use mail::{Mail, MailTls};
 pub use template::template;
 use value::{address, bad, host, plain_host, socket, webhook, within};
 pub use vault::{S3, Vault, VaultStore};
@@ -56,6 +58,8 @@ pub struct Config {
     pub vault: Vault,
     /// Whom to ask to cosign the logs.
     pub witnesses: Vec<Witness>,
+    /// Through which mail server packets go out; `None`: they do not.
+    pub mail: Option<Mail>,
 }
 
 /// `[listen]`
@@ -133,6 +137,7 @@ struct File {
     vault: vault::FileVault,
     #[serde(default)]
     witness: Vec<witness::FileWitness>,
+    mail: Option<mail::FileMail>,
 }
 
 #[derive(Deserialize)]
@@ -210,6 +215,7 @@ impl Config {
             limits: Limits { events_per_hour },
             vault: file.vault.check()?,
             witnesses: witness::witnesses(file.witness)?,
+            mail: file.mail.map(mail::FileMail::check).transpose()?,
         })
     }
 

@@ -16,8 +16,8 @@ use proto::{
 use runbooks::Fault;
 
 use super::{
-    Core, CoreError, Intake, LOG_HALTED, budget, incidents, log::broken, payload_digest, quarantine,
-    witnesses,
+    Core, CoreError, Intake, LOG_HALTED, budget, deliveries, incidents, log::broken, months, payload_digest,
+    quarantine, witnesses,
 };
 use crate::store::{ApplianceRow, ApplianceState, Document, IncidentRow, NewAct, WaitingAct};
 
@@ -33,8 +33,15 @@ const CAUSES: [&str; 8] = [
     "outbox-damaged",
 ];
 /// What this server itself finds wrong with a box or a log.
-const OWN: [&str; 5] =
-    [quarantine::FAULT, budget::OVER, incidents::CROWDED, LOG_HALTED, witnesses::LOG_WITNESS];
+const OWN: [&str; 7] = [
+    quarantine::FAULT,
+    budget::OVER,
+    incidents::CROWDED,
+    LOG_HALTED,
+    witnesses::LOG_WITNESS,
+    months::NOT_MADE,
+    deliveries::UNDELIVERED,
+];
 /// Instead of a word that is not known here.
 const OTHER: &str = "other";
 

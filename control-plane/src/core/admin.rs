@@ -47,6 +47,7 @@ impl Core {
         }
         // Its paper goes where its checkpoints will go, once it is durable here.
         self.grown.insert(id);
+        self.note_access(id, now)?;
         self.tenant(&name)
     }
 
@@ -335,7 +336,7 @@ impl Core {
         Ok(())
     }
 
-    fn secret(&mut self) -> String {
+    pub(super) fn secret(&mut self) -> String {
         URL_SAFE_NO_PAD.encode(self.random::<32>())
     }
 }

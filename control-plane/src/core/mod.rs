@@ -8,6 +8,7 @@ mod acts;
 pub mod admin;
 pub mod approved;
 mod budget;
+pub mod deliveries;
 mod drift;
 mod effects;
 mod enrol;
@@ -20,14 +21,17 @@ pub mod incident;
 mod incidents;
 mod kept;
 mod log;
+pub mod months;
 mod order_papers;
 mod orders;
+pub mod oversight;
 pub mod packets;
 mod papers;
 pub mod planner;
 mod policies;
 pub mod ports;
 mod quarantine;
+mod recipients;
 mod rotation;
 pub mod standing;
 mod stops;
@@ -78,6 +82,8 @@ pub struct Settings {
     pub events_hour: u64,
     /// Whether there is anybody to tell.
     pub notify: bool,
+    /// Whether packets go out by mail.
+    pub mail: deliveries::Mailing,
 }
 
 /// The online keys.

@@ -121,8 +121,9 @@ impl Core {
         &mut self,
         tenant: TenantId,
         month: Month,
+        now: Millis,
     ) -> Result<Option<(Edition, Option<PacketFiles>)>, CoreError> {
-        self.recall_packets(tenant)?;
+        self.recall_packets(tenant, now)?;
         let Some(row) = self.store.packet(tenant, &month.to_string())? else { return Ok(None) };
         let edition = read(tenant, &row.edition)?;
         let other = edition.said.generator != crate::bundle::GENERATOR;
@@ -139,7 +140,7 @@ impl Core {
         files: &PacketFiles,
         now: Millis,
     ) -> Result<Edition, CoreError> {
-        self.recall_packets(tenant)?;
+        self.recall_packets(tenant, now)?;
         let name = month.to_string();
         if let Some(first) = self.store.packet(tenant, &name)? {
             return read(tenant, &first.edition);
@@ -153,11 +154,12 @@ impl Core {
         }
         self.keep(&edition_key(tenant, &name), &row.edition, until)?;
         self.store.add_packet(tenant, &row)?;
+        self.packet_made(tenant, &row, now)?;
         Ok(edition)
     }
 
     /// Takes from the vault what the database has forgotten.
-    fn recall_packets(&mut self, tenant: TenantId) -> Result<(), CoreError> {
+    fn recall_packets(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
         for key in self.ports.vault.list(&format!("{tenant}/packets"))? {
             let name = key.rsplit('/').next().and_then(|name| name.strip_suffix(".json"));
             let Some(month) = name.and_then(|name| name.parse::<Month>().ok()) else { continue };
@@ -167,9 +169,18 @@ impl Core {
             if let Some(bytes) = self.ports.vault.get(&key)? {
                 let row = read(tenant, &bytes)?.row(month)?;
                 self.store.add_packet(tenant, &row)?;
+                self.packet_made(tenant, &row, now)?;
             }
         }
         Ok(())
+    }
+
+    /// The packet of a month as it was kept; `None`: there is none, or the vault has not got it.
+    pub(super) fn kept_files(&self, tenant: TenantId, month: &str) -> Result<Option<PacketFiles>, CoreError> {
+        match self.store.packet(tenant, month)? {
+            Some(row) => self.packet_files(tenant, &row),
+            None => Ok(None),
+        }
     }
 
     fn packet_files(&self, tenant: TenantId, row: &PacketRow) -> Result<Option<PacketFiles>, CoreError> {

@@ -8,6 +8,7 @@
 //!                                                             └──────> Typst source ──> PDF
 //! ```
 
+mod brief;
 pub mod document;
 mod markdown;
 mod model;
@@ -24,8 +25,10 @@ use proto::time::Millis;
 
 use crate::bundle::{Facts, Month};
 
+pub use brief::brief;
 pub use model::{
-    Action, Availability, Detected, Incident, Model, Presence, Refused, Repository, Share, Sockets, Version,
+    Access, Acknowledged, Action, Agreement, Availability, Detected, Holder, Incident, Model, Presence,
+    Refused, Repository, Share, Sockets, Version,
 };
 pub use sections::title;
 

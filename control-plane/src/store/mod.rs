@@ -14,6 +14,7 @@ mod evidence;
 mod inbox;
 mod incidents;
 mod lines;
+mod mails;
 mod notifications;
 mod order_papers;
 mod orders;
@@ -38,6 +39,7 @@ pub use evidence::{EvidenceRow, LogHead, NewEvidence, TenantTiles};
 pub use inbox::GapRow;
 pub use incidents::{IncidentChange, IncidentRow, NewIncident, TimelineRow};
 pub use lines::LinesRow;
+pub use mails::{MailRow, MailState};
 pub use notifications::{NotificationRow, Telling, ToldRow};
 pub use orders::{NewOrder, OrderRow, OrderState};
 pub use packets::PacketRow;
@@ -61,6 +63,8 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/010_witnesses.sql"),
     include_str!("schema/011_vault_objects.sql"),
     include_str!("schema/012_packets.sql"),
+    include_str!("schema/016_recipients.sql"),
+    include_str!("schema/017_reviews.sql"),
 ];
 
 /// Why the store did not do it.

@@ -10,6 +10,7 @@ mod history;
 mod hostile;
 mod monthly;
 mod oscal;
+mod oversight;
 mod packets;
 mod peers;
 mod periods;

@@ -4,6 +4,7 @@ mod actions;
 mod days;
 mod incidents;
 mod inventory;
+pub(super) mod oversight;
 mod repositories;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub use actions::{Action, Refused};
 pub use days::{Availability, Presence, Share};
 pub use incidents::{Detected, Incident};
 pub use inventory::{Sockets, Version};
+pub use oversight::{Access, Acknowledged, Agreement, Holder};
 pub use repositories::Repository;
 
 /// One month of one clinic.
@@ -71,6 +73,12 @@ pub struct Model<'f> {
     pub newest: BTreeMap<ApplianceId, &'f Heartbeat>,
     /// What is missing.
     pub gaps: Vec<Gap>,
+    /// The contract between clinic and service provider; `None`: none was recorded.
+    pub agreement: Option<Agreement<'f>>,
+    /// Who could use the control plane at the end of the period.
+    pub access: Access<'f>,
+    /// Who acknowledged the packet before this one.
+    pub acknowledged: Vec<Acknowledged<'f>>,
 }
 
 impl<'f> Model<'f> {
@@ -107,6 +115,9 @@ impl<'f> Model<'f> {
             versions: inventory::versions(facts, period.to),
             sockets: inventory::sockets(&records),
             newest: newest(facts, period.to),
+            agreement: oversight::agreement(facts, period.to),
+            access: oversight::access(facts, period.to),
+            acknowledged: oversight::acknowledged(facts),
             drifts,
             watches,
             gaps,
