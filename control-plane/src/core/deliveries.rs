@@ -50,7 +50,7 @@ pub enum Mailing {
 }
 
 /// A mail that is to be sent now.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Outgoing {
     /// What it is.
     pub row: MailRow,
@@ -216,7 +216,7 @@ impl Core {
             // Each try has its own: what was kept of the one before is a hash.
             Mailing::WithLinks => {
                 let secret = self.secret();
-                self.store.add_review_link(Digest::of(secret.as_bytes()), row, now.plus(LINK_FOR))?;
+                self.store.add_review_link(Digest::of(secret.as_bytes()), row, now.plus(LINK_FOR), now)?;
                 Some(secret)
             }
             Mailing::Off | Mailing::Plain => None,

@@ -3,10 +3,7 @@
 //! The rule: an act is the record. What is in force is what the newest act says, so a database that comes from a backup
 //! learns it from the log, and an auditor reads the same in the bundle.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{
     act::{Claim, Deed},
@@ -18,11 +15,8 @@ use proto::{
 };
 
 use super::{Core, CoreError};
+pub use crate::packet::REVIEW_EVERY;
 use crate::store::{OperatorTokenRow, TenantRow};
-
-/// How often it is gone through who has access: a quarter of a year.
-pub const REVIEW_EVERY: Duration = Duration::from_secs(92 * 24 * 3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The contract with a clinic, as it was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,14 +126,6 @@ impl Core {
         let Some(envelope) = self.store.newest_act(tenant, kind)? else { return Ok(None) };
         // Verified before it was kept here.
         Ok(Claim::read(&envelope).ok().flatten().map(Claim::unverified))
-    }
-}
-
-impl Agreement {
-    /// Whether it holds at `now`.
-    #[must_use]
-    pub fn holds_at(&self, now: Millis) -> bool {
-        self.signed <= now && self.until.is_none_or(|until| now < until.plus(DAY))
     }
 }
 

@@ -4,7 +4,12 @@
 //! The rule: a pass asks anew what is due and remembers nothing that matters. Killed at any point, the next start makes what is
 //! missing; what was kept already is the one that counts.
 
-use std::{collections::BTreeMap, num::NonZero, thread, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZero,
+    thread,
+    time::Duration,
+};
 
 use proto::{ids::TenantId, time::Millis};
 use tokio::{task::JoinSet, time};
@@ -40,15 +45,17 @@ impl Monthly {
 
     /// Makes what is due now, of each clinic one month after the other; says how many were made.
     pub async fn pass(&mut self) -> usize {
-        let mut made = 0;
+        let mut made = BTreeSet::new();
         loop {
             let now = (self.operators.about.clock)();
             let Ok(due) = self.operators.writer.run(|core, now| core.packets_due(now)).await else {
-                return made;
+                return made.len();
             };
-            let mut due: Vec<_> = due.into_iter().filter(|of| self.is_ready(*of, now)).collect();
+            // What is still due once it was made, is for the next pass.
+            let is_new = |of: &(TenantId, Month)| !made.contains(of) && self.is_ready(*of, now);
+            let mut due: Vec<_> = due.into_iter().filter(is_new).collect();
             if due.is_empty() {
-                return made;
+                return made.len();
             }
             let mut making = JoinSet::new();
             loop {
@@ -65,7 +72,7 @@ impl Monthly {
                     None => break,
                     Some(Ok((of, Ok(())))) => {
                         self.failed.remove(&of);
-                        made += 1;
+                        made.insert(of);
                     }
                     Some(Ok((of, Err(status)))) => self.failed(of, &status, now).await,
                     Some(Err(error)) => tracing::error!(%error, "making a packet broke off"),

@@ -61,12 +61,18 @@ impl Store {
         Ok(added == 1)
     }
 
-    /// Takes an address out; `false`: it is not there.
+    /// Takes an address out, and what was still to be sent there; `false`: it is not there.
     pub fn remove_recipient(&self, tenant: TenantId, address: &str) -> Result<bool, StoreError> {
         let removed = self
             .db
             .prepare_cached("DELETE FROM recipient WHERE tenant = ?1 AND address = ?2")?
             .execute(params![Col(tenant), address])?;
+        for gone in [
+            "DELETE FROM review_link WHERE mail IN (SELECT id FROM mail WHERE tenant = ?1 AND address = ?2 AND state = 'waiting')",
+            "DELETE FROM mail WHERE tenant = ?1 AND address = ?2 AND state = 'waiting'",
+        ] {
+            self.db.prepare_cached(gone)?.execute(params![Col(tenant), address])?;
+        }
         Ok(removed == 1)
     }
 
@@ -126,8 +132,15 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps the hash of a link that goes out with a mail.
-    pub fn add_review_link(&self, hash: Digest, of: &MailRow, expires: Millis) -> Result<(), StoreError> {
+    /// Keeps the hash of a link that goes out with a mail; those that have ended go.
+    pub fn add_review_link(
+        &self,
+        hash: Digest,
+        of: &MailRow,
+        expires: Millis,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        self.db.prepare_cached("DELETE FROM review_link WHERE expires_ms <= ?1")?.execute([Col(now)])?;
         self.db.prepare_cached("INSERT INTO review_link VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
             Col(hash),
             Col(of.tenant),

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicI64, Ordering},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use control_plane::{
@@ -29,6 +30,7 @@ use proto::{
     act::{Claim, Deed, Through},
     time::Millis,
 };
+use rusqlite::{Connection, backup::Backup};
 use tonic::{body::Body, service::Routes};
 use tower::{Service as _, ServiceExt as _};
 
@@ -50,7 +52,8 @@ impl Server {
     /// As the world stands.
     pub fn start(world: World, folder: &Path, clock: fn() -> Millis) -> Self {
         let file = folder.join("control-plane.db");
-        world.db.share().execute("VACUUM INTO ?1", [file.to_str().unwrap()]).unwrap();
+        let (from, mut to) = (world.db.share(), Connection::open(&file).unwrap());
+        Backup::new(&from, &mut to).unwrap().run_to_completion(1000, Duration::ZERO, None).unwrap();
         Self::on(world, file, clock)
     }
 
@@ -85,7 +88,7 @@ impl Server {
 
     /// A copy of the database as it is now.
     fn backup(&self, to: &Path) {
-        let db = rusqlite::Connection::open(&self.file).unwrap();
+        let db = Connection::open(&self.file).unwrap();
         db.execute("VACUUM INTO ?1", [to.to_str().unwrap()]).unwrap();
     }
 
@@ -236,7 +239,7 @@ async fn killed_in_between_or_restored_a_packet_is_made_and_sent_once() {
     let keys = |server: &Server| server.world.vault_keys("packets").len();
     assert_eq!((server.monthly.pass().await, keys(&server)), (1, 2));
     let third = server.packets("").await.remove(0);
-    let db = rusqlite::Connection::open(&server.file).unwrap();
+    let db = Connection::open(&server.file).unwrap();
     db.execute_batch("DELETE FROM packet WHERE month = '2026-12'; DELETE FROM mail; UPDATE act SET summary = '' WHERE summary LIKE '%2026-12%'")
         .unwrap();
     let mut server = server.again(None);
@@ -244,6 +247,12 @@ async fn killed_in_between_or_restored_a_packet_is_made_and_sent_once() {
     let fourth = server.packets("").await.remove(0);
     assert_eq!(fourth.packet, third.packet);
     assert_eq!(fourth.mails[0].message_id, third.mails[0].message_id, "a repeat can be told apart");
+
+    // Who is a recipient no more gets nothing more.
+    let tenant = server.tenant.clone();
+    let gone = ["owner@clinic.example".to_owned()];
+    server.writer.run(move |core, now| core.change_recipients(&tenant, &[], &gone, now)).await.unwrap();
+    assert!(server.writer.run(|core, now| core.mails_to_send(now)).await.unwrap().is_empty());
 }
 
 /// What a door answers.

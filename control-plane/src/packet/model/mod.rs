@@ -4,7 +4,7 @@ mod actions;
 mod days;
 mod incidents;
 mod inventory;
-pub(super) mod oversight;
+mod oversight;
 mod repositories;
 
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub use actions::{Action, Refused};
 pub use days::{Availability, Presence, Share};
 pub use incidents::{Detected, Incident};
 pub use inventory::{Sockets, Version};
-pub use oversight::{Access, Acknowledged, Agreement, Holder};
+pub use oversight::{Access, Acknowledged, Agreement, Holder, REVIEW_EVERY};
 pub use repositories::Repository;
 
 /// One month of one clinic.

@@ -10,7 +10,7 @@ use proto::{act::Deed, digest::Digest, time::Millis};
 use crate::bundle::{ActFact, Facts};
 
 /// How often it is gone through who has access: a quarter of a year.
-pub(in crate::packet) const REVIEW_EVERY: Duration = Duration::from_secs(92 * 24 * 3600);
+pub const REVIEW_EVERY: Duration = Duration::from_secs(92 * 24 * 3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The contract between clinic and service provider.

@@ -5,7 +5,7 @@ use crate::{
     bundle::{day, minute},
     packet::{
         document::{Block, Table, Tone},
-        model::{Model, oversight::REVIEW_EVERY},
+        model::{Model, REVIEW_EVERY},
         readings::{duration, grouped},
     },
 };
