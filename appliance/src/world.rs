@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Duration};
 
 use baseline::{Baseline, Exception, Finding, Verdict, judge_all};
 use proto::{
-    evidence::{Readings, StepResult},
+    evidence::{Readings, StepResult, Synchronised, Token},
     ids::WatchId,
     local,
     time::Millis,
@@ -59,6 +59,10 @@ pub struct World {
 pub trait Host: Send + Sync {
     /// Why no order may run, when somebody at the box said so: `file`.
     fn held(&self) -> Option<String>;
+    /// How the machine stands, apart from what is watched.
+    fn stands(&self) -> Stands {
+        Stands { synchronised: Synchronised::Unknown, system: None, generation: None }
+    }
     /// What executor and agent use of the machine; `None`: nobody can say.
     fn cost(&self) -> Option<Cost> {
         None
@@ -135,6 +139,17 @@ pub struct HostFacts {
     pub now: Millis,
     /// How long ago a restore from this entry was last proven; `None`: never.
     pub restore_proven: Option<Duration>,
+}
+
+/// What every box is asked, whatever it watches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stands {
+    /// Whether its time service keeps its clock in step.
+    pub synchronised: Synchronised,
+    /// The operating system's closure, by its hash; `None`: it is no NixOS, or could not be read.
+    pub system: Option<Token>,
+    /// Number of the system profile's generation; `None`: likewise.
+    pub generation: Option<u64>,
 }
 
 /// What the appliance's two processes use of their machine.

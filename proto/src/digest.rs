@@ -2,14 +2,12 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::field::{BadField, fixed};
 
 /// A SHA-256 digest (FIPS 180-4). Reads and prints as 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
@@ -34,9 +32,13 @@ impl Digest {
     }
 }
 
+crate::text_form!(Digest);
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        let mut digits = [0; 64];
+        hex::encode_to_slice(self.0, &mut digits).map_err(|_| fmt::Error)?;
+        f.write_str(std::str::from_utf8(&digits).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -55,18 +57,5 @@ impl std::str::FromStr for Digest {
             .filter(|()| !text.bytes().any(|b| b.is_ascii_uppercase()))
             .ok_or_else(|| BadField::new("sha256", "must be 64 lower-case hexadecimal digits"))?;
         Ok(Self(bytes))
-    }
-}
-
-impl TryFrom<String> for Digest {
-    type Error = BadField;
-    fn try_from(text: String) -> Result<Self, BadField> {
-        text.parse()
-    }
-}
-
-impl From<Digest> for String {
-    fn from(digest: Digest) -> Self {
-        digest.to_string()
     }
 }

@@ -3,7 +3,7 @@
 //! Sign bytes, never meanings: the payload is carried as it was signed and parsed only after it verified. The key ID is
 //! an unauthenticated hint and decides nothing; a threshold counts distinct keys (DSSE protocol.md).
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use base64::{
     Engine as _,
@@ -83,19 +83,25 @@ impl<T> Verified<T> {
     }
 }
 
+/// How every envelope's JSON begins.
+const BEFORE_PAYLOAD: &str = r#"{"payload":""#;
+
 #[derive(Serialize, Deserialize)]
-struct Json {
-    payload: String,
-    #[serde(rename = "payloadType")]
-    payload_type: String,
-    signatures: Vec<JsonSignature>,
+struct Json<'j> {
+    #[serde(borrow)]
+    payload: Cow<'j, str>,
+    #[serde(rename = "payloadType", borrow)]
+    payload_type: Cow<'j, str>,
+    #[serde(borrow)]
+    signatures: Vec<JsonSignature<'j>>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct JsonSignature {
-    #[serde(default)]
-    keyid: String,
-    sig: String,
+struct JsonSignature<'j> {
+    #[serde(default, borrow)]
+    keyid: Cow<'j, str>,
+    #[serde(borrow)]
+    sig: Cow<'j, str>,
 }
 
 /// Pre-authentication encoding (DSSE protocol.md): type and lengths are bound in, so no two pairs share bytes.
@@ -110,23 +116,24 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 #[must_use]
 pub fn seal(payload_type: &str, payload: &[u8], keys: &[&SecretKey]) -> Vec<u8> {
     let message = pae(payload_type, payload);
-    let signatures = keys
-        .iter()
-        .map(|key| JsonSignature { keyid: key.public().hint(), sig: STANDARD.encode(key.sign(&message)) })
-        .collect();
-    let json = Json { payload: STANDARD.encode(payload), payload_type: payload_type.to_owned(), signatures };
+    let signatures = keys.iter().map(|key| signature(key, &message)).collect();
+    let json =
+        Json { payload: STANDARD.encode(payload).into(), payload_type: payload_type.into(), signatures };
     serde_json::to_vec(&json).expect("strings always serialise")
 }
 
 /// Adds a signature to an envelope that somebody else began: how a second offline key signs the same bytes.
 pub fn countersign(envelope: &[u8], key: &SecretKey) -> Result<Vec<u8>, EnvelopeError> {
     let opened = Envelope::parse(envelope)?;
-    let mut json: Json = serde_json::from_slice(envelope).map_err(malformed)?;
-    let sig = STANDARD.encode(key.sign(&pae(&opened.payload_type, &opened.payload)));
-    let keyid = key.public().hint();
-    json.signatures.retain(|kept| kept.keyid != keyid);
-    json.signatures.push(JsonSignature { keyid, sig });
+    let mut json: Json<'_> = serde_json::from_slice(envelope).map_err(malformed)?;
+    let new = signature(key, &pae(&opened.payload_type, &opened.payload));
+    json.signatures.retain(|kept| kept.keyid != new.keyid);
+    json.signatures.push(new);
     Ok(serde_json::to_vec(&json).expect("strings always serialise"))
+}
+
+fn signature(key: &SecretKey, message: &[u8]) -> JsonSignature<'static> {
+    JsonSignature { keyid: key.public().hint().into(), sig: STANDARD.encode(key.sign(message)).into() }
 }
 
 impl Envelope {
@@ -135,7 +142,7 @@ impl Envelope {
         if bytes.len() > ENVELOPE_MAX {
             return Err(EnvelopeError::TooLarge(bytes.len()));
         }
-        let json: Json = serde_json::from_slice(bytes).map_err(malformed)?;
+        let json: Json<'_> = serde_json::from_slice(bytes).map_err(malformed)?;
         if json.signatures.len() > SIGNATURES_MAX {
             let have = json.signatures.len();
             return Err(EnvelopeError::Malformed(format!(
@@ -143,7 +150,11 @@ impl Envelope {
             )));
         }
         let signatures = json.signatures.iter().map(|s| unbase64(&s.sig)).collect::<Result<_, _>>()?;
-        Ok(Self { payload: unbase64(&json.payload)?, payload_type: json.payload_type, signatures })
+        Ok(Self {
+            payload: unbase64(&json.payload)?,
+            payload_type: json.payload_type.into_owned(),
+            signatures,
+        })
     }
 
     /// The payload, once at least `threshold` distinct keys of `trusted` have signed it as a `payload_type`.
@@ -178,19 +189,28 @@ impl Envelope {
         &self.payload
     }
 
+    /// How many signatures it carries, whoever's.
+    #[must_use]
+    pub fn signatures(&self) -> usize {
+        self.signatures.len()
+    }
+
     /// Whether `bytes`, which this was parsed from, are byte for byte what [`seal`] makes of its payload with `key`
     /// alone. One payload can be written in many envelopes that all verify; where the envelope's digest is its name, only
     /// this one counts.
     #[must_use]
     pub fn is_exact(&self, bytes: &[u8], key: &PublicKey) -> bool {
         let [signature] = &self.signatures[..] else { return false };
-        let sole = JsonSignature { keyid: key.hint(), sig: STANDARD.encode(signature) };
-        let json = Json {
-            payload: STANDARD.encode(&self.payload),
-            payload_type: self.payload_type.clone(),
-            signatures: vec![sole],
-        };
-        key.is_sole_form(signature) && serde_json::to_vec(&json).is_ok_and(|exact| exact == bytes)
+        let sig = STANDARD.encode(signature).into();
+        let signatures = vec![JsonSignature { keyid: key.hint().into(), sig }];
+        let empty = Json { payload: "".into(), payload_type: self.payload_type.as_str().into(), signatures };
+        let Ok(frame) = serde_json::to_vec(&empty) else { return false };
+        // Around the payload's text, which the standard alphabet allows one way of writing.
+        let (before, after) = frame.split_at(BEFORE_PAYLOAD.len());
+        let text = bytes.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+        let is_its_text =
+            text.is_some_and(|text| STANDARD.decode(text).is_ok_and(|read| read == self.payload));
+        is_its_text && key.is_sole_form(signature)
     }
 }
 

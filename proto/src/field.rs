@@ -1,5 +1,9 @@
 //! One error for input that is not what the contract says: it names the field and what would be right.
 
+use std::{fmt, marker::PhantomData, str::FromStr};
+
+use serde::de::{self, Visitor};
+
 /// A field that was refused. `Display` reads as one sentence, for a person and for a gRPC status alike.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {problem}")]
@@ -29,6 +33,47 @@ impl From<BadField> for tonic::Status {
     fn from(bad: BadField) -> Self {
         Self::invalid_argument(bad.to_string())
     }
+}
+
+/// Gives a type that reads and prints as text the same text in JSON and YAML.
+#[macro_export]
+macro_rules! text_form {
+    ($name:ty) => {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::field::read_text(deserializer)
+            }
+        }
+    };
+}
+
+/// Reads a value from its text, where it lies.
+pub fn read_text<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: FromStr<Err = BadField>,
+    D: serde::Deserializer<'de>,
+{
+    struct Text<T>(PhantomData<T>);
+
+    impl<T: FromStr<Err = BadField>> Visitor<'_> for Text<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+
+    deserializer.deserialize_str(Text(PhantomData))
 }
 
 /// Exactly `N` bytes, or a complaint about `field`.

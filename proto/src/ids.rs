@@ -2,7 +2,6 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
@@ -13,8 +12,7 @@ use crate::{
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident, $field:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(into = "String", try_from = "String")]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Uuid);
 
         impl $name {
@@ -50,14 +48,7 @@ macro_rules! uuid_id {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = BadField;
-            fn try_from(text: String) -> Result<Self, BadField> { text.parse() }
-        }
-
-        impl From<$name> for String {
-            fn from(id: $name) -> Self { id.0.to_string() }
-        }
+        $crate::text_form!($name);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { fmt::Display::fmt(&self.0, f) }
@@ -85,8 +76,7 @@ uuid_id!(/// Something an appliance saw.
 macro_rules! random_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(into = "String", try_from = "String")]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub [u8; 16]);
 
         impl $name {
@@ -100,19 +90,17 @@ macro_rules! random_id {
             pub fn to_vec(&self) -> Vec<u8> { self.0.to_vec() }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = BadField;
-            fn try_from(text: String) -> Result<Self, BadField> {
+        impl FromStr for $name {
+            type Err = BadField;
+            fn from_str(text: &str) -> Result<Self, BadField> {
                 let mut bytes = [0; 16];
-                hex::decode_to_slice(&text, &mut bytes)
+                hex::decode_to_slice(text, &mut bytes)
                     .map_err(|_| BadField::new("id", "must be 32 hexadecimal digits"))?;
                 Ok(Self(bytes))
             }
         }
 
-        impl From<$name> for String {
-            fn from(id: $name) -> Self { hex::encode(id.0) }
-        }
+        $crate::text_form!($name);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(&hex::encode(self.0)) }
@@ -134,8 +122,7 @@ random_id!(/// A number used once, to tie an answer to a question.
 /// An entry of a box's own watch list: a short slug that the box's owner chose.
 ///
 /// Lower-case letters, digits and hyphens, 1 to 40, beginning with a letter: so it can be neither a path, nor a unit, nor a URL.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WatchId(String);
 
 impl WatchId {
@@ -163,18 +150,7 @@ impl FromStr for WatchId {
     }
 }
 
-impl TryFrom<String> for WatchId {
-    type Error = BadField;
-    fn try_from(text: String) -> Result<Self, BadField> {
-        text.parse()
-    }
-}
-
-impl From<WatchId> for String {
-    fn from(id: WatchId) -> Self {
-        id.0
-    }
-}
+crate::text_form!(WatchId);
 
 impl fmt::Display for WatchId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -189,8 +165,7 @@ impl fmt::Debug for WatchId {
 }
 
 /// A runbook's name: `RB-`, a word in capitals, a hyphen, three digits.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunbookId(String);
 
 impl RunbookId {
@@ -214,18 +189,7 @@ impl FromStr for RunbookId {
     }
 }
 
-impl TryFrom<String> for RunbookId {
-    type Error = BadField;
-    fn try_from(text: String) -> Result<Self, BadField> {
-        text.parse()
-    }
-}
-
-impl From<RunbookId> for String {
-    fn from(id: RunbookId) -> Self {
-        id.0
-    }
-}
+crate::text_form!(RunbookId);
 
 impl fmt::Display for RunbookId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,13 +10,11 @@ use aws_lc_rs::{
     rand::SystemRandom,
     signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, UnparsedPublicKey},
 };
-use serde::{Deserialize, Serialize};
 
 use crate::{digest::Digest, field::BadField};
 
 /// A public key. Reads and prints as `ed25519:<64 hex>` or `p256:<130 hex>` (uncompressed point).
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PublicKey {
     /// RFC 8032, 32 bytes.
     Ed25519([u8; 32]),
@@ -72,18 +70,7 @@ impl FromStr for PublicKey {
     }
 }
 
-impl TryFrom<String> for PublicKey {
-    type Error = BadField;
-    fn try_from(text: String) -> Result<Self, BadField> {
-        text.parse()
-    }
-}
-
-impl From<PublicKey> for String {
-    fn from(key: PublicKey) -> Self {
-        key.to_string()
-    }
-}
+crate::text_form!(PublicKey);
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -39,6 +39,7 @@ pub mod sealed;
 pub mod standing;
 mod statement;
 pub mod stop;
+pub mod succession;
 pub mod sync;
 pub mod time;
 mod vocabulary;

@@ -16,8 +16,7 @@ use crate::{
 };
 
 /// Milliseconds since the Unix epoch, UTC. Prints as RFC 3339; in JSON it is that text too.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Millis(pub i64);
 
 impl Millis {
@@ -40,6 +39,8 @@ impl Millis {
     }
 }
 
+crate::text_form!(Millis);
+
 impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_millisecond(self.0) {
@@ -61,19 +62,6 @@ impl FromStr for Millis {
         text.parse::<jiff::Timestamp>()
             .map(|time| Self(time.as_millisecond()))
             .map_err(|_| BadField::new("time", "must be RFC 3339 in UTC, such as 2026-11-01T00:00:00.000Z"))
-    }
-}
-
-impl TryFrom<String> for Millis {
-    type Error = BadField;
-    fn try_from(text: String) -> Result<Self, BadField> {
-        text.parse()
-    }
-}
-
-impl From<Millis> for String {
-    fn from(time: Millis) -> Self {
-        time.to_string()
     }
 }
 

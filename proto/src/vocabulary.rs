@@ -5,8 +5,7 @@
 macro_rules! vocabulary {
     ($(#[$doc:meta])* pub enum $name:ident as $field:literal { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-        #[serde(into = "String", try_from = "String")]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name { $($(#[$variant_doc])* $variant,)+ }
 
         impl $name {
@@ -36,17 +35,6 @@ macro_rules! vocabulary {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = $crate::field::BadField;
-            fn try_from(text: String) -> Result<Self, Self::Error> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(word: $name) -> Self {
-                word.as_str().to_owned()
-            }
-        }
+        $crate::text_form!($name);
     };
 }

@@ -275,3 +275,95 @@ proptest! {
         }
     }
 }
+
+mod successions {
+    use proto::{
+        ids::TenantId,
+        log::{Hash, Head, log_origin, origin_of},
+        succession::{Cause, NamedHead, SUCCESSION_TYPE, Succession, SuccessionError},
+    };
+
+    use super::*;
+
+    fn tenant() -> TenantId {
+        "0190a0c0-0000-7000-8000-000000000001".parse().expect("an ID")
+    }
+
+    fn head(size: u64, byte: u8) -> Head {
+        Head { size, root: Hash([byte; 32]) }
+    }
+
+    fn succession() -> Succession {
+        let old = NamedHead::new(log_origin("msp.example", tenant()), head(7, 9));
+        Succession::of("msp.example", tenant(), old, Cause::EntriesLost, ISSUED).expect("a good one")
+    }
+
+    #[test]
+    fn two_of_three_organization_keys_say_what_follows_a_log() {
+        let said = succession();
+        assert_eq!((said.number(), &said.new.origin), (2, &origin_of("msp.example", tenant(), 2)));
+        let one = said.seal(&[&key(1)]);
+        let two = dsse::countersign(&one, &key(3)).expect("an envelope");
+        assert_eq!(trust().open_succession(&two).expect("two signed").value(), &said);
+        for (envelope, found) in [
+            (one, 1),
+            (said.seal(&[&key(1), &key(1)]), 1),
+            (said.seal(&[&key(11), &key(12), &key(2)]), 1),
+            (said.seal(&[]), 0),
+        ] {
+            let refused = trust().open_succession(&envelope);
+            assert_eq!(
+                refused.map(|_| ()),
+                Err(SuccessionError::Signature(EnvelopeError::NotEnough { found, needed: 2 }))
+            );
+        }
+        // What the same keys signed as something else is none.
+        let payload = said.encode();
+        let as_charter = dsse::seal(CHARTER_TYPE, &payload, &[&key(1), &key(2)]);
+        assert!(trust().open_succession(&as_charter).is_err());
+        let charter = dsse::seal(SUCCESSION_TYPE, &payload, &[&key(1), &key(2)]);
+        assert!(trust().open(&charter).is_err());
+    }
+
+    #[test]
+    fn what_must_not_stand_in_one_names_its_field() {
+        let name = |number| origin_of("msp.example", tenant(), number);
+        type Change = Box<dyn Fn(&mut Succession)>;
+        let changes: Vec<(&str, Change)> = vec![
+            ("organization", Box::new(|s| s.organization = "other.example".into())),
+            ("old.origin", Box::new(|s| s.tenant = "0190a0c0-0000-7000-8000-000000000002".parse().unwrap())),
+            ("old.origin", Box::new(|s| s.old.origin = "evidence.msp.example/x".into())),
+            ("new.origin", Box::new(move |s| s.new.origin = name(3))),
+            ("new.origin", Box::new(move |s| s.new.origin = name(1))),
+            ("old.root", Box::new(|s| s.old.size = 0)),
+            ("new", Box::new(|s| s.new = NamedHead::new(s.new.origin.clone(), head(1, 1)))),
+        ];
+        for (field, change) in changes {
+            let mut said = succession();
+            change(&mut said);
+            let refused = trust().open_succession(&said.seal(&[&key(1), &key(2)])).map(|_| ());
+            match refused {
+                Err(SuccessionError::Content(bad)) => {
+                    assert!(field == "organization" || bad.field == field, "{bad}")
+                }
+                other => panic!("{field}: {other:?}"),
+            }
+        }
+        // Well made, and of another organization than is trusted.
+        let old = NamedHead::new(log_origin("other.example", tenant()), head(7, 9));
+        let theirs = Succession::of("other.example", tenant(), old, Cause::Other, ISSUED).unwrap();
+        let refused = trust().open_succession(&theirs.seal(&[&key(1), &key(2)])).map(|_| ());
+        assert!(matches!(refused, Err(SuccessionError::Content(bad)) if bad.field == "organization"));
+    }
+
+    #[test]
+    fn nobody_follows_who_has_seen_more_or_something_else() {
+        let said = succession();
+        for seen in [Head::EMPTY, head(1, 1), head(6, 200), head(7, 9)] {
+            assert_eq!(said.is_after(seen), Ok(()), "{seen:?}");
+        }
+        assert_eq!(said.is_after(head(7, 8)), Err(SuccessionError::Contradicts(7)));
+        assert_eq!(said.is_after(head(8, 9)), Err(SuccessionError::Forgets { named: 7, seen: 8 }));
+        assert!(said.is_after(head(u64::MAX, 9)).is_err());
+    }
+}

@@ -13,9 +13,9 @@ use proto::{
     document::{self, DOCUMENT_TYPE, Document, Kind},
     dsse,
     evidence::{
-        self, Body, CheckpointSeen, Clock, ClockSource, ControlFinding, DocumentTaken, Enrolment, Execution,
-        Head, Heartbeat, Hold, Identity, OrderFacts, Record, Refusal, Scan, SeenBy, StandingUse, Step,
-        StepResult, Verdict,
+        self, Beats, Body, CheckpointSeen, Clock, ClockSource, ControlFinding, DocumentTaken, Enrolment,
+        Execution, Head, Heartbeat, Hold, Identity, OrderFacts, Record, Refusal, Scan, SeenBy, Software,
+        StandingUse, Step, StepResult, Synchronised, Token, Update, Verdict,
     },
     identity::{KeyProof, KeyProtection},
     ids::{ApplianceId, Incarnation, IncidentId, Nonce, OrderId, SiteId, TenantId},
@@ -232,6 +232,7 @@ fn bodies() -> [Body; 7] {
         Body::Heartbeat(Heartbeat {
             footprint: None,
             sealing_key: None,
+            beats: None,
             charter_serial: 7,
             catalogue_version: 6,
             policy_serial: 8,
@@ -269,7 +270,7 @@ fn bodies() -> [Body; 7] {
         Body::Hold(Hold {
             held: true,
             by: "log-fork".into(),
-            checkpoint: Some(CheckpointSeen { size: 3, root: Digest::of(b"root") }),
+            checkpoint: Some(CheckpointSeen { size: 3, root: Digest::of(b"root"), log: 1 }),
         }),
         Body::Scan(Scan {
             watch: std::collections::BTreeSet::new(),
@@ -302,11 +303,41 @@ fn bodies() -> [Body; 7] {
     ]
 }
 
+/// What was added since to records that had been written before: of those older ones, each field is still as it was.
+fn later_bodies() -> [(&'static str, Body); 2] {
+    let token = |text: &str| Token::try_from(text.to_owned()).unwrap();
+    let software = |program, system, generation| Software { program: token(program), system, generation };
+    let [_, Body::Heartbeat(heartbeat), ..] = bodies() else { unreachable!() };
+    let beats = Beats {
+        made: 12,
+        every_ms: 300_000,
+        longest_ms: 300_500,
+        longest_ago_ms: 600_000,
+        boots: 1,
+        off_ms: 30_000,
+        clock_steps: 2,
+        no_room_ms: 0,
+    };
+    [
+        ("heartbeat-beats", Body::Heartbeat(Heartbeat { beats: Some(beats), ..heartbeat })),
+        (
+            "update",
+            Body::Update(Update {
+                from: software("0.1.0", None, None),
+                to: software("0.2.0", Some(token("q1w2e3r4t5y6u7i8o9p0a1s2d3f4g5h6")), Some(42)),
+            }),
+        ),
+    ]
+}
+
 /// A chain of one record of each kind: every envelope's digest stands in the next.
 #[test]
 fn evidence_of_every_kind() {
     let mut head = Head::default();
-    for body in bodies() {
+    let first = bodies().map(|body| (body.kind(), None, body));
+    let later = later_bodies().map(|(name, body)| (name, Some(Synchronised::No), body));
+    for (name, synchronised, body) in first.into_iter().chain(later) {
+        let name = format!("record-{name}.json");
         let record = Record {
             chain: head.link(HERE),
             identity: Identity {
@@ -314,12 +345,11 @@ fn evidence_of_every_kind() {
                 tenant: TenantId::new(AT, [2; 10]),
                 appliance: ApplianceId::new(AT, [4; 10]),
             },
-            clock: Clock { at: AT, source: ClockSource::Token, wall_offset_ms: -3, floor: AT },
-            checkpoint: Some(CheckpointSeen { size: 2, root: Digest::of(b"root") }),
+            clock: Clock { at: AT, source: ClockSource::Token, wall_offset_ms: -3, floor: AT, synchronised },
+            checkpoint: Some(CheckpointSeen { size: 2, root: Digest::of(b"root"), log: 1 }),
             key_protection: KeyProtection::File,
             body,
         };
-        let name = format!("record-{}.json", record.body.kind());
         let was = recorded(&name, &evidence::seal(&record, &key(30)).unwrap());
         assert_eq!(evidence::open(&was, &key(30).public()).unwrap().into_value(), record, "{name}");
         head = head.after(Digest::of(&was));

@@ -43,6 +43,7 @@ fn exchange() -> pb::SyncRequest {
         version: "0.1.0".into(),
         standing: vec![5; 32],
         documents: vec![6; 32],
+        log: 2,
     }
 }
 

@@ -171,6 +171,7 @@ impl AgentCore {
             standing: description.standing,
             stop_serial: description.stop_serial,
             documents: description.documents,
+            log: description.log,
             version: VERSION.to_owned(),
         };
         Ok(Asked { request, turn: self.turn })

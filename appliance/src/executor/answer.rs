@@ -76,6 +76,7 @@ impl ExecutorCore {
                 [] => Vec::new(),
                 content => Digest::of(content).to_vec(),
             },
+            log: self.trust.log(),
             documents: self.approved.set(self.time.best()).map(|set| set.to_vec()).unwrap_or_default(),
         })
     }

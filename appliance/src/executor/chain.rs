@@ -24,6 +24,7 @@ pub(super) struct Sealer {
     protection: KeyProtection,
     incarnation: Incarnation,
     identity: Identity,
+    log: u64,
     clock: Clock,
     times: Times,
 }
@@ -36,6 +37,7 @@ impl ExecutorCore {
             protection: self.protection,
             incarnation: self.incarnation,
             identity,
+            log: self.trust.log(),
             clock: self.time.stamp(),
             times: self.time.durable(),
         }
@@ -56,7 +58,11 @@ impl Sealer {
             chain: head.link(self.incarnation),
             identity: self.identity.clone(),
             clock: self.clock,
-            checkpoint: checkpoint.map(|c| CheckpointSeen { size: c.head.size, root: Digest(c.head.root.0) }),
+            checkpoint: checkpoint.map(|c| CheckpointSeen {
+                size: c.head.size,
+                root: Digest(c.head.root.0),
+                log: self.log,
+            }),
             key_protection: self.protection,
             body,
         };
@@ -104,6 +110,7 @@ fn lean(body: Body) -> Body {
             scan.findings.values_mut().for_each(|found| found.reading.clear());
             Body::Scan(scan)
         }
-        small @ (Body::Enrolment(_) | Body::Hold(_) | Body::Document(_) | Body::Unknown) => small,
+        small
+        @ (Body::Enrolment(_) | Body::Hold(_) | Body::Document(_) | Body::Update(_) | Body::Unknown) => small,
     }
 }

@@ -4,6 +4,10 @@
 //! continues the one kept before. One that contradicts it is an alarm: orders are held for good. One without a proof says
 //! nothing, because whoever delivers may have lost it: it is a problem, and its note is kept until its very head turns out
 //! to be one of the same log, or to be none, which is a fork after all.
+//!
+//! A log that follows another is gone by on the word of the organization keys alone, and only when that names no less of
+//! the old log than was verified here; else it contradicts what this box knows, like a fork, and a person must come.
+//! What was not proven in the old log stays here until it is in the new one.
 
 use std::collections::VecDeque;
 
@@ -110,7 +114,7 @@ impl ExecutorCore {
         let (Some(identity), Some(charter)) = (&self.identity, self.trust.charter()) else {
             return Err(BadField::new("checkpoint", "cannot be judged: this executor is not enrolled").into());
         };
-        let origin = log::log_origin(&identity.organization, identity.tenant);
+        let origin = self.trust.origin(identity);
         let offered = open(note, charter, &origin)?;
         let proof = hashes(consistency).map_err(|bad| bad.within("consistency"))?;
         let kept = self.store.view().checkpoint()?.map(|kept| Checkpoint::new(&origin, kept.head));
@@ -165,9 +169,36 @@ impl ExecutorCore {
         Ok(problems)
     }
 
+    /// Takes the organization's word that another log follows the one gone by.
+    pub(super) fn take_succession(&mut self, envelope: &[u8]) -> Result<(), ExecutorError> {
+        let Some(identity) = &self.identity else {
+            return Err(BadField::new("succession", "cannot be judged: this executor is not enrolled").into());
+        };
+        let Some(offered) = self.trust.offer_succession(envelope, identity)? else { return Ok(()) };
+        let kept = self.store.view().checkpoint()?.map(|kept| kept.head);
+        if let Err(refused) = kept.map_or(Ok(()), |head| offered.is_after(head)) {
+            let note = String::from_utf8_lossy(envelope).into_owned();
+            self.keep_head(Shown { head: offered.old.head(), fork: true, note })?;
+            return Err(BadField::new("succession", chain_of(&refused)).into());
+        }
+        self.store.write(|tx| tx.follow(offered.number(), envelope).map_err(ExecutorError::from))?;
+        tracing::warn!(
+            origin = offered.new.origin,
+            "another log follows by word of the organization: {}",
+            offered.cause
+        );
+        self.trust.follow(offered);
+        self.earlier = Earlier::default();
+        Ok(())
+    }
+
     /// Keeps a head that does not continue the kept one; a fork holds orders from then on.
     fn keep_shown(&mut self, offered: &SignedCheckpoint, fork: bool) -> Result<(), ExecutorError> {
-        let shown = Shown { head: offered.checkpoint().head(), fork, note: offered.note().to_owned() };
+        self.keep_head(Shown { head: offered.checkpoint().head(), fork, note: offered.note().to_owned() })
+    }
+
+    fn keep_head(&mut self, shown: Shown) -> Result<(), ExecutorError> {
+        let fork = shown.fork;
         let known = self.store.view().shown(fork)?.iter().any(|known| known.head == shown.head);
         if known {
             return Ok(());
@@ -176,7 +207,7 @@ impl ExecutorCore {
         if fork {
             tracing::error!(
                 checkpoint.size = size,
-                "a signed checkpoint of size {size} contradicts the one kept; orders are held"
+                "a signed head of size {size} contradicts the one kept; orders are held"
             );
         } else {
             tracing::warn!(

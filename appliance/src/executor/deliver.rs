@@ -1,5 +1,5 @@
 //! What the agent delivers from the control plane, in the order in which one thing makes the next believable: charter,
-//! catalogue, policy, stop, time, checkpoint and proofs, documents, orders.
+//! catalogue, policy, stop, time, succession, checkpoint and proofs, documents, orders.
 //!
 //! The rule: each part stands for itself. One that is not believed is named among the problems and holds up nothing
 //! else; only a database that cannot be written ends the delivery.
@@ -46,6 +46,9 @@ impl ExecutorCore {
         }
         if !message.time_token.is_empty() {
             problems.of(self.take_time(&message.time_token))?;
+        }
+        if !message.succession.is_empty() {
+            problems.of(self.take_succession(&message.succession))?;
         }
         if !message.checkpoint.is_empty() {
             let taken = self.take_checkpoint(&message.checkpoint, &message.consistency, &message.inclusions);
@@ -117,9 +120,7 @@ impl ExecutorCore {
             .accept(token, charter, self.incarnation)
             .map_err(|refused: TimeError| BadField::new("time_token", chain_of(&refused)))?;
         let times = self.time.durable();
-        self.store.write(|tx| tx.keep_times(&times))?;
-        self.time_kept = times.active;
-        Ok(())
+        self.store.write(|tx| tx.keep_times(&times)).map_err(ExecutorError::from)
     }
 }
 

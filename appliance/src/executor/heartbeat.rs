@@ -1,11 +1,11 @@
 //! Heartbeats: signed on the executor's own timer, so that silence is visible and a restored server learns what this
-//! executor has seen.
+//! executor has seen. Each rolls up the beats since the one before it.
 
 use std::time::Duration;
 
 use proto::evidence::{Body, Footprint, Heartbeat};
 
-use super::{ExecutorCore, ExecutorError, store::StoreError};
+use super::{ExecutorCore, ExecutorError, store::StoreError, time::milliseconds};
 use crate::world::{Cost, Usage};
 
 /// A new session signs its first heartbeat at once, unless the last one is younger than this.
@@ -35,6 +35,7 @@ impl ExecutorCore {
         let Some(state) = self.store.view().state()? else { return Ok(()) };
         let (cost, boot) = (self.host.cost(), self.time.boot());
         let footprint = cost.map(|cost| footprint(self.cost.as_ref(), &cost, boot));
+        let pulse = self.pulse.beat(self.time.moment(), false);
         let (charter_serial, catalogue_version, policy_serial) = self.trust.serials();
         let heartbeat = Heartbeat {
             charter_serial,
@@ -49,21 +50,19 @@ impl ExecutorCore {
             up_ms: milliseconds(boot),
             footprint,
             sealing_key: Some(self.opening_key.public()),
+            beats: Some(pulse.beats),
         };
         let sealer = self.sealer(identity);
         self.store.write(|tx| {
             sealer.append(tx, Body::Heartbeat(heartbeat))?;
+            tx.keep_pulse(&pulse.told())?;
             tx.beat(sealer.times().active).map_err(ExecutorError::from)
         })?;
         (self.has_beaten, self.beat_soon) = (true, false);
         self.cost = cost.map(|cost| (cost, boot));
-        self.time_kept = self.time.active();
+        (self.pulse, self.pulsed) = (pulse.told(), Some(boot));
         Ok(())
     }
-}
-
-fn milliseconds(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What was used since `before`, which was read that long after boot; without one, since this boot.

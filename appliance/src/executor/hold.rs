@@ -41,7 +41,7 @@ impl ExecutorCore {
             let (size, root) = (fork.head.size, Digest(fork.head.root.0));
             let sentence =
                 format!("a signed checkpoint of size {size} contradicts the log that this box has verified");
-            let checkpoint = Some(CheckpointSeen { size, root });
+            let checkpoint = Some(CheckpointSeen { size, root, log: self.trust.log() });
             return Ok(Some(Why { checkpoint, ..Why::new("log-fork", sentence) }));
         }
         if let Some(stop) = self.trust.stop().filter(|stop| stop.stopped) {

@@ -21,7 +21,7 @@ use proto::{
 use runbooks::{Guardrail, Refusal, admit, verify};
 
 use super::{
-    ExecutorCore, ExecutorError, KEEP_TIME_EVERY, chain_of,
+    ExecutorCore, ExecutorError, chain_of,
     standing::Looking,
     store::{Beginning, StoreError, Waiting, Write},
     work::{Done, Interrupted, Measured, Outcome, Performed, Running, Targets, Task, Work, flat, judge},
@@ -63,13 +63,17 @@ impl ExecutorCore {
         if let Some(next) = self.next_order()? {
             return Ok(next);
         }
-        let mut idle = LOOK_EVERY;
+        if self.stands_due().is_zero() {
+            return Ok(Next::Work(self.work(Task::Stands, Targets::new())));
+        }
+        let (mut idle, mut is_crowded) = (LOOK_EVERY, false);
         if let Some(due) = self.heartbeat_due()? {
             if due.is_zero() && self.has_room(1)? {
                 self.beat()?;
                 return Ok(Next::Progress);
             }
-            idle = if due.is_zero() { idle } else { idle.min(due) };
+            is_crowded = due.is_zero();
+            idle = if is_crowded { idle } else { idle.min(due) };
         }
         match self.next_look()? {
             Looking::Now(work) => return Ok(Next::Work(work)),
@@ -82,11 +86,7 @@ impl ExecutorCore {
             }
             idle = idle.min(due);
         }
-        if self.time.active().saturating_sub(self.time_kept) >= KEEP_TIME_EVERY {
-            let times = self.time.durable();
-            self.store.write(|tx| tx.keep_times(&times))?;
-            self.time_kept = times.active;
-        }
+        self.beat_if_due(is_crowded)?;
         Ok(Next::Idle(idle))
     }
 
@@ -159,6 +159,7 @@ impl ExecutorCore {
             Outcome::Recovered { interrupted, after } => {
                 self.end_recovered(&interrupted, &after).map(|()| None)
             }
+            Outcome::Stands(stands) => self.end_stands(stands).map(|()| None),
             Outcome::Looked { key, taken } => self.looked(&key, &taken).map(|()| None),
         }
     }

@@ -26,7 +26,9 @@ mod lifecycle;
 mod measure;
 mod orders;
 mod probes;
+mod pulse;
 mod rehearsal;
+mod running;
 pub mod serve;
 mod standing;
 pub mod steps;
@@ -67,9 +69,6 @@ pub use self::{
     store::StoreError,
     work::{Done, Work},
 };
-
-/// How often everything durable about time is written when nothing else is.
-const KEEP_TIME_EVERY: Duration = Duration::from_secs(300);
 
 /// What the configuration says to an executor.
 #[derive(Debug, Clone, PartialEq)]
@@ -190,8 +189,12 @@ pub struct ExecutorCore {
     running: Option<u64>,
     /// Done, but not written down yet: the disk was full.
     unfinished: Option<Finish>,
-    /// Active time of the newest write of [`Time::durable`].
-    time_kept: Duration,
+    /// The newest beat, and those that no heartbeat has told of.
+    pulse: pulse::Pulse,
+    /// When this session made its newest (boot-time clock).
+    pulsed: Option<Duration>,
+    /// When this session last looked at what runs here (boot-time clock).
+    stood: Option<Duration>,
     /// Whether this session has signed a heartbeat.
     has_beaten: bool,
     /// What this program used when it last said so, and when that was (boot-time clock).
@@ -235,7 +238,9 @@ impl ExecutorCore {
         let mut core = Self {
             kinds: settings.watch.iter().map(|(id, entry)| (id.clone(), entry.kind())).collect(),
             time: Time::resume(world.clock.clone(), &state.times, build),
-            time_kept: state.times.active,
+            pulse: store.view().pulse()?,
+            pulsed: None,
+            stood: None,
             key: Arc::new(evidence_key),
             incarnation: state.incarnation,
             recent: Recent::default(),

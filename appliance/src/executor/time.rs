@@ -9,12 +9,16 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use proto::{
     charter::Charter,
     dsse::Envelope,
-    evidence::{self, ClockSource},
+    evidence::{self, ClockSource, Synchronised},
     ids::{Incarnation, Nonce},
     time::{Millis, Question, TimeError, TimeToken, TrustedTime},
 };
 
-use super::store::{Mark, Times};
+use super::{
+    pulse::Moment,
+    running,
+    store::{Mark, Times},
+};
 use crate::world::{Clock, World, draw};
 
 /// How many questions may be open at once.
@@ -31,6 +35,8 @@ pub(super) struct Time {
     trusted: TrustedTime,
     build: Millis,
     questions: VecDeque<Question>,
+    /// How the machine's clock was kept when somebody last looked, and when that was (boot-time clock).
+    kept: Option<(Synchronised, Duration)>,
 }
 
 impl Time {
@@ -50,6 +56,7 @@ impl Time {
             trusted: TrustedTime::from_floor(durable.floor.max(build)),
             build,
             questions: VecDeque::new(),
+            kept: None,
         }
     }
 
@@ -83,6 +90,22 @@ impl Time {
         self.now().unwrap_or_else(|| self.clock.wall())
     }
 
+    /// This moment by the machine's own clocks.
+    pub(super) fn moment(&self) -> Moment {
+        Moment { boot_id: self.clock.boot_id(), boot: self.clock.boot(), wall: self.clock.wall() }
+    }
+
+    /// Somebody has looked how the machine's clock is kept.
+    pub(super) fn kept(&mut self, synchronised: Synchronised) {
+        self.kept = Some((synchronised, self.clock.boot()));
+    }
+
+    /// How it was kept when somebody last looked; a look that is overdue tells nothing.
+    fn synchronised(&self) -> Synchronised {
+        let recent = |at: Duration| self.clock.boot().saturating_sub(at) <= 2 * running::LOOK_EVERY;
+        self.kept.filter(|(_, at)| recent(*at)).map_or(Synchronised::Unknown, |(kept, _)| kept)
+    }
+
     /// How the clock stands, for a record.
     pub(super) fn stamp(&self) -> evidence::Clock {
         let (wall, trusted) = (self.clock.wall(), self.now());
@@ -92,6 +115,7 @@ impl Time {
             source: if trusted.is_some() { ClockSource::Token } else { ClockSource::Wall },
             wall_offset_ms: wall.0.saturating_sub(at.0),
             floor: self.trusted.floor(self.clock.boot()),
+            synchronised: Some(self.synchronised()),
         }
     }
 
@@ -152,6 +176,11 @@ impl Time {
         }
         Ok(())
     }
+}
+
+/// Whole milliseconds.
+pub(super) fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -298,6 +327,18 @@ mod tests {
         time.accept(&token(asked[3]), &charter, incarnation).unwrap();
         assert_eq!(time.accept(&token(asked[3]), &charter, incarnation), Err(TimeError::UnknownNonce));
         assert_eq!((time.now(), time.durable().floor), (Some(Millis(7)), Millis(7)));
+    }
+
+    #[test]
+    fn how_the_clock_was_kept_is_said_for_as_long_as_somebody_looks() {
+        let (hands, world) = world();
+        let mut time = Time::resume(world.clock.clone(), &new_box(), Millis(0));
+        assert_eq!(time.stamp().synchronised, Some(Synchronised::Unknown), "nobody has looked");
+        time.kept(Synchronised::Yes);
+        hands.pass(2 * running::LOOK_EVERY);
+        assert_eq!(time.stamp().synchronised, Some(Synchronised::Yes));
+        hands.pass(SECOND);
+        assert_eq!(time.stamp().synchronised, Some(Synchronised::Unknown), "a look is overdue");
     }
 
     #[test]

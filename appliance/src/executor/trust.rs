@@ -8,11 +8,13 @@
 use proto::{
     charter::{self, Charter, CharterError, OrganizationKeys},
     digest::Digest,
-    dsse::Envelope,
+    dsse::{Envelope, Verified},
     evidence::Identity,
     field::BadField,
     ids::TenantId,
+    log::log_origin,
     stop::Stop,
+    succession::Succession,
     time::Millis,
 };
 use runbooks::{Catalogue, Policy, catalogue, policy};
@@ -29,6 +31,7 @@ pub(super) struct Trust {
     policy_in_force: Option<Policy>,
     stop: Option<Document>,
     stop_in_force: Option<Stop>,
+    succession: Option<Succession>,
 }
 
 /// A document that is newer than the one kept, verified; write it down, then [`Trust::take`] it.
@@ -76,6 +79,7 @@ impl Trust {
             policy_in_force: None,
             stop: view.document(DocumentKind::Stop)?,
             stop_in_force: None,
+            succession: None,
             keys: None,
         };
         if let Some(keys) = keys
@@ -98,6 +102,9 @@ impl Trust {
                 Err(refused) => return Ok(Err(refused)),
             }
         }
+        let followed = view.succession()?;
+        self.succession =
+            followed.and_then(|envelope| keys.open_succession(&envelope).ok()).map(Verified::into_value);
         self.keys = Some(keys);
         self.judge();
         Ok(Ok(()))
@@ -126,6 +133,17 @@ impl Trust {
     /// The control plane's stop, or release, in force.
     pub(super) fn stop(&self) -> Option<&Stop> {
         self.stop_in_force.as_ref()
+    }
+
+    /// What the log is called whose checkpoints count.
+    pub(super) fn origin(&self, identity: &Identity) -> String {
+        let first = || log_origin(&identity.organization, identity.tenant);
+        self.succession.as_ref().map_or_else(first, |followed| followed.new.origin.clone())
+    }
+
+    /// Which of its clinic's logs that is; from 1.
+    pub(super) fn log(&self) -> u64 {
+        self.succession.as_ref().map_or(1, Succession::number)
     }
 
     /// Serials of charter, catalogue and policy that are in force here; 0 where there is none.
@@ -217,6 +235,36 @@ impl Trust {
         })?;
         let again = self.stop_in_force.as_ref().is_none_or(|kept| kept.serial != stop.serial);
         Ok((newer || again).then_some(Newer { kind, document: offered, charter: None }))
+    }
+
+    /// Verifies a succession. `None`: it leads to the log that is gone by.
+    pub(super) fn offer_succession(
+        &self,
+        envelope: &[u8],
+        identity: &Identity,
+    ) -> Result<Option<Succession>, BadField> {
+        let bad = |problem: String| BadField::new("succession", problem);
+        let keys = self
+            .keys
+            .as_ref()
+            .ok_or_else(|| bad("cannot be judged: no organization keys are pinned".into()))?;
+        let offered = keys.open_succession(envelope).map_err(|e| bad(super::chain_of(&e)))?.into_value();
+        if !offered.is_for(identity) {
+            return Err(bad(format!("is of tenant {}", offered.tenant)));
+        }
+        let here = self.origin(identity);
+        if offered.new.origin == here {
+            return Ok(None);
+        }
+        if offered.old.origin != here {
+            return Err(bad(format!("ends {}, this box goes by {here}", offered.old.origin)));
+        }
+        Ok(Some(offered))
+    }
+
+    /// Goes by the log that follows, which is on disk by now.
+    pub(super) fn follow(&mut self, succession: Succession) {
+        self.succession = Some(succession);
     }
 
     /// Believes what is on disk by now.

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     redact::redact,
-    world::{Clock, Host, HostFacts, Scanned},
+    world::{Clock, Host, HostFacts, Scanned, Stands},
 };
 
 /// A measurement or the steps of one order.
@@ -39,6 +39,8 @@ pub(super) type Measured = BTreeMap<String, Readings>;
 
 pub(super) enum Task {
     Scan,
+    /// To see what runs here, and how the clock is kept.
+    Stands,
     Check(Waiting),
     Run(Box<Running>),
     Recover(Box<Interrupted>),
@@ -64,6 +66,7 @@ pub(super) struct Interrupted {
 pub struct Done(pub(super) Outcome);
 
 pub(super) enum Outcome {
+    Stands(Stands),
     Scanned { scanned: Scanned, at: Duration, took: Duration },
     Checked { waiting: Waiting, readings: Measured },
     Ran { running: Box<Running>, performed: Performed, after: Measured, took: Duration },
@@ -75,7 +78,10 @@ impl Done {
     /// Whether nothing was done yet: the order can as well begin another time.
     #[must_use]
     pub fn is_before_the_start(&self) -> bool {
-        matches!(self.0, Outcome::Checked { .. } | Outcome::Scanned { .. } | Outcome::Looked { .. })
+        matches!(
+            self.0,
+            Outcome::Checked { .. } | Outcome::Scanned { .. } | Outcome::Looked { .. } | Outcome::Stands(_)
+        )
     }
 }
 
@@ -98,6 +104,7 @@ impl Work {
                 let took = self.clock.boot().saturating_sub(began);
                 Outcome::Scanned { scanned, at: began, took }
             }
+            Task::Stands => Outcome::Stands(self.host.stands()),
             Task::Check(waiting) => Outcome::Checked {
                 waiting,
                 readings: measure(&*self.host, &*self.clock, &self.targets, began),

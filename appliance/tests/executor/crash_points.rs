@@ -100,7 +100,7 @@ fn session(office: &mut Office, core: &mut ExecutorCore) -> Session<()> {
 }
 
 /// Lets the database commit `commits` times, then never again.
-fn limit(connection: &Connection, commits: i64) -> Arc<AtomicI64> {
+pub fn limit(connection: &Connection, commits: i64) -> Arc<AtomicI64> {
     let left = Arc::new(AtomicI64::new(commits));
     let counter = left.clone();
     connection.commit_hook(Some(move || counter.fetch_sub(1, Ordering::SeqCst) <= 0)).unwrap();

@@ -6,6 +6,7 @@ mod attacks;
 mod binary;
 mod crash_points;
 mod program;
+mod running;
 mod scans;
 mod story;
 mod support;

@@ -33,7 +33,7 @@ pub fn most(path: &str) -> u64 {
         // 256 entries of the largest size, each after its length.
         Ok(Place::Entries(_)) => 256 * (64 * KB + 1),
         Ok(Place::Order(_) | Place::Charter(_) | Place::Catalogue(_) | Place::Baseline(_)) => 4 * MB,
-        Ok(Place::Appliance(..) | Place::VerifierKey | Place::Policy) => 64 * KB,
+        Ok(Place::Appliance(..) | Place::Succession(_) | Place::VerifierKey | Place::Policy) => 64 * KB,
         Ok(_) | Err(_) => FILE_MAX,
     }
 }

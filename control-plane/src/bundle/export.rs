@@ -20,6 +20,7 @@ use proto::{
         self, Head, KeyId, MemoryTiles, SignedCheckpoint, TlogProof, VerifierKey, WitnessKey, encode_hashes,
         leaf_hash, policy_text,
     },
+    succession::Succession,
     time::Millis,
 };
 
@@ -78,6 +79,8 @@ pub struct Parts {
     pub tiles: Vec<(String, Vec<u8>)>,
     /// A proof of each record under that checkpoint.
     pub proofs: Vec<TlogProof>,
+    /// By what word this log follows another, and that one another; envelopes.
+    pub successions: Vec<Vec<u8>>,
     /// All charters that were ever in force, envelopes.
     pub charters: Vec<Vec<u8>>,
     /// All catalogues that were ever in force, envelopes.
@@ -255,6 +258,12 @@ fn collect(parts: &Parts, together: bool) -> Result<Bundle, ExportError> {
     for envelope in &parts.charters {
         let serial = number("charter", envelope, "serial")?;
         put(Place::Charter(serial).to_string(), envelope.clone())?;
+    }
+    for envelope in &parts.successions {
+        let wrong = |bad: BadField| ExportError::Document { what: "succession", problem: bad.to_string() };
+        let succession =
+            Succession::read(payload("succession", envelope)?.unverified_payload()).map_err(wrong)?;
+        put(Place::Succession(succession.number()).to_string(), envelope.clone())?;
     }
     for envelope in &parts.catalogues {
         let version = number("catalogue", envelope, "version")?;

@@ -16,6 +16,7 @@ use proto::{
     log::{self, Hash},
     order::Order,
     standing::StandingOrder,
+    succession::NamedHead,
 };
 use runbooks::Runbook;
 
@@ -58,6 +59,8 @@ pub struct Facts {
     pub absent: Vec<(u64, u64)>,
     /// Executions whose order is not here.
     pub orders_missing: Vec<MissingOrder>,
+    /// How the log ended that this one follows, when it follows one.
+    pub follows: Option<NamedHead>,
     /// Outputs that records name and that are not here.
     pub outputs_missing: Vec<MissingOutput>,
     /// How many things contradict one another.
@@ -176,6 +179,7 @@ impl Facts {
             baselines: BTreeMap::new(),
             exceptions: BTreeMap::new(),
             absent: vec![],
+            follows: None,
             orders_missing: vec![],
             outputs_missing: vec![],
             faults: 0,
@@ -194,12 +198,18 @@ impl Facts {
     /// The file that a record lies in. With many records the files are few: 256 records to one.
     #[must_use]
     pub fn place_of(&self, fact: &Fact) -> Place {
-        let entries = self.together.range(..=fact.index / u64::from(log::TILE_WIDTH)).next_back();
+        self.place_at(fact.index, fact.digest)
+    }
+
+    /// The same of any entry of the log, acts too.
+    #[must_use]
+    pub fn place_at(&self, index: u64, digest: Digest) -> Place {
+        let entries = self.together.range(..=index / u64::from(log::TILE_WIDTH)).next_back();
         let entries = entries.map(|(_, bundle)| bundle).filter(|bundle| {
             let first = bundle.first().unwrap_or(u64::MAX);
-            (first..first.saturating_add(bundle.width().into())).contains(&fact.index)
+            (first..first.saturating_add(bundle.width().into())).contains(&index)
         });
-        entries.map_or(Place::Evidence(fact.index, fact.digest), |bundle| Place::Entries(*bundle))
+        entries.map_or(Place::Evidence(index, digest), |bundle| Place::Entries(*bundle))
     }
 
     /// Every box whose papers hold; no other one's records count.

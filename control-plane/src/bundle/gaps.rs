@@ -5,6 +5,7 @@
 //! for all records at hand.
 
 mod silence;
+mod stretches;
 
 use std::collections::BTreeMap;
 
@@ -20,12 +21,15 @@ use super::{Facts, Period, Trace};
 
 pub(in crate::bundle) use silence::blind_end;
 pub use silence::{Watch, watches};
+pub use stretches::{Stretch, StretchKind, stretches};
 
 /// Something that is missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Gap {
     /// In a word.
     pub kind: GapKind,
+    /// Why, as far as the evidence tells.
+    pub cause: Cause,
     /// Whose; `None`: the log's.
     pub appliance: Option<ApplianceId>,
     /// When it began, by the appliance's clock.
@@ -44,6 +48,8 @@ pub enum GapKind {
     NotInBundle,
     /// The bundle has records that no checkpoint covers yet.
     NotCovered,
+    /// What was before lies in a log that this one follows.
+    EarlierLog,
     /// An executor's chain does not begin at its begin.
     FirstMissing,
     /// Records are missing within a chain.
@@ -68,6 +74,50 @@ pub enum GapKind {
     OutputMissing,
 }
 
+/// Why something is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// Nothing came from the box any more: it had no link, or was off and still is.
+    Offline,
+    /// The box was off, and said so when it was on again.
+    PoweredOff,
+    /// There was more than there is room for.
+    BufferFull,
+    /// A clock was set, or is wrong.
+    Clock,
+    /// An executor was set up anew, without what was before it.
+    SetUpAnew,
+    /// It was logged, or is to be; whoever made the bundle left it out.
+    LeftOut,
+    /// The evidence does not tell.
+    Unknown,
+}
+
+impl Cause {
+    /// For people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Offline => "offline",
+            Self::PoweredOff => "powered off",
+            Self::BufferFull => "buffer full",
+            Self::Clock => "clock",
+            Self::SetUpAnew => "set up anew",
+            Self::LeftOut => "left out",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Of what the control plane or an agent calls it.
+    fn of_reported(word: &str) -> Self {
+        match word {
+            "buffer-full" | "lines-dropped" | "events-over-budget" | "gaps-over-budget" => Self::BufferFull,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// Everything that is missing, as far as the evidence itself shows it.
 #[must_use]
 pub fn gaps(facts: &Facts, period: &Period) -> Vec<Gap> {
@@ -81,6 +131,7 @@ pub fn gaps(facts: &Facts, period: &Period) -> Vec<Gap> {
             let what = "It is enrolled, and no record of it is here.".into();
             found.push(Gap {
                 kind: GapKind::NothingYet,
+                cause: Cause::Offline,
                 appliance: Some(executor.appliance),
                 from: None,
                 to: None,
@@ -116,12 +167,17 @@ fn lives<'a, 'f>(facts: &Facts, chains: &'a Chains<'f>) -> BTreeMap<ApplianceId,
 }
 
 fn of_log(facts: &Facts) -> Vec<Gap> {
-    let gap = |kind, what| Gap { kind, appliance: None, from: None, to: None, what };
+    let gap = |kind, what| Gap { kind, cause: Cause::LeftOut, appliance: None, from: None, to: None, what };
     let absent = facts.absent.iter().map(|(first, last)| {
         let what = format!("Of the log, {} not here.", range("record", *first, *last));
         gap(GapKind::NotInBundle, what)
     });
     let mut gaps: Vec<Gap> = absent.collect();
+    if let Some(old) = &facts.follows {
+        let what =
+            format!("What was before is in {}, of {} records: in another bundle.", old.origin, old.size);
+        gaps.push(gap(GapKind::EarlierLog, what));
+    }
     let size = facts.log.as_ref().map_or(0, |log| log.size);
     let indices = || {
         let acts = facts.acts.iter().map(|fact| fact.index);
@@ -139,12 +195,14 @@ fn of_chain(facts: &Facts, chain: &[&Trace]) -> Vec<Gap> {
     let Some(first) = chain.first() else { return gaps };
     let Some((executor, appliance)) = facts.writer_of(first) else { return gaps };
     let appliance = Some(appliance);
-    if first.chain_index > 0 {
+    // An executor that followed from one log to the next let go of what was proven in the one.
+    if first.chain_index > 0 && facts.follows.is_none() {
         let what = format!(
             "Of executor {executor}, {} not here; so its enrolment is not proven.",
             range("record", 0, first.chain_index - 1)
         );
-        gaps.push(Gap { kind: GapKind::FirstMissing, appliance, from: None, to: Some(first.at), what });
+        let (kind, cause) = (GapKind::FirstMissing, Cause::LeftOut);
+        gaps.push(Gap { kind, cause, appliance, from: None, to: Some(first.at), what });
     }
     for pair in chain.windows(2) {
         let (before, after) = (pair[0], pair[1]);
@@ -152,7 +210,7 @@ fn of_chain(facts: &Facts, chain: &[&Trace]) -> Vec<Gap> {
         if high > low.saturating_add(1) {
             let (from, to) = (Some(before.at), Some(after.at));
             let what = format!("Of executor {executor}, {} not here.", range("record", low + 1, high - 1));
-            gaps.push(Gap { kind: GapKind::Hole, appliance, from, to, what });
+            gaps.push(Gap { kind: GapKind::Hole, cause: Cause::LeftOut, appliance, from, to, what });
         }
     }
     gaps
@@ -166,7 +224,8 @@ fn of_acts(facts: &Facts, period: &Period) -> Vec<Gap> {
         let (index, at) = (fact.act.chain.index, fact.act.at);
         if index > next {
             let what = format!("Of the control plane's acts, {} not here.", range("act", next, index - 1));
-            gaps.push(Gap { kind: GapKind::Hole, appliance: None, from: None, to: Some(at), what });
+            let (kind, cause) = (GapKind::Hole, Cause::LeftOut);
+            gaps.push(Gap { kind, cause, appliance: None, from: None, to: Some(at), what });
         }
         next = index.saturating_add(1);
         let Deed::Gap { appliance, cause, amount, first, last } = &fact.act.deed else { continue };
@@ -174,7 +233,8 @@ fn of_acts(facts: &Facts, period: &Period) -> Vec<Gap> {
         if period.contains(at) && !matches!(cause.as_str(), "chain-hole" | "evidence-refused") {
             let what = format!("{amount} of what it was to report never came: {cause}.");
             let (appliance, from, to) = (Some(*appliance), Some(*first), Some(*last));
-            gaps.push(Gap { kind: GapKind::Reported, appliance, from, to, what });
+            let (kind, cause) = (GapKind::Reported, Cause::of_reported(cause));
+            gaps.push(Gap { kind, cause, appliance, from, to, what });
         }
     }
     gaps
@@ -186,7 +246,7 @@ fn of_succession(facts: &Facts, chain: &[&Trace], earlier: &[&[&Trace]]) -> Opti
     let Body::Enrolment(enrolment) = &facts.record(first.index)?.body else { return None };
     let gap = |what: String| {
         let (appliance, to) = (facts.appliance_of(first), Some(first.at));
-        Some(Gap { kind: GapKind::Predecessor, appliance, from: None, to, what })
+        Some(Gap { kind: GapKind::Predecessor, cause: Cause::SetUpAnew, appliance, from: None, to, what })
     };
     let Some(cited) = enrolment.predecessor else {
         return if earlier.is_empty() {
@@ -213,7 +273,7 @@ fn of_references(facts: &Facts) -> Vec<Gap> {
     let of = |kind, record: u64, what: String| {
         let record = facts.record(record);
         let (appliance, at) = (record.map(|r| r.identity.appliance), record.map(|r| r.clock.at));
-        Gap { kind, appliance, from: at, to: at, what }
+        Gap { kind, cause: Cause::LeftOut, appliance, from: at, to: at, what }
     };
     let orders = facts.orders_missing.iter().map(|missing| {
         let what =

@@ -32,7 +32,7 @@ pub use facts::{
     ActFact, Executor, Fact, Facts, LogFacts, MissingOrder, MissingOutput, Permission, RunbookFacts,
 };
 pub use folder::{Folder, FolderError};
-pub use gaps::{Gap, GapKind, Watch, gaps, watches};
+pub use gaps::{Cause, Gap, GapKind, Stretch, StretchKind, Watch, gaps, stretches, watches};
 pub use manifest::{FileLine, GENERATOR, Manifest, ManifestError, ProviderSays};
 pub use period::{Month, Period, date, day, minute};
 pub use place::Place;

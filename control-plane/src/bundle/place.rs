@@ -34,6 +34,8 @@ pub enum Place {
     PreviousPacket,
     /// A charter by its serial.
     Charter(u64),
+    /// By what word a log follows another: by the number of the one that begins ([`proto::succession`]).
+    Succession(u64),
     /// A catalogue by its version.
     Catalogue(u64),
     /// The Security Rule's paragraphs, which runbooks cite ([`baseline::rule`]).
@@ -74,6 +76,7 @@ impl fmt::Display for Place {
             Self::Order(digest) => write!(f, "orders/{digest}.json"),
             Self::PreviousPacket => f.write_str("packet/previous.json"),
             Self::Charter(serial) => write!(f, "charter/{serial}.json"),
+            Self::Succession(log) => write!(f, "succession/{log}.json"),
             Self::Catalogue(version) => write!(f, "catalogue/{version}.json"),
             Self::SecurityRule => f.write_str("baseline/security-rule.csv"),
             Self::Baseline(digest) => write!(f, "baseline/{digest}.json"),
@@ -114,6 +117,7 @@ impl FromStr for Place {
                 ("orders", _) => Self::Order(json()?.parse().ok()?),
                 ("packet", "previous.json") => Self::PreviousPacket,
                 ("charter", _) => Self::Charter(json()?.parse().ok()?),
+                ("succession", _) => Self::Succession(json()?.parse().ok()?),
                 ("catalogue", _) => Self::Catalogue(json()?.parse().ok()?),
                 ("baseline", "security-rule.csv") => Self::SecurityRule,
                 ("baseline", _) => Self::Baseline(json()?.parse().ok()?),
@@ -121,7 +125,7 @@ impl FromStr for Place {
                 ("oscal", _) => Self::Oscal(Export::of_file(name)?),
                 ("appliances", _) => {
                     let (appliance, incarnation) = json()?.rsplit_once('-')?;
-                    Self::Appliance(appliance.parse().ok()?, incarnation.to_owned().try_into().ok()?)
+                    Self::Appliance(appliance.parse().ok()?, incarnation.parse().ok()?)
                 }
                 ("log", "checkpoint") => Self::Checkpoint,
                 ("log", "vkey") => Self::VerifierKey,
@@ -157,6 +161,7 @@ mod tests {
             Place::Order(digest),
             Place::PreviousPacket,
             Place::Charter(3),
+            Place::Succession(2),
             Place::Catalogue(1),
             Place::SecurityRule,
             Place::Baseline(digest),

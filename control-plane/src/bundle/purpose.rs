@@ -46,6 +46,7 @@ impl<'f> Purposes<'f> {
             Place::Order(digest) => behind("the order behind", self.orders.get(digest)),
             Place::PreviousPacket => "which packet was last month's, and how the log stood then".into(),
             Place::Charter(serial) => format!("whose keys counted under charter {serial}"),
+            Place::Succession(log) => format!("by whose word log {log} follows the one before it"),
             Place::Catalogue(version) => format!("what the runbooks of catalogue {version} do and cite"),
             Place::SecurityRule => "which paragraphs there are to cite".into(),
             Place::Baseline(_) => "what a scan that cites this baseline was judged by".into(),
@@ -115,6 +116,7 @@ fn line(body: &Body) -> (&'static str, String) {
             let became = if taken.is_withdrawal { "withdrawn" } else { "in force" };
             (title::EXCEPTIONS, format!("{} {} {became}", taken.what, taken.name))
         }
+        Body::Update(update) => (title::UPDATES, format!("updated from {} to {}", update.from, update.to)),
         Body::Refusal(refusal) => (title::ACTIVITY, format!("refused by guardrail {}", refusal.guardrail)),
         Body::Hold(hold) => {
             (title::ACTIVITY, if hold.held { "orders held" } else { "orders released" }.into())

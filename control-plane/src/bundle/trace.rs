@@ -1,14 +1,14 @@
 //! Traces: of every record as much as chains and silence are judged by, small enough to keep a year of them.
 //!
 //! The rule: one trace for each record whose signature holds, and eighty bytes of it. Whole records are kept beside them
-//! ([`super::Fact`]), but not the heartbeats of other months than the packet's: they are nearly all there is, and nothing
-//! but their time is ever asked of them.
+//! ([`super::Fact`]), but not the heartbeats of other months than the packet's: they are nearly all there is, and most of
+//! them tell nothing but the time.
 
 use std::time::Duration;
 
 use proto::{
     digest::Digest,
-    evidence::{Body, ClockSource, Heartbeat, Record},
+    evidence::{Beats, Body, ClockSource, Heartbeat, Record, Synchronised},
     time::Millis,
 };
 
@@ -37,8 +37,8 @@ pub struct Trace {
     pub source: ClockSource,
     /// Size of the log that its executor had seen, or [`UNSEEN`].
     seen: u32,
-    /// It names the digest of the one before it, which came before it in the log too.
-    pub(super) follows: bool,
+    /// Whether that clock was kept in step; `None`: it does not say.
+    pub synchronised: Option<Synchronised>,
 }
 
 /// What a record says of its executor's life.
@@ -60,18 +60,23 @@ pub struct Beat {
     every_ms: u32,
     up_seconds: u32,
     charter: u32,
+    tells: bool,
 }
 
 impl Trace {
-    /// Of a record that stands at `index`.
-    pub(super) fn of(index: u64, digest: Digest, executor: u16, record: &Record) -> Self {
+    /// Of a record that stands at `index` of its clinic's `log`-th log.
+    pub(super) fn of(index: u64, digest: Digest, executor: u16, record: &Record, log: u64) -> Self {
+        let seen = record.checkpoint.filter(|seen| seen.log == log);
         let sign = match &record.body {
             Body::Enrolment(_) => Sign::Enrolment,
             Body::Heartbeat(beat) => Sign::Heartbeat(Beat::of(beat)),
             Body::Unknown => Sign::Unknown,
-            Body::Execution(_) | Body::Refusal(_) | Body::Hold(_) | Body::Scan(_) | Body::Document(_) => {
-                Sign::Deed
-            }
+            Body::Execution(_)
+            | Body::Refusal(_)
+            | Body::Hold(_)
+            | Body::Scan(_)
+            | Body::Document(_)
+            | Body::Update(_) => Sign::Deed,
         };
         Self {
             index,
@@ -81,8 +86,8 @@ impl Trace {
             at: record.clock.at,
             sign,
             source: record.clock.source,
-            seen: record.checkpoint.map_or(UNSEEN, |seen| short(seen.size).min(UNSEEN - 1)),
-            follows: false,
+            seen: seen.map_or(UNSEEN, |seen| short(seen.size).min(UNSEEN - 1)),
+            synchronised: record.clock.synchronised,
         }
     }
 
@@ -100,6 +105,7 @@ impl Beat {
             every_ms: short(beat.every_ms.min(most)),
             up_seconds: short(beat.up_ms / 1000),
             charter: short(beat.charter_serial),
+            tells: beat.beats.is_some_and(|beats| tells(&beats)),
         }
     }
 
@@ -115,11 +121,28 @@ impl Beat {
         Duration::from_secs(self.up_seconds.into())
     }
 
+    /// Its beats tell of something that happened since the one before; then it is kept whole.
+    #[must_use]
+    pub fn tells(self) -> bool {
+        self.tells
+    }
+
     /// The newest charter that it goes by.
     #[must_use]
     pub fn charter(self) -> u64 {
         self.charter.into()
     }
+}
+
+/// How long is waited for a beat: 2.5 times as long as until one is due.
+pub(super) fn patience_of(beats: &Beats) -> Duration {
+    let most = u64::try_from(PROMISE_MAX.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(beats.every_ms.min(most)).mul_f64(2.5)
+}
+
+fn tells(beats: &Beats) -> bool {
+    let stretch = Duration::from_millis(beats.longest_ms.max(beats.off_ms).max(beats.no_room_ms));
+    beats.boots > 0 || beats.clock_steps > 0 || beats.no_room_ms > 0 || stretch > patience_of(beats)
 }
 
 fn short(number: u64) -> u32 {

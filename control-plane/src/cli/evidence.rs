@@ -43,6 +43,9 @@ pub(super) enum Evidence {
         /// Month of the packet in it, such as 2026-11 [default: no packet]
         #[arg(long, value_name = "YYYY-MM", default_value = "", hide_default_value = true)]
         month: String,
+        /// Which of the clinic's logs, from 1: one that another follows [default: the newest]
+        #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+        log: u64,
         /// Folder for it: an empty one, or none
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
@@ -94,10 +97,10 @@ impl Evidence {
                 let mut client = EvidenceClient::new(connect(global).await?);
                 Ok(witnesses::shown(&answer(client.witnesses(ListWitnesses { tenant })).await?))
             }
-            Self::Export { tenant, month, out } => {
+            Self::Export { tenant, month, log, out } => {
                 let mut client =
                     EvidenceClient::new(connect(global).await?).max_decoding_message_size(ANSWER_MAX);
-                let parts = answer(client.export(ExportBundle { tenant, month })).await?;
+                let parts = answer(client.export(ExportBundle { tenant, month, log })).await?;
                 let written = export::write(parts, &out).await?;
                 let text = format!("{}: {} files, {} bytes", out.display(), written.files, written.bytes);
                 Ok(Answer::new(

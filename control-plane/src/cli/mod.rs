@@ -20,6 +20,7 @@ mod packet;
 mod secret;
 mod serve;
 mod site;
+mod succession;
 mod tenant;
 mod watch_list;
 mod witness;
@@ -99,6 +100,9 @@ enum Noun {
     /// Clinics
     #[command(subcommand)]
     Tenant(tenant::Tenant),
+    /// Logs that cannot be continued: what follows them, by word of the organization's keys
+    #[command(subcommand)]
+    Succession(succession::Succession),
     /// Places of a clinic
     #[command(subcommand)]
     Site(site::Site),
@@ -168,6 +172,7 @@ impl Noun {
             Self::Charter(charter) => charter.run(global, world).await,
             Self::Catalogue(catalogue) => catalogue.run(global, world).await,
             Self::Tenant(tenant) => tenant.run(global).await,
+            Self::Succession(succession) => succession.run(global).await,
             Self::Site(site) => site.run(global).await,
             Self::Appliance(appliance) => appliance.run(global).await,
             Self::Exception(exception) => exception.run(global, world).await,

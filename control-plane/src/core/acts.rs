@@ -16,8 +16,8 @@ use proto::{
 use runbooks::Fault;
 
 use super::{
-    Core, CoreError, Intake, LOG_HALTED, budget, deliveries, incidents, log::broken, months, payload_digest,
-    quarantine, witnesses,
+    Core, CoreError, Intake, LOG_HALTED, beside::LOG_BESIDE, budget, deliveries, incidents, log::broken,
+    months, oversight::Agreement, payload_digest, quarantine, witnesses,
 };
 use crate::store::{ApplianceRow, ApplianceState, Document, IncidentRow, NewAct, WaitingAct};
 
@@ -33,11 +33,12 @@ const CAUSES: [&str; 8] = [
     "outbox-damaged",
 ];
 /// What this server itself finds wrong with a box or a log.
-const OWN: [&str; 7] = [
+const OWN: [&str; 8] = [
     quarantine::FAULT,
     budget::OVER,
     incidents::CROWDED,
     LOG_HALTED,
+    LOG_BESIDE,
     witnesses::LOG_WITNESS,
     months::NOT_MADE,
     deliveries::UNDELIVERED,
@@ -202,10 +203,14 @@ impl Core {
         }
         self.add_act(&act, index, envelope)?;
         self.do_again(&act.deed, now)?;
+        // A database from a backup may think that it is still to be logged.
+        let waiting = WaitingAct { at: act.at, by: act.by, deed: act.deed };
+        self.store.drop_waiting_act(tenant, &waiting)?;
         Ok(Intake::Kept)
     }
 
-    /// A database from a backup must not trust a box that was stopped since; who let it in again, did so knowingly.
+    /// A database from a backup must not trust a box that was stopped since, nor who lost access; who let a box in again,
+    /// did so knowingly.
     fn do_again(&mut self, deed: &Deed, now: Millis) -> Result<(), CoreError> {
         match deed {
             Deed::Quarantine { appliance, cause } => self.quarantine(*appliance, cause, now),
@@ -215,6 +220,13 @@ impl Core {
                     self.store.set_appliance_state(*appliance, ApplianceState::Active, "readmitted")?;
                 }
                 Ok(())
+            }
+            Deed::Revocation { appliance } => {
+                self.store.set_appliance_state(*appliance, ApplianceState::Revoked, "revoked")?;
+                Ok(())
+            }
+            Deed::AccessEnd { name } => {
+                self.store.revoke_operator_token(name).map(|_| ()).map_err(CoreError::from)
             }
             _ => Ok(()),
         }
@@ -251,10 +263,40 @@ impl Core {
                 deeds.push(Deed::Revocation { appliance });
             }
             for deed in deeds {
-                if !self.store.has_act(tenant, deed.kind(), &deed.sentence())? {
-                    self.note_act(tenant, deed, now);
-                }
+                self.note_once(tenant, deed, now)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Notes what is being done, unless the log says so already.
+    pub(super) fn note_once(&mut self, tenant: TenantId, deed: Deed, now: Millis) -> Result<(), CoreError> {
+        if !self.store.has_act(tenant, deed.kind(), &deed.sentence())? {
+            self.note_act(tenant, deed, now);
+        }
+        Ok(())
+    }
+
+    /// Notes what held before a clinic's log began: that it follows another, who has access, and what is in force.
+    pub(super) fn note_in_force(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
+        self.note_succession(tenant, now)?;
+        let (charter, catalogue) = (self.charter.document.serial, self.catalogue.document.version);
+        let digest = payload_digest(&self.charter.envelope)?;
+        // Of the first, every record says under which it was made.
+        if self.store.documents(Document::Charter)?.len() > 1 {
+            self.note_once(tenant, Deed::Charter { serial: charter, digest }, now)?;
+        }
+        let digest = payload_digest(&self.catalogue.envelope)?;
+        if self.store.documents(Document::Catalogue)?.len() > 1 {
+            self.note_once(tenant, Deed::Catalogue { version: catalogue, digest }, now)?;
+        }
+        for token in self.store.operator_tokens()? {
+            if !token.revoked && now < token.expires {
+                self.note_once(tenant, Deed::Access { name: token.name, until: token.expires }, now)?;
+            }
+        }
+        if let Some(Agreement { signed, until, document, .. }) = self.agreement(tenant)? {
+            self.note_once(tenant, Deed::Agreement { signed, until, document }, now)?;
         }
         Ok(())
     }

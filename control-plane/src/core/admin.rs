@@ -47,7 +47,7 @@ impl Core {
         }
         // Its paper goes where its checkpoints will go, once it is durable here.
         self.grown.insert(id);
-        self.note_access(id, now)?;
+        self.note_in_force(id, now)?;
         self.tenant(&name)
     }
 
@@ -247,6 +247,7 @@ impl Core {
         Catalogue::open(&self.catalogue.envelope, &offered)?;
         self.keep_charter(offered.serial, envelope, now)?;
         self.store.put_document(Document::Charter, offered.serial, envelope, now)?;
+        self.learn_keys()?;
         self.wake_everyone()?;
         self.charter = InForce { document: offered, envelope: envelope.to_vec() };
         self.note_documents(now)?;
@@ -312,9 +313,13 @@ impl Core {
 
     /// Takes an API token back.
     pub fn revoke_operator_token(&mut self, name: &str, now: Millis) -> Result<OperatorTokenRow, CoreError> {
+        let held = self.store.operator_tokens()?.iter().any(|row| row.name == name && !row.revoked);
         if let Some(hash) = self.store.revoke_operator_token(name)? {
+            // Again, where it went wrong the first time; but it ended once.
             self.keep_token_revocation(hash, now)?;
-            self.note_act_everywhere(&Deed::AccessEnd { name: name.to_owned() }, now)?;
+            if held {
+                self.note_act_everywhere(&Deed::AccessEnd { name: name.to_owned() }, now)?;
+            }
         }
         let found = self.store.operator_tokens()?.into_iter().find(|row| row.name == name);
         found.ok_or_else(|| CoreError::NotFound(format!("there is no token {name:?}")))

@@ -1,6 +1,7 @@
 //! What a record of evidence changes here, besides being kept: heartbeats, orders, incidents, and the bulk that it names.
 
 use proto::{
+    digest::Digest,
     evidence::{Body, Record, Standing},
     ids::TenantId,
     time::Millis,
@@ -23,13 +24,18 @@ impl Core {
             let key = format!("{tenant}/attachments/{output}");
             match (self.store.attachment(tenant, output)?, origin) {
                 (Some(content), Origin::Appliance) => {
-                    self.keep(&key, &content, self.retain_until(now))?;
+                    let is_it = |_: &str, bytes: &[u8]| Digest::of(bytes) == output;
+                    self.put_ours(&key, &content, self.retain_until(now), is_it)?;
                     self.store.name_attachment(tenant, output)?;
                 }
                 (None, Origin::Vault { .. }) => {
-                    if let Some(content) = self.ports.vault.get(&key)? {
-                        self.store.add_named_attachment(tenant, &content, now)?;
-                        self.note_kept(&[&key])?;
+                    for key in [key.clone(), format!("{key}.{output}")] {
+                        let there = self.object(&key)?;
+                        if let Some(content) = there.filter(|content| Digest::of(content) == output) {
+                            self.store.add_named_attachment(tenant, &content, now)?;
+                            self.note_kept(&[&key])?;
+                            break;
+                        }
                     }
                 }
                 (Some(_), Origin::Vault { .. }) => {
@@ -52,7 +58,11 @@ impl Core {
     ) -> Result<(), CoreError> {
         match &record.body {
             // Of an incarnation that is not in force any more: what it is now, another says.
-            Body::Heartbeat(_) | Body::Hold(_) | Body::Scan(_) if !self.is_in_force(signer)? => Ok(()),
+            Body::Heartbeat(_) | Body::Hold(_) | Body::Scan(_)
+                if !self.store.is_in_force(signer.appliance, signer.incarnation)? =>
+            {
+                Ok(())
+            }
             Body::Heartbeat(beat) => {
                 // By its place in the chain: a box whose clock was once ahead must not be stuck with that heartbeat.
                 if !self.store.has_later(signer.incarnation, record.chain.index, record.body.kind())? {
@@ -77,12 +87,8 @@ impl Core {
                 Ok(())
             }
             Body::Scan(scan) => self.take_scan(signer, record, scan, now),
-            Body::Enrolment(_) | Body::Document(_) | Body::Unknown => Ok(()),
+            Body::Enrolment(_) | Body::Document(_) | Body::Update(_) | Body::Unknown => Ok(()),
         }
-    }
-
-    fn is_in_force(&self, signer: &IncarnationRow) -> Result<bool, CoreError> {
-        Ok(self.store.appliance(signer.appliance)?.is_some_and(|row| row.incarnation == signer.incarnation))
     }
 }
 
@@ -108,6 +114,7 @@ pub(super) fn summary(body: &Body) -> String {
             let became = if taken.is_withdrawal { "withdrawn" } else { "in force" };
             format!("{} {} {became}", taken.what, taken.name)
         }
+        Body::Update(update) => format!("updated: {} to {}", update.from, update.to),
         Body::Hold(h) => {
             format!("orders {} at the box by {}", if h.held { "held" } else { "released" }, h.by)
         }

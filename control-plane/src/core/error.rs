@@ -1,6 +1,9 @@
 //! Why a command was not carried out; one mapping to gRPC, here.
 
-use proto::{charter::CharterError, document::DocumentError, dsse::EnvelopeError, field::BadField};
+use proto::{
+    charter::CharterError, document::DocumentError, dsse::EnvelopeError, field::BadField,
+    succession::SuccessionError,
+};
 use runbooks::CatalogueError;
 
 use crate::{store::StoreError, vault::VaultError};
@@ -35,6 +38,9 @@ pub enum CoreError {
     /// A document was not believed.
     #[error(transparent)]
     Document(#[from] DocumentError),
+    /// What is to begin another log was not believed.
+    #[error(transparent)]
+    Succession(#[from] SuccessionError),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -59,6 +65,7 @@ impl From<CoreError> for tonic::Status {
                 Self::invalid_argument(text)
             }
             CoreError::Document(error) => Self::invalid_argument(chain(&error)),
+            CoreError::Succession(error) => Self::invalid_argument(chain(&error)),
             CoreError::Denied(_) => Self::permission_denied(text),
             CoreError::NotFound(_) => Self::not_found(text),
             CoreError::Exists(_) => Self::already_exists(text),

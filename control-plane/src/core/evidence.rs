@@ -124,8 +124,9 @@ impl Core {
                 "it names another organization, tenant or appliance than its key was enrolled for",
             );
         }
-        let revoked = |row: crate::store::ApplianceRow| row.state == ApplianceState::Revoked;
-        if origin == Origin::Appliance && self.store.appliance(signer.appliance)?.is_some_and(revoked) {
+        if origin == Origin::Appliance
+            && self.store.appliance_is(signer.appliance, ApplianceState::Revoked)?
+        {
             return rejected("its appliance is revoked");
         }
         // An agent may have handed its executor a certificate whose bytes it had changed; no bundle could vouch for that box.
@@ -138,14 +139,19 @@ impl Core {
             return rejected("no chain gets that long");
         }
         let head = self.place_in_chain(&signer, &record, sha256, now)?;
+        // A whole batch has seen the same one.
         if let (Some(seen), Origin::Appliance) = (record.checkpoint, origin)
-            && !self.has_been(tenant, seen)?
+            && self.agreed != Some((tenant, seen))
         {
-            let why = format!(
-                "its executor has verified a checkpoint of {} entries that is not of this log",
-                seen.size
-            );
-            self.quarantine(signer.appliance, &why, now)?;
+            if self.is_of_a_log(tenant, seen)? {
+                self.agreed = Some((tenant, seen));
+            } else {
+                let why = format!(
+                    "its executor has verified a checkpoint of {} entries that is not of this log",
+                    seen.size
+                );
+                self.quarantine(signer.appliance, &why, now)?;
+            }
         }
         self.keep_outputs(tenant, &record.body, origin, now)?;
         self.store.add_evidence(&NewEvidence {

@@ -3,7 +3,7 @@
 use proto::{
     digest::Digest,
     ids::ApplianceId,
-    log::{prove_consistency, prove_inclusion},
+    log::{log_number, prove_consistency, prove_inclusion},
     pb,
     sync::{
         Ack, Batch, Exchange, Gap, IncarnationCheck, Receipt, Record, StreamState, incarnation, receipt,
@@ -44,6 +44,7 @@ impl Core {
             )?;
             appliance = self.admitted(spki)?;
         }
+        self.carry_over(appliance.tenant, &exchange.unproven, now)?;
         let ack = match &exchange.batch {
             Some(batch) => self.take(&appliance, batch, now)?,
             None => None,
@@ -176,6 +177,8 @@ impl Core {
         let mut response = pb::SyncResponse { ack: ack.map(Into::into), ..Default::default() };
         self.add_documents(appliance, exchange, &mut response)?;
         self.add_proofs(appliance, exchange, &mut response)?;
+        // Along with whatever is said: a box that does not follow would else be told without a pause.
+        response.succession = self.succession_after(appliance.tenant, exchange.log)?;
         if !response.checkpoint.is_empty() {
             self.spoken_of.insert(appliance.tenant);
         }
@@ -246,7 +249,8 @@ impl Core {
     ) -> Result<(), CoreError> {
         let tenant = appliance.tenant;
         let log = self.store.log_head(tenant)?;
-        if self.halt_reason(tenant, &log).is_some() {
+        // Nor what is of another log than the caller goes by.
+        if self.halt_reason(tenant, &log).is_some() || exchange.log != log_number(&log.origin) {
             return Ok(());
         }
         let (Some(checkpoint), size) = (log.checkpoint, log.head.size) else { return Ok(()) };

@@ -6,7 +6,10 @@ use proto::{
     digest::Digest,
     document::Kind,
     evidence::{self, Body},
-    log::{Note, Signature, SignedCheckpoint, TlogProof, VerifierKey, encode_hashes, prove_inclusion, tiles},
+    log::{
+        Note, Signature, SignedCheckpoint, TlogProof, VerifierKey, encode_hashes, log_number,
+        prove_inclusion, tiles,
+    },
     time::Millis,
 };
 
@@ -93,6 +96,7 @@ pub fn parts_as_of(
         key,
         tiles,
         proofs,
+        successions: successions(store, tenant)?,
         charters: envelopes(Document::Charter)?,
         catalogues: envelopes(Document::Catalogue)?,
         exceptions: store.approved_contents(tenant.id, Kind::Exception)?,
@@ -132,6 +136,13 @@ fn as_of(parts: &mut Parts, edition: &Edition, files: Option<PacketFiles>) {
     parts.appliances.retain(|enrolled| edition.incarnations.contains(&enrolled.incarnation));
     parts.previous.clone_from(&edition.previous);
     parts.made = files.map(|files| (said.generator.clone(), files));
+}
+
+/// By what word this log follows another, and that one another.
+fn successions(store: &Store, tenant: &TenantRow) -> Result<Vec<Vec<u8>>, CoreError> {
+    let upto = log_number(&tenant.log_origin);
+    let all = store.successions(tenant.id)?.into_iter().filter(|(number, _)| *number <= upto);
+    Ok(all.map(|(_, envelope)| envelope).collect())
 }
 
 fn newest_head(

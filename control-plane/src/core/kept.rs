@@ -1,18 +1,17 @@
 //! What is put into the vault, and the index of it: by which version, digest and date each object was read back.
 //!
 //! The rule: nothing goes into the vault but through here, in the transaction of the command that puts it. What the
-//! index knows, `evidence audit` can miss; so what came back from the vault after a restore is noted as well.
+//! index knows, `evidence audit` can miss; so what came back from the vault after a restore is noted as well. What is not
+//! ours is not: an audit is to name it.
 
 use proto::{ids::TenantId, time::Millis};
 
-use super::{Core, CoreError};
+use super::{Core, CoreError, ours::first_part, packets};
 use crate::{
-    store::VaultRow,
+    store::{LogHead, VaultRow},
     vault::{Kept, Object},
 };
 
-/// Folders of a clinic that are listed at every start. Entries are not: they come back through the log.
-const LISTED: &[&str] = &["checkpoints", "cosigned", "enrolments", "revocations", "orders", "packets"];
 /// How many objects are looked at together.
 const AT_ONCE: usize = 256;
 
@@ -45,25 +44,53 @@ impl Core {
         Ok(())
     }
 
-    /// After a start: what a clinic's vault has, and a database from a backup, or of an older program, has not noted.
-    pub(super) fn note_unknown(&self, tenant: TenantId) -> Result<(), CoreError> {
-        LISTED.iter().try_for_each(|folder| self.note_unknown_in(&format!("{tenant}/{folder}")))?;
-        let entries = format!("{tenant}/entries");
-        // Once, in a database of an older program.
+    /// After a start: what of ours a clinic's vault has, and a database from a backup, or of an older program, has not noted.
+    pub(super) fn note_unknown(&self, tenant: TenantId, log: &LogHead) -> Result<(), CoreError> {
+        let log_folder = log.folder(tenant);
+        for folder in ["checkpoints", "cosigned"] {
+            self.note_unknown_in(&format!("{log_folder}/{folder}"), |key, note| {
+                self.signed_head(&log.origin, key, note).is_some()
+            })?;
+        }
+        for folder in ["enrolments", "revocations"] {
+            self.note_unknown_in(&format!("{tenant}/{folder}"), |key, bytes| {
+                self.is_paper(tenant, folder, key, bytes)
+            })?;
+        }
+        self.note_unknown_in(&format!("{tenant}/successions"), |_, envelope| {
+            self.succession(tenant, envelope).is_some()
+        })?;
+        self.note_unknown_in(&format!("{tenant}/orders"), |_, envelope| self.is_order(envelope))?;
+        self.note_unknown_in(&format!("{tenant}/packets"), |_, bytes| {
+            packets::read(tenant, bytes).is_ok_and(|edition| self.is_edition(&edition))
+        })?;
+        let entries = format!("{log_folder}/entries");
+        // Once, in a database of an older program; what it has logged is ours.
         match self.store.vault_object_count(&entries)? {
-            0 => self.note_unknown_in(&entries),
+            0 => self.note_unknown_in(&entries, |key, _| {
+                first_part(key).parse::<u64>().is_ok_and(|first| first < log.head.size)
+            }),
             _ => Ok(()),
         }
     }
 
     /// The same of one folder.
-    pub(super) fn note_unknown_in(&self, folder: &str) -> Result<(), CoreError> {
-        let mut unknown = Vec::new();
+    pub(super) fn note_unknown_in(
+        &self,
+        folder: &str,
+        is_ours: impl Fn(&str, &[u8]) -> bool,
+    ) -> Result<(), CoreError> {
+        let mut ours = Vec::new();
         for key in self.ports.vault.list(folder)? {
-            if self.store.vault_object(&key)?.is_none() {
-                unknown.push(key);
+            if self.store.vault_object(&key)?.is_some() {
+                continue;
+            }
+            match self.object(&key)? {
+                Some(bytes) if is_ours(&key, &bytes) => ours.push(key),
+                Some(_) => self.is_strange(&key)?,
+                None => {}
             }
         }
-        self.note_kept(&unknown.iter().map(String::as_str).collect::<Vec<_>>())
+        self.note_kept(&ours.iter().map(String::as_str).collect::<Vec<_>>())
     }
 }

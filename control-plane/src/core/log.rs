@@ -3,7 +3,7 @@
 //! What an append brings is put into the vault, as one object under the index of its first entry, before the database
 //! knows it. The vault keeps the first that came, so it is also the log's journal: whatever the database lost (a
 //! transaction undone, a restored backup) is read back from there and leads to the same root. Where it does not, the log
-//! halts rather than sign a fork.
+//! halts rather than sign a fork. What a halted log cannot do, its successor does: see the module `succession`.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use proto::{
     act::{self, Deed},
     evidence::CheckpointSeen,
     ids::TenantId,
-    log::{Appended, Checkpoint, Head, append, leaf_hash, pack, root, unpack},
+    log::{Appended, Checkpoint, Head, append, leaf_hash, log_number, pack, root, unpack},
     time::Millis,
 };
 
@@ -19,16 +19,31 @@ use super::{
     Core, CoreError, Intake,
     evidence::{CATCH_UP, Origin},
 };
-use crate::{store::LogHead, vault::VaultError};
+use crate::{
+    store::{LogHead, TenantRow},
+    vault::VaultError,
+};
 
-/// Where the entries of one append lie in the vault, packed, by the index of the first.
-pub(crate) fn entries_key(tenant: TenantId, first: u64) -> String {
-    format!("{tenant}/entries/{first:010}")
+/// Where a clinic's `number`-th log lies in the vault.
+pub(super) fn log_folder(tenant: TenantId, number: u64) -> String {
+    if number <= 1 { tenant.to_string() } else { format!("{tenant}/log-{number}") }
 }
 
-/// Where a checkpoint lies in the vault.
-pub(crate) fn checkpoint_key(tenant: TenantId, size: u64) -> String {
-    format!("{tenant}/checkpoints/{size:010}")
+impl LogHead {
+    /// Where it lies in the vault.
+    pub(crate) fn folder(&self, tenant: TenantId) -> String {
+        log_folder(tenant, log_number(&self.origin))
+    }
+
+    /// Where the entries of one append lie in the vault, packed, by the index of the first.
+    pub(crate) fn entries_key(&self, tenant: TenantId, first: u64) -> String {
+        format!("{}/entries/{first:010}", self.folder(tenant))
+    }
+
+    /// Where a checkpoint lies in the vault.
+    pub(crate) fn checkpoint_key(&self, tenant: TenantId, size: u64) -> String {
+        format!("{}/checkpoints/{size:010}", self.folder(tenant))
+    }
 }
 
 /// What became of the checkpoints of a commit.
@@ -50,7 +65,8 @@ impl Core {
         now: Millis,
     ) -> Result<(), CoreError> {
         let packed = pack(envelopes).map_err(|e| broken(tenant, e.to_string()))?;
-        self.keep(&entries_key(tenant, begin), &packed, self.retain_until(now))?;
+        let key = self.store.log_head(tenant)?.entries_key(tenant, begin);
+        self.keep(&key, &packed, self.retain_until(now))?;
         let appended = self.appended(tenant, envelopes)?;
         self.advance(tenant, &appended)
     }
@@ -99,30 +115,34 @@ impl Core {
     /// Reads back what the vault has and the database has not.
     pub(super) fn recover_log(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
         let start = self.store.log_head(tenant)?;
-        let more = self.ports.vault.get(&entries_key(tenant, start.head.size))?.is_some();
+        let entries_key = |index: u64| start.entries_key(tenant, index);
+        let more = self.next_entries(&entries_key(start.head.size))?.is_some();
         if !more || self.halt_reason(tenant, &start).is_some() {
             return Ok(());
         }
         // Looked up before the entries, as it was put there after them.
-        let published = self.newest_published(tenant)?;
+        let published =
+            self.newest_published(&start.folder(tenant), &start.origin)?.map_or(0, |head| head.size);
         let restored = published > start.head.size;
         if restored {
-            self.raise_generation(tenant, now);
+            self.found_published(tenant, now);
         }
         self.restore_papers(tenant)?;
         let mut index = start.head.size;
-        while let Some(packed) = self.ports.vault.get(&entries_key(tenant, index))? {
+        while let Some(packed) = self.next_entries(&entries_key(index))? {
             // Once an object was one envelope as it is.
             let lone = packed.starts_with(b"{\"").then(|| vec![&packed[..]]);
             let Some(entries) = lone.or_else(|| unpack(&packed)).filter(|entries| !entries.is_empty()) else {
-                self.halt(tenant, format!("the entries from {index} on in the vault are cut off"));
+                self.halt(
+                    tenant,
+                    format!("the entries in the vault's object {} are cut off", entries_key(index)),
+                );
                 return Ok(());
             };
             let many = entries.len();
-            self.note_kept(&[&entries_key(tenant, index)])?;
             tracing::warn!(%tenant, index, many, "log entries from {index} on are read back from the vault");
             let appended = self.appended(tenant, &entries)?;
-            if !self.vault_agrees(tenant, &start.origin, appended.head)? {
+            if !self.vault_agrees(tenant, &start, appended.head)? {
                 self.halt(
                     tenant,
                     format!("checkpoint {} in the vault is not of the entries there", appended.head.size),
@@ -132,10 +152,17 @@ impl Core {
             // All of an object, or nothing of it.
             self.store.mark()?;
             self.replaying = true;
-            let taken = self.take_all_back(tenant, &entries, index, restored, now);
+            let taken = self.take_all_back(tenant, &entries, index, restored, now).map(|refused| {
+                refused.map(|why| {
+                    format!("{why}; the vault's object {} is not ours, or was changed", entries_key(index))
+                })
+            });
             self.replaying = false;
             match taken? {
-                None => self.store.keep_since_mark()?,
+                None => {
+                    self.note_kept(&[&entries_key(index)])?;
+                    self.store.keep_since_mark()?;
+                }
                 Some(refused) => {
                     self.store.undo_to_mark()?;
                     self.halt(tenant, refused);
@@ -152,6 +179,15 @@ impl Core {
             );
         }
         Ok(())
+    }
+
+    /// What lies in the place of the next entries; one that cannot even be read has none in it, and halts the log like any
+    /// other that is not ours.
+    fn next_entries(&self, key: &str) -> Result<Option<Vec<u8>>, CoreError> {
+        match self.ports.vault.get(key) {
+            Err(error) if error.is_of_the_object() => Ok(Some(Vec::new())),
+            got => Ok(got?),
+        }
     }
 
     /// Takes the entries of one object; says why one of them cannot be.
@@ -188,24 +224,39 @@ impl Core {
     }
 
     /// A checkpoint that was published before must be this tree's; which of the log keys signed it does not matter.
-    fn vault_agrees(&self, tenant: TenantId, origin: &str, head: Head) -> Result<bool, CoreError> {
-        let Some(published) = self.ports.vault.get(&checkpoint_key(tenant, head.size))? else {
-            return Ok(true);
-        };
-        let text = std::str::from_utf8(&published).ok().and_then(|note| note.split_once("\n\n"));
-        let read = text.and_then(|(text, _)| Checkpoint::parse(&format!("{text}\n")).ok());
-        Ok(read.is_some_and(|checkpoint| checkpoint.origin == origin && checkpoint.head() == head))
+    fn vault_agrees(&self, tenant: TenantId, log: &LogHead, head: Head) -> Result<bool, CoreError> {
+        let key = log.checkpoint_key(tenant, head.size);
+        let Some(note) = self.object(&key)? else { return Ok(true) };
+        if let Some(published) = self.signed_head(&log.origin, &key, &note) {
+            return Ok(published == head);
+        }
+        // Ours lies beside it then.
+        self.is_strange(&key)?;
+        for beside in self.ports.vault.list(&format!("{}/checkpoints", log.folder(tenant)))? {
+            let note = if beside.starts_with(&format!("{key}.")) { self.object(&beside)? } else { None };
+            let published = note.and_then(|note| self.signed_head(&log.origin, &beside, &note));
+            if published.is_some_and(|published| published != head) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
-    /// Size of the newest checkpoint in the vault; 0: none.
-    fn newest_published(&self, tenant: TenantId) -> Result<u64, CoreError> {
-        let keys = self.ports.vault.list(&format!("{tenant}/checkpoints"))?;
-        Ok(keys.last().and_then(|key| key.rsplit('/').next()?.parse().ok()).unwrap_or(0))
+    /// The newest checkpoint in a log's folder of the vault that a log key of ours signed.
+    pub(super) fn newest_published(&self, folder: &str, origin: &str) -> Result<Option<Head>, CoreError> {
+        for key in self.ports.vault.list(&format!("{folder}/checkpoints"))?.iter().rev() {
+            let Some(note) = self.object(key)? else { continue };
+            match self.signed_head(origin, key, &note) {
+                Some(head) => return Ok(Some(head)),
+                None => self.is_strange(key)?,
+            }
+        }
+        Ok(None)
     }
 
     /// A published checkpoint that this database had forgotten: it is older than what left it. No order is issued until
     /// an executor's heartbeat says where it stands (DESIGN.md section 5, Restore).
-    fn raise_generation(&mut self, tenant: TenantId, now: Millis) {
+    pub(super) fn raise_generation(&mut self, tenant: TenantId, now: Millis) {
         // Stored with the next commit, so that a command that is undone does not undo it.
         self.generation += 1;
         self.note_act(tenant, Deed::Restore { generation: self.generation }, now);
@@ -226,24 +277,44 @@ impl Core {
         self.restore_tenants()?;
         self.restore_token_revocations()?;
         for tenant in self.store.tenants()? {
-            self.keep_tenant(&tenant, now)?;
-            self.restore_papers(tenant.id)?;
-            self.restore_orders(tenant.id, now)?;
-            self.note_unknown(tenant.id)?;
-            self.recover_log(tenant.id, now)?;
-            self.compare_newest(tenant.id)?;
-            self.note_papers(tenant.id, now)?;
+            self.store.mark()?;
+            match self.recover_all_of(&tenant, now) {
+                Ok(()) => self.store.keep_since_mark()?,
+                // Without database or vault nobody can be served. What is wrong with one clinic is that clinic's.
+                Err(error @ (CoreError::Store(_) | CoreError::Vault(_))) => return Err(error),
+                Err(error) => {
+                    self.store.undo_to_mark()?;
+                    self.halt(tenant.id, super::error::chain(&error));
+                }
+            }
         }
         self.grown.extend(self.store.unpublished()?);
         Ok(())
     }
 
+    fn recover_all_of(&mut self, tenant: &TenantRow, now: Millis) -> Result<(), CoreError> {
+        self.keep_tenant(tenant, now)?;
+        self.restore_papers(tenant.id)?;
+        self.restore_orders(tenant.id, now)?;
+        loop {
+            let log = self.store.log_head(tenant.id)?;
+            self.note_unknown(tenant.id, &log)?;
+            self.recover_log(tenant.id, now)?;
+            self.compare_newest(tenant.id)?;
+            if !self.follow_from_vault(tenant.id)? {
+                break;
+            }
+        }
+        self.note_beginning(tenant.id, now)
+    }
+
     fn compare_newest(&mut self, tenant: TenantId) -> Result<(), CoreError> {
         let log = self.store.log_head(tenant)?;
-        let size = self.newest_published(tenant)?;
-        if size == 0 || self.halt_reason(tenant, &log).is_some() {
+        if self.halt_reason(tenant, &log).is_some() {
             return Ok(());
         }
+        let Some(published) = self.newest_published(&log.folder(tenant), &log.origin)? else { return Ok(()) };
+        let size = published.size;
         if size > log.head.size {
             self.halt(
                 tenant,
@@ -253,7 +324,7 @@ impl Core {
         }
         let here =
             root(&self.store.tiles(tenant), size).map_err(|e| broken(tenant, super::error::chain(&e)))?;
-        if !self.vault_agrees(tenant, &log.origin, Head { size, root: here })? {
+        if published.root != here {
             self.halt(tenant, format!("checkpoint {size} in the vault is not of this log"));
         }
         Ok(())
@@ -262,8 +333,8 @@ impl Core {
     /// Whether a checkpoint that an executor has verified is of this log. If not, somebody else signs in its name, or this
     /// server came back from a backup that is older than what left it.
     pub(super) fn has_been(&self, tenant: TenantId, seen: CheckpointSeen) -> Result<bool, CoreError> {
-        let size = self.store.log_head(tenant)?.head.size;
-        if seen.size > size {
+        let log = self.store.log_head(tenant)?;
+        if seen.size > log.head.size || seen.log != log_number(&log.origin) {
             return Ok(false);
         }
         let here = root(&self.store.tiles(tenant), seen.size)
@@ -303,11 +374,12 @@ impl Core {
         }
         let Some(note) = &log.checkpoint else { return Ok(()) };
         let until = self.retain_until(now);
-        let key = checkpoint_key(tenant, log.head.size);
-        match self.keep(&key, note, until) {
+        let key = log.checkpoint_key(tenant, log.head.size);
+        let is_ours = |key: &str, note: &[u8]| self.signed_head(&log.origin, key, note).is_some();
+        match self.put_ours(&key, note, until, is_ours) {
             // The same head, signed by another log key of ours, is as good.
             Err(CoreError::Vault(VaultError::Changed { .. }))
-                if self.vault_agrees(tenant, &log.origin, log.head)? =>
+                if self.vault_agrees(tenant, &log, log.head)? =>
             {
                 self.note_kept(&[&key])?;
             }

@@ -7,6 +7,7 @@
 mod acts;
 pub mod admin;
 pub mod approved;
+mod beside;
 mod budget;
 pub mod deliveries;
 mod drift;
@@ -24,6 +25,7 @@ mod log;
 pub mod months;
 mod order_papers;
 mod orders;
+mod ours;
 pub mod oversight;
 pub mod packets;
 mod papers;
@@ -35,6 +37,7 @@ mod recipients;
 mod rotation;
 pub mod standing;
 mod stops;
+mod succession;
 mod watchdog;
 pub mod witnesses;
 
@@ -47,6 +50,7 @@ use proto::{
     act::Actor,
     charter::{Charter, OrganizationKeys},
     digest::Digest,
+    evidence::CheckpointSeen,
     ids::{ApplianceId, TenantId},
     keys::SecretKey,
     time::Millis,
@@ -59,7 +63,6 @@ pub use error::{CoreError, chain};
 pub use evidence::Intake;
 pub use exchange::Answer;
 pub use log::Published;
-pub(crate) use log::{checkpoint_key, entries_key};
 use ports::Ports;
 
 /// The incident that says that a clinic's log is halted.
@@ -117,6 +120,8 @@ pub struct Core {
     pub(crate) spoken_of: BTreeSet<TenantId>,
     /// Logs that must not be continued, and why, until that is stored.
     pub(crate) halts: BTreeMap<TenantId, String>,
+    /// The checkpoint that was found to be of its log last, since this transaction began.
+    pub(crate) agreed: Option<(TenantId, CheckpointSeen)>,
     /// Policies that were opened once.
     pub(crate) policies: BTreeMap<TenantId, incidents::OpenedPolicy>,
     /// Appliances that something waits for; whoever holds their call open should answer it.
@@ -130,6 +135,10 @@ pub struct Core {
     pub(crate) acts: Vec<(TenantId, WaitingAct)>,
     /// Whether what happens was in the log before: it is read back.
     pub(crate) replaying: bool,
+    /// Whether another server writes to the same vault.
+    pub(crate) beside: beside::Beside,
+    /// Whose word in the vault counts.
+    pub(crate) known: ours::Known,
 }
 
 impl Core {
@@ -165,6 +174,7 @@ impl Core {
             grown: BTreeSet::new(),
             spoken_of: BTreeSet::new(),
             halts: BTreeMap::new(),
+            agreed: None,
             policies: BTreeMap::new(),
             wake: BTreeSet::new(),
             woke_until: now,
@@ -172,12 +182,15 @@ impl Core {
             acting: Actor::ControlPlane,
             acts: Vec::new(),
             replaying: false,
+            beside: beside::Beside::default(),
+            known: ours::Known::default(),
         };
         core.run(now, |core| {
             core.recover_logs(now)?;
             core.sign_anew(now)?;
             core.note_documents(now)
         })?;
+        core.beside.is_up = true;
         Ok(core)
     }
 
@@ -213,7 +226,8 @@ impl Core {
     }
 
     /// Begins the transaction of a group of commands.
-    pub fn begin(&self) -> Result<(), StoreError> {
+    pub fn begin(&mut self) -> Result<(), StoreError> {
+        self.agreed = None;
         self.store.begin()
     }
 
@@ -245,6 +259,7 @@ impl Core {
                 self.call_somebody(appliance, LOG_HALTED, &reason, now)?;
             }
         }
+        self.tell_of_beside(now)?;
         if self.store.number("generation")?.max(1) != self.generation {
             self.store.put_number("generation", self.generation)?;
         }

@@ -44,10 +44,10 @@ impl Core {
             if known.contains(&digest) {
                 continue;
             }
-            let Some(envelope) = self.ports.vault.get(&path)? else { continue };
+            let Some(envelope) = self.object(&path)? else { continue };
             let own = Envelope::parse(&envelope).map(|envelope| Digest::of(envelope.unverified_payload()));
-            if own.ok() != Some(digest) {
-                tracing::error!(%tenant, "{path} in the vault is not the order that its name says");
+            if own.ok() != Some(digest) || !self.is_order(&envelope) {
+                self.is_strange(&path)?;
                 continue;
             }
             self.store.add_order_paper(tenant, digest, &envelope)?;

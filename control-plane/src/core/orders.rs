@@ -28,7 +28,7 @@ impl Core {
     /// Signs an order for every incident of this appliance that waits for one.
     pub(super) fn issue_orders(&mut self, appliance: &ApplianceRow, now: Millis) -> Result<(), CoreError> {
         let waiting = self.store.incidents_to_order(appliance.id, now)?;
-        if waiting.is_empty() {
+        if waiting.is_empty() || self.issues_beside(now) {
             return Ok(());
         }
         let Some(beat) = &appliance.heartbeat else { return Ok(()) };

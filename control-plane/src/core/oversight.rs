@@ -114,14 +114,6 @@ impl Core {
         })
     }
 
-    /// A clinic that is new learns who has access already: its own log must tell of everybody.
-    pub(super) fn note_access(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
-        for row in self.access(now)?.tokens {
-            self.note_act(tenant, Deed::Access { name: row.name, until: row.expires }, now);
-        }
-        Ok(())
-    }
-
     fn newest_act(&self, tenant: Option<TenantId>, kind: &str) -> Result<Option<proto::act::Act>, CoreError> {
         let Some(envelope) = self.store.newest_act(tenant, kind)? else { return Ok(None) };
         // Verified before it was kept here.

@@ -9,12 +9,12 @@ use std::collections::BTreeSet;
 use proto::{
     digest::Digest,
     ids::{Incarnation, TenantId},
-    log::SignedCheckpoint,
+    log::{SignedCheckpoint, log_number},
     time::Millis,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Core, CoreError};
+use super::{Core, CoreError, ours::first_part};
 use crate::{
     bundle::{Bundle, Month, Place, PreviousPacket, ProviderSays, Source as _, export::Parts},
     packet::PacketFiles,
@@ -92,6 +92,12 @@ impl Edition {
         Ok((checkpoint, key))
     }
 
+    /// Which of the clinic's logs it was made from.
+    #[must_use]
+    pub fn log(&self) -> u64 {
+        self.head().map_or(1, |(checkpoint, _)| log_number(&checkpoint.checkpoint().origin))
+    }
+
     fn row(&self, month: Month) -> Result<PacketRow, CoreError> {
         let edition = serde_json::to_vec(self).expect("plain data serialises");
         Ok(PacketRow {
@@ -148,11 +154,14 @@ impl Core {
         let row = edition.row(month)?;
         let until = self.retain_until(now);
         let markdown = file_key(tenant, &name, row.markdown_sha256, "md");
-        self.keep(&markdown, files.markdown.as_bytes(), until)?;
+        let is_strange = |_: &str, _: &[u8]| false;
+        self.put_ours(&markdown, files.markdown.as_bytes(), until, is_strange)?;
         if let (Some(pdf), Some(digest)) = (&files.pdf, row.pdf_sha256) {
-            self.keep(&file_key(tenant, &name, digest, "pdf"), pdf, until)?;
+            self.put_ours(&file_key(tenant, &name, digest, "pdf"), pdf, until, is_strange)?;
         }
-        self.keep(&edition_key(tenant, &name), &row.edition, until)?;
+        let is_ours =
+            |_: &str, bytes: &[u8]| read(tenant, bytes).is_ok_and(|edition| self.is_edition(&edition));
+        self.put_ours(&edition_key(tenant, &name), &row.edition, until, is_ours)?;
         self.store.add_packet(tenant, &row)?;
         self.packet_made(tenant, &row, now)?;
         Ok(edition)
@@ -161,15 +170,18 @@ impl Core {
     /// Takes from the vault what the database has forgotten.
     fn recall_packets(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
         for key in self.ports.vault.list(&format!("{tenant}/packets"))? {
-            let name = key.rsplit('/').next().and_then(|name| name.strip_suffix(".json"));
-            let Some(month) = name.and_then(|name| name.parse::<Month>().ok()) else { continue };
+            let Ok(month) = first_part(&key).parse::<Month>() else { continue };
             if self.store.packet(tenant, &month.to_string())?.is_some() {
                 continue;
             }
-            if let Some(bytes) = self.ports.vault.get(&key)? {
-                let row = read(tenant, &bytes)?.row(month)?;
-                self.store.add_packet(tenant, &row)?;
-                self.packet_made(tenant, &row, now)?;
+            let Some(bytes) = self.object(&key)? else { continue };
+            match read(tenant, &bytes).ok().filter(|edition| self.is_edition(edition)) {
+                Some(edition) => {
+                    let row = edition.row(month)?;
+                    self.store.add_packet(tenant, &row)?;
+                    self.packet_made(tenant, &row, now)?;
+                }
+                None => self.is_strange(&key)?,
             }
         }
         Ok(())
@@ -181,6 +193,12 @@ impl Core {
             Some(row) => self.packet_files(tenant, &row),
             None => Ok(None),
         }
+    }
+
+    /// Whether a log key of ours signed the head that a packet was made from.
+    pub(super) fn is_edition(&self, edition: &Edition) -> bool {
+        let head = edition.head().map(|(checkpoint, _)| checkpoint);
+        head.is_ok_and(|signed| self.is_signed(&signed.checkpoint().origin, signed.note().as_bytes()))
     }
 
     fn packet_files(&self, tenant: TenantId, row: &PacketRow) -> Result<Option<PacketFiles>, CoreError> {
@@ -200,7 +218,7 @@ impl Core {
     }
 }
 
-fn read(tenant: TenantId, bytes: &[u8]) -> Result<Edition, CoreError> {
+pub(super) fn read(tenant: TenantId, bytes: &[u8]) -> Result<Edition, CoreError> {
     serde_json::from_slice(bytes).map_err(|error| CoreError::Log {
         tenant: tenant.to_string(),
         problem: format!("the edition of a packet cannot be read: {error}"),

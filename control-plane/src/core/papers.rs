@@ -4,6 +4,9 @@
 //! A database that comes from a backup has forgotten the newest of each. Without the first two, evidence that lies in
 //! the vault could not be verified again, and its log would halt; without the others, a stolen box or token would be
 //! welcome once more.
+//!
+//! The rule: each carries a signature of ours, or is none (see the module `ours`): an enrolment its certificate, a charter
+//! the organization keys', the others the order key's.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +18,7 @@ use proto::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Core, CoreError};
+use super::{Core, CoreError, log::log_folder, ours::first_part};
 use crate::{
     bundle::Enrolled,
     store::{ApplianceState, Document, NewAppliance, SiteRow, TenantRow},
@@ -45,8 +48,15 @@ struct Clinic {
     created: Millis,
 }
 
+/// That something was taken back.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Revoked {
+    Revoked,
+}
+
 const TENANTS: &str = "tenants";
-const CHARTERS: &str = "charters";
+pub(super) const CHARTERS: &str = "charters";
 const REVOKED_TOKENS: &str = "revoked-tokens";
 
 /// One for each incarnation: whoever asks again after an enrolment that was undone gets that one.
@@ -62,21 +72,20 @@ impl Core {
     /// Keeps a clinic where a restored database finds it.
     pub(super) fn keep_tenant(&self, row: &TenantRow, now: Millis) -> Result<(), CoreError> {
         let key = format!("{TENANTS}/{}", row.id);
-        if self.ports.vault.get(&key)?.is_some() {
-            return Ok(());
-        }
         let clinic = Clinic { name: row.name.clone(), created: row.created };
-        let bytes = serde_json::to_vec(&clinic).expect("plain data serialises");
-        self.keep(&key, &bytes, self.retain_until(now))
+        let paper = self.seal_paper(&key, &clinic);
+        let is_ours = |key: &str, bytes: &[u8]| self.open_paper::<Clinic>(key, bytes).is_some();
+        self.keep_ours(&key, &paper, self.retain_until(now), is_ours)
     }
 
     /// Keeps a charter there: what was signed under it is verified by it, however old the database is.
     pub(super) fn keep_charter(&self, serial: u64, envelope: &[u8], now: Millis) -> Result<(), CoreError> {
-        let key = format!("{CHARTERS}/{serial:010}");
-        if self.ports.vault.get(&key)?.is_some() {
-            return Ok(());
-        }
-        self.keep(&key, envelope, self.retain_until(now))
+        let is_ours = |_: &str, bytes: &[u8]| self.is_charter(serial, bytes);
+        self.keep_ours(&format!("{CHARTERS}/{serial:010}"), envelope, self.retain_until(now), is_ours)
+    }
+
+    fn is_charter(&self, serial: u64, envelope: &[u8]) -> bool {
+        self.trust.open(envelope).is_ok_and(|charter| charter.value().serial == serial)
     }
 
     /// Keeps the charters that the vault lacks, and takes over those that it has and the database has not.
@@ -86,57 +95,77 @@ impl Core {
             self.keep_charter(serial, &envelope, now)?;
             known.insert(serial);
         }
-        for key in self.ports.vault.list(CHARTERS)? {
-            let Some(serial) = last_part::<u64>(&key).filter(|serial| !known.contains(serial)) else {
-                continue;
-            };
-            // A newer one is put in force by a person: this server's keys may not be of it.
-            if serial < self.charter.document.serial
-                && let Some(envelope) = self.ports.vault.get(&key)?
-                && self.trust.open(&envelope).is_ok_and(|charter| charter.value().serial == serial)
-            {
+        for (key, serial, envelope) in self.papers_in(CHARTERS, |serial| Ok(!known.contains(serial)))? {
+            if !self.is_charter(serial, &envelope) {
+                self.is_strange(&key)?;
+            } else if serial < self.charter.document.serial {
+                // A newer one is put in force by a person: this server's keys may not be of it.
                 tracing::warn!(serial, "charter {serial} is read back from the vault");
                 self.store.put_document(Document::Charter, serial, &envelope, now)?;
+                known.insert(serial);
             }
         }
-        self.note_unknown_in(CHARTERS)
+        self.learn_keys()?;
+        let serial = |key: &str| first_part(key).parse().ok();
+        self.note_unknown_in(CHARTERS, |key, bytes| {
+            serial(key).is_some_and(|serial| self.is_charter(serial, bytes))
+        })
     }
 
     /// Takes over the clinics that the vault knows and the database does not, each with an empty log and the default
     /// policy; what lies in the vault of them follows.
     pub(super) fn restore_tenants(&self) -> Result<(), CoreError> {
-        for key in self.ports.vault.list(TENANTS)? {
-            let Some(id) = last_part::<TenantId>(&key) else { continue };
+        let is_unknown = |id: &TenantId| Ok(self.store.tenant(*id)?.is_none());
+        for (key, id, bytes) in self.papers_in(TENANTS, is_unknown)? {
+            let Some(clinic) = self.clinic(id, &key, &bytes)? else {
+                self.is_strange(&key)?;
+                continue;
+            };
             if self.store.tenant(id)?.is_some() {
                 continue;
             }
-            let Some(bytes) = self.ports.vault.get(&key)? else { continue };
-            let broken = |problem: String| CoreError::Log { tenant: id.to_string(), problem };
-            let clinic: Clinic = serde_json::from_slice(&bytes).map_err(|e| broken(format!("{key} {e}")))?;
             tracing::warn!(tenant = %id, "clinic {id} is read back from the vault");
             // Its name may have been given to another since.
             if !self.add_tenant(id, &clinic.name, clinic.created)? {
                 self.add_tenant(id, &format!("{} ({id})", clinic.name), clinic.created)?;
             }
         }
-        self.note_unknown_in(TENANTS)
+        self.note_unknown_in(TENANTS, |key, bytes| self.open_paper::<Clinic>(key, bytes).is_some())
+    }
+
+    /// A clinic by its paper. Once that was not signed; then the clinic's checkpoints vouch for it.
+    fn clinic(&self, id: TenantId, key: &str, bytes: &[u8]) -> Result<Option<Clinic>, CoreError> {
+        if let Some(clinic) = self.open_paper(key, bytes) {
+            return Ok(Some(clinic));
+        }
+        let Ok(clinic) = serde_json::from_slice(bytes) else { return Ok(None) };
+        let origin = proto::log::log_origin(&self.settings.organization, id);
+        let newest = self.newest_published(&log_folder(id, 1), &origin)?;
+        Ok(newest.map(|_| clinic))
     }
 
     /// Keeps there that an API token was taken back.
     pub(super) fn keep_token_revocation(&self, hash: Digest, now: Millis) -> Result<(), CoreError> {
-        let key = format!("{REVOKED_TOKENS}/{hash}");
-        self.keep(&key, b"revoked\n", self.retain_until(now))
+        self.keep_revoked(&format!("{REVOKED_TOKENS}/{hash}"), now)
     }
 
     /// Takes back the API tokens that the vault says were.
     pub(super) fn restore_token_revocations(&self) -> Result<(), CoreError> {
-        for key in self.ports.vault.list(REVOKED_TOKENS)? {
-            let Some(hash) = last_part::<Digest>(&key) else { continue };
-            if self.store.revoke_operator_token_of(hash)? {
+        let holds = |hash: &Digest| Ok(self.store.operator_token(*hash)?.is_some_and(|token| !token.revoked));
+        for (key, hash, bytes) in self.papers_in(REVOKED_TOKENS, holds)? {
+            if self.open_paper::<Revoked>(&key, &bytes).is_none() {
+                self.is_strange(&key)?;
+            } else if self.store.revoke_operator_token_of(hash)? {
                 tracing::warn!("an API token was taken back before this database was restored");
             }
         }
-        self.note_unknown_in(REVOKED_TOKENS)
+        self.note_unknown_in(REVOKED_TOKENS, |key, bytes| self.open_paper::<Revoked>(key, bytes).is_some())
+    }
+
+    fn keep_revoked(&self, key: &str, now: Millis) -> Result<(), CoreError> {
+        let paper = self.seal_paper(key, &Revoked::Revoked);
+        let is_ours = |key: &str, bytes: &[u8]| self.open_paper::<Revoked>(key, bytes).is_some();
+        self.keep_ours(key, &paper, self.retain_until(now), is_ours)
     }
 
     /// Keeps an enrolment where a restored database finds it.
@@ -162,35 +191,46 @@ impl Core {
         self.keep(&key, &bytes, self.retain_until(new.enrolled))
     }
 
-    /// Keeps a revocation there. Always the same bytes, so that it can be said again.
+    /// Keeps a revocation there; it can be said again.
     pub(super) fn keep_revocation(
         &self,
         tenant: TenantId,
         id: ApplianceId,
         now: Millis,
     ) -> Result<(), CoreError> {
-        self.keep(&revocation_key(tenant, id), b"revoked\n", self.retain_until(now))
+        self.keep_revoked(&revocation_key(tenant, id), now)
     }
 
     /// Takes over what the vault knows of a clinic's boxes and the database does not.
     pub(super) fn restore_papers(&self, tenant: TenantId) -> Result<(), CoreError> {
-        for key in self.ports.vault.list(&format!("{tenant}/enrolments"))? {
-            let Some(bytes) = self.ports.vault.get(&key)? else { continue };
-            self.restore_enrolment(tenant, &key, &bytes)?;
+        for (key, named, bytes) in self.papers_in(&format!("{tenant}/enrolments"), |_: &String| Ok(true))? {
+            self.restore_enrolment(tenant, &named, &key, &bytes)?;
         }
-        for key in self.ports.vault.list(&format!("{tenant}/revocations"))? {
-            let Some(id) = last_part::<ApplianceId>(&key) else { continue };
-            let known = self.store.appliance(id)?.filter(|row| row.state != ApplianceState::Revoked);
-            if known.is_some_and(|row| row.tenant == tenant) {
-                tracing::warn!(appliance = %id, "appliance {id} was revoked before this database was restored");
-                self.store.set_appliance_state(
-                    id,
-                    ApplianceState::Revoked,
-                    "revoked before the database was restored",
-                )?;
+        let holds = |id: &ApplianceId| {
+            let known = self.store.appliance(*id)?.filter(|row| row.state != ApplianceState::Revoked);
+            Ok(known.is_some_and(|row| row.tenant == tenant))
+        };
+        for (key, id, bytes) in self.papers_in(&format!("{tenant}/revocations"), holds)? {
+            if self.open_paper::<Revoked>(&key, &bytes).is_none() {
+                self.is_strange(&key)?;
+                continue;
             }
+            tracing::warn!(appliance = %id, "appliance {id} was revoked before this database was restored");
+            self.store.set_appliance_state(
+                id,
+                ApplianceState::Revoked,
+                "revoked before the database was restored",
+            )?;
         }
         Ok(())
+    }
+
+    /// Whether it is a paper of that folder of a clinic.
+    pub(super) fn is_paper(&self, tenant: TenantId, folder: &str, key: &str, bytes: &[u8]) -> bool {
+        match folder {
+            "enrolments" => self.enrolment(tenant, first_part(key), bytes).is_some(),
+            _ => self.open_paper::<Revoked>(key, bytes).is_some(),
+        }
     }
 
     /// Takes over the enrolment of one executor, if the vault has it.
@@ -200,31 +240,45 @@ impl Core {
         incarnation: Incarnation,
     ) -> Result<(), CoreError> {
         let key = enrolment_key(tenant, incarnation);
-        match self.ports.vault.get(&key)? {
-            Some(bytes) => self.restore_enrolment(tenant, &key, &bytes),
+        match self.object(&key)? {
+            Some(bytes) => self.restore_enrolment(tenant, first_part(&key), &key, &bytes),
             None => Ok(()),
         }
     }
 
-    fn restore_enrolment(&self, tenant: TenantId, key: &str, bytes: &[u8]) -> Result<(), CoreError> {
-        let broken = |problem: String| CoreError::Log {
-            tenant: tenant.to_string(),
-            problem: format!("{key} {problem}"),
+    /// An enrolment of that executor in this clinic, whose papers agree, by a certificate of one of our authorities.
+    fn enrolment(
+        &self,
+        tenant: TenantId,
+        named: &str,
+        bytes: &[u8],
+    ) -> Option<(Enrolment, Enrolled, KeyProof)> {
+        let kept: Enrolment = serde_json::from_slice(bytes).ok()?;
+        let papers = Enrolled::parse(kept.papers.as_bytes()).ok()?;
+        let proof = KeyProof::open_self_signed(&papers.key_proof).ok()?.into_value();
+        let facts = CertificateFacts::issued_by(&papers.certificate, &self.authorities()).ok()?;
+        let agrees = (facts.spiffe.tenant, facts.spiffe.appliance, facts.spki, proof.incarnation)
+            == (tenant, papers.appliance, proof.tls_spki, papers.incarnation);
+        (agrees
+            && papers.incarnation.to_string() == named
+            && facts.spiffe.trust_domain == self.settings.organization)
+            .then_some((kept, papers, proof))
+    }
+
+    fn restore_enrolment(
+        &self,
+        tenant: TenantId,
+        named: &str,
+        key: &str,
+        bytes: &[u8],
+    ) -> Result<(), CoreError> {
+        let Some((kept, papers, proof)) = self.enrolment(tenant, named, bytes) else {
+            return self.is_strange(key);
         };
-        let kept: Enrolment = serde_json::from_slice(bytes).map_err(|e| broken(e.to_string()))?;
-        let papers = Enrolled::parse(kept.papers.as_bytes()).map_err(|bad| broken(bad.to_string()))?;
         if self.store.incarnation(papers.incarnation)?.is_some() {
             return Ok(());
         }
-        let proof =
-            KeyProof::open_self_signed(&papers.key_proof).map_err(|e| broken(e.to_string()))?.into_value();
-        let facts = CertificateFacts::read(&papers.certificate).map_err(|bad| broken(bad.to_string()))?;
-        if (facts.spiffe.tenant, facts.spiffe.appliance, facts.spki, proof.incarnation)
-            != (tenant, papers.appliance, proof.tls_spki, papers.incarnation)
-        {
-            return Err(broken("contradicts itself".into()));
-        }
-        if self.store.appliance_by_key(facts.spki)?.is_some() {
+        if self.store.appliance_by_key(proof.tls_spki)?.is_some() {
             return Ok(());
         }
         tracing::warn!(%tenant, appliance = %papers.appliance, "the enrolment of {} is read back from the vault", papers.appliance);
@@ -240,7 +294,7 @@ impl Core {
             tenant,
             site: kept.site,
             incarnation: papers.incarnation,
-            tls_spki: facts.spki,
+            tls_spki: proof.tls_spki,
             certificate: &papers.certificate,
             evidence_key: &proof.evidence_key,
             protection: &proof.protection.to_string(),
@@ -249,8 +303,4 @@ impl Core {
             enrolled: kept.enrolled,
         })?)
     }
-}
-
-fn last_part<T: std::str::FromStr>(key: &str) -> Option<T> {
-    key.rsplit('/').next()?.parse().ok()
 }

@@ -104,6 +104,7 @@ impl Core {
         if here != there
             || appliance.heartbeat_generation != self.generation
             || exchange.incarnation != appliance.incarnation
+            || self.issues_beside(now)
         {
             return Ok(none);
         }

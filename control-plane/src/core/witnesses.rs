@@ -9,7 +9,7 @@ use proto::{
     evidence::CheckpointSeen,
     ids::TenantId,
     log::{
-        AddCheckpoint, CosignedCheckpoint, KeyId, SignedCheckpoint, VerifierKey, WitnessKey,
+        AddCheckpoint, CosignedCheckpoint, KeyId, SignedCheckpoint, VerifierKey, WitnessKey, log_number,
         prove_consistency,
     },
     time::Millis,
@@ -22,8 +22,8 @@ use crate::store::{CosignatureRow, Store};
 pub const LOG_WITNESS: &str = "log.witness";
 
 /// Where a cosigned checkpoint lies in the vault. Not among the checkpoints: those are this server's own word.
-pub(crate) fn cosigned_key(tenant: TenantId, size: u64, witness: KeyId) -> String {
-    format!("{tenant}/cosigned/{size:010}.{witness}")
+fn cosigned_key(log_folder: &str, size: u64, witness: KeyId) -> String {
+    format!("{log_folder}/cosigned/{size:010}.{witness}")
 }
 
 /// How a log stands with each witness, the verifier keys of the log, and its size.
@@ -65,12 +65,14 @@ impl Core {
         if !self.charter.document.witness_keys().contains(witness) {
             return Err(refused("the charter names no such witness".into()));
         }
-        let key = cosigned_key(tenant, self.seen_by(tenant, witness, note)?.0, witness.id());
+        let folder = self.store.log_head(tenant)?.folder(tenant);
+        let key = cosigned_key(&folder, self.seen_by(tenant, witness, note)?.0, witness.id());
         // The first that came stays: after a power cut the same checkpoint is cosigned again, with another time.
-        let kept = match self.ports.vault.get(&key)? {
+        let holds = |_: &str, there: &[u8]| self.seen_by(tenant, witness, there).is_ok();
+        let kept = match self.object(&key)?.filter(|there| holds(&key, there)) {
             Some(kept) => kept,
             None => {
-                self.keep(&key, note, self.retain_until(now))?;
+                self.put_ours(&key, note, self.retain_until(now), holds)?;
                 note.to_vec()
             }
         };
@@ -90,7 +92,8 @@ impl Core {
         let cosigned =
             CosignedCheckpoint::open(note, std::slice::from_ref(witness)).map_err(|e| refused(chain(&e)))?;
         let checkpoint = signed.checkpoint();
-        let seen = CheckpointSeen { size: checkpoint.size, root: Digest(checkpoint.root.0) };
+        let log = log_number(&checkpoint.origin);
+        let seen = CheckpointSeen { size: checkpoint.size, root: Digest(checkpoint.root.0), log };
         match cosigned.cosigned().first() {
             Some(word) if self.has_been(tenant, seen)? => Ok((checkpoint.size, word.at)),
             _ => Err(refused("what it cosigned is not of this log".into())),
@@ -151,7 +154,8 @@ impl Core {
     ) -> Result<Option<String>, CoreError> {
         let Ok(signed) = SignedCheckpoint::open(note, &self.log_keys(tenant)?) else { return Ok(None) };
         let checkpoint = signed.checkpoint();
-        let seen = CheckpointSeen { size: checkpoint.size, root: Digest(checkpoint.root.0) };
+        let log = log_number(&checkpoint.origin);
+        let seen = CheckpointSeen { size: checkpoint.size, root: Digest(checkpoint.root.0), log };
         let here = self.store.log_head(tenant)?.head.size;
         let has = format!(
             "witness {} has a checkpoint of {} entries, signed with this log's key",

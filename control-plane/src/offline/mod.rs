@@ -95,7 +95,7 @@ pub(crate) fn date(text: &str) -> Result<Millis, String> {
 }
 
 /// A file that begins with a checkpoint, whoever signed it; or a size and a root.
-fn head(text: &str) -> Result<Head, String> {
+pub(crate) fn head(text: &str) -> Result<Head, String> {
     let wrong = || "must be a file with a checkpoint, or SIZE:ROOT with the root in base64".to_owned();
     if let Some((size, root)) = text.split_once(':')
         && let (Ok(size), Some(root)) = (size.parse(), Hash::from_base64(root))

@@ -6,10 +6,12 @@
 //!
 //! ```text
 //!  Facts ──Posture::new──> how each control stood on each box ──> results: observations, findings by paragraph, risks
+//!    └──deeds──> restore drills, updates, incidents ──────────────┘
 //!                                                            └──> poam: what is still open, since when, until when
 //!  Facts.baselines ──baseline::oscal──> catalog, component definition, assessment plan
 //! ```
 
+mod deeds;
 mod paper;
 mod poam;
 mod posture;
@@ -68,13 +70,13 @@ pub fn build(facts: &Facts) -> BTreeMap<Export, Vec<u8>> {
     let posture = Posture::new(facts);
     let baselines: Vec<_> = posture.baselines.values().copied().collect();
     let observations = seen::observations(&posture);
-    let risks = risks::risks(&posture);
+    let (risks, deeds) = (risks::risks(&posture), deeds::deeds(&posture));
     let poam = poam::document(&posture, &observations, &risks);
     let made = [
         (Export::Catalog, Some(oscal::catalog())),
         (Export::Components, Some(oscal::component_definition(&baselines, Export::Catalog.file()))),
         (Export::Plan, Some(oscal::assessment_plan(&baselines))),
-        (Export::Results, Some(results::document(&posture, observations, risks))),
+        (Export::Results, Some(results::document(&posture, observations, deeds, risks))),
         (Export::Poam, poam),
     ];
     made.into_iter().filter_map(|(export, document)| Some((export, document?.encode()))).collect()

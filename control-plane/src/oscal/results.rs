@@ -1,7 +1,8 @@
 //! Assessment results: what was seen in the period, and what it comes to for each paragraph.
 //!
 //! The rule: **satisfied** is said of a paragraph only where every control that cites it was looked at on every box and was as
-//! it must be. Drifted, excepted and could not look are each said as such, in that order of weight.
+//! it must be. Drifted, excepted and could not look are each said as such, in that order of weight. What was done besides
+//! (restore drills, updates, incidents) stands beside it and makes nothing satisfied.
 
 use baseline::{
     oscal::{
@@ -14,6 +15,7 @@ use proto::evidence::Standing;
 
 use super::{
     Export,
+    deeds::Deed,
     paper::{apart, boxes, log_props, metadata},
     posture::{Held, Posture},
     risks::Open,
@@ -26,13 +28,16 @@ const NAMED: usize = 10;
 
 pub(super) fn document(
     posture: &Posture<'_>,
-    observations: Vec<baseline::oscal::Observation>,
+    mut observations: Vec<baseline::oscal::Observation>,
+    deeds: Vec<Deed>,
     risks: Vec<Open>,
 ) -> Document {
     let names = apart(posture);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let baselines: Vec<_> = posture.baselines.values().copied().collect();
-    let findings = rule::paragraphs().iter().filter_map(|paragraph| finding(posture, paragraph, &risks));
+    let of_paragraph = |paragraph| finding(posture, paragraph, &deeds, &risks);
+    let findings: Vec<Finding> = rule::paragraphs().iter().filter_map(of_paragraph).collect();
+    observations.extend(deeds.into_iter().map(|deed| deed.observation));
     let mut props = log_props(posture);
     let missing = gaps(posture.facts, &posture.period).len();
     props.push(baseline::oscal::Property::own("gaps", &missing.to_string()));
@@ -48,7 +53,7 @@ pub(super) fn document(
         local_definitions: boxes(posture),
         reviewed_controls: reviewed(&baselines),
         observations,
-        findings: findings.collect(),
+        findings,
         risks: risks.into_iter().map(|open| open.risk).collect(),
         remarks: format!(
             "{missing} gaps in the evidence of this period; `control-plane evidence verify` lists them with their causes."
@@ -77,7 +82,7 @@ struct Tally {
 }
 
 /// `None`: no control of these baselines cites it.
-fn finding(posture: &Posture<'_>, paragraph: &Paragraph, risks: &[Open]) -> Option<Finding> {
+fn finding(posture: &Posture<'_>, paragraph: &Paragraph, deeds: &[Deed], risks: &[Open]) -> Option<Finding> {
     let cites = |hipaa: &[String]| hipaa.iter().any(|cited| rule::short(cited) == paragraph.citation);
     let mut controls = posture.baselines.values().flat_map(|baseline| &baseline.controls);
     if !controls.any(|control| cites(&control.hipaa)) {
@@ -101,16 +106,18 @@ fn finding(posture: &Posture<'_>, paragraph: &Paragraph, risks: &[Open]) -> Opti
     );
     let seen = held.iter().map(|held| control_uuid(posture, held));
     let unseen = posture.unseen().map(|looked| unseen_uuid(posture, looked));
+    let done: Vec<&Deed> = deeds.iter().filter(|deed| deed.hipaa.contains(paragraph.citation)).collect();
     let bears = |open: &&Open| open.hipaa.as_deref().is_none_or(&cites);
     let control_id = control_id(paragraph.citation)?;
     Some(Finding {
         uuid: id("finding", &[&posture.tenant(), &posture.period.from.to_string(), paragraph.citation]),
         title: format!("{} {}", paragraph.citation, paragraph.name),
         description: format!(
-            "45 CFR {}, {}: {} looks at controls that support it.",
+            "45 CFR {}, {}: {} looks at controls that support it, {} deeds that bear on it.",
             paragraph.citation,
             paragraph.designation,
-            held.len()
+            held.len(),
+            done.len()
         ),
         target: Target {
             kind: "statement-id",
@@ -119,6 +126,7 @@ fn finding(posture: &Posture<'_>, paragraph: &Paragraph, risks: &[Open]) -> Opti
         },
         related_observations: seen
             .chain(unseen)
+            .chain(done.iter().map(|deed| deed.observation.uuid))
             .map(|observation_uuid| ObservationRef { observation_uuid })
             .collect(),
         related_risks: risks.iter().filter(bears).map(|open| RiskRef { risk_uuid: open.risk.uuid }).collect(),

@@ -2,6 +2,7 @@
 
 use baseline::oscal::{Evidence, Observation, Property, Subject, id, line, markup, time};
 use proto::{
+    digest::Digest,
     evidence::{ControlFinding, Seen, Standing},
     ids::ApplianceId,
 };
@@ -137,7 +138,7 @@ fn of_unseen(posture: &Posture<'_>, looked: &Looked<'_>) -> Observation {
     }
 }
 
-fn subject(appliance: ApplianceId, name: &str) -> Subject {
+pub(super) fn subject(appliance: ApplianceId, name: &str) -> Subject {
     Subject { subject_uuid: box_uuid(appliance), kind: "component", title: markup(name) }
 }
 
@@ -165,12 +166,16 @@ fn evidence(posture: &Posture<'_>, held: &Held<'_>) -> Vec<Evidence> {
 }
 
 fn of_record(posture: &Posture<'_>, fact: &Fact, description: String) -> Evidence {
-    let mut props = vec![
-        Property::own("sha256", &fact.digest.to_string()),
-        Property::own("log-index", &fact.index.to_string()),
-    ];
+    evidence_of(posture, (fact.index, fact.digest), description)
+}
+
+/// An entry of the log: where its file lies, what its digest is, and where it stands.
+pub(super) fn evidence_of(posture: &Posture<'_>, entry: (u64, Digest), description: String) -> Evidence {
+    let (index, digest) = entry;
+    let mut props =
+        vec![Property::own("sha256", &digest.to_string()), Property::own("log-index", &index.to_string())];
     props.extend(posture.facts.log.iter().map(|log| Property::own("log-origin", &log.origin)));
-    Evidence { href: beside(&posture.facts.place_of(fact)), description, props }
+    Evidence { href: beside(&posture.facts.place_at(index, digest)), description, props }
 }
 
 /// A file of the bundle, as seen from the folder of exports.

@@ -28,7 +28,7 @@ use crate::bundle::{Facts, Month};
 pub use brief::brief;
 pub use model::{
     Access, Acknowledged, Action, Agreement, Availability, Detected, Holder, Incident, Model, Presence,
-    REVIEW_EVERY, Refused, Repository, Share, Sockets, Version,
+    REVIEW_EVERY, Refused, Repository, Share, Sockets, Updated, Version,
 };
 pub use sections::title;
 

@@ -1,7 +1,8 @@
 //! Operators' calls that read much: bundles and packets, made beside the writer from one snapshot of the database.
 
-use proto::pb::{
-    BundlePart, EvidenceList, ExportBundle, ListEvidence, ListWitnesses, WitnessList, evidence_server,
+use proto::{
+    log::log_number,
+    pb::{BundlePart, EvidenceList, ExportBundle, ListEvidence, ListWitnesses, WitnessList, evidence_server},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -18,17 +19,22 @@ const PART: usize = 1 << 20;
 
 impl Operators {
     /// Makes a bundle. The packet of a month that is over is made once: the first is kept, and made again it is the same.
-    pub(super) async fn bundle(&self, tenant: String, month: Option<Month>) -> Result<Bundle, Status> {
+    pub(super) async fn bundle(
+        &self,
+        tenant: String,
+        month: Option<Month>,
+        log: u64,
+    ) -> Result<Bundle, Status> {
         let over = month.filter(|month| month.end() <= (self.about.clock)());
         let Some(month) = over else {
-            return Ok(self.make(tenant, month, None).await?.0);
+            return Ok(self.make(tenant, month, None, log).await?.0);
         };
         let id = self.writer.run(move |core, _| Ok(core.tenant(&tenant)?.id)).await?;
         // Twice at most: whoever was not the first makes the first's.
         loop {
             let edition = self.writer.run(move |core, now| core.edition(id, month, now)).await?;
             let is_kept = edition.is_some();
-            let (bundle, made) = self.make(id.to_string(), Some(month), edition).await?;
+            let (bundle, made) = self.make(id.to_string(), Some(month), edition, log).await?;
             let Some((edition, files)) = made.filter(|_| !is_kept) else { return Ok(bundle) };
             let mine = edition.clone();
             let kept =
@@ -39,12 +45,14 @@ impl Operators {
         }
     }
 
-    /// The same, on a thread of its own, from one snapshot; and the edition of the packet in it.
+    /// The same, on a thread of its own, from one snapshot; and the edition of the packet in it. `log`: which of the clinic's,
+    /// 0 for the newest; an edition is of the one that it was made from.
     async fn make(
         &self,
         tenant: String,
         month: Option<Month>,
         edition: Option<(Edition, Option<PacketFiles>)>,
+        log: u64,
     ) -> Result<(Bundle, Option<(Edition, PacketFiles)>), Status> {
         let about = self.about.clone();
         let charter = self.writer.run(|core, _| Ok(core.charter().clone())).await?;
@@ -56,7 +64,13 @@ impl Operators {
             let store = (about.reader)().map_err(|e| failed(&e))?;
             store.snapshot().map_err(|e| failed(&e))?;
             let row = store.tenant_called(&tenant).map_err(|e| failed(&e))?;
-            let row = row.ok_or_else(|| Status::not_found(format!("there is no tenant {tenant:?}")))?;
+            let mut row = row.ok_or_else(|| Status::not_found(format!("there is no tenant {tenant:?}")))?;
+            let log = edition.as_ref().map_or(log, |(edition, _)| edition.log());
+            if log != 0 && log != log_number(&row.log_origin) {
+                let is_one = store.look_at_log(row.id, log).map_err(|e| failed(&e))?;
+                let again = store.tenant(row.id).map_err(|e| failed(&e))?.filter(|_| is_one);
+                row = again.ok_or_else(|| Status::not_found(format!("{tenant:?} has no log {log}")))?;
+            }
             let now = (about.clock)();
             if let Some(month) = month.filter(|month| month.begin() >= now) {
                 let early = PacketError::NotBegun { month, made_at: now };
@@ -113,7 +127,7 @@ impl evidence_server::Evidence for Operators {
 
     async fn export(&self, request: Request<ExportBundle>) -> Result<Response<Self::ExportStream>, Status> {
         let asked = request.into_inner();
-        let bundle = self.bundle(asked.tenant, month(&asked.month)?).await?;
+        let bundle = self.bundle(asked.tenant, month(&asked.month)?, asked.log).await?;
         let (parts, stream) = tokio::sync::mpsc::channel(4);
         tokio::spawn(async move {
             for (path, content) in bundle.into_files() {

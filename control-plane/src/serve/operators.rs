@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use proto::{
     act::Actor,
     charter::OrganizationKeys,
+    log::{Hash, Head},
     pb::{self, *},
+    succession::Cause,
     time::Millis,
 };
 use tonic::{Request, Response, Status};
@@ -125,9 +127,31 @@ impl tenants_server::Tenants for Operators {
         .await
     }
 
+    async fn draft_succession(&self, request: Request<DraftSuccession>) -> Answer<SuccessionDraft> {
+        let DraftSuccession { tenant, cause, size, root } = request.into_inner();
+        let cause: Cause = cause.parse().map_err(Status::from)?;
+        let known = match &root[..] {
+            [] => None,
+            root => Some(Head { size, root: Hash::from_field("root", root).map_err(Status::from)? }),
+        };
+        self.ask(move |core, now| {
+            let (succession, halted) = core.draft_succession(&tenant, cause, known, now)?;
+            Ok(SuccessionDraft { payload: succession.encode(), halted })
+        })
+        .await
+    }
+
     async fn recipients(&self, request: Request<TenantRecipients>) -> Answer<Tenant> {
         self.act(request, |core, asked, now| {
             let row = core.change_recipients(&asked.tenant, &asked.add, &asked.remove, now)?;
+            shown(core, row, now)
+        })
+        .await
+    }
+
+    async fn succeed(&self, request: Request<Succeed>) -> Answer<Tenant> {
+        self.act(request, |core, asked, now| {
+            let row = core.succeed(&asked.envelope, now)?;
             shown(core, row, now)
         })
         .await

@@ -16,7 +16,7 @@ impl packets_server::Packets for Operators {
     async fn build(&self, request: Request<BuildPacket>) -> Result<Response<Packet>, Status> {
         let asked = request.into_inner();
         let month = wanted(&asked.month)?;
-        let mut files = self.bundle(asked.tenant, Some(month)).await?.into_files();
+        let mut files = self.bundle(asked.tenant, Some(month), 0).await?.into_files();
         let markdown = files.remove(&Place::PacketMarkdown.to_string()).unwrap_or_default();
         let pdf = files.remove(&Place::PacketPdf.to_string()).unwrap_or_default();
         let markdown = String::from_utf8(markdown).map_err(|_| Status::internal("the packet is not text"))?;

@@ -78,22 +78,26 @@ impl Store {
         Ok(newest.unwrap_or(Place { index: 0, previous: Digest::ZERO }))
     }
 
-    /// The newest act of that kind, of one clinic or of any.
+    /// The newest act of that kind, of one clinic or of any, in whichever of its logs.
     pub fn newest_act(&self, tenant: Option<TenantId>, kind: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self
             .db
             .prepare_cached(
-                "SELECT envelope FROM act WHERE kind = ?2 AND (?1 IS NULL OR tenant = ?1) ORDER BY at_ms DESC, number DESC LIMIT 1",
+                "SELECT envelope FROM (SELECT tenant, kind, at_ms, number, envelope FROM act
+                   UNION ALL SELECT tenant, kind, at_ms, number, envelope FROM past_act)
+                 WHERE kind = ?2 AND (?1 IS NULL OR tenant = ?1) ORDER BY at_ms DESC, number DESC LIMIT 1",
             )?
             .query_row(params![tenant.map(Col), kind], |row| row.get(0))
             .optional()?)
     }
 
-    /// Acts of a clinic of that kind, in order.
+    /// Acts of a clinic of that kind in all of its logs, in order.
     pub fn acts(&self, tenant: TenantId, kind: &str) -> Result<Vec<Vec<u8>>, StoreError> {
-        let mut statement = self
-            .db
-            .prepare_cached("SELECT envelope FROM act WHERE tenant = ?1 AND kind = ?2 ORDER BY number")?;
+        let mut statement = self.db.prepare_cached(
+            "SELECT envelope FROM (SELECT tenant, kind, at_ms, number, envelope FROM act
+               UNION ALL SELECT tenant, kind, at_ms, number, envelope FROM past_act)
+             WHERE tenant = ?1 AND kind = ?2 ORDER BY at_ms, number",
+        )?;
         Ok(statement.query_map(params![Col(tenant), kind], |row| row.get(0))?.collect::<Result<_, _>>()?)
     }
 
@@ -116,6 +120,23 @@ impl Store {
         let json = |value: serde_json::Result<String>| value.expect("plain data serialises");
         self.db
             .prepare_cached("INSERT INTO act_waiting (tenant, at_ms, actor, deed) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![
+                Col(tenant),
+                Col(act.at),
+                json(serde_json::to_string(&act.by)),
+                json(serde_json::to_string(&act.deed))
+            ])?;
+        Ok(())
+    }
+
+    /// Lets go of an act that waits, and is in the log by now.
+    pub fn drop_waiting_act(&self, tenant: TenantId, act: &WaitingAct) -> Result<(), StoreError> {
+        let json = |value: serde_json::Result<String>| value.expect("plain data serialises");
+        self.db
+            .prepare_cached(
+                "DELETE FROM act_waiting WHERE id = (SELECT min(id) FROM act_waiting
+                   WHERE tenant = ?1 AND at_ms = ?2 AND actor = ?3 AND deed = ?4)",
+            )?
             .execute(params![
                 Col(tenant),
                 Col(act.at),

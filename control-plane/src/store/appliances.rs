@@ -182,6 +182,19 @@ impl Store {
             .optional()?)
     }
 
+    /// Whether a box is in this state.
+    pub fn appliance_is(&self, id: ApplianceId, state: ApplianceState) -> Result<bool, StoreError> {
+        let mut statement = self.db.prepare_cached("SELECT 1 FROM appliance WHERE id = ?1 AND state = ?2")?;
+        Ok(statement.exists(params![Col(id), state.name()])?)
+    }
+
+    /// Whether a box is this incarnation today.
+    pub fn is_in_force(&self, id: ApplianceId, incarnation: Incarnation) -> Result<bool, StoreError> {
+        let mut statement =
+            self.db.prepare_cached("SELECT 1 FROM appliance WHERE id = ?1 AND incarnation = ?2")?;
+        Ok(statement.exists(params![Col(id), Col(incarnation)])?)
+    }
+
     /// Appliances by age, of one clinic or of all.
     pub fn appliances(&self, tenant: Option<TenantId>) -> Result<Vec<ApplianceRow>, StoreError> {
         let mut statement = self.db.prepare_cached(

@@ -245,10 +245,11 @@ impl Store {
         Ok(self
             .db
             .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM evidence WHERE incarnation = ?1 GROUP BY chain_index HAVING count(*) > 1)
-                     OR EXISTS (SELECT 1 FROM evidence AS later JOIN evidence AS before
-                         ON before.incarnation = later.incarnation AND before.chain_index = later.chain_index - 1
-                         WHERE later.incarnation = ?1
+                "WITH chain AS (SELECT chain_index, sha256, previous FROM evidence WHERE incarnation = ?1
+                   UNION SELECT chain_index, sha256, previous FROM past_evidence WHERE incarnation = ?1)
+                 SELECT EXISTS (SELECT 1 FROM chain GROUP BY chain_index HAVING count(*) > 1)
+                     OR EXISTS (SELECT 1 FROM chain AS later JOIN chain AS before
+                         ON before.chain_index = later.chain_index - 1
                          GROUP BY later.sha256 HAVING max(before.sha256 = later.previous) = 0)",
             )?
             .query_row([Col(incarnation)], |row| row.get(0))?)
@@ -311,26 +312,34 @@ impl Store {
     /// A tenant's tiles, for proofs.
     #[must_use]
     pub fn tiles(&self, tenant: TenantId) -> TenantTiles<'_> {
-        TenantTiles { store: self, tenant }
+        TenantTiles { store: self, tenant, past: None }
     }
 }
 
 /// One tenant's tiles as the Merkle log reads them.
 pub struct TenantTiles<'a> {
-    store: &'a Store,
-    tenant: TenantId,
+    pub(super) store: &'a Store,
+    pub(super) tenant: TenantId,
+    /// Of a log before the newest, which.
+    pub(super) past: Option<u64>,
 }
 
 impl Tiles for TenantTiles<'_> {
     type Error = StoreError;
 
     fn tile(&self, tile: Tile) -> Result<Vec<proto::log::Hash>, StoreError> {
-        let bytes: Option<Vec<u8>> = self
-            .store
-            .db
-            .prepare_cached("SELECT hashes FROM tile WHERE tenant = ?1 AND level = ?2 AND number = ?3")?
-            .query_row(params![Col(self.tenant), tile.level(), Col(tile.index())], |row| row.get(0))
-            .optional()?;
+        let (query, log) = match self.past {
+            None => {
+                ("SELECT hashes FROM tile WHERE tenant = ?1 AND level = ?2 AND number = ?3 AND ?4 = 0", 0)
+            }
+            Some(log) => (
+                "SELECT hashes FROM past_tile WHERE tenant = ?1 AND level = ?2 AND number = ?3 AND log = ?4",
+                log,
+            ),
+        };
+        let place = params![Col(self.tenant), tile.level(), Col(tile.index()), Col(log)];
+        let bytes: Option<Vec<u8>> =
+            self.store.db.prepare_cached(query)?.query_row(place, |row| row.get(0)).optional()?;
         decode_hashes(&bytes.unwrap_or_default()).map_err(|_| StoreError::Corrupt { column: "tile.hashes" })
     }
 }

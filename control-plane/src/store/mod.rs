@@ -19,6 +19,7 @@ mod notifications;
 mod order_papers;
 mod orders;
 mod packets;
+mod past_logs;
 #[cfg(test)]
 mod released;
 mod standing;
@@ -63,6 +64,7 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/010_witnesses.sql"),
     include_str!("schema/011_vault_objects.sql"),
     include_str!("schema/012_packets.sql"),
+    include_str!("schema/013_successions.sql"),
     include_str!("schema/016_recipients.sql"),
     include_str!("schema/017_reviews.sql"),
 ];

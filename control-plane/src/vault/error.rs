@@ -97,6 +97,18 @@ pub enum VaultError {
 }
 
 impl VaultError {
+    /// Whether it is this object that cannot be read, whoever put it there, and not the vault.
+    #[must_use]
+    pub fn is_of_the_object(&self) -> bool {
+        matches!(
+            self,
+            Self::Key(_)
+                | Self::TooLarge { .. }
+                | Self::File { source: FileError::TooLarge { .. }, .. }
+                | Self::S3 { source: s3::S3Error::Garbled { .. }, .. }
+        )
+    }
+
     /// Whether it is the settings that are wrong, and not the day.
     #[must_use]
     pub fn is_settings(&self) -> bool {

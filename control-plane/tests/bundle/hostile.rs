@@ -8,7 +8,7 @@ use control_plane::bundle::{
 };
 use proptest::prelude::*;
 use proto::{
-    evidence::{Body, Heartbeat},
+    evidence::{Beats, Body, Heartbeat},
     log::{Checkpoint, Hash, Head, log_origin},
     time::Millis,
 };
@@ -61,10 +61,21 @@ fn a_checkpoint_over_something_else() {
 #[test]
 fn an_executor_that_says_the_most_it_can() {
     let mut tenant = Tenant::genuine(1);
+    let most = Beats {
+        made: u64::MAX,
+        every_ms: 1,
+        longest_ms: u64::MAX,
+        longest_ago_ms: u64::MAX,
+        boots: u64::MAX,
+        off_ms: u64::MAX,
+        clock_steps: u64::MAX,
+        no_room_ms: u64::MAX,
+    };
     let beat = Heartbeat {
         every_ms: u64::MAX,
         up_ms: u64::MAX,
         refusals_not_signed: u64::MAX,
+        beats: Some(most),
         ..heartbeat(&tenant)
     };
     for now in ["-009998-01-01T00:00:00Z", "9999-12-30T00:00:00Z", "2026-11-03T19:00:00Z"] {

@@ -4,11 +4,13 @@
 
 mod acts;
 mod baselines;
+mod clocks;
 mod command;
 mod files;
 mod history;
 mod hostile;
 mod monthly;
+mod observed;
 mod oscal;
 mod oversight;
 mod packets;
@@ -17,6 +19,7 @@ mod periods;
 mod previous;
 mod scans;
 mod standing;
+mod successions;
 mod tenant;
 mod together;
 mod volume;

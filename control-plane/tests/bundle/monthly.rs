@@ -168,7 +168,10 @@ fn each_section_says_what_the_month_held() {
             "Proposed: backup copies no older than 48 hours. When an order measured it, a newest backup was 2 days old.",
         ),
         ("Patches and updates", "| Front desk | 0.2.0 | 1 | 1 | 2026-11-20"),
-        ("Patches and updates", "Not known from this evidence: the version of the operating system"),
+        (
+            "Patches and updates",
+            "Not known from this evidence: the versions of the operating system's packages",
+        ),
         (
             "Inventory and listening sockets",
             "| Front desk | 30 | 30 | 2026-11-30 06:10 | dhcp client 1, other 0, raw 0, tcp 0, udp 0 | Compliant |",
@@ -191,7 +194,7 @@ fn each_section_says_what_the_month_held() {
         ("Gaps in evidence", "| Front desk | 1–13, 17–30 | 14, 16 | 15 |"),
         (
             "Gaps in evidence",
-            "| Front desk | 2026-11-14 06:05 | 2026-11-16 00:05 | It ran on, but its executor sent no heartbeat. |",
+            "| Front desk | 2026-11-14 06:05 | 2026-11-16 00:05 | unknown | It ran on, but its executor sent no heartbeat. |",
         ),
         ("Reviewer's acknowledgement", "45 CFR 164.308(a)(1)(ii)(D) asks for a regular review"),
         ("How to verify", "control-plane packet build --from BUNDLE --out FOLDER"),

@@ -28,7 +28,7 @@ use super::{
     with, without,
 };
 
-const CLAIM: &str = "(OSCAL)";
+pub const CLAIM: &str = "(OSCAL)";
 const TEXTS: &str = "exceptions that scans were judged with";
 
 static TENANT: LazyLock<Tenant> = LazyLock::new(|| Tenant::scanned(1));
@@ -51,24 +51,24 @@ fn json(bundle: &Bundle, export: Export) -> Value {
     serde_json::from_slice(&bundle.files()[&place(export)]).unwrap()
 }
 
-fn result(bundle: &Bundle) -> Value {
+pub fn result(bundle: &Bundle) -> Value {
     json(bundle, Export::Results)["assessment-results"]["results"][0].clone()
 }
 
-fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
+pub fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
     value[key].as_array().map_or(&[], Vec::as_slice)
 }
 
 /// The one of a list whose title is, or begins with, this.
 #[track_caller]
-fn titled<'v>(list: &'v [Value], title: &str) -> &'v Value {
+pub fn titled<'v>(list: &'v [Value], title: &str) -> &'v Value {
     let found: Vec<&Value> =
         list.iter().filter(|one| one["title"].as_str().unwrap().starts_with(title)).collect();
     assert_eq!(found.len(), 1, "{title}");
     found[0]
 }
 
-fn prop<'v>(value: &'v Value, name: &str) -> &'v str {
+pub fn prop<'v>(value: &'v Value, name: &str) -> &'v str {
     let found = list(value, "props").iter().find(|prop| prop["name"] == name);
     found.map_or("", |prop| prop["value"].as_str().unwrap())
 }

@@ -13,13 +13,13 @@ use proto::{
     charter::{Approver, Charter, OrganizationKeys, Quorum},
     digest::Digest,
     evidence::{
-        Body, CheckpointSeen, Clock, ClockSource, Enrolment, Execution, Head, Heartbeat, Hold, Identity,
-        OrderFacts, Readings, Record, Refusal, Step, StepResult, Verdict, seal,
+        Beats, Body, CheckpointSeen, Clock, ClockSource, Enrolment, Execution, Head, Heartbeat, Hold,
+        Identity, OrderFacts, Readings, Record, Refusal, Step, StepResult, Synchronised, Verdict, seal,
     },
     identity::{KeyProof, KeyProtection, SpiffeId, csr_spki},
     ids::{ApplianceId, Incarnation, IncidentId, OrderId, SiteId, TenantId, WatchId},
     keys::SecretKey,
-    log::{self, Checkpoint, SignedCheckpoint, VerifierKey, leaf_hash, log_origin, root_of},
+    log::{self, Checkpoint, SignedCheckpoint, VerifierKey, leaf_hash, root_of},
     order::{Core, Issuance, Order, Plan},
     time::Millis,
 };
@@ -62,6 +62,8 @@ pub struct Tenant {
     pub passkey: SecretKey,
     /// What the boxes run.
     pub version: String,
+    /// By what words the log follows others.
+    pub successions: Vec<Vec<u8>>,
     pub charters: Vec<Vec<u8>>,
     pub catalogue: Vec<u8>,
     pub entries: Catalogue,
@@ -73,6 +75,10 @@ pub struct Tenant {
     pub previous: Option<PreviousPacket>,
     pub exceptions: Vec<Vec<u8>>,
     pub charter: Charter,
+    pub synchronised: Option<Synchronised>,
+    pub beats: Option<Beats>,
+    pub up: Duration,
+    pub linked: bool,
 }
 
 pub fn at(text: &str) -> Millis {
@@ -120,8 +126,13 @@ impl Tenant {
             tenant: TenantId::new(at("2026-10-01T00:00:00Z"), id(1, 1)),
             now,
             every: HOUR,
+            successions: Vec::new(),
             charters: vec![charter.seal(&[&organization[0], &organization[2]])],
             charter,
+            synchronised: Some(Synchronised::Yes),
+            beats: None,
+            up: 40 * 24 * HOUR,
+            linked: true,
             catalogue: Catalogue::seal(&payload, &[&release[0], &release[1]]),
             entries: Catalogue::parse(&payload).unwrap(),
             organization,
@@ -229,12 +240,12 @@ impl Tenant {
 
     /// Signs a record as the box would, without logging it.
     pub fn record(&mut self, n: usize, body: Body) -> Vec<u8> {
-        let (tenant, now) = (self.tenant, self.now);
+        let (tenant, now, synchronised) = (self.tenant, self.now, self.synchronised);
         let it = &mut self.boxes[n];
         let record = Record {
             chain: it.head.link(it.incarnation),
             identity: Identity { organization: ORGANIZATION.into(), tenant, appliance: it.id },
-            clock: Clock { at: now, source: ClockSource::Token, wall_offset_ms: 3, floor: now },
+            clock: Clock { at: now, source: ClockSource::Token, wall_offset_ms: 3, floor: now, synchronised },
             checkpoint: it.seen,
             key_protection: if matches!(it.key.public(), proto::keys::PublicKey::P256(_)) {
                 KeyProtection::Tpm
@@ -263,12 +274,15 @@ impl Tenant {
         self.evidence.push(envelope);
     }
 
-    /// A heartbeat; by then the box has verified the log as it is.
+    /// A heartbeat; by then the box has verified the log as it is, unless it has no link.
     pub fn heartbeat(&mut self, n: usize) {
-        if !self.evidence.is_empty() {
+        if !self.evidence.is_empty() && self.linked {
             let leaves: Vec<log::Hash> = self.evidence.iter().map(|e| leaf_hash(e)).collect();
-            self.boxes[n].seen =
-                Some(CheckpointSeen { size: leaves.len() as u64, root: Digest(root_of(&leaves).0) });
+            self.boxes[n].seen = Some(CheckpointSeen {
+                size: leaves.len() as u64,
+                root: Digest(root_of(&leaves).0),
+                log: self.number(),
+            });
         }
         let beat = Heartbeat {
             charter_serial: 1,
@@ -280,9 +294,10 @@ impl Tenant {
             hold: None,
             refusals_not_signed: 0,
             version: self.version.clone(),
-            up_ms: 40 * 24 * 3600 * 1000,
+            up_ms: u64::try_from(self.up.as_millis()).unwrap(),
             footprint: None,
             sealing_key: None,
+            beats: self.beats,
         };
         self.log(n, Body::Heartbeat(beat));
     }
@@ -389,7 +404,7 @@ impl Tenant {
     pub fn checkpoint(&self, size: usize) -> SignedCheckpoint {
         let leaves: Vec<log::Hash> = self.evidence[..size].iter().map(|e| leaf_hash(e)).collect();
         let head = log::Head { size: size as u64, root: root_of(&leaves) };
-        Checkpoint::new(&log_origin(ORGANIZATION, self.tenant), head).sign(&self.log_key).unwrap()
+        Checkpoint::new(&self.origin(), head).sign(&self.log_key).unwrap()
     }
 
     /// What the provider would export of the first `size` records.
@@ -416,11 +431,12 @@ impl Tenant {
             evidence,
             attachments: self.attachments.clone(),
             orders: self.orders.clone(),
-            key: VerifierKey::new(&log_origin(ORGANIZATION, self.tenant), &self.log_key.public()).unwrap(),
+            key: VerifierKey::new(&self.origin(), &self.log_key.public()).unwrap(),
             checkpoint,
             cosigned: vec![],
             tiles,
             proofs,
+            successions: self.successions.clone(),
             charters: self.charters.clone(),
             catalogues: vec![self.catalogue.clone()],
             exceptions: self.exceptions.clone(),

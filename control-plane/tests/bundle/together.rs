@@ -124,6 +124,22 @@ fn records_may_lie_in_both_ways_and_must_be_the_same() {
     assert!(fault_in(&report, FULL).contains("does not hold the log's entries"), "{report}");
 }
 
+/// Records that are there and that no head covers are not proven to be in the log, however well they lie together.
+#[test]
+fn what_lies_beyond_the_head_is_not_proven_with_the_rest() {
+    let shorter = build_as(&TENANT.parts(280, None), true).unwrap();
+    let cut = without(&shorter, "log/tile/entries/001.p/24");
+    let report = check(&TENANT, &relisted(&with(&cut, LAST, BUNDLE.files()[LAST].clone())));
+    let claim =
+        report.claims.iter().find(|claim| claim.claim.contains("proof that it is in the log")).unwrap();
+    assert_eq!((claim.status, claim.count), (Status::Missing, 280), "{report}");
+    assert!(claim.reason.contains("20 records in the log's entries lie beyond its head"), "{}", claim.reason);
+    assert!(report.gaps.iter().any(|gap| gap.kind == GapKind::NotCovered), "{report}");
+    // The same without them: all that is there is proven.
+    let report = check(&TENANT, &shorter);
+    assert_eq!(status_of(&report, "proof that it is in the log"), Status::Proven, "{report}");
+}
+
 #[test]
 fn what_is_not_whole_lies_alone() {
     let mut parts = TENANT.parts(TENANT.evidence.len(), None);

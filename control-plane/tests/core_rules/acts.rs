@@ -253,6 +253,7 @@ fn acts_wait_for_their_vault() {
 #[test]
 fn a_claim_that_was_cut_off_is_made_up_for() {
     let mut world = World::new();
+    let empty = world.backup();
     let appliance = world.appliance();
     let id = appliance.id().to_string();
     let papers = MemoryVault::default();
@@ -262,7 +263,6 @@ fn a_claim_that_was_cut_off_is_made_up_for() {
         }
     }
     // Only the papers are there, and a database from before.
-    let empty = World::new().backup();
     world.vault = papers;
     world.restore(empty).unwrap();
     let tenants: Vec<String> =
@@ -291,4 +291,42 @@ fn a_charter_comes_back_from_the_vault() {
     world.db.share().execute("DELETE FROM document WHERE kind = 'charter' AND serial = 2", []).unwrap();
     world.restart();
     assert_eq!(world.count("SELECT count(*) FROM document WHERE kind = 'charter'"), 3);
+}
+
+/// A clinic that is new does not know who had access before it: its log says so, and an access ends once.
+#[test]
+fn a_new_clinics_log_says_who_has_access_and_an_access_ends_once() {
+    let mut world = World::new();
+    let now = world.now;
+    for name in ["alice", "bob", "gone"] {
+        world.core.run(now, |core| core.issue_operator_token(name, HOUR, now)).unwrap();
+    }
+    world.core.run(now, |core| core.revoke_operator_token("gone", now)).unwrap();
+    world.now = now.plus(MINUTE);
+    let hill = world.tenant_named("Hill Clinic");
+    let said = |world: &World, kind: &str| {
+        world.text(&format!(
+            "SELECT coalesce(group_concat(summary, '; '), '') FROM
+               (SELECT summary FROM act WHERE tenant = '{hill}' AND kind = '{kind}' ORDER BY number)"
+        ))
+    };
+    let until = now.plus(HOUR);
+    assert_eq!(
+        said(&world, "access"),
+        format!("alice was given access until {until}; bob was given access until {until}")
+    );
+    for _ in 0..3 {
+        let now = world.now;
+        world.core.run(now, |core| core.revoke_operator_token("bob", now)).unwrap();
+    }
+    assert_eq!(said(&world, "access-end"), "the access of bob was taken back");
+    world.restart();
+    assert_eq!(said(&world, "access").matches("alice").count(), 1);
+    // What is in force and not the first of its kind is said as well.
+    let charter = world.safe.charter(|charter| charter.serial = 2);
+    let now = world.now;
+    world.core.run(now, |core| core.publish_charter(&charter, now)).unwrap();
+    let lake = world.tenant_named("Lake Clinic");
+    let in_force = format!("SELECT count(*) FROM act WHERE tenant = '{lake}' AND kind = 'charter'");
+    assert_eq!(world.count(&in_force), 1);
 }

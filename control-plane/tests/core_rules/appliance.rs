@@ -42,6 +42,8 @@ pub struct Appliance {
     pub unproven: Vec<Vec<u8>>,
     /// The newest checkpoint it has verified.
     pub checkpoint: Option<Checkpoint>,
+    /// Which of the clinic's logs that is of.
+    pub log: u64,
     /// Orders it was given, by sequence: verified, each once.
     pub orders: BTreeMap<u64, Order>,
     /// Highest sequence it tells the server.
@@ -77,6 +79,7 @@ impl Appliance {
             unacknowledged: None,
             unproven: Vec::new(),
             checkpoint: None,
+            log: 1,
             orders: BTreeMap::new(),
             order_high: 0,
             watch: [("uploads", "directory"), ("scans", "directory"), ("records", "backup")]
@@ -162,11 +165,12 @@ impl Appliance {
         evidence::Record {
             chain: self.head.link(self.incarnation),
             identity: self.identity.clone().unwrap(),
-            clock: Clock { at, source: ClockSource::Token, wall_offset_ms: 0, floor: at },
-            checkpoint: self
-                .checkpoint
-                .as_ref()
-                .map(|seen| CheckpointSeen { size: seen.size, root: Digest(seen.root.0) }),
+            clock: Clock { at, source: ClockSource::Token, wall_offset_ms: 0, floor: at, synchronised: None },
+            checkpoint: self.checkpoint.as_ref().map(|seen| CheckpointSeen {
+                size: seen.size,
+                root: Digest(seen.root.0),
+                log: self.log,
+            }),
             key_protection: KeyProtection::File,
             body,
         }
@@ -196,6 +200,7 @@ impl Appliance {
             up_ms: 1,
             footprint: None,
             sealing_key: None,
+            beats: None,
         }
     }
 
@@ -271,6 +276,7 @@ impl Appliance {
             standing: self.standing,
             stop_serial: self.stop.as_ref().map_or(0, |stop| stop.serial),
             documents: self.documents,
+            log: self.log,
             hold_ms: 0,
             version: "0.1.0".into(),
         }
@@ -299,10 +305,18 @@ impl Appliance {
         }
     }
 
+    /// Follows a succession as an executor does.
+    pub fn follow(&mut self, trust: &OrganizationKeys, response: &pb::SyncResponse) {
+        let said = trust.open_succession(&response.succession).unwrap().into_value();
+        assert_eq!((said.tenant, said.number()), (self.tenant(), self.log + 1));
+        self.checkpoint.take().map_or(Ok(()), |kept| said.is_after(kept.head())).unwrap();
+        self.log = said.number();
+    }
+
     fn absorb_checkpoint(&mut self, charter: &Charter, response: &pb::SyncResponse) {
         let hashes =
             |raw: &[Vec<u8>]| raw.iter().map(|h| Hash::from_field("hash", h).unwrap()).collect::<Vec<_>>();
-        let origin = format!("evidence.{ORGANIZATION}/{}", self.tenant());
+        let origin = proto::log::origin_of(ORGANIZATION, self.tenant(), self.log);
         let keys: Vec<VerifierKey> =
             charter.log_keys.iter().map(|key| VerifierKey::new(&origin, key).unwrap()).collect();
         let signed = SignedCheckpoint::open(&response.checkpoint, &keys).unwrap();

@@ -390,7 +390,7 @@ fn a_checkpoint_that_is_not_of_this_log_is_seen() {
     }) {
         let mut world = World::new();
         let mut appliance = world.appliance();
-        let seen = CheckpointSeen { size, root: root(&world) };
+        let seen = CheckpointSeen { size, root: root(&world), log: 1 };
         let record = forged(&appliance, &appliance.evidence_key, |record| record.checkpoint = Some(seen));
         let response = world.send(&mut appliance, vec![Record::Evidence(record)]);
         assert_eq!(response.quarantine.is_empty(), fine, "{case}: {}", response.quarantine);

@@ -62,6 +62,7 @@ fn wire(asked: Exchange) -> pb::SyncRequest {
         hold_ms: HOLD_MAX_MS,
         version: asked.version,
         standing: asked.standing.map(|digest| digest.to_vec()).unwrap_or_default(),
+        log: asked.log,
         documents: asked.documents.map(|digest| digest.to_vec()).unwrap_or_default(),
     }
 }

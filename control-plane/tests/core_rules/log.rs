@@ -2,6 +2,8 @@
 
 mod papers;
 mod races;
+mod strangers;
+mod successions;
 mod witnesses;
 
 use std::sync::{Arc, Mutex};
@@ -30,7 +32,6 @@ fn head(world: &World) -> (i64, String) {
     (world.count("SELECT log_size FROM tenant"), world.text("SELECT hex(log_root) FROM tenant"))
 }
 
-/// How many records of boxes there are.
 fn kept(world: &World) -> i64 {
     world.count("SELECT count(*) FROM evidence")
 }

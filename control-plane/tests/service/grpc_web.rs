@@ -123,7 +123,7 @@ fn a_browser_gets_answers_and_errors_over_http_1() {
         assert_eq!((got.frames.len(), got.outcome().0.as_str()), (0, expected), "{method}");
     }
     // And of a call whose answer would have been a stream: 5 is "not found".
-    let export = pb::ExportBundle { tenant: "Nowhere".into(), month: String::new() };
+    let export = pb::ExportBundle { tenant: "Nowhere".into(), month: String::new(), log: 0 };
     let got = runtime.block_on(async {
         let stream = tls(&home, people, &[b"http/1.1"]).await.unwrap();
         ask(stream, "application/grpc-web+proto", "Evidence/Export", &token, &export).await

@@ -11,6 +11,7 @@ mod packets;
 mod program;
 mod running;
 mod stop;
+mod successions;
 mod told;
 #[path = "../common/watcher.rs"]
 mod watcher;

@@ -178,7 +178,13 @@ impl Device {
                 tenant: spiffe.tenant,
                 appliance: spiffe.appliance,
             },
-            clock: Clock { at: now, source: ClockSource::Token, wall_offset_ms: 0, floor: now },
+            clock: Clock {
+                at: now,
+                source: ClockSource::Token,
+                wall_offset_ms: 0,
+                floor: now,
+                synchronised: None,
+            },
             checkpoint: None,
             key_protection: KeyProtection::File,
             body,
@@ -210,6 +216,7 @@ impl Device {
         let beat = Heartbeat {
             footprint: None,
             sealing_key: None,
+            beats: None,
             charter_serial: 1,
             catalogue_version: 1,
             policy_serial: 1,

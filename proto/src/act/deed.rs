@@ -8,6 +8,7 @@ use crate::{
     digest::Digest,
     document,
     ids::{ApplianceId, Incarnation, IncidentId, SiteId, WatchId},
+    succession::Cause,
     time::Millis,
 };
 
@@ -117,7 +118,7 @@ pub enum Deed {
     Gap {
         /// The box.
         appliance: ApplianceId,
-        /// Why, in a word: `offline`, `outbox-full`.
+        /// Why, in a word: `buffer-full`, `batches-missing`.
         cause: String,
         /// How many records.
         amount: u64,
@@ -145,6 +146,19 @@ pub enum Deed {
     Restore {
         /// Its generation since.
         generation: u64,
+    },
+    /// The clinic's log could not be continued; by word of the organization keys this one follows it.
+    Succession {
+        /// What the log before was called.
+        origin: String,
+        /// How many entries it had.
+        size: u64,
+        /// Its root.
+        root: Digest,
+        /// Why it could not be continued.
+        cause: Cause,
+        /// SHA-256 of the statement's payload.
+        statement: Digest,
     },
     /// The contract between clinic and service provider (a business associate agreement) was recorded; the newest is the
     /// one in force. Its parties and its text stay in the document.
@@ -264,6 +278,7 @@ impl Deed {
             Self::Gap { .. } => "gap",
             Self::Incident { .. } => "incident",
             Self::Restore { .. } => "restore",
+            Self::Succession { .. } => "succession",
             Self::Agreement { .. } => "agreement",
             Self::AccessReview { .. } => "access-review",
             Self::Recipients { .. } => "recipients",
@@ -293,6 +308,7 @@ impl Deed {
             | Self::Access { .. }
             | Self::AccessEnd { .. }
             | Self::Restore { .. }
+            | Self::Succession { .. }
             | Self::Agreement { .. }
             | Self::AccessReview { .. }
             | Self::Recipients { .. }
@@ -340,6 +356,9 @@ impl Deed {
             Self::Incident { fault, end, .. } => format!("{fault} ended {end}"),
             Self::Restore { generation } => {
                 format!("the control plane came back from a backup, generation {generation}")
+            }
+            Self::Succession { origin, size, cause, .. } => {
+                format!("this log follows {origin}, which ended with {size} records: {cause}")
             }
             Self::Agreement { signed, until, .. } => {
                 let day = |at: &Millis| at.to_string().chars().take(10).collect::<String>();

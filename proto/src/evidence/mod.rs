@@ -7,6 +7,7 @@
 mod chain;
 mod outline;
 mod record;
+mod running;
 mod scan;
 
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
 pub use crate::statement::{STATEMENT_PAYLOAD_TYPE, STATEMENT_TYPE};
 pub use chain::{Arrival, ChainState, Head, Link, arrival};
 pub use record::*;
+pub use running::{Beats, Footprint, Heartbeat, Software, Update};
 pub use scan::{ControlFinding, ControlName, Scan, Seen, Standing, Token};
 
 /// Predicate of every record of this version.

@@ -13,11 +13,12 @@ use crate::{identity::KeyProtection, time::Millis};
 pub(super) fn read(predicate: &str) -> Option<Record> {
     let all: Value = serde_json::from_str(predicate).ok()?;
     let at = all["clock"]["at"].as_str().and_then(|at| at.parse().ok()).unwrap_or(Millis(0));
-    let unsaid = Clock { at, source: ClockSource::Wall, wall_offset_ms: 0, floor: at };
+    let unsaid = Clock { at, source: ClockSource::Wall, wall_offset_ms: 0, floor: at, synchronised: None };
     Some(Record {
         chain: known(&all["chain"], &["incarnation", "index", "previous"])?,
         identity: known(&all["identity"], &["organization", "tenant", "appliance"])?,
-        clock: known(&all["clock"], &["at", "source", "wall_offset_ms", "floor"]).unwrap_or(unsaid),
+        clock: known(&all["clock"], &["at", "source", "wall_offset_ms", "floor", "synchronised"])
+            .unwrap_or(unsaid),
         checkpoint: known(&all["checkpoint"], &["size", "root"]),
         key_protection: serde_json::from_value(all["key_protection"].clone()).unwrap_or(KeyProtection::File),
         body: Body::Unknown,

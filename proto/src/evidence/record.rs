@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Link, Scan};
+use super::{Heartbeat, Link, Scan, Update};
 use crate::{
     digest::Digest,
     document,
     identity::KeyProtection,
     ids::{ApplianceId, IncidentId, OrderId, RunbookId, TenantId, WatchId},
     order::Plan,
-    sealed::SealingKey,
     time::Millis,
 };
 
@@ -57,6 +56,21 @@ pub struct Clock {
     pub wall_offset_ms: i64,
     /// Certainly past at that moment.
     pub floor: Millis,
+    /// Whether the wall clock was kept in step with others; `None`: an older version made this record, and does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synchronised: Option<Synchronised>,
+}
+
+/// Whether a machine's time service kept its clock in step with others, when it was last asked: minutes before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Synchronised {
+    /// It did.
+    Yes,
+    /// It said that it did not.
+    No,
+    /// It did not answer, or nobody had asked it yet.
+    Unknown,
 }
 
 /// Where a record's time comes from.
@@ -77,6 +91,17 @@ pub struct CheckpointSeen {
     pub size: u64,
     /// RFC 6962 root.
     pub root: Digest,
+    /// Which of the clinic's logs, from 1.
+    #[serde(default = "first_log", skip_serializing_if = "is_first_log")]
+    pub log: u64,
+}
+
+fn first_log() -> u64 {
+    1
+}
+
+fn is_first_log(log: &u64) -> bool {
+    *log == 1
 }
 
 /// What a record is about.
@@ -98,6 +123,8 @@ pub enum Body {
     Scan(Scan),
     /// A document was taken: from here on it is in force, or withdrawn.
     Document(DocumentTaken),
+    /// Other software runs from here on.
+    Update(Update),
     /// Something that only a newer version of this program can say. Never written: what is read as this keeps its bytes.
     #[serde(skip)]
     Unknown,
@@ -115,6 +142,7 @@ impl Body {
             | Self::Hold(_)
             | Self::Scan(_)
             | Self::Document(_)
+            | Self::Update(_)
             | Self::Unknown => None,
         }
     }
@@ -130,6 +158,7 @@ impl Body {
             Self::Hold(_) => "hold",
             Self::Scan(_) => "scan",
             Self::Document(_) => "document",
+            Self::Update(_) => "update",
             Self::Unknown => "unknown",
         }
     }
@@ -147,52 +176,6 @@ pub struct Enrolment {
     pub charter_serial: u64,
     /// Head of the chain of the incarnation before; `None`: unknown, and completeness says so.
     pub predecessor: Option<Digest>,
-}
-
-/// How an executor stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Heartbeat {
-    /// Newest charter seen.
-    pub charter_serial: u64,
-    /// Catalogue in force.
-    pub catalogue_version: u64,
-    /// Policy in force.
-    pub policy_serial: u64,
-    /// Highest order sequence seen.
-    pub order_high: u64,
-    /// Milliseconds until the next heartbeat is due.
-    pub every_ms: u64,
-    /// Entries of the box's own watch list, by ID and kind.
-    pub watch: BTreeMap<WatchId, String>,
-    /// Why orders are held at the box, when they are: `file`, `key`.
-    pub hold: Option<String>,
-    /// Refusals that were only counted since the last heartbeat, because there were too many to sign each.
-    pub refusals_not_signed: u64,
-    /// Version of the program.
-    pub version: String,
-    /// Since this boot, in milliseconds.
-    pub up_ms: u64,
-    /// What the appliance costs its box; `None`: it could not be read, or an older version made this record.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub footprint: Option<Footprint>,
-    /// What secrets for this box are sealed to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sealing_key: Option<SealingKey>,
-}
-
-/// What the appliance itself uses, as its executor reads it from the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Footprint {
-    /// Resident memory of the executor.
-    pub executor_resident_kb: u64,
-    /// Resident memory of the agent; `None`: no agent runs.
-    pub agent_resident_kb: Option<u64>,
-    /// Processor time of both since the last heartbeat, or since they began, whichever is later.
-    pub cpu_ms: u64,
-    /// The time that it was used in, by the boot-time clock.
-    pub over_ms: u64,
 }
 
 /// What an order was, as evidence keeps it.

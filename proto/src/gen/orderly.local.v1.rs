@@ -121,6 +121,9 @@ pub struct Description {
     /// of the checkpoint of checkpoint_size entries; empty: none
     #[prost(bytes = "vec", tag = "20")]
     pub checkpoint_root: ::prost::alloc::vec::Vec<u8>,
+    /// which of the clinic's logs it goes by; 0: the first
+    #[prost(uint64, tag = "21")]
+    pub log: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Identity {
@@ -196,6 +199,9 @@ pub struct Deliver {
     pub stop: ::prost::alloc::vec::Vec<u8>,
     #[prost(bytes = "vec", repeated, tag = "11")]
     pub documents: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// what the organization says of the log after the one gone by
+    #[prost(bytes = "vec", tag = "12")]
+    pub succession: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Inclusion {

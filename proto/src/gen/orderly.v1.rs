@@ -220,6 +220,9 @@ pub struct SyncRequest {
     /// what the set of documents in force there is called by: a SHA-256; empty: there are none
     #[prost(bytes = "vec", tag = "14")]
     pub documents: ::prost::alloc::vec::Vec<u8>,
+    /// which of the clinic's logs the executor goes by, and checkpoint_size is of; 0: the first
+    #[prost(uint64, tag = "15")]
+    pub log: u64,
 }
 /// Frozen when first sent; resent byte for byte until acknowledged.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -431,6 +434,9 @@ pub struct SyncResponse {
     /// documents, DSSE envelopes; all that are for the caller, when its set is another
     #[prost(bytes = "vec", repeated, tag = "15")]
     pub documents: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// what the organization says of the log after the caller's, DSSE envelope; empty: there is none
+    #[prost(bytes = "vec", tag = "16")]
+    pub succession: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ack {
@@ -1164,6 +1170,29 @@ pub struct TenantRecipients {
     #[prost(string, repeated, tag = "3")]
     pub remove: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DraftSuccession {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub cause: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
+    #[prost(bytes = "vec", tag = "4")]
+    pub root: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SuccessionDraft {
+    #[prost(bytes = "vec", tag = "1")]
+    pub payload: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub halted: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Succeed {
+    #[prost(bytes = "vec", tag = "1")]
+    pub envelope: ::prost::alloc::vec::Vec<u8>,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListTenants {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1518,6 +1547,8 @@ pub struct ExportBundle {
     pub tenant: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub month: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub log: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BundlePart {
@@ -2070,6 +2101,53 @@ pub mod tenants_client {
                 .insert(GrpcMethod::new("orderly.v1.Tenants", "Recipients"));
             self.inner.unary(req, path, codec).await
         }
+        /// What the organization would have to sign for a halted log to be followed by another.
+        pub async fn draft_succession(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DraftSuccession>,
+        ) -> std::result::Result<
+            tonic::Response<super::SuccessionDraft>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/orderly.v1.Tenants/DraftSuccession",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("orderly.v1.Tenants", "DraftSuccession"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes what it has signed, and begins the successor.
+        pub async fn succeed(
+            &mut self,
+            request: impl tonic::IntoRequest<super::Succeed>,
+        ) -> std::result::Result<tonic::Response<super::Tenant>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/orderly.v1.Tenants/Succeed",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("orderly.v1.Tenants", "Succeed"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2118,6 +2196,16 @@ pub mod tenants_server {
         async fn recipients(
             &self,
             request: tonic::Request<super::TenantRecipients>,
+        ) -> std::result::Result<tonic::Response<super::Tenant>, tonic::Status>;
+        /// What the organization would have to sign for a halted log to be followed by another.
+        async fn draft_succession(
+            &self,
+            request: tonic::Request<super::DraftSuccession>,
+        ) -> std::result::Result<tonic::Response<super::SuccessionDraft>, tonic::Status>;
+        /// Takes what it has signed, and begins the successor.
+        async fn succeed(
+            &self,
+            request: tonic::Request<super::Succeed>,
         ) -> std::result::Result<tonic::Response<super::Tenant>, tonic::Status>;
     }
     #[derive(Debug)]
@@ -2482,6 +2570,92 @@ pub mod tenants_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RecipientsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderly.v1.Tenants/DraftSuccession" => {
+                    #[allow(non_camel_case_types)]
+                    struct DraftSuccessionSvc<T: Tenants>(pub Arc<T>);
+                    impl<T: Tenants> tonic::server::UnaryService<super::DraftSuccession>
+                    for DraftSuccessionSvc<T> {
+                        type Response = super::SuccessionDraft;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DraftSuccession>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Tenants>::draft_succession(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DraftSuccessionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderly.v1.Tenants/Succeed" => {
+                    #[allow(non_camel_case_types)]
+                    struct SucceedSvc<T: Tenants>(pub Arc<T>);
+                    impl<T: Tenants> tonic::server::UnaryService<super::Succeed>
+                    for SucceedSvc<T> {
+                        type Response = super::Tenant;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::Succeed>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Tenants>::succeed(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SucceedSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -47,7 +47,7 @@ pub use self::{
     memory::{MemoryTiles, MissingTile},
     merkle::{ProofError, root_of, verify_consistency, verify_inclusion},
     note::{Note, NoteError, OpenedNote, SIGNATURES_MAX},
-    origin::{log_origin, tenant_of},
+    origin::{log_number, log_origin, origin_of, tenant_of},
     policy::{BadPolicy, Policy, PolicyError, policy_text},
     proof::{BadProof, TlogProof, VerifiedEntry},
     signature::Signature,

@@ -190,6 +190,8 @@ pub struct Exchange {
     pub stop_serial: u64,
     /// What the set of documents in force there is called by; `None`: there are none.
     pub documents: Option<Digest>,
+    /// Which of the clinic's logs the executor goes by, and the checkpoint is of; from 1.
+    pub log: u64,
     /// How long the answer may be held back, in milliseconds.
     pub hold_ms: u32,
     /// Program version, reported.
@@ -235,6 +237,7 @@ impl TryFrom<pb::SyncRequest> for Exchange {
             standing: set("standing", &m.standing)?,
             stop_serial: m.stop_serial,
             documents: set("documents", &m.documents)?,
+            log: m.log.max(1),
             hold_ms: m.hold_ms.min(HOLD_MAX_MS),
             version: text("version", &m.version, 100)?,
         })

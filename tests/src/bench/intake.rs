@@ -153,6 +153,7 @@ fn exchange(incarnation: Incarnation, state: &mut StreamState, records: &[Vec<u8
         standing: None,
         stop_serial: 0,
         documents: None,
+        log: 1,
         hold_ms: 0,
         version: String::new(),
     }

@@ -14,7 +14,10 @@ use control_plane::{
 };
 use proto::{
     digest::Digest,
-    evidence::{Body, Clock, ClockSource, ControlFinding, Head, Heartbeat, Identity, Record, Scan, Standing},
+    evidence::{
+        Beats, Body, Clock, ClockSource, ControlFinding, Head, Heartbeat, Identity, Record, Scan, Standing,
+        Synchronised,
+    },
     identity::KeyProtection,
     ids::{ApplianceId, Incarnation, TenantId},
     log::Hash,
@@ -129,7 +132,13 @@ fn facts(month: Month) -> Result<Facts> {
                         tenant,
                         appliance: *appliance,
                     },
-                    clock: Clock { at, source: ClockSource::Token, wall_offset_ms: 3, floor: at },
+                    clock: Clock {
+                        at,
+                        source: ClockSource::Token,
+                        wall_offset_ms: 3,
+                        floor: at,
+                        synchronised: Some(Synchronised::Yes),
+                    },
                     checkpoint: None,
                     key_protection: KeyProtection::Tpm,
                     body,
@@ -185,6 +194,7 @@ fn heartbeat() -> Heartbeat {
         up_ms: 40 * 24 * 3600 * 1000,
         footprint: None,
         sealing_key: None,
+        beats: Some(Beats { made: 3, every_ms: 300_000, longest_ms: 300_040, ..Beats::default() }),
     }
 }
 

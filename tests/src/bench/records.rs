@@ -6,7 +6,7 @@ use proto::{
     digest::Digest,
     evidence::{
         self, Body, Clock, ClockSource, Execution, Head, Identity, OrderFacts, Record, Step, StepResult,
-        Verdict,
+        Synchronised, Verdict,
     },
     identity::KeyProtection,
     ids::{EventId, Incarnation, IncidentId, OrderId},
@@ -72,7 +72,13 @@ impl Executor {
         let record = Record {
             chain: self.head.link(self.incarnation),
             identity: self.identity.clone(),
-            clock: Clock { at, source: ClockSource::Token, wall_offset_ms: 3, floor: at },
+            clock: Clock {
+                at,
+                source: ClockSource::Token,
+                wall_offset_ms: 3,
+                floor: at,
+                synchronised: Some(Synchronised::Yes),
+            },
             checkpoint: None,
             key_protection: KeyProtection::File,
             body: Body::Execution(Box::new(execution(self.head.next, at)?)),

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 use proto::{
     digest::Digest,
     evidence::{
-        Body, CheckpointSeen, Clock, ClockSource, Enrolment, Execution, Head as ChainHead, Heartbeat,
-        Identity, OrderFacts, Record, Step, StepResult, Verdict, seal,
+        Beats, Body, CheckpointSeen, Clock, ClockSource, Enrolment, Execution, Head as ChainHead, Heartbeat,
+        Identity, OrderFacts, Record, Step, StepResult, Synchronised, Verdict, seal,
     },
     identity::KeyProtection,
     ids::{IncidentId, OrderId, SiteId},
@@ -69,9 +69,18 @@ impl<'p> History<'p> {
                 tenant: self.papers.tenant,
                 appliance: one.appliance,
             },
-            clock: Clock { at, source: ClockSource::Token, wall_offset_ms: 3, floor: at },
-            checkpoint: (seen.size > 0)
-                .then_some(CheckpointSeen { size: seen.size, root: Digest(seen.root.0) }),
+            clock: Clock {
+                at,
+                source: ClockSource::Token,
+                wall_offset_ms: 3,
+                floor: at,
+                synchronised: Some(Synchronised::Yes),
+            },
+            checkpoint: (seen.size > 0).then_some(CheckpointSeen {
+                size: seen.size,
+                root: Digest(seen.root.0),
+                log: 1,
+            }),
             key_protection: KeyProtection::File,
             body,
         };
@@ -114,6 +123,7 @@ impl<'p> History<'p> {
             up_ms: 40 * 24 * 3600 * 1000,
             footprint: None,
             sealing_key: None,
+            beats: Some(Beats { made: 1, every_ms: 300_000, longest_ms: 300_040, ..Beats::default() }),
         }))
     }
 

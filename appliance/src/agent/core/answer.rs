@@ -98,6 +98,7 @@ impl AgentCore {
             standing: response.standing,
             stop: response.stop,
             documents: response.documents,
+            succession: response.succession,
         };
         if deliver == local::Deliver::default() {
             return Ok(());

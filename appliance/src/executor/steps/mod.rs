@@ -47,13 +47,15 @@ use runbooks::{Fault, Step};
 use crate::{
     config::{APPROVED, Backup, Config, DEFAULT_PATH, Repository, WatchEntry},
     files,
-    world::{Cost, Foreseen, Host, HostFacts, Scanned, StepOutcome, World},
+    world::{Cost, Foreseen, Host, HostFacts, Scanned, Stands, StepOutcome, World},
 };
 
 pub use self::stop::Stop;
 
 /// How long a look at something that should answer at once may take.
 const BRIEF: Duration = Duration::from_secs(10);
+/// How long a program may take that has nothing to look for. An order may be waiting.
+const ANSWERING: Duration = Duration::from_secs(2);
 /// How long a server may take to show a new certificate, or an interface to get its address and route.
 const TAKING_UP: Duration = Duration::from_secs(40);
 /// How long a look at the network may take, beside what a service itself may.
@@ -347,6 +349,12 @@ impl Host for SystemHost {
 
     fn waive(&self, exceptions: Vec<Exception>) {
         *self.menders.waived() = exceptions;
+    }
+
+    fn stands(&self) -> Stands {
+        let (system, generation) = readers::system::read(&self.root);
+        let synchronised = readers::clock::kept(&self.programs.chronyc, &self.limit(ANSWERING));
+        Stands { synchronised, system, generation }
     }
 
     fn cost(&self) -> Option<Cost> {

@@ -13,6 +13,7 @@ pub(super) mod pressure;
 pub(super) mod sensor;
 pub(super) mod served;
 pub(super) mod store;
+pub(super) mod system;
 pub(super) mod unit;
 pub(super) mod uplink;
 

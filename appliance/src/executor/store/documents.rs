@@ -126,6 +126,14 @@ impl View<'_> {
             .map_err(sql("read the checkpoint"))
     }
 
+    /// The newest succession that was followed.
+    pub fn succession(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0
+            .query_row("SELECT envelope FROM succession ORDER BY number DESC LIMIT 1", [], |row| row.get(0))
+            .optional()
+            .map_err(sql("read the newest succession"))
+    }
+
     /// Heads that were not shown to continue the kept one: those that contradict it for certain, or those that may.
     pub fn shown(&self, fork: bool) -> Result<Vec<Shown>, StoreError> {
         let read = || -> rusqlite::Result<Vec<Shown>> {
@@ -208,6 +216,16 @@ impl Write<'_> {
             )
             .map(|_| ())
             .map_err(sql("keep the checkpoint"))
+    }
+
+    /// Follows a succession: what was kept of the log before, and what contradicted it, is over.
+    pub fn follow(&self, number: u64, envelope: &[u8]) -> Result<(), StoreError> {
+        let db = &self.0.0;
+        db.execute("INSERT INTO succession (number, envelope) VALUES (?1, ?2)", (bits(number), envelope))
+            .and_then(|_| db.execute("DELETE FROM checkpoint", []))
+            .and_then(|_| db.execute("DELETE FROM shown", []))
+            .map(|_| ())
+            .map_err(sql("follow a succession"))
     }
 
     /// Keeps a head that does not continue the kept one. None takes the place of another, and a fork stays one.

@@ -9,6 +9,7 @@ mod evidence;
 mod journal;
 #[cfg(test)]
 mod released;
+mod running;
 mod standing;
 mod state;
 
@@ -32,6 +33,8 @@ const STEPS: &[&str] = &[
     include_str!("schema/004_stop.sql"),
     include_str!("schema/005_approved.sql"),
     include_str!("schema/006_sealing.sql"),
+    include_str!("schema/007_running.sql"),
+    include_str!("schema/008_succession.sql"),
 ];
 
 /// What could not be done with the database.

@@ -9,6 +9,7 @@ mod orders;
 mod secrets;
 mod standing;
 mod stop;
+mod successions;
 mod trust;
 mod watch_list;
 
@@ -200,6 +201,7 @@ proptest! {
             time_token: parts[2].clone(), charter: parts[3].clone(), catalogue: parts[4].clone(), policy: parts[5].clone(),
             checkpoint: parts[6].clone(), consistency: vec![parts[7].clone()], inclusions: vec![inclusion],
             standing: vec![parts[1].clone()], documents: vec![parts[2].clone()], stop: parts[2].clone(),
+            succession: parts[3].clone(),
             orders: vec![parts[0].clone(), genuine],
         };
         let delivered = scene.deliver(message);

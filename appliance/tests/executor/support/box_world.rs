@@ -14,12 +14,12 @@ use std::{
 use appliance::{
     config::{Config, WatchEntry},
     executor::{ExecutorCore, OpenError, Settings, Setup},
-    world::{Clock, Entropy, Host, HostFacts, Mender, Scanned, StepOutcome, World},
+    world::{Clock, Entropy, Host, HostFacts, Mender, Scanned, Stands, StepOutcome, World},
 };
 use baseline::{Baseline, ControlId, Exception, Looked, Reading, judge_all};
 use proto::{
     charter::OrganizationKeys,
-    evidence::{Readings, StepResult},
+    evidence::{Readings, StepResult, Synchronised},
     identity::KeyProtection,
     keys::SecretKey,
     time::Millis,
@@ -110,6 +110,8 @@ pub struct Things {
     pub secrets: BTreeMap<PathBuf, Vec<u8>>,
     /// The exceptions in force.
     pub waived: Vec<Exception>,
+    /// What runs, and how the clock is kept; `None`: nobody can say.
+    pub stands: Option<Stands>,
     /// Calls until the power fails.
     pub calls_left: Option<u64>,
 }
@@ -150,6 +152,11 @@ impl Machine {
 }
 
 impl Host for Machine {
+    fn stands(&self) -> Stands {
+        let unknown = Stands { synchronised: Synchronised::Unknown, system: None, generation: None };
+        self.lock().stands.clone().unwrap_or(unknown)
+    }
+
     fn held(&self) -> Option<String> {
         self.lock().held.then(|| "file".to_owned())
     }

@@ -11,8 +11,8 @@ use proto::{
     keys::SecretKey,
     local,
     log::{
-        Checkpoint, Hash, Head, MemoryTiles, append, leaf_hash, log_origin, prove_consistency,
-        prove_inclusion,
+        Checkpoint, Hash, Head, MemoryTiles, append, leaf_hash, log_origin, origin_of, prove_consistency,
+        prove_inclusion, root,
     },
     order::{Core, Issuance, Order, Plan},
     standing::StandingOrder,
@@ -37,7 +37,8 @@ pub struct Office {
     pub policy_serial: u64,
     ca: (CertificateParams, KeyPair),
     pub tls: KeyPair,
-    /// The log of the tenant.
+    /// The log of the tenant, and what it is called.
+    pub origin: String,
     tiles: MemoryTiles,
     pub head: Head,
     /// Evidence by index, as it arrived; and by log index.
@@ -118,6 +119,7 @@ impl Office {
             policy_serial: 1,
             ca: (ca, ca_key),
             tls: KeyPair::generate().unwrap(),
+            origin: log_origin(ORGANIZATION, id(1)),
             tiles: MemoryTiles::default(),
             head: Head::EMPTY,
             archive: BTreeMap::new(),
@@ -262,16 +264,34 @@ impl Office {
                 continue;
             }
             self.archive.insert(item.index, item.envelope.clone());
-            let appended = append(&self.tiles, self.head, &[leaf_hash(&item.envelope)]).unwrap();
-            self.tiles.write(appended.writes);
-            self.head = appended.head;
-            self.logged.push(Digest::of(&item.envelope));
+            self.log(&item.envelope);
         }
     }
 
+    fn log(&mut self, envelope: &[u8]) {
+        let appended = append(&self.tiles, self.head, &[leaf_hash(envelope)]).unwrap();
+        self.tiles.write(appended.writes);
+        self.head = appended.head;
+        self.logged.push(Digest::of(envelope));
+    }
+
+    /// Begins the log that follows, with what is wanted of the one before.
+    pub fn begin_log(&mut self, number: u64, wanted: &[Vec<u8>]) {
+        self.origin = origin_of(ORGANIZATION, self.tenant, number);
+        (self.tiles, self.head) = (MemoryTiles::default(), Head::EMPTY);
+        self.logged.clear();
+        let of = |envelope: &&Vec<u8>| wanted.contains(&Digest::of(envelope).to_vec());
+        let carried: Vec<Vec<u8>> = self.archive.values().filter(of).cloned().collect();
+        carried.iter().for_each(|envelope| self.log(envelope));
+    }
+
+    /// The log as it stood.
+    pub fn head_at(&self, size: u64) -> Head {
+        Head { size, root: root(&self.tiles, size).unwrap() }
+    }
+
     pub fn checkpoint(&self) -> Vec<u8> {
-        let origin = log_origin(ORGANIZATION, self.tenant);
-        Checkpoint::new(&origin, self.head).sign(&self.log_key).unwrap().note().as_bytes().to_vec()
+        Checkpoint::new(&self.origin, self.head).sign(&self.log_key).unwrap().note().as_bytes().to_vec()
     }
 
     pub fn consistency(&self, from: u64) -> Vec<Vec<u8>> {

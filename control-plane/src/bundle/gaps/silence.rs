@@ -1,15 +1,20 @@
 //! Silence: heartbeats that were due and did not come, and clocks that were set back.
 //!
 //! The rule: a heartbeat promises the next one, and 2.5 times what it promised is waited for. A promise of more than a
-//! day is none. The span between the last heartbeat and the period's end counts like any other, so that records cut off
+//! day is none. Where a heartbeat rolls up the beats since the one before it, they tell finer: 2.5 times what a beat promised
+//! is waited for, and only the stretch without any is silent. The span between the last heartbeat and the period's end counts like any other, so that records cut off
 //! at the end are missed as much as any.
 
 use std::time::Duration;
 
-use proto::{evidence::ClockSource, ids::ApplianceId, time::Millis};
+use proto::{
+    evidence::{Beats, Body, ClockSource},
+    ids::ApplianceId,
+    time::Millis,
+};
 
-use super::{Chains, Gap, GapKind, lives};
-use crate::bundle::{Facts, Period, Sign, Trace, minute};
+use super::{Cause, Chains, Gap, GapKind, lives};
+use crate::bundle::{Facts, Period, Sign, Trace, minute, trace::patience_of};
 
 /// What is taken for promised where no heartbeat has come yet.
 const PROMISE_DEFAULT: Duration = Duration::from_secs(3600);
@@ -39,14 +44,16 @@ struct Mark {
     patience: Option<Duration>,
     up: Option<Duration>,
     source: ClockSource,
+    /// What it tells of the time before it, where that is something.
+    beats: Option<Beats>,
 }
 
 /// One executor's chain. Its marks are made as they are looked at: a year of them is not kept twice.
-struct Chain<'f>(&'f [&'f Trace]);
+struct Chain<'f>(&'f Facts, &'f [&'f Trace]);
 
 impl Chain<'_> {
     fn marks(&self) -> impl DoubleEndedIterator<Item = Mark> {
-        self.0.iter().filter_map(|trace| mark(trace))
+        self.1.iter().filter_map(|trace| mark(self.0, trace))
     }
 }
 
@@ -77,28 +84,39 @@ pub(in crate::bundle) fn blind_end(facts: &Facts) -> Option<Duration> {
     all(facts, &chains).iter().filter_map(last).max()
 }
 
-fn all<'a>(facts: &Facts, chains: &'a Chains<'a>) -> Vec<Life<'a>> {
+fn all<'a>(facts: &'a Facts, chains: &'a Chains<'a>) -> Vec<Life<'a>> {
     let life = |(appliance, chains): (_, Vec<&'a [&'a Trace]>)| Life {
         appliance,
-        executors: chains.into_iter().map(Chain).filter(|chain| chain.marks().next().is_some()).collect(),
+        executors: chains
+            .into_iter()
+            .map(|chain| Chain(facts, chain))
+            .filter(|chain| chain.marks().next().is_some())
+            .collect(),
     };
     lives(facts, chains).into_iter().map(life).filter(|life| !life.executors.is_empty()).collect()
 }
 
-fn mark(trace: &Trace) -> Option<Mark> {
-    let (patience, up) = match trace.sign {
-        Sign::Heartbeat(beat) => (Some(beat.every().mul_f64(2.5)), Some(beat.up())),
-        Sign::Enrolment => (None, None),
+fn mark(facts: &Facts, trace: &Trace) -> Option<Mark> {
+    let beats = || match &facts.record(trace.index)?.body {
+        Body::Heartbeat(beat) => beat.beats,
+        _ => None,
+    };
+    let (patience, up, beats) = match trace.sign {
+        Sign::Heartbeat(beat) => {
+            (Some(beat.every().mul_f64(2.5)), Some(beat.up()), beat.tells().then(beats).flatten())
+        }
+        Sign::Enrolment => (None, None, None),
         Sign::Deed | Sign::Unknown => return None,
     };
-    Some(Mark { at: trace.at, patience, up, source: trace.source })
+    Some(Mark { at: trace.at, patience, up, source: trace.source, beats })
 }
 
 fn of_life(life: &Life<'_>, period: &Period) -> Vec<Gap> {
     let mut found = Vec::new();
-    let mut gap = |kind, from: Millis, to: Millis, what: String| {
+    let mut gap = |kind, cause, from: Millis, to: Millis, what: String| {
         if period.overlap(from, to).is_some() {
-            found.push(Gap { kind, appliance: Some(life.appliance), from: Some(from), to: Some(to), what });
+            let (appliance, from, to) = (Some(life.appliance), Some(from), Some(to));
+            found.push(Gap { kind, cause, appliance, from, to, what });
         }
     };
     for (n, chain) in life.executors.iter().enumerate() {
@@ -106,28 +124,27 @@ fn of_life(life: &Life<'_>, period: &Period) -> Vec<Gap> {
             let patience = patience(a, b);
             if a.at.since(b.at) > patience {
                 let what = format!("Its clock was set back from {} to {} UTC.", minute(a.at), minute(b.at));
-                gap(GapKind::Clock, b.at, a.at, what);
-            } else if b.at.since(a.at) > patience {
-                gap(GapKind::Silence, a.at, b.at, silence(a, b));
+                gap(GapKind::Clock, Cause::Clock, b.at, a.at, what);
+            } else {
+                for Silent { cause, from, to, what } in between(a, b, patience) {
+                    gap(GapKind::Silence, cause, from, to, what);
+                }
             }
         }
         let Some(last) = chain.marks().next_back() else { continue };
         match life.executors.get(n + 1).and_then(|next| next.marks().next()) {
             Some(next) if next.at < last.at => {
                 let what = "Two executors of this box wrote at the same time: it was copied, or its clock was set back.";
-                gap(GapKind::Overlap, next.at, last.at, what.into());
+                gap(GapKind::Overlap, Cause::SetUpAnew, next.at, last.at, what.into());
             }
             Some(next) if next.at.since(last.at) > patience(last, next) => {
-                gap(
-                    GapKind::Silence,
-                    last.at,
-                    next.at,
-                    "It was silent until its executor was set up anew.".into(),
-                );
+                let what = "It was silent until its executor was set up anew.";
+                gap(GapKind::Silence, Cause::SetUpAnew, last.at, next.at, what.into());
             }
             Some(_) => {}
             None if period.to.since(last.at) > last.patience.unwrap_or(default_patience()) => {
-                gap(GapKind::Silence, last.at, period.to, "It was silent from then on.".into());
+                let what = "It was silent from then on: offline or off, or what it sent was left out.";
+                gap(GapKind::Silence, Cause::Offline, last.at, period.to, what.into());
             }
             None => {}
         }
@@ -165,13 +182,66 @@ fn default_patience() -> Duration {
     PROMISE_DEFAULT.mul_f64(2.5)
 }
 
-fn silence(a: Mark, b: Mark) -> String {
+/// A stretch in which a box did not say that it was there.
+struct Silent {
+    cause: Cause,
+    from: Millis,
+    to: Millis,
+    what: String,
+}
+
+/// What is silent between two marks: the stretches that the second tells of, unless they leave some time open in which the
+/// first had promised more.
+fn between(a: Mark, b: Mark, patience: Duration) -> Vec<Silent> {
+    let told = b.beats.map_or_else(Vec::new, |beats| lapses(a, b, &beats));
+    let explained: Duration = told.iter().map(|silent| silent.to.since(silent.from)).sum();
+    if b.at.since(a.at).saturating_sub(explained) <= patience {
+        return told;
+    }
+    let (cause, what) = silence(a, b);
+    vec![Silent { cause, from: a.at, to: b.at, what }]
+}
+
+/// Stretches without a beat, as the heartbeat after them places them.
+fn lapses(a: Mark, b: Mark, beats: &Beats) -> Vec<Silent> {
+    let span = |ms: u64| Duration::from_millis(ms);
+    let within = |at: Millis| at.clamp(a.at, b.at.max(a.at));
+    let waited = patience_of(beats);
+    let mut found = Vec::new();
+    if beats.off_ms > 0 && span(beats.off_ms) > waited {
+        let to = within(b.at.minus(b.up.unwrap_or_default()));
+        let what = match beats.boots {
+            0 | 1 => format!("It was off until about {} UTC.", minute(to)),
+            boots => {
+                format!("It was booted {boots} times, the last about {} UTC, and off in between.", minute(to))
+            }
+        };
+        found.push(Silent { cause: Cause::PoweredOff, from: within(to.minus(span(beats.off_ms))), to, what });
+    }
+    if span(beats.longest_ms) > waited {
+        let to = within(b.at.minus(span(beats.longest_ago_ms)));
+        let from = within(to.minus(span(beats.longest_ms)));
+        let what = "The machine ran, or slept; its executor did not run.".into();
+        found.push(Silent { cause: Cause::Unknown, from, to, what });
+    }
+    found
+}
+
+/// Why nothing came between two marks.
+fn silence(a: Mark, b: Mark) -> (Cause, String) {
     let span = b.at.since(a.at);
-    match b.up {
-        Some(up) if up < span => {
-            format!("It was off, or starting, until about {} UTC.", minute(b.at.minus(up)))
+    match (b.up, b.beats) {
+        (_, Some(beats)) if beats.no_room_ms > 0 => {
+            let what = "It ran on, but waiting evidence took up all of its room; it could sign nothing more.";
+            (Cause::BufferFull, what.into())
         }
-        _ if a.source != b.source => "It ran on; its clock was set in between.".into(),
-        _ => "It ran on, but its executor sent no heartbeat.".into(),
+        (Some(up), _) if up < span => {
+            let what = format!("It was off, or starting, until about {} UTC.", minute(b.at.minus(up)));
+            (Cause::PoweredOff, what)
+        }
+        (_, beats) if a.source != b.source || beats.is_some_and(|beats| beats.clock_steps > 0) => {
+            (Cause::Clock, "It ran on; its clock was set in between.".into())
+        }
+        _ => (Cause::Unknown, "It ran on, but its executor sent no heartbeat.".into()),
     }
 }

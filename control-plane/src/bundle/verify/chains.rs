@@ -90,9 +90,10 @@ fn problems(facts: &Facts, trace: &Trace, before: Option<&Trace>, state: &mut St
 }
 
 fn link_problem(facts: &Facts, trace: &Trace, before: Option<&Trace>) -> Option<String> {
-    let names = |digest: Digest| trace.follows || facts.links.get(&trace.index) == Some(&digest);
+    // Nothing is noted of one that names what came before it in the log too.
+    let named = facts.links.get(&trace.index);
     let number = trace.chain_index;
-    if number == 0 && !names(Digest::ZERO) {
+    if number == 0 && named.is_some_and(|named| *named != Digest::ZERO) {
         return Some("is the first record and names one before it".to_owned());
     }
     let before = before?;
@@ -100,7 +101,7 @@ fn link_problem(facts: &Facts, trace: &Trace, before: Option<&Trace>) -> Option<
         let other = before.index;
         return Some(format!("is number {number} of its executor, as is record {other}: a fork"));
     }
-    (before.chain_index + 1 == number && !names(before.digest)).then(|| {
+    (before.chain_index + 1 == number && named.is_some_and(|named| *named != before.digest)).then(|| {
         format!("does not follow record {}, which is number {} of its executor", before.index, number - 1)
     })
 }

@@ -11,7 +11,12 @@ use proto::{
     evidence::Body,
 };
 
-use super::{contents::Contents, findings::Findings, records::Records};
+use super::{
+    contents::Contents,
+    findings::Findings,
+    records::Records,
+    successions::{self, Successions},
+};
 use crate::bundle::{Place, Sign, Source};
 
 /// The charters of a bundle, by serial.
@@ -20,6 +25,8 @@ pub(super) struct Charters {
     by_serial: BTreeMap<u64, Charter>,
     /// The organization's keys vouch for them.
     pub(super) anchored: bool,
+    /// What the same keys say of the log.
+    pub(super) successions: Successions,
 }
 
 impl Charters {
@@ -72,7 +79,7 @@ pub(super) fn read(
     }
     let anchored = trust.is_some() && !by_serial.is_empty();
     findings.end(tally);
-    Charters { by_serial, anchored }
+    Charters { by_serial, anchored, successions: successions::read(source, contents, trust, findings) }
 }
 
 /// Whether the newest charter that any record goes by is here: it may have taken keys away.
@@ -83,7 +90,12 @@ pub(super) fn cited(charters: &Charters, records: &Records, findings: &mut Findi
         Body::Enrolment(enrolment) => Some(enrolment.charter_serial),
         Body::Heartbeat(beat) => Some(beat.charter_serial),
         Body::Execution(execution) => Some(execution.order.charter_serial),
-        Body::Refusal(_) | Body::Hold(_) | Body::Scan(_) | Body::Document(_) | Body::Unknown => None,
+        Body::Refusal(_)
+        | Body::Hold(_)
+        | Body::Scan(_)
+        | Body::Document(_)
+        | Body::Update(_)
+        | Body::Unknown => None,
     });
     let beats = records.traces.iter().filter_map(|trace| match trace.sign {
         Sign::Heartbeat(beat) => Some(beat.charter()),

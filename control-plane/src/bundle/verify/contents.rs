@@ -23,6 +23,7 @@ pub(super) struct Contents {
     pub(super) orders: Vec<Digest>,
     pub(super) charters: Vec<u64>,
     pub(super) catalogues: Vec<u64>,
+    pub(super) successions: Vec<u64>,
     pub(super) baselines: Vec<Digest>,
     pub(super) exceptions: Vec<Digest>,
     pub(super) appliances: Vec<(ApplianceId, Incarnation)>,
@@ -152,6 +153,7 @@ pub(super) fn read(paths: &[String], findings: &mut Findings) -> Contents {
             Ok(Place::Order(digest)) => contents.orders.push(digest),
             Ok(Place::Charter(serial)) => contents.charters.push(serial),
             Ok(Place::Catalogue(version)) => contents.catalogues.push(version),
+            Ok(Place::Succession(log)) => contents.successions.push(log),
             Ok(Place::Baseline(digest)) => contents.baselines.push(digest),
             Ok(Place::Exception(digest)) => contents.exceptions.push(digest),
             Ok(Place::Appliance(appliance, incarnation)) => {
@@ -178,6 +180,7 @@ pub(super) fn read(paths: &[String], findings: &mut Findings) -> Contents {
     contents.catalogues.sort_unstable();
     contents.entries.sort_unstable();
     most("charter/", PAPERS_MAX, &mut contents.charters, findings);
+    most("succession/", PAPERS_MAX, &mut contents.successions, findings);
     most("catalogue/", PAPERS_MAX, &mut contents.catalogues, findings);
     most("appliances/", EXECUTORS_MAX, &mut contents.appliances, findings);
     contents

@@ -5,7 +5,7 @@
 
 use proto::{
     ids::TenantId,
-    log::{Head, SignedCheckpoint, VerifierKey, WitnessKey, policy_text, tenant_of},
+    log::{Head, SignedCheckpoint, VerifierKey, WitnessKey, log_number, policy_text, tenant_of},
 };
 
 use super::{charters::Charters, findings::Findings};
@@ -21,6 +21,11 @@ pub(super) struct LogHead {
 impl LogHead {
     pub(super) fn head(&self) -> Head {
         self.checkpoint.checkpoint().head()
+    }
+
+    /// Which of its tenant's logs it is.
+    pub(super) fn number(&self) -> u64 {
+        log_number(&self.checkpoint.checkpoint().origin)
     }
 }
 

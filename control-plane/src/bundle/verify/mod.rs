@@ -28,6 +28,8 @@ mod reading;
 mod records;
 mod report;
 mod span;
+mod successions;
+mod times;
 mod tree;
 mod witnesses;
 
@@ -141,6 +143,7 @@ fn examine(
     (findings, progress): (&mut Findings, &mut Progress<'_>),
 ) -> Facts {
     let head = head::read(source, charters, findings);
+    successions::check(&charters.successions, head.as_ref(), findings);
     let keys = keys::read(source, contents, charters, head.as_ref(), findings);
     let month = said.packet.map(|month| Period { from: month.begin(), to: month.end() });
     let reader = Reader::new(source, &keys, charters, head.as_ref(), month);
@@ -149,7 +152,8 @@ fn examine(
     keys::confirm(&keys, &records.facts, charters, findings);
     proofs::check(source, contents, &records, head.as_ref(), findings);
     tree::check(source, contents, &records, head.as_ref(), findings);
-    tree::continues(known, &records, head.as_ref(), findings);
+    let before = head.as_ref().and_then(|head| charters.successions.before(head.number()));
+    tree::continues(known, &records, head.as_ref(), before, findings);
     tree::seen(contents, &mut records, findings);
     witnesses::check(source, contents, charters, head.as_ref(), &records, findings);
     let (catalogues, runbooks) = orders::catalogues(source, contents, charters, findings);
@@ -170,6 +174,7 @@ fn examine(
         said,
         organization: charters.newest().map_or_else(String::new, |charter| charter.organization.clone()),
         tenant: head.as_ref().map(|head| head.tenant),
+        follows: before.cloned(),
         together: contents.together(),
         baselines: baselines::read(source, contents),
         exceptions: exceptions::read(source, contents, &records.facts),
@@ -189,6 +194,7 @@ fn examine(
         faults: 0,
     };
     chains::check(contents, &facts, findings);
+    times::check(&facts, findings);
     previous::check(&facts, root_then, findings);
     facts
 }

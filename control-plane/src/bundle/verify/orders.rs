@@ -94,6 +94,7 @@ pub(super) fn check(
             | Body::Hold(_)
             | Body::Scan(_)
             | Body::Document(_)
+            | Body::Update(_)
             | Body::Unknown => continue,
         };
         named.insert(stated.digest);

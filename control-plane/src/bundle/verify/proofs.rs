@@ -45,6 +45,9 @@ pub(super) fn check(
         }
         Some(_) => {}
     }
+    if records.uncovered > 0 {
+        tally.missing(format!("{} records in the log's entries lie beyond its head", records.uncovered));
+    }
     let alone = |index: &&u64| records.leaf(**index).is_some() && !proven.contains(*index);
     if let Some(index) = contents.evidence.keys().find(alone) {
         tally.missing(format!("record {index} has none that holds"));

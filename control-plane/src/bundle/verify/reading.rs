@@ -86,6 +86,11 @@ impl<'r> Reader<'r> {
 }
 
 impl Reader<'_> {
+    /// Which of its tenant's logs it reads.
+    pub(super) fn log(&self) -> u64 {
+        self.head.map_or(1, LogHead::number)
+    }
+
     /// Reads one file.
     pub(super) fn load(&self, carrier: &Carrier) -> Load {
         let place = carrier.place();
@@ -150,7 +155,7 @@ impl Reader<'_> {
             return Read::Fault(bad.to_string());
         }
         Read::Holds(Box::new(Held {
-            trace: Trace::of(index, digest, *executor, &record),
+            trace: Trace::of(index, digest, *executor, &record, self.log()),
             previous: record.chain.previous,
             seen: record.checkpoint,
             fact: Some(Fact { index, digest, record }),
@@ -176,10 +181,10 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a record is kept whole for what it is: not so the heartbeats of other months than the packet's.
+/// Whether a record is kept whole for what it is: not so the heartbeats of other months than the packet's that tell nothing.
 pub(super) fn is_kept(trace: &Trace, month: Option<Period>) -> bool {
-    let is_beat = matches!(trace.sign, Sign::Heartbeat(_)) && trace.chain_index > 0;
-    !is_beat || month.is_some_and(|month| month.contains(trace.at))
+    let is_idle = matches!(trace.sign, Sign::Heartbeat(beat) if !beat.tells()) && trace.chain_index > 0;
+    !is_idle || month.is_some_and(|month| month.contains(trace.at))
 }
 
 fn is_of(record: &Record, papers: &Papers, head: Option<&LogHead>) -> Result<(), BadField> {

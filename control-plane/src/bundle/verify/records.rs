@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use proto::{
     act::Deed,
     digest::Digest,
-    evidence::Body,
+    evidence::{Body, CheckpointSeen},
     ids::ApplianceId,
     log::{Hash, Head, Tile, decode_hashes},
 };
@@ -39,8 +39,10 @@ pub(super) struct Records {
     pub(super) growth: Growth,
     /// Where the tree could not go on, because neither record nor tile is here.
     pub(super) broken: Option<u64>,
-    /// How many records lie in the log's entries alone.
+    /// How many records below the head lie in the log's entries alone.
     pub(super) together: u64,
+    /// How many lie in entries beyond the head: no root covers them.
+    pub(super) uncovered: u64,
     /// What records say of the log before them.
     pub(super) seen: Seen,
     /// Of the tree's leaves, those that are a record's here.
@@ -54,6 +56,8 @@ pub(super) struct Records {
 pub(super) struct Seen {
     /// Records that have seen this log.
     pub(super) agree: u64,
+    /// Records that have seen a log that this one follows.
+    pub(super) earlier: u64,
     /// The first that has seen more than is here.
     pub(super) unknown: Option<u64>,
     /// Of each executor: its first contradiction, what it says, and how many there are.
@@ -61,8 +65,14 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    fn add(&mut self, trace: &Trace, size: u64, root: Hash, growth: &Growth) {
-        let problem = if size > trace.index {
+    fn add(&mut self, trace: &Trace, seen: CheckpointSeen, reader: &Reader<'_>, growth: &Growth) {
+        let (size, root) = (seen.size, Hash(seen.root.0));
+        let problem = if seen.log != reader.log() {
+            if reader.charters.successions.explains(seen, reader.log()) {
+                return self.earlier += 1;
+            }
+            format!("has seen {size} records of log {}, which this one is not said to follow", seen.log)
+        } else if size > trace.index {
             format!("has seen a log of {size} records, which would include itself")
         } else {
             match growth.root(size) {
@@ -174,7 +184,12 @@ impl Merge<'_> {
         for (index, Entry { leaf, read }) in records {
             if let Some(leaf) = leaf {
                 self.leaf(index, leaf);
-                self.records.together += u64::from(matches!(load.place, Place::Entries(_)));
+                if matches!(load.place, Place::Entries(_)) {
+                    let is_below = self.head().is_none_or(|head| index < head.size);
+                    let count =
+                        if is_below { &mut self.records.together } else { &mut self.records.uncovered };
+                    *count += 1;
+                }
             }
             match read {
                 Read::Holds(held) => {
@@ -247,16 +262,14 @@ impl Merge<'_> {
     }
 
     fn hold(&mut self, held: Held) {
-        let Held { mut trace, previous, seen, fact } = held;
+        let Held { trace, previous, seen, fact } = held;
         let (next, digest) = self.ends.get(&trace.executor).copied().unwrap_or_default();
-        trace.follows = trace.chain_index == next && previous == digest;
-        if !trace.follows {
+        if trace.chain_index != next || previous != digest {
             self.records.links.insert(trace.index, previous);
         }
         self.ends.insert(trace.executor, (trace.chain_index.saturating_add(1), trace.digest));
         if let Some(seen) = seen {
-            let root = Hash(seen.root.0);
-            self.records.seen.add(&trace, seen.size, root, &self.records.growth);
+            self.records.seen.add(&trace, seen, self.reader, &self.records.growth);
         }
         match fact {
             Some(fact) if is_kept(&trace, self.reader.month) => self.records.facts.push(fact),

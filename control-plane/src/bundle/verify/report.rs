@@ -10,7 +10,9 @@ use super::{
     span::Span,
     witnesses::Witnessed,
 };
-use crate::bundle::{Facts, FileLine, Gap, Period, gaps::blind_end, manifest::LogLine, minute};
+use crate::bundle::{
+    Facts, FileLine, Gap, Period, Stretch, gaps::blind_end, manifest::LogLine, minute, stretches,
+};
 
 /// Lines that people are shown of a list; JSON has them all.
 const SHOWN: usize = 25;
@@ -64,6 +66,8 @@ pub struct Report {
     pub fault_count: u64,
     /// What is missing.
     pub gaps: Vec<Gap>,
+    /// What waited for a link, and what was written by a clock that was not in step: nothing of it is missing.
+    pub stretches: Vec<Stretch>,
     /// What nobody can learn from these files.
     pub not_checked: Vec<String>,
     /// What each file is good for.
@@ -107,6 +111,7 @@ impl Report {
             faults: findings.faults,
             fault_count: findings.fault_count,
             gaps,
+            stretches: stretches(facts, &span.period),
             not_checked: not_checked(facts, span, &findings.witnesses),
             witnesses: findings.witnesses,
             files,
@@ -203,13 +208,14 @@ impl fmt::Display for Report {
                 Status::Missing => "MISSING",
             };
             writeln!(f, "{status:<11} {:>7}  {}  [{}]", claim.count, claim.claim, claim.file)?;
-            if !claim.reason.is_empty() && claim.status != Status::Proven {
+            if !claim.reason.is_empty() {
                 writeln!(f, "{:>21}{}", "", claim.reason)?;
             }
         }
         self.write_witnesses(f)?;
         self.write_faults(f)?;
         self.write_gaps(f)?;
+        self.write_stretches(f)?;
         self.write_files(f)?;
         writeln!(f, "\nnot checked, because files cannot tell")?;
         for line in &self.not_checked {
@@ -243,19 +249,32 @@ impl Report {
             writeln!(f, "\ngaps")?;
         }
         for gap in self.gaps.iter().take(SHOWN) {
-            let name = self
-                .names
-                .iter()
-                .find(|(id, _)| Some(*id) == gap.appliance)
-                .map_or("the log", |(_, name)| name);
+            let name = gap.appliance.map_or("the log", |id| self.name(id));
             let span = match (gap.from, gap.to) {
                 (Some(from), Some(to)) if from != to => format!(", {} to {} UTC", minute(from), minute(to)),
                 (Some(at), _) | (None, Some(at)) => format!(", {} UTC", minute(at)),
                 (None, None) => String::new(),
             };
-            writeln!(f, "  {name}{span}\n      {}", gap.what)?;
+            writeln!(f, "  {name}{span} ({})\n      {}", gap.cause.as_str(), gap.what)?;
         }
         more(f, self.gaps.len() as u64)
+    }
+
+    fn name(&self, appliance: proto::ids::ApplianceId) -> &str {
+        self.names.iter().find(|(id, _)| *id == appliance).map_or("an appliance", |(_, name)| name)
+    }
+
+    fn write_stretches(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.stretches.is_empty() {
+            writeln!(f, "\nof which nothing is missing")?;
+        }
+        for stretch in self.stretches.iter().take(SHOWN) {
+            let (from, to) = (minute(stretch.from), minute(stretch.to));
+            let records = count(stretch.records, "record");
+            writeln!(f, "  {}, {from} to {to} UTC, {records}", self.name(stretch.appliance))?;
+            writeln!(f, "      {}", stretch.kind.sentence())?;
+        }
+        more(f, self.stretches.len() as u64)
     }
 
     /// What stands in the packet, file by file; heartbeats and proofs are for those who ask for JSON.

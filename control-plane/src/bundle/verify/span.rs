@@ -8,7 +8,7 @@ use std::time::Duration;
 use proto::{log::Head, time::Millis};
 
 use super::findings::Findings;
-use crate::bundle::{Facts, Gap, GapKind, Period, Place, ProviderSays, Sign, minute};
+use crate::bundle::{Cause, Facts, Gap, GapKind, Period, Place, ProviderSays, Sign, minute};
 
 /// How far the clocks of verifier, provider and appliance may lie apart.
 const CLOCK_SLACK: Duration = Duration::from_secs(600);
@@ -56,7 +56,8 @@ pub(super) fn judged(facts: &Facts, asked: Asked, now: Millis) -> Span {
     let said = facts.said.period;
     let mut missing = Vec::new();
     let mut gap = |from, to, what: String| {
-        missing.push(Gap { kind: GapKind::Period, appliance: None, from: Some(from), to: Some(to), what });
+        let (kind, cause) = (GapKind::Period, Cause::LeftOut);
+        missing.push(Gap { kind, cause, appliance: None, from: Some(from), to: Some(to), what });
     };
     let (first, newest) = records(facts, now).unwrap_or((said.from, said.to));
     let from = asked.from.unwrap_or_else(|| {
@@ -92,7 +93,10 @@ fn records(facts: &Facts, now: Millis) -> Option<(Millis, Millis)> {
 /// Times that have not come yet: nothing can be known of them.
 fn future(facts: &Facts, to: Millis, now: Millis) -> Vec<Gap> {
     let limit = now.plus(CLOCK_SLACK);
-    let gap = |what: String| Gap { kind: GapKind::Clock, appliance: None, from: Some(now), to: None, what };
+    let gap = |what: String| {
+        let (kind, cause) = (GapKind::Clock, Cause::Clock);
+        Gap { kind, cause, appliance: None, from: Some(now), to: None, what }
+    };
     let later = facts.traces.iter().filter(|trace| trace.at > limit).count();
     let records =
         (later > 0).then(|| gap(format!("{later} records are dated after now, {} UTC.", minute(now))));

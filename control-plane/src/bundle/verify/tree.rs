@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use proto::log::{Hash, Head, Tile, encode_hashes, leaf_hash, tiles};
+use proto::{
+    log::{Hash, Head, Tile, encode_hashes, leaf_hash, tiles},
+    succession::NamedHead,
+};
 
 use super::{
     contents::{Carrier, Contents},
@@ -89,18 +92,29 @@ pub(super) fn continues(
     known: Option<Head>,
     records: &Records,
     head: Option<&LogHead>,
+    before: Option<&NamedHead>,
     findings: &mut Findings,
 ) {
     let Some(known) = known else { return };
     let file = Place::Checkpoint.to_string();
     let mut tally = findings.begin("The log continues the head that you know", file.clone());
     match (head.map(|head| head.head().size), records.growth.root(known.size)) {
+        (Some(_), Some(root)) if root == known.root => tally.proven = known.size,
+        (Some(_), _) if let Some(old) = before.filter(|old| known.size <= old.size) => {
+            match known == old.head() {
+                true => tally.proven = known.size,
+                // Smaller, or another log's of that size.
+                false => tally.missing(format!(
+                    "it may be of {}, which this log follows; that one's bundle tells",
+                    old.origin
+                )),
+            }
+        }
         (Some(size), _) if size < known.size => {
             tally.missing(format!("it ends after {size} records, your head is of {}", known.size));
         }
         (None, _) => tally.missing("no head of the log holds"),
         (_, None) => tally.missing(format!("not all of its first {} records are here", known.size)),
-        (_, Some(root)) if root == known.root => tally.proven = known.size,
         (_, Some(root)) => {
             let problem = format!(
                 "is of another log than the head you know: the first {} records give root {root}",
@@ -117,6 +131,9 @@ pub(super) fn seen(contents: &Contents, records: &mut Records, findings: &mut Fi
     let mut tally = findings.begin("No record contradicts the log that its appliance saw", "evidence/");
     let seen = std::mem::take(&mut records.seen);
     tally.proven = seen.agree;
+    if seen.earlier > 0 {
+        tally.remark(format!("{} of them have seen a log that this one follows", seen.earlier));
+    }
     if let Some(index) = seen.unknown {
         tally.missing(format!("record {index} has seen more of the log than is here"));
     }

@@ -150,6 +150,7 @@ pub(super) fn refused(fact: &Fact) -> Option<Refused> {
         | Body::Execution(_)
         | Body::Scan(_)
         | Body::Document(_)
+        | Body::Update(_)
         | Body::Unknown => None,
     }
 }

@@ -147,6 +147,7 @@ mod tests {
         };
         let gap = |from, to| Gap {
             kind: GapKind::Silence,
+            cause: crate::bundle::Cause::Unknown,
             appliance: Some(appliance),
             from: Some(hours(from)),
             to: Some(hours(to)),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proto::{
-    evidence::{Body, Seen, Standing},
+    evidence::{Body, Seen, Standing, Update},
     ids::ApplianceId,
     time::Millis,
 };
@@ -28,6 +28,17 @@ pub struct Version {
     pub since: (Millis, u64),
     /// The newest one.
     pub until: Millis,
+}
+
+/// Other software on a box, from then on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Updated<'f> {
+    /// The box.
+    pub appliance: ApplianceId,
+    /// When its executor saw it, and its record.
+    pub at: (Millis, u64),
+    /// What ran before, and what ran then.
+    pub update: &'f Update,
 }
 
 /// What other hosts could reach of one box.
@@ -73,6 +84,13 @@ pub(super) fn versions(facts: &Facts, until: Millis) -> Vec<Version> {
         }
     }
     all.into_values().flatten().collect()
+}
+
+/// The update that a record tells of.
+pub(super) fn updated(fact: &Fact) -> Option<Updated<'_>> {
+    let Body::Update(update) = &fact.record.body else { return None };
+    let (appliance, at) = (fact.record.identity.appliance, (fact.record.clock.at, fact.index));
+    Some(Updated { appliance, at, update })
 }
 
 /// What scans of the month counted, box by box.

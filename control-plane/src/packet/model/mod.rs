@@ -18,15 +18,15 @@ use proto::{
 
 use super::PacketError;
 use crate::bundle::{
-    ActFact, Fact, Facts, Gap, Month, Period, Watch,
+    ActFact, Fact, Facts, Gap, Month, Period, Stretch, Watch,
     findings::{self, CitationResult, Drift, Waiver},
-    gaps, watches,
+    gaps, stretches, watches,
 };
 
 pub use actions::{Action, Refused};
 pub use days::{Availability, Presence, Share};
 pub use incidents::{Detected, Incident};
-pub use inventory::{Sockets, Version};
+pub use inventory::{Sockets, Updated, Version};
 pub use oversight::{Access, Acknowledged, Agreement, Holder, REVIEW_EVERY};
 pub use repositories::Repository;
 
@@ -79,6 +79,10 @@ pub struct Model<'f> {
     pub access: Access<'f>,
     /// Who acknowledged the packet before this one.
     pub acknowledged: Vec<Acknowledged<'f>>,
+    /// What waited for a link, and what was written by a clock that was not in step.
+    pub stretches: Vec<Stretch>,
+    /// Changes of what runs on the boxes.
+    pub updates: Vec<Updated<'f>>,
 }
 
 impl<'f> Model<'f> {
@@ -113,6 +117,8 @@ impl<'f> Model<'f> {
             shares: days::shares(&records, &period),
             availability: days::availability(&watches, &gaps, &period),
             versions: inventory::versions(facts, period.to),
+            updates: records.iter().filter_map(|fact| inventory::updated(fact)).collect(),
+            stretches: stretches(facts, &period),
             sockets: inventory::sockets(&records),
             newest: newest(facts, period.to),
             agreement: oversight::agreement(facts, period.to),

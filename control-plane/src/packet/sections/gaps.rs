@@ -16,7 +16,8 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
     let mut blocks = vec![paragraph(
         "Each appliance signs a heartbeat on its own timer and puts it into the same chain as everything else, so silence \
          cannot be hidden. Time counts as watched when the next heartbeat came within two and a half times what the one before \
-         it had promised.",
+         it had promised. Between two heartbeats the executor marks its clocks every few minutes, and the next heartbeat \
+         rolls that up: a long time without a mark counts as silent too.",
     )];
     if !model.availability.is_empty() {
         blocks.push(Block::Chart(calendar(model)));
@@ -24,6 +25,10 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
     blocks.push(Block::Records(watched(model)));
     blocks.push(Block::Subsection("What is missing, and why".into()));
     blocks.push(Block::Records(missing(model)));
+    if !model.stretches.is_empty() {
+        blocks.push(Block::Subsection("Not missing, and to be known".into()));
+        blocks.push(Block::Records(stretches(model)));
+    }
     blocks.extend(late(model));
     blocks
 }
@@ -97,7 +102,25 @@ fn missing(model: &Model<'_>) -> Table {
     let name = |gap: &Gap| {
         gap.appliance.map_or_else(|| "the log".to_owned(), |id: ApplianceId| model.facts.name_of(id))
     };
-    let rows = model.gaps.iter().map(|gap| vec![name(gap), time(gap.from), time(gap.to), gap.what.clone()]);
-    let columns = ["Appliance", "From (UTC)", "To (UTC)", "What is missing, and why"];
-    Table { widths: vec![18, 18, 18, 60], ..Table::new(&columns, rows.collect(), "Nothing is missing.") }
+    let rows = model.gaps.iter().map(|gap| {
+        let cause = gap.cause.as_str().to_owned();
+        vec![name(gap), time(gap.from), time(gap.to), cause, gap.what.clone()]
+    });
+    let columns = ["Appliance", "From (UTC)", "To (UTC)", "Cause", "What is missing, and why"];
+    Table { widths: vec![18, 18, 18, 13, 47], ..Table::new(&columns, rows.collect(), "Nothing is missing.") }
+}
+
+/// Records that came late, and times by a clock that nobody kept in step.
+fn stretches(model: &Model<'_>) -> Table {
+    let rows = model.stretches.iter().map(|stretch| {
+        vec![
+            model.facts.name_of(stretch.appliance),
+            minute(stretch.from),
+            minute(stretch.to),
+            grouped(stretch.records),
+            stretch.kind.sentence().to_owned(),
+        ]
+    });
+    let columns = ["Appliance", "First (UTC)", "Last (UTC)", "Records", "What"];
+    Table { numbers: vec![3], widths: vec![18, 18, 18, 11, 49], ..Table::new(&columns, rows.collect(), "") }
 }

@@ -1,7 +1,10 @@
 //! Scope: what the boxes watch, and what nobody should read into the packet.
 
-use super::{super::document::Table, paragraph};
-use crate::packet::{document::Block, model::Model};
+use super::{super::document::Table, paragraph, title};
+use crate::{
+    bundle::{Stretch, StretchKind},
+    packet::{document::Block, model::Model, readings::grouped},
+};
 
 pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
     vec![
@@ -41,6 +44,15 @@ fn not_covered(model: &Model<'_>) -> Vec<String> {
         "The contents of files and backups. Records hold no patient data; names of files never leave the clinic.".into(),
         "What the clinic and its appliances are called: the service provider's word.".into(),
     ];
+    let is_unsure = |stretch: &&Stretch| stretch.kind == StretchKind::Unsynchronised;
+    let unsure: u64 = model.stretches.iter().filter(is_unsure).map(|stretch| stretch.records).sum();
+    if unsure > 0 {
+        lines.push(format!(
+            "How right some times are: records written by a clock that was not synchronised, {} in all; “{}” lists when.",
+            grouped(unsure),
+            title::GAPS
+        ));
+    }
     let unread =
         model.records.iter().filter(|fact| fact.record.body == proto::evidence::Body::Unknown).count();
     if unread > 0 {

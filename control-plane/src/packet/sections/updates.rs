@@ -22,7 +22,12 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
         ),
         Block::Records(versions(model)),
         paragraph(
-            "Not known from this evidence: the version of the operating system and of its packages, which weaknesses were \
+            "Other software than before is a record of its own, made once by the executor that found it: another version of \
+             its program, or another operating system by the hash of its closure, which stands for every package in it.",
+        ),
+        Block::Records(updates(model)),
+        paragraph(
+            "Not known from this evidence: the versions of the operating system's packages, which weaknesses were \
              published against them and when a patch came out. Nothing is said here of how fast patches were applied. What the \
              scan does see is whether only signed software can get onto the box:",
         ),
@@ -32,6 +37,25 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
             "The evidence does not hold when a patch became available, so nothing can be said.".to_owned(),
         )]),
     ]
+}
+
+fn updates(model: &Model<'_>) -> Table {
+    let rows = model.updates.iter().map(|updated| {
+        vec![
+            model.facts.name_of(updated.appliance),
+            minute(updated.at.0),
+            updated.update.from.to_string(),
+            updated.update.to.to_string(),
+            updated.at.1.to_string(),
+        ]
+    });
+    let columns = ["Appliance", "Seen (UTC)", "From", "To", "Record"];
+    let empty = "No update was seen in this period.";
+    Table {
+        numbers: vec![4],
+        widths: vec![18, 20, 27, 27, 10],
+        ..Table::new(&columns, rows.collect(), empty)
+    }
 }
 
 fn versions(model: &Model<'_>) -> Table {

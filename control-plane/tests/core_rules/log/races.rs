@@ -62,6 +62,37 @@ fn two_servers_on_one_vault_never_publish_two_histories() {
     check_vault(&world, &tenant);
 }
 
+/// Two servers that take turns are told of, and neither grows its log by that without end.
+#[test]
+fn two_servers_that_go_on_beside_each_other_are_told_of_and_issue_no_orders() {
+    let mut world = World::new();
+    let mut boxes = [world.appliance(), world.appliance()];
+    let mut twin = world.twin(Box::new(world.vault.clone()));
+    for turn in 0..12 {
+        let server = if turn % 2 == 0 { &mut world } else { &mut twin };
+        let appliance = &mut boxes[0];
+        let beat = appliance.heartbeat(server.now);
+        appliance.stream = proto::ids::StreamId(appliance.entropy.bytes());
+        appliance.frozen = (0, Digest::ZERO);
+        server.send(appliance, vec![beat]);
+    }
+    for server in [&mut world, &mut twin] {
+        server.call(&mut boxes[1]);
+        assert_eq!(server.count("SELECT value FROM meta WHERE key = 'generation'"), 2, "once, not each turn");
+        let said = server.text("SELECT group_concat(kind || ' ' || state) FROM incident");
+        assert_eq!(said, "log.other-writer escalated");
+    }
+    assert!(world.count("SELECT count(*) FROM act WHERE kind = 'restore'") <= 2, "{}", acts(&world));
+    // The other is off: the first goes on, and orders as soon as an order of the other's has ended.
+    drop(twin);
+    let beat = boxes[0].heartbeat(world.now);
+    world.send(&mut boxes[0], vec![beat]);
+    assert!(raise(&mut world, &mut boxes[0]).is_empty());
+    world.now = world.now.plus(16 * MINUTE);
+    let beat = boxes[0].heartbeat(world.now);
+    assert_eq!(world.send(&mut boxes[0], vec![beat]).orders.len(), 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 

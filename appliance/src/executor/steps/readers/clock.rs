@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use proto::evidence::Readings;
+use proto::evidence::{Readings, Synchronised};
 
 use super::readings;
 use crate::{
@@ -12,21 +12,33 @@ use crate::{
 
 /// `synchronised`: 1, 0, or −1 when chrony does not answer; `offset_us` of the system's clock from true time.
 pub(in crate::executor::steps) fn read(chronyc: &Path, entry: &Clock, limit: &Limit<'_>) -> Readings {
-    let mut command = spawn::command(chronyc);
-    command.args(["-n", "-c", "tracking"]);
-    let mut lines = Vec::new();
-    let ended =
-        spawn::run(command, limit, &mut |line| lines.push(String::from_utf8_lossy(line).into_owned()));
-    let tracked = match ended {
-        Ok(ended) if ended.is_good() => lines.first().and_then(|line| tracking(line)),
-        _ => None,
-    };
-    let (synchronised, offset) = tracked.unwrap_or((-1, 0));
+    let (synchronised, offset) = ask(chronyc, limit).unwrap_or((-1, 0));
     readings([
         ("synchronised", synchronised),
         ("offset_us", offset),
         ("limit_us", i64::from(entry.limit_ms) * 1000),
     ])
+}
+
+/// Whether it is kept at all.
+pub(in crate::executor::steps) fn kept(chronyc: &Path, limit: &Limit<'_>) -> Synchronised {
+    match ask(chronyc, limit) {
+        Some((1, _)) => Synchronised::Yes,
+        Some(_) => Synchronised::No,
+        None => Synchronised::Unknown,
+    }
+}
+
+fn ask(chronyc: &Path, limit: &Limit<'_>) -> Option<(i64, i64)> {
+    let mut command = spawn::command(chronyc);
+    command.args(["-n", "-c", "tracking"]);
+    let mut lines = Vec::new();
+    let ended =
+        spawn::run(command, limit, &mut |line| lines.push(String::from_utf8_lossy(line).into_owned()));
+    match ended {
+        Ok(ended) if ended.is_good() => lines.first().and_then(|line| tracking(line)),
+        _ => None,
+    }
 }
 
 /// The report in columns (chronyc(1), `tracking`): the fifth is the clock's offset in seconds, the last the leap status.
@@ -64,6 +76,7 @@ mod tests {
         let entry: Clock = toml::from_str("id = \"it\"\nlimit_ms = 7").unwrap();
         let found = read(Path::new("/bin/false"), &entry, &limit);
         assert_eq!(found, readings([("synchronised", -1), ("offset_us", 0), ("limit_us", 7000)]));
+        assert_eq!(kept(Path::new("/bin/false"), &limit), Synchronised::Unknown);
         assert_eq!(runbooks::Fault::ClockUnsynchronised.holds(&found), Some(true));
     }
 }
