@@ -329,7 +329,7 @@ async fn people_get_a_page_the_health_and_nothing_else() {
     let address = listener.local_addr().unwrap();
     let config = tls::people(identity(&authority, &clock), clock.shared()).unwrap();
     let (well, health) = watch::channel(Health::Well);
-    let front = Front::people(Routes::default(), told(health));
+    let front = Front::people(Routes::default(), told(health), None);
     let (stop, stopped) = watch::channel(false);
     let served = tokio::spawn(serve_tls(listener, config, front, Limits::default(), stopped));
     let loopback = Loopback { address, stop, served };

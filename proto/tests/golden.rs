@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use proto::{
-    act::{self, Act, Actor, Change, Deed, End, Place},
+    act::{self, Act, Actor, Change, Deed, End, Place, Through},
     approval::Approval,
     charter::{Approver, Charter, OrganizationKeys, Quorum},
     digest::Digest,
@@ -393,6 +393,18 @@ fn acts_of_every_kind() {
             end: End::Resolved,
         },
         Deed::Restore { generation: 2 },
+        Deed::Agreement { signed: AT, until: Some(AT), document: digest },
+        Deed::AccessReview { kept: [("ann".into(), AT)].into(), ended: ["bob".into()].into() },
+        Deed::Recipients { count: 2 },
+        Deed::Packet { month: "2026-11".into(), markdown: digest, pdf: Some(digest) },
+        Deed::Delivery { month: "2026-11".into(), packet: digest, sent: 2, refused: 1 },
+        Deed::Review {
+            month: "2026-11".into(),
+            packet: digest,
+            name: "Ann Example".into(),
+            role: "Security official".into(),
+            through: Through::Link,
+        },
     ];
     let mut place = Place { index: 0, previous: Digest::ZERO };
     for deed in deeds {

@@ -73,6 +73,25 @@ impl Month {
         moment(next)
     }
 
+    /// The month that `at` is in.
+    #[must_use]
+    pub fn of(at: Millis) -> Self {
+        let date = Timestamp::from_millisecond(at.0).map(|at| at.to_zoned(TimeZone::UTC).date());
+        Self { first: date.map_or(Date::MIN, Date::first_of_month) }
+    }
+
+    /// The one before it.
+    #[must_use]
+    pub fn before(self) -> Self {
+        Self { first: self.first.checked_sub(jiff::Span::new().months(1)).unwrap_or(Date::MIN) }
+    }
+
+    /// The one after it.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self { first: self.first.checked_add(jiff::Span::new().months(1)).unwrap_or(self.first) }
+    }
+
     /// The part of it that was over at `now`, all of it or none included.
     #[must_use]
     pub fn until(self, now: Millis) -> Period {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use proto::pb::{
-    IssueOperatorToken, ListOperatorTokens, OperatorTokenView, RevokeOperatorToken,
+    IssueOperatorToken, ListOperatorTokens, OperatorTokenView, ReviewAccess, RevokeOperatorToken,
     operators_client::OperatorsClient,
 };
 use serde_json::{Value, json};
@@ -34,12 +34,34 @@ pub(super) enum Operator {
     },
     /// Show all tokens, without the secrets
     List,
+    /// Go through who has access, as 45 CFR 164.308(a)(4)(ii)(C) asks for; without --confirm, show them
+    #[command(after_help = REVIEW)]
+    Review {
+        /// It was gone through now: everybody below is decided on
+        #[arg(long)]
+        confirm: bool,
+        /// Whose access goes on; may be given again
+        #[arg(long, value_name = "NAME", requires = "confirm")]
+        keep: Vec<String>,
+        /// Whose access ends now; may be given again
+        #[arg(long, value_name = "NAME", requires = "confirm")]
+        end: Vec<String>,
+    },
     /// Take a token back
     Revoke {
         /// Whose it is
         name: String,
     },
 }
+
+const REVIEW: &str = "\
+Once a quarter. A review must name everybody who has access, so that nobody is kept unseen; it is signed into the log of every
+clinic, and their packets say when it was and who was kept. What somebody who left the company had, ends here
+(164.308(a)(3)(ii)(C)).
+
+Examples:
+  control-plane operator review
+  control-plane operator review --confirm --keep alice --keep bob --end carol";
 
 impl Operator {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<Answer> {
@@ -65,6 +87,22 @@ impl Operator {
                     .map(|t| [t.name.clone(), state(t).to_owned(), when(t.expires_ms), when(t.used_ms)]);
                 let json = json!({ "tokens": tokens.iter().map(view).collect::<Vec<_>>() });
                 Ok(Answer::new(table(["NAME", "STATE", "EXPIRES", "USED"], rows), json))
+            }
+            Self::Review { confirm, keep, end } => {
+                let review = answer(client.review(ReviewAccess { confirm, keep, end })).await?;
+                let rows = review
+                    .tokens
+                    .iter()
+                    .map(|t| [t.name.clone(), when(t.created_ms), when(t.expires_ms), when(t.used_ms)]);
+                let due = if review.due_ms == 0 { "no".to_owned() } else { when(review.due_ms) };
+                let about = facts([("reviewed", when(review.reviewed_ms)), ("due", due)]);
+                let json = json!({
+                    "tokens": review.tokens.iter().map(view).collect::<Vec<_>>(),
+                    "reviewed": time(review.reviewed_ms),
+                    "due": time(review.due_ms),
+                });
+                let text = format!("{}\n{about}", table(["NAME", "SINCE", "EXPIRES", "USED"], rows));
+                Ok(Answer::new(text, json))
             }
             Self::Revoke { name } => {
                 let token = answer(client.revoke_token(RevokeOperatorToken { name })).await?;

@@ -1,5 +1,7 @@
 //! `control-plane packet`: the monthly report for an auditor.
 
+mod track;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -44,11 +46,48 @@ pub(super) enum Packet {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
+    /// Show the packets of months that are over: made, sent, acknowledged
+    #[command(after_help = track::LIST)]
+    List {
+        /// Only of this clinic, by name or ID
+        #[arg(long, default_value = "", hide_default_value = true)]
+        tenant: String,
+        /// The most packets to show
+        #[arg(long, value_name = "N", default_value_t = 24)]
+        limit: u32,
+    },
+    /// Send a packet by mail once more, to each of the clinic's recipients
+    #[command(after_help = "Example:\n  control-plane packet send \"Elm Street Clinic\" 2026-11")]
+    Send {
+        /// Clinic, by name or ID
+        tenant: String,
+        /// Month, such as 2026-11
+        #[arg(value_name = "YYYY-MM")]
+        month: String,
+    },
+    /// Write down that a person acknowledged a packet (45 CFR 164.308(a)(1)(ii)(D))
+    #[command(after_help = track::REVIEW)]
+    Review {
+        /// Clinic, by name or ID
+        tenant: String,
+        /// Month, such as 2026-11
+        #[arg(value_name = "YYYY-MM")]
+        month: String,
+        /// Who did
+        #[arg(long, value_name = "NAME")]
+        by: String,
+        /// As what: owner, security official
+        #[arg(long, value_name = "ROLE")]
+        role: String,
+    },
 }
 
 impl Packet {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<Answer> {
-        let Self::Build { tenant, month, from, out } = self;
+        let (tenant, month, from, out) = match self {
+            Self::Build { tenant, month, from, out } => (tenant, month, from, out),
+            kept => return track::run(kept, global).await,
+        };
         if let Some(bundle) = from {
             return offline(&bundle, month.as_deref(), &out);
         }

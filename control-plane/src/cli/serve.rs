@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Answer;
 use crate::{
-    config::Config,
+    config::{Config, Mail},
     directory::Directory,
     serve::run::{Doors, run, trust_of},
 };
@@ -29,6 +29,7 @@ impl Serve {
         let config = Config::load(&path)?;
         trust_of(directory, &config)?;
         config.vault.check()?;
+        config.mail.as_ref().map_or(Ok(()), Mail::check)?;
         if self.check_config {
             return Ok(Answer::new(
                 format!("{} is right", path.display()),

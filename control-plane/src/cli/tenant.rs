@@ -1,8 +1,14 @@
 //! `control-plane tenant`: clinics.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use proto::{
-    pb::{self, CreateTenant, ListTenants, ShadowTenant, TenantTimes, tenants_client::TenantsClient},
+    digest::Digest,
+    pb::{
+        self, AgreementView, CreateTenant, ListTenants, RecordAgreement, ShadowTenant, TenantRecipients,
+        TenantTimes, tenants_client::TenantsClient,
+    },
     time::Millis,
 };
 use runbooks::Window;
@@ -14,6 +20,7 @@ use super::{
     connection::{answer, connect},
     output::{Answer, facts, optional, table, time, when},
 };
+use crate::{bundle::date as day, files};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Tenant {
@@ -51,6 +58,36 @@ pub(super) enum Tenant {
         #[arg(long, conflicts_with = "times")]
         off: bool,
     },
+    /// Record the contract with a clinic (business associate agreement) by its document's digest; without one, show it
+    #[command(after_help = AGREEMENT)]
+    Agreement {
+        /// Clinic, by name or ID
+        tenant: String,
+        /// Day on which it was signed
+        #[arg(long, value_name = "DATE", value_parser = date, requires = "which")]
+        signed: Option<Millis>,
+        /// Its last day [default: it holds until somebody ends it]
+        #[arg(long, value_name = "DATE", value_parser = date, requires = "signed")]
+        until: Option<Millis>,
+        /// The signed document: only its SHA-256 leaves this machine
+        #[arg(long, value_name = "FILE", group = "which", requires = "signed")]
+        document: Option<PathBuf>,
+        /// Its SHA-256, where the file is elsewhere
+        #[arg(long, value_name = "HEX", group = "which", requires = "signed")]
+        document_sha256: Option<Digest>,
+    },
+    /// Say to whom a clinic's packets are sent by mail; without addresses, show them
+    #[command(after_help = RECIPIENTS)]
+    Recipients {
+        /// Clinic, by name or ID
+        tenant: String,
+        /// Send them to this address too; may be given again
+        #[arg(long, value_name = "EMAIL")]
+        add: Vec<String>,
+        /// Send them no more to this address; may be given again
+        #[arg(long, value_name = "EMAIL")]
+        remove: Vec<String>,
+    },
     /// Say in which windows anything runs in a clinic, disturbing or not; without times, show them
     #[command(after_help = WINDOWS)]
     Windows {
@@ -87,6 +124,27 @@ Examples:
   control-plane tenant windows \"Elm Street Clinic\" \"daily 20:00-06:00 America/Chicago\"
   control-plane tenant windows \"Elm Street Clinic\"
   control-plane tenant windows \"Elm Street Clinic\" --off";
+
+const AGREEMENT: &str = "\
+The newest that is recorded is the one in force. It stands in the packet by its digest, with the day of signing; a clinic
+without one is a finding there (45 CFR 164.308(b)(1), 164.504(e)). The document itself is not kept here.
+
+Examples:
+  control-plane tenant agreement \"Elm Street Clinic\" --signed 2026-01-05 --document baa.pdf
+  control-plane tenant agreement \"Elm Street Clinic\" --signed 2026-01-05 --until 2028-01-04 --document-sha256 9f86d0...
+  control-plane tenant agreement \"Elm Street Clinic\"";
+
+const RECIPIENTS: &str = "\
+Mails are sent when [mail] in config.toml names a server. Each recipient gets the packet of a month that is over once, with a
+link to acknowledge it by.
+
+Examples:
+  control-plane tenant recipients \"Elm Street Clinic\" --add owner@clinic.example --add auditor@firm.example
+  control-plane tenant recipients \"Elm Street Clinic\" --remove auditor@firm.example
+  control-plane tenant recipients \"Elm Street Clinic\"";
+
+/// The most bytes of a contract's document.
+const DOCUMENT_MAX: u64 = 256 << 20;
 
 fn asked(tenant: String, times: &[Window], off: bool) -> TenantTimes {
     let change = off || !times.is_empty();
@@ -144,12 +202,56 @@ impl Tenant {
                 let tenant = answer(client.windows(asked(tenant, &times, off))).await?;
                 Ok(told(&tenant, "windows", &tenant.windows, "none: runbooks run at any time"))
             }
+            Self::Agreement { tenant, signed, until, document, document_sha256 } => {
+                let digest = match document {
+                    Some(path) => Some(Digest::of(&files::read(&path, DOCUMENT_MAX)?)),
+                    None => document_sha256,
+                };
+                let request = RecordAgreement {
+                    tenant,
+                    change: signed.is_some(),
+                    signed_ms: signed.map_or(0, |signed| signed.0),
+                    until_ms: until.map_or(0, |until| until.0),
+                    document: digest.map_or_else(Vec::new, |digest| digest.to_vec()),
+                };
+                let tenant = answer(client.agreement(request)).await?;
+                let text = facts([
+                    ("tenant", tenant.name.clone()),
+                    ("agreement", agreed(tenant.agreement.as_ref())),
+                ]);
+                Ok(Answer::new(text, view(&tenant)))
+            }
+            Self::Recipients { tenant, add, remove } => {
+                let tenant = answer(client.recipients(TenantRecipients { tenant, add, remove })).await?;
+                Ok(told(&tenant, "recipients", &tenant.recipients, "none: packets are sent to nobody"))
+            }
         }
     }
 }
 
+/// The contract in a line.
+fn agreed(agreement: Option<&AgreementView>) -> String {
+    let Some(agreement) = agreement else { return "none recorded".to_owned() };
+    let until = match agreement.until_ms {
+        0 => String::new(),
+        until => format!(" until {}", day(Millis(until))),
+    };
+    let digest = hex::encode(&agreement.document);
+    format!("signed {}{until}, document SHA-256 {digest}", day(Millis(agreement.signed_ms)))
+}
+
 fn view(tenant: &pb::Tenant) -> Value {
+    let agreement = tenant.agreement.as_ref().map(|agreement| {
+        json!({
+            "signed": time(agreement.signed_ms),
+            "until": time(agreement.until_ms),
+            "document_sha256": hex::encode(&agreement.document),
+            "recorded": time(agreement.recorded_ms),
+        })
+    });
     json!({
+        "agreement": agreement,
+        "recipients": tenant.recipients,
         "id": tenant.id,
         "name": tenant.name,
         "created": time(tenant.created_ms),

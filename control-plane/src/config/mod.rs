@@ -13,6 +13,7 @@ use crate::{
     vault::VaultError,
 };
 
+mod mail;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ mod value;
 mod vault;
 mod witness;
 
+pub use mail::{Mail, MailTls};
 pub use template::template;
 pub use timestamps::Timestamps;
 use value::{address, bad, host, plain_host, socket, webhook, within};
@@ -60,6 +62,8 @@ pub struct Config {
     pub witnesses: Vec<Witness>,
     /// Whom to ask for the time of the logs.
     pub timestamps: Option<Timestamps>,
+    /// Through which mail server packets go out; `None`: they do not.
+    pub mail: Option<Mail>,
 }
 
 /// `[listen]`
@@ -138,6 +142,7 @@ struct File {
     #[serde(default)]
     witness: Vec<witness::FileWitness>,
     timestamps: Option<timestamps::FileTimestamps>,
+    mail: Option<mail::FileMail>,
 }
 
 #[derive(Deserialize)]
@@ -216,6 +221,7 @@ impl Config {
             vault: file.vault.check()?,
             witnesses: witness::witnesses(file.witness)?,
             timestamps: file.timestamps.map(timestamps::FileTimestamps::check).transpose()?,
+            mail: file.mail.map(mail::FileMail::check).transpose()?,
         })
     }
 

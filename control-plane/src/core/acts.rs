@@ -16,8 +16,8 @@ use proto::{
 use runbooks::Fault;
 
 use super::{
-    Core, CoreError, Intake, LOG_HALTED, beside::LOG_BESIDE, budget, incidents, log::broken, payload_digest,
-    quarantine, witnesses,
+    Core, CoreError, Intake, LOG_HALTED, beside::LOG_BESIDE, budget, deliveries, incidents, log::broken,
+    months, oversight::Agreement, payload_digest, quarantine, witnesses,
 };
 use crate::store::{ApplianceRow, ApplianceState, Document, IncidentRow, NewAct, WaitingAct};
 
@@ -33,8 +33,16 @@ const CAUSES: [&str; 8] = [
     "outbox-damaged",
 ];
 /// What this server itself finds wrong with a box or a log.
-const OWN: [&str; 6] =
-    [quarantine::FAULT, budget::OVER, incidents::CROWDED, LOG_HALTED, LOG_BESIDE, witnesses::LOG_WITNESS];
+const OWN: [&str; 8] = [
+    quarantine::FAULT,
+    budget::OVER,
+    incidents::CROWDED,
+    LOG_HALTED,
+    LOG_BESIDE,
+    witnesses::LOG_WITNESS,
+    months::NOT_MADE,
+    deliveries::UNDELIVERED,
+];
 /// Instead of a word that is not known here.
 const OTHER: &str = "other";
 
@@ -286,6 +294,9 @@ impl Core {
             if !token.revoked && now < token.expires {
                 self.note_once(tenant, Deed::Access { name: token.name, until: token.expires }, now)?;
             }
+        }
+        if let Some(Agreement { signed, until, document, .. }) = self.agreement(tenant)? {
+            self.note_once(tenant, Deed::Agreement { signed, until, document }, now)?;
         }
         Ok(())
     }

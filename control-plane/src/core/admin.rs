@@ -341,7 +341,7 @@ impl Core {
         Ok(())
     }
 
-    fn secret(&mut self) -> String {
+    pub(super) fn secret(&mut self) -> String {
         URL_SAFE_NO_PAD.encode(self.random::<32>())
     }
 }

@@ -9,6 +9,7 @@ pub mod admin;
 pub mod approved;
 mod beside;
 mod budget;
+pub mod deliveries;
 mod drift;
 mod effects;
 mod enrol;
@@ -21,9 +22,11 @@ pub mod incident;
 mod incidents;
 mod kept;
 mod log;
+pub mod months;
 mod order_papers;
 mod orders;
 mod ours;
+pub mod oversight;
 pub mod packets;
 mod papers;
 pub mod planner;
@@ -31,6 +34,7 @@ mod policies;
 pub mod ports;
 mod publish;
 mod quarantine;
+mod recipients;
 mod rotation;
 pub mod standing;
 mod stops;
@@ -83,6 +87,8 @@ pub struct Settings {
     pub events_hour: u64,
     /// Whether there is anybody to tell.
     pub notify: bool,
+    /// Whether packets go out by mail.
+    pub mail: deliveries::Mailing,
 }
 
 /// The online keys.

@@ -147,8 +147,9 @@ impl Core {
         &mut self,
         tenant: TenantId,
         month: Month,
+        now: Millis,
     ) -> Result<Option<(Edition, Option<PacketFiles>)>, CoreError> {
-        self.recall_packets(tenant, month)?;
+        self.recall_packets(tenant, month, now)?;
         let Some(row) = self.store.packet(tenant, &month.to_string())? else { return Ok(None) };
         let edition = read(tenant, &row.edition)?;
         let other = edition.said.generator != crate::bundle::GENERATOR;
@@ -165,7 +166,7 @@ impl Core {
         files: &PacketFiles,
         now: Millis,
     ) -> Result<Edition, CoreError> {
-        self.recall_packets(tenant, month)?;
+        self.recall_packets(tenant, month, now)?;
         let name = month.to_string();
         if let Some(first) = self.store.packet(tenant, &name)? {
             return read(tenant, &first.edition);
@@ -182,11 +183,12 @@ impl Core {
             |_: &str, bytes: &[u8]| read(tenant, bytes).is_ok_and(|edition| self.is_edition(&edition));
         self.put_ours(&edition_key(tenant, &name), &row.edition, until, is_ours)?;
         self.store.add_packet(tenant, &row)?;
+        self.packet_made(tenant, &row, now)?;
         Ok(edition)
     }
 
     /// Takes from the vault what the database has forgotten. One that it knows was the first, and has its predecessor.
-    fn recall_packets(&mut self, tenant: TenantId, month: Month) -> Result<(), CoreError> {
+    fn recall_packets(&mut self, tenant: TenantId, month: Month, now: Millis) -> Result<(), CoreError> {
         if self.store.packet(tenant, &month.to_string())?.is_some() {
             return Ok(());
         }
@@ -197,11 +199,23 @@ impl Core {
             }
             let Some(bytes) = self.object(&key)? else { continue };
             match read(tenant, &bytes).ok().filter(|edition| self.is_edition(edition)) {
-                Some(edition) => self.store.add_packet(tenant, &edition.row(month)?)?,
+                Some(edition) => {
+                    let row = edition.row(month)?;
+                    self.store.add_packet(tenant, &row)?;
+                    self.packet_made(tenant, &row, now)?;
+                }
                 None => self.is_strange(&key)?,
             }
         }
         Ok(())
+    }
+
+    /// The packet of a month as it was kept; `None`: there is none, or the vault has not got it.
+    pub(super) fn kept_files(&self, tenant: TenantId, month: &str) -> Result<Option<PacketFiles>, CoreError> {
+        match self.store.packet(tenant, month)? {
+            Some(row) => self.packet_files(tenant, &row),
+            None => Ok(None),
+        }
     }
 
     /// Whether a log key of ours signed the head that a packet was made from.

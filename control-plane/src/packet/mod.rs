@@ -8,6 +8,7 @@
 //!                                                             └──────> Typst source ──> PDF
 //! ```
 
+mod brief;
 pub mod document;
 mod markdown;
 mod model;
@@ -24,9 +25,10 @@ use proto::time::Millis;
 
 use crate::bundle::{Facts, Month};
 
+pub use brief::brief;
 pub use model::{
-    Action, Availability, Detected, Incident, Model, Presence, Refused, Repository, Share, Sockets, Updated,
-    Version,
+    Access, Acknowledged, Action, Agreement, Availability, Detected, Holder, Incident, Model, Presence,
+    REVIEW_EVERY, Refused, Repository, Share, Sockets, Updated, Version,
 };
 pub use sections::title;
 

@@ -1,16 +1,15 @@
 //! Operators' calls that read much: bundles and packets, made beside the writer from one snapshot of the database.
 
-use proto::pb::{
-    BuildPacket, BundlePart, EvidenceList, ExportBundle, ListEvidence, ListWitnesses, Packet, WitnessList,
-    evidence_server, packets_server,
+use proto::{
+    log::log_number,
+    pb::{BundlePart, EvidenceList, ExportBundle, ListEvidence, ListWitnesses, WitnessList, evidence_server},
 };
-use proto::{digest::Digest, log::log_number};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::{operators::Operators, views};
 use crate::{
-    bundle::{Bundle, Month, Place, export},
+    bundle::{Bundle, Month, export},
     core::{chain, export::parts_as_of, packets::Edition},
     packet::{PacketError, PacketFiles},
 };
@@ -20,7 +19,12 @@ const PART: usize = 1 << 20;
 
 impl Operators {
     /// Makes a bundle. The packet of a month that is over is made once: the first is kept, and made again it is the same.
-    async fn bundle(&self, tenant: String, month: Option<Month>, log: u64) -> Result<Bundle, Status> {
+    pub(super) async fn bundle(
+        &self,
+        tenant: String,
+        month: Option<Month>,
+        log: u64,
+    ) -> Result<Bundle, Status> {
         let over = month.filter(|month| month.end() <= (self.about.clock)());
         let Some(month) = over else {
             return Ok(self.make(tenant, month, None, log).await?.0);
@@ -28,7 +32,7 @@ impl Operators {
         let id = self.writer.run(move |core, _| Ok(core.tenant(&tenant)?.id)).await?;
         // Twice at most: whoever was not the first makes the first's.
         loop {
-            let edition = self.writer.run(move |core, _| core.edition(id, month)).await?;
+            let edition = self.writer.run(move |core, now| core.edition(id, month, now)).await?;
             let is_kept = edition.is_some();
             let (bundle, made) = self.make(id.to_string(), Some(month), edition, log).await?;
             let Some((edition, files)) = made.filter(|_| !is_kept) else { return Ok(bundle) };
@@ -87,7 +91,7 @@ impl Operators {
     }
 }
 
-fn month(text: &str) -> Result<Option<Month>, Status> {
+pub(super) fn month(text: &str) -> Result<Option<Month>, Status> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -139,38 +143,5 @@ impl evidence_server::Evidence for Operators {
             }
         });
         Ok(Response::new(ReceiverStream::new(stream)))
-    }
-}
-
-#[tonic::async_trait]
-impl packets_server::Packets for Operators {
-    async fn build(&self, request: Request<BuildPacket>) -> Result<Response<Packet>, Status> {
-        let asked = request.into_inner();
-        let month =
-            month(&asked.month)?.ok_or_else(|| Status::invalid_argument("month must look like 2026-11"))?;
-        let mut files = self.bundle(asked.tenant, Some(month), 0).await?.into_files();
-        let markdown = files.remove(&Place::PacketMarkdown.to_string()).unwrap_or_default();
-        let pdf = files.remove(&Place::PacketPdf.to_string()).unwrap_or_default();
-        let markdown = String::from_utf8(markdown).map_err(|_| Status::internal("the packet is not text"))?;
-        Ok(Response::new(packet(markdown, pdf)))
-    }
-}
-
-/// `pdf` is empty where the server is built without the feature: then the Markdown is all there is.
-fn packet(markdown: String, pdf: Vec<u8>) -> Packet {
-    let whole = if pdf.is_empty() { markdown.as_bytes() } else { &pdf };
-    Packet { sha256: Digest::of(whole).to_string(), markdown, pdf }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_packets_digest_is_of_what_there_is() {
-        let both = packet("text".into(), b"%PDF-".to_vec());
-        assert_eq!(both.sha256, Digest::of(b"%PDF-").to_string());
-        let text = packet("text".into(), Vec::new());
-        assert_eq!(text.sha256, Digest::of(b"text").to_string());
     }
 }

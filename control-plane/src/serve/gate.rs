@@ -18,6 +18,7 @@ use super::{
     crowd::{Crowd, Place},
     listener::Peer,
     operators::Caller,
+    review,
     writer::Writer,
 };
 use crate::store::Store;
@@ -43,7 +44,7 @@ pub enum Rule {
         /// Connections, by the same.
         connections: Crowd<Digest>,
     },
-    /// People over the network: an API token, but for the page and the health.
+    /// People over the network: an API token, but for the page, the health and packets to acknowledge.
     People {
         /// Checks tokens.
         writer: Writer,
@@ -107,6 +108,10 @@ impl Rule {
                 let path = request.uri.path();
                 if matches!(path, "/" | "/healthz") {
                     return Ok(admitted(false));
+                }
+                // The path is a token by itself; who looks at it is `review`'s to say.
+                if path.starts_with(review::PATH) {
+                    return Ok(Admitted { known: false, bytes: review::FORM_MAX }.into());
                 }
                 let token = request.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
                 let token = token.and_then(|value| value.strip_prefix("Bearer ")).map(ToOwned::to_owned);

@@ -1,6 +1,7 @@
 //! What a listener answers: to programs gRPC and nothing else; to people gRPC-web and plain HTTP as well.
 //!
-//! The rule: plain HTTP here reads nothing of a request but method and path, and says nothing that needs a token.
+//! The rule: plain HTTP here reads nothing of a request but method and path, and says nothing that needs a token. The one
+//! exception is a packet's page, whose path is a token by itself ([`review`]).
 
 use std::{
     convert::Infallible,
@@ -17,6 +18,8 @@ use tokio::sync::Mutex;
 use tonic::{body::Body, service::Routes};
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, Service};
+
+use super::review::{self, Reviews};
 
 const PAGE: &str = "Orderly control plane.\n\n\
     This is a service. Its command line is `control-plane`, its health is at /healthz.\n";
@@ -68,14 +71,14 @@ pub struct Front(Kind);
 #[derive(Clone)]
 enum Kind {
     Programs(Routes),
-    People { grpc: GrpcWebService<Routes>, health: HealthCheck },
+    People { grpc: GrpcWebService<Routes>, health: HealthCheck, reviews: Option<Reviews> },
 }
 
 impl Front {
-    /// For people: gRPC, gRPC-web, the page and the health.
+    /// For people: gRPC, gRPC-web, the page, the health, and packets to acknowledge.
     #[must_use]
-    pub fn people(routes: Routes, health: HealthCheck) -> Self {
-        Self(Kind::People { grpc: GrpcWebLayer::new().layer(routes.prepare()), health })
+    pub fn people(routes: Routes, health: HealthCheck, reviews: Option<Reviews>) -> Self {
+        Self(Kind::People { grpc: GrpcWebLayer::new().layer(routes.prepare()), health, reviews })
     }
 
     /// For programs (appliances, the command line): gRPC and nothing else.
@@ -104,6 +107,10 @@ impl Service<Request<Body>> for Front {
             }
             Kind::People { grpc, .. } if content(&request).starts_with("application/grpc") => {
                 Box::pin(grpc.call(request))
+            }
+            Kind::People { reviews: Some(reviews), .. } if request.uri().path().starts_with(review::PATH) => {
+                let reviews = reviews.clone();
+                Box::pin(async move { Ok(reviews.answer(request).await) })
             }
             Kind::People { health, .. } => {
                 let health = health.clone();

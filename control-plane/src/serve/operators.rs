@@ -50,6 +50,12 @@ type Answer<T> = Result<Response<T>, Status>;
 pub(super) struct Caller(pub(super) Actor);
 
 impl Operators {
+    /// Answers with what `writer` does.
+    #[must_use]
+    pub fn new(writer: Writer, about: Arc<About>) -> Self {
+        Self { writer, about }
+    }
+
     /// Asks the core.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
@@ -109,6 +115,20 @@ impl tenants_server::Tenants for Operators {
         self.times(request, Core::set_windows).await
     }
 
+    async fn agreement(&self, request: Request<RecordAgreement>) -> Answer<Tenant> {
+        self.act(request, |core, asked, now| {
+            let row = core.record_agreement(&asked, now)?;
+            let mut view = shown(core, row, now)?;
+            if asked.change {
+                // It is in the log when the command has ended; the answer speaks of it now.
+                let RecordAgreement { signed_ms, until_ms, document, .. } = asked;
+                view.agreement = Some(AgreementView { signed_ms, until_ms, document, recorded_ms: now.0 });
+            }
+            Ok(view)
+        })
+        .await
+    }
+
     async fn draft_succession(&self, request: Request<DraftSuccession>) -> Answer<SuccessionDraft> {
         let DraftSuccession { tenant, cause, size, root } = request.into_inner();
         let cause: Cause = cause.parse().map_err(Status::from)?;
@@ -119,6 +139,14 @@ impl tenants_server::Tenants for Operators {
         self.ask(move |core, now| {
             let (succession, halted) = core.draft_succession(&tenant, cause, known, now)?;
             Ok(SuccessionDraft { payload: succession.encode(), halted })
+        })
+        .await
+    }
+
+    async fn recipients(&self, request: Request<TenantRecipients>) -> Answer<Tenant> {
+        self.act(request, |core, asked, now| {
+            let row = core.change_recipients(&asked.tenant, &asked.add, &asked.remove, now)?;
+            shown(core, row, now)
         })
         .await
     }
@@ -151,7 +179,8 @@ impl Operators {
 
 fn shown(core: &mut Core, row: TenantRow, now: Millis) -> Result<Tenant, CoreError> {
     let policy = core.policy_of(row.id)?;
-    Ok(views::tenant(row, &policy, now))
+    let (agreement, recipients) = (core.agreement(row.id)?, core.recipients(row.id)?);
+    Ok(views::tenant(row, &policy, agreement, recipients, now))
 }
 
 #[tonic::async_trait]
@@ -335,6 +364,18 @@ impl operators_server::Operators for Operators {
     async fn revoke_token(&self, request: Request<RevokeOperatorToken>) -> Answer<OperatorTokenView> {
         self.act(request, |core, asked, now| {
             core.revoke_operator_token(&asked.name, now).map(views::operator_token)
+        })
+        .await
+    }
+
+    async fn review(&self, request: Request<ReviewAccess>) -> Answer<AccessReview> {
+        self.act(request, |core, asked, now| {
+            let access = core.review_access(&asked, now)?;
+            Ok(AccessReview {
+                tokens: access.tokens.into_iter().map(views::operator_token).collect(),
+                reviewed_ms: access.reviewed.map_or(0, |at| at.0),
+                due_ms: access.due.map_or(0, |at| at.0),
+            })
         })
         .await
     }

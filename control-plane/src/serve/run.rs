@@ -30,7 +30,10 @@ use super::{
     http::{Front, Health, remembered},
     link::Appliances,
     listener::{self, Limits, Stop},
+    mail::{self, MAIL_WITHIN, Mailer},
+    monthly::{self, Monthly},
     operators::{About, Operators},
+    review::Reviews,
     stamp, submit, teller, tls,
     writer::Writer,
 };
@@ -40,6 +43,7 @@ use crate::{
     config::{Config, ConfigError},
     core::{
         self, Core, Keys, Settings,
+        deliveries::Mailing,
         ports::{CertificateIssuer, Ports, SystemEntropy},
     },
     directory::Directory,
@@ -137,6 +141,11 @@ pub fn open_core(
         retention: config.vault.retention,
         events_hour: config.limits.events_per_hour,
         notify: config.escalation.webhook.is_some(),
+        mail: match &config.mail {
+            None => Mailing::Off,
+            Some(mail) if mail.link.is_none() => Mailing::Plain,
+            Some(_) => Mailing::WithLinks,
+        },
     };
     let store = Store::open(&directory.database())?;
     seed(&store, &trust, directory)?;
@@ -241,7 +250,16 @@ pub async fn run(
     let people_tls = tls::people(identity, now)?;
 
     let (at_appliances, at_people) = (doors.appliances.local_addr()?, doors.people.local_addr()?);
-    let operators = operator_routes(Operators { writer: writer.clone(), about: about.clone() });
+    let service = Operators::new(writer.clone(), about.clone());
+    let monthly = Monthly::new(service.clone());
+    let operators = operator_routes(service);
+    let mailer = config.mail.as_ref().map(|mail| Mailer::new(mail, &config.organization, MAIL_WITHIN));
+    let mailer = mailer.transpose()?;
+    let reviews = Reviews {
+        writer: writer.clone(),
+        reader: Arc::new(Mutex::new(Store::open_reader(&database)?)),
+        clock: clock::now,
+    };
     let admin = listener::bind_admin(&directory.admin_socket())?;
     let rule = Rule::Appliances {
         reader: Arc::new(Mutex::new(Store::open_reader(&database)?)),
@@ -252,7 +270,11 @@ pub async fn run(
     let appliances = Gate::new(rule, Front::programs(appliance_routes(&writer, &stopped)));
     let people = Gate::new(
         Rule::People { writer: writer.clone() },
-        Front::people(operators.clone(), remembered(health(about.clone()), HEALTH_FOR, clock::now)),
+        Front::people(
+            operators.clone(),
+            remembered(health(about.clone()), HEALTH_FOR, clock::now),
+            Some(reviews),
+        ),
     );
     // A box has one call held open, and another when that one hangs in a broken connection.
     let of_appliances =
@@ -274,6 +296,10 @@ pub async fn run(
         }
     });
     tasks.spawn(watchdog(writer.clone(), stopped.clone()));
+    tasks.spawn(monthly::make(monthly, stopped.clone()));
+    if let Some(mailer) = mailer {
+        tasks.spawn(mail::send(writer.clone(), mailer, clock::now, stopped.clone()));
+    }
     for witness in config.witnesses.clone() {
         tasks.spawn(submit::submit(writer.clone(), about.clone(), witness, stopped.clone()));
     }

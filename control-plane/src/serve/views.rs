@@ -3,14 +3,24 @@
 use proto::{identity::CertificateFacts, log::WitnessKey, pb, time::Millis};
 use runbooks::{Catalogue, Policy};
 
-use crate::core::timestamps::Stamped;
+use crate::core::{
+    deliveries::{Reviewed, Tracked},
+    oversight::Agreement,
+    timestamps::Stamped,
+};
 use crate::store::{
-    ApplianceRow, CosignatureRow, EvidenceRow, GapRow, IncidentRow, LinesRow, OperatorTokenRow, OrderRow,
-    SiteRow, StandingRow, TenantRow, TimelineRow, ToldRow,
+    ApplianceRow, CosignatureRow, EvidenceRow, GapRow, IncidentRow, LinesRow, MailRow, OperatorTokenRow,
+    OrderRow, SiteRow, StandingRow, TenantRow, TimelineRow, ToldRow,
 };
 
 /// A clinic, and what its policy says at `now`.
-pub fn tenant(row: TenantRow, policy: &Policy, now: Millis) -> pb::Tenant {
+pub fn tenant(
+    row: TenantRow,
+    policy: &Policy,
+    agreement: Option<Agreement>,
+    recipients: Vec<String>,
+    now: Millis,
+) -> pb::Tenant {
     pb::Tenant {
         id: row.id.to_string(),
         name: row.name,
@@ -21,6 +31,13 @@ pub fn tenant(row: TenantRow, policy: &Policy, now: Millis) -> pb::Tenant {
         shadow_until_ms: policy.shadow(Some(now)).map_or(0, |until| until.0),
         clinic_hours: policy.clinic_hours.iter().map(ToString::to_string).collect(),
         windows: policy.windows.iter().map(ToString::to_string).collect(),
+        agreement: agreement.map(|agreement| pb::AgreementView {
+            signed_ms: agreement.signed.0,
+            until_ms: agreement.until.map_or(0, |until| until.0),
+            document: agreement.document.to_vec(),
+            recorded_ms: agreement.recorded.0,
+        }),
+        recipients,
     }
 }
 
@@ -74,6 +91,32 @@ pub fn appliance(
         gaps: gaps.into_iter().map(gap).collect(),
         standing: standing.into_iter().map(standing_order).collect(),
         footprint,
+    }
+}
+
+/// A packet that was made, and what became of it.
+pub fn packet(tracked: Tracked) -> pb::PacketView {
+    let mail = |row: MailRow| pb::MailView {
+        address: row.address,
+        state: row.state.to_string(),
+        attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),
+        changed_ms: row.changed.0,
+        last_error: row.last_error,
+    };
+    let review = |one: Reviewed| pb::ReviewView {
+        name: one.name,
+        role: one.role,
+        at_ms: one.at.0,
+        through: one.through.to_string(),
+    };
+    pb::PacketView {
+        tenant: tracked.tenant.to_string(),
+        sha256: tracked.sha256().to_string(),
+        month: tracked.packet.month,
+        made_ms: tracked.packet.made.0,
+        mails: tracked.mails.into_iter().map(mail).collect(),
+        reviews: tracked.reviews.into_iter().map(review).collect(),
+        overdue: tracked.overdue,
     }
 }
 

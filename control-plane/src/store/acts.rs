@@ -78,6 +78,29 @@ impl Store {
         Ok(newest.unwrap_or(Place { index: 0, previous: Digest::ZERO }))
     }
 
+    /// The newest act of that kind, of one clinic or of any, in whichever of its logs.
+    pub fn newest_act(&self, tenant: Option<TenantId>, kind: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached(
+                "SELECT envelope FROM (SELECT tenant, kind, at_ms, number, envelope FROM act
+                   UNION ALL SELECT tenant, kind, at_ms, number, envelope FROM past_act)
+                 WHERE kind = ?2 AND (?1 IS NULL OR tenant = ?1) ORDER BY at_ms DESC, number DESC LIMIT 1",
+            )?
+            .query_row(params![tenant.map(Col), kind], |row| row.get(0))
+            .optional()?)
+    }
+
+    /// Acts of a clinic of that kind in all of its logs, in order.
+    pub fn acts(&self, tenant: TenantId, kind: &str) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT envelope FROM (SELECT tenant, kind, at_ms, number, envelope FROM act
+               UNION ALL SELECT tenant, kind, at_ms, number, envelope FROM past_act)
+             WHERE tenant = ?1 AND kind = ?2 ORDER BY at_ms, number",
+        )?;
+        Ok(statement.query_map(params![Col(tenant), kind], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
+
     /// Whether an act of that kind says so.
     pub fn has_act(&self, tenant: TenantId, kind: &str, summary: &str) -> Result<bool, StoreError> {
         Ok(self

@@ -14,6 +14,7 @@ mod evidence;
 mod inbox;
 mod incidents;
 mod lines;
+mod mails;
 mod notifications;
 mod order_papers;
 mod orders;
@@ -40,6 +41,7 @@ pub use evidence::{EvidenceRow, LogHead, NewEvidence, TenantTiles};
 pub use inbox::GapRow;
 pub use incidents::{IncidentChange, IncidentRow, NewIncident, TimelineRow};
 pub use lines::LinesRow;
+pub use mails::{MailRow, MailState};
 pub use notifications::{NotificationRow, Telling, ToldRow};
 pub use orders::{NewOrder, OrderRow, OrderState};
 pub use packets::PacketRow;
@@ -65,7 +67,9 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/011_vault_objects.sql"),
     include_str!("schema/012_packets.sql"),
     include_str!("schema/013_successions.sql"),
-    include_str!("schema/015_timestamps.sql"),
+    include_str!("schema/014_timestamps.sql"),
+    include_str!("schema/015_recipients.sql"),
+    include_str!("schema/016_reviews.sql"),
 ];
 
 /// Why the store did not do it.

@@ -54,6 +54,32 @@ impl Store {
         Ok(statement.query_row(params![Col(tenant), month], packet).optional()?)
     }
 
+    /// Packets of one clinic or of all, the newest month first.
+    pub fn packets(
+        &self,
+        tenant: Option<TenantId>,
+        most: u32,
+    ) -> Result<Vec<(TenantId, PacketRow)>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT * FROM packet WHERE ?1 IS NULL OR tenant = ?1 ORDER BY month DESC, tenant LIMIT ?2",
+        )?;
+        let row = |row: &Row<'_>| Ok((col(row, "tenant")?, packet(row)?));
+        Ok(statement.query_map(params![tenant.map(Col), most], row)?.collect::<Result<_, _>>()?)
+    }
+
+    /// Clinics that have records and no packet of that month or a later one: when their first record came, and the newest
+    /// month of which they have one.
+    pub fn clinics_behind(&self, month: &str) -> Result<Vec<(TenantId, Millis, Option<String>)>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT * FROM (SELECT tenant.id AS id,
+               (SELECT received_ms FROM evidence WHERE evidence.tenant = tenant.id ORDER BY log_index LIMIT 1) AS began_ms,
+               (SELECT max(month) FROM packet WHERE packet.tenant = tenant.id) AS newest FROM tenant)
+             WHERE began_ms IS NOT NULL AND (newest IS NULL OR newest < ?1) ORDER BY id",
+        )?;
+        let row = |row: &Row<'_>| Ok((col(row, "id")?, col(row, "began_ms")?, row.get("newest")?));
+        Ok(statement.query_map([month], row)?.collect::<Result<_, _>>()?)
+    }
+
     /// The newest of the months before that one. Months sort as they are written.
     pub fn packet_before(&self, tenant: TenantId, month: &str) -> Result<Option<PacketRow>, StoreError> {
         let mut statement = self.db.prepare_cached(

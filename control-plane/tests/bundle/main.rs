@@ -12,6 +12,7 @@ mod hostile;
 mod monthly;
 mod observed;
 mod oscal;
+mod oversight;
 mod packets;
 mod peers;
 mod periods;

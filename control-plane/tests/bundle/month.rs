@@ -58,7 +58,14 @@ impl Tenant {
                         opened: tenant.now.minus(3 * HOUR),
                         end: act::End::Escalated,
                     };
-                    tenant.log_act(Some(access), ended);
+                    let ended = tenant.log_act(Some(access), ended);
+                    let document = Digest::of(b"agreement");
+                    let signed = at("2026-10-05T00:00:00Z");
+                    let agreed =
+                        tenant.log_act(Some(ended), act::Deed::Agreement { signed, until: None, document });
+                    let kept = [("bob".to_owned(), until)].into();
+                    let ended = ["carol".to_owned()].into();
+                    tenant.log_act(Some(agreed), act::Deed::AccessReview { kept, ended });
                 }
                 28 => tenant.hold(a, true),
                 29 => tenant.hold(a, false),

@@ -15,13 +15,14 @@ static BUNDLE: LazyLock<Bundle> =
     LazyLock::new(|| build(&TENANT.parts(TENANT.evidence.len(), Some(november()))).unwrap());
 
 /// As the issue of this product names them: whoever audits looks for each.
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 15] = [
     "Summary",
     "Scope and what is not covered",
     "Results per citation",
     "Exceptions and addressable decisions",
     "Findings and plan of action",
     "Activity",
+    "Agreement and operator access",
     "Backups and restore drills",
     "Patches and updates",
     "Inventory and listening sockets",
@@ -90,6 +91,16 @@ fn where_there_is_nothing_it_says_so() {
         ("Backups and restore drills", "No restore was tried out in this period, so nothing can be said."),
         ("Inventory and listening sockets", "No scan of this period looked at listening sockets."),
         ("Incidents", "No order was about an incident in this period, and none ended."),
+        (
+            "Summary",
+            "No business associate agreement with msp.example is recorded (45 CFR 164.308(b)(1), 164.504(e))",
+        ),
+        (
+            "Agreement and operator access",
+            "> **Not recorded.** No agreement between Northside Family Practice and",
+        ),
+        ("Agreement and operator access", "Nobody had access by a name of their own."),
+        ("Agreement and operator access", "There was nothing to review"),
         ("Gaps in evidence", "Nothing is missing."),
         (
             "Results per citation",
@@ -168,6 +179,12 @@ fn each_section_says_what_the_month_held() {
         ("Incidents", "12 incidents of 4 kinds; 3 not resolved. The most frequent: directory over limit."),
         ("Incidents", "| directory over limit: uploads | not known | 3 min | Resolved |"),
         ("Incidents", "| Server closet | service unreachable: portal | not known | – | Escalated |"),
+        ("Agreement and operator access", "| Status | In force at the end of the period |"),
+        ("Agreement and operator access", "| Signed | October 5, 2026 |"),
+        ("Agreement and operator access", "by alice, record "),
+        ("Agreement and operator access", ": 1 name kept, 1 ended |"),
+        ("Agreement and operator access", "| bob | 2026-11-2"),
+        ("Activity", "| alice | a business associate agreement was recorded, signed 2026-10-05 |"),
         ("Activity", "| alice | bob was given access until 2027-02-2"),
         ("Annex: index of records", "| act: incident | `"),
         (
@@ -189,6 +206,7 @@ fn each_section_says_what_the_month_held() {
     let cover = text(&BUNDLE).split("\n## ").next().unwrap();
     for label in [
         "Clinic",
+        "Agreement",
         "Period",
         "Appliances",
         "Baseline",

@@ -26,7 +26,7 @@ fn this_month(world: &World) -> Month {
 fn make(world: &mut World, month: Month) -> (Bundle, Edition, PacketFiles) {
     let row = world.core.tenant(&world.tenant.clone()).unwrap();
     let now = world.now;
-    let edition = world.core.edition(row.id, month).unwrap();
+    let edition = world.core.edition(row.id, month, now).unwrap();
     let store = Store::with(world.db.share()).unwrap();
     let charter = world.core.charter();
     let parts = export::parts_as_of(&store, &row, charter, Some(month), edition.as_ref(), now).unwrap();

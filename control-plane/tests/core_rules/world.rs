@@ -12,6 +12,7 @@ use control_plane::{
     ca::CertificateAuthority,
     core::{
         self, Core, CoreError, Keys, Settings,
+        deliveries::Mailing,
         ports::{CertificateIssuer, Entropy, Ports},
     },
     store::{Document, Store},
@@ -129,6 +130,7 @@ impl Safe {
                 retention: 2000 * DAY,
                 events_hour: 2000,
                 notify: true,
+                mail: Mailing::WithLinks,
             },
             issuer: Issuer(Arc::new(authority), Arc::new(AtomicU64::new(1))),
         };

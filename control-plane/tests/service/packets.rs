@@ -54,3 +54,51 @@ async fn a_packet_is_two_files_and_a_digest() {
     assert!(!home.path().join("others").exists(), "nothing is written when there is no packet");
     drop(running);
 }
+
+/// What people answer for beside the boxes, from the command line to the log and back.
+#[test]
+fn what_is_recorded_of_people_is_shown_again() {
+    let home = Home::new();
+    let running = Running::start(&home);
+    home.json(&["tenant", "create", "Elm Street Clinic"]);
+    fs::write(home.path().join("baa.pdf"), "signed").unwrap();
+    let agreement = |more: &[&str]| {
+        let command = ["tenant", "agreement", "Elm Street Clinic"];
+        home.run(&[&command, more].concat())
+    };
+    assert!(agreement(&[]).out.contains("none recorded"));
+    assert_eq!(agreement(&["--signed", "2026-01-05"]).code, 2, "it must say what was signed");
+    let refused = agreement(&["--signed", "2999-01-05", "--document", "baa.pdf"]);
+    assert!(refused.code == 1 && refused.err.contains("signed must be a day until today"), "{}", refused.err);
+    let said = agreement(&["--signed", "2026-01-05", "--until", "2099-01-04", "--document", "baa.pdf"]).out;
+    let digest = Digest::of(b"signed").to_string();
+    let line = format!("signed 2026-01-05 until 2099-01-04, document SHA-256 {digest}");
+    assert!(said.contains(&line), "{said}");
+    let tenants = home.json(&["tenant", "list"]);
+    assert_eq!(tenants["tenants"][0]["agreement"]["document_sha256"], digest);
+    assert!(agreement(&[]).out.contains(&line));
+
+    let recipients = ["tenant", "recipients", "Elm Street Clinic"];
+    let added = home.json(&[&recipients[..], &["--add", "owner@clinic.example"]].concat());
+    assert_eq!(added["recipients"], serde_json::json!(["owner@clinic.example"]));
+    let refused = home.run(&[&recipients[..], &["--add", "owner"]].concat());
+    assert!(refused.err.contains("add must be an e-mail address"), "{}", refused.err);
+
+    home.json(&["operator", "token", "--name", "alice"]);
+    assert!(home.run(&["operator", "review"]).out.contains("alice"));
+    let refused = home.run(&["operator", "review", "--confirm"]);
+    assert!(refused.err.contains("nothing is said of \"alice\""), "{}", refused.err);
+    let reviewed = home.json(&["operator", "review", "--confirm", "--keep", "alice"]);
+    assert!(reviewed["reviewed"].is_string() && reviewed["due"].is_string(), "{reviewed}");
+
+    let listed = home.json(&["packet", "list"]);
+    assert_eq!(listed, serde_json::json!({ "packets": [], "mails": false }));
+    for command in [
+        &["packet", "send", "Elm Street Clinic", "2026-10"][..],
+        &["packet", "review", "Elm Street Clinic", "2026-10", "--by", "Ann", "--role", "Owner"],
+    ] {
+        let said = home.run(command);
+        assert!(said.code == 1 && said.err.contains("there is no packet of 2026-10"), "{}", said.err);
+    }
+    drop(running);
+}

@@ -1,5 +1,7 @@
 //! What can be done: a closed list, each with the typed facts that an auditor asks for.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -158,6 +160,61 @@ pub enum Deed {
         /// SHA-256 of the statement's payload.
         statement: Digest,
     },
+    /// The contract between clinic and service provider (a business associate agreement) was recorded; the newest is the
+    /// one in force. Its parties and its text stay in the document.
+    Agreement {
+        /// Day on which it was signed: its begin, UTC.
+        signed: Millis,
+        /// Its last day; `None`: it holds until somebody ends it.
+        until: Option<Millis>,
+        /// SHA-256 of the signed document.
+        document: Digest,
+    },
+    /// It was gone through who has access to this control plane.
+    AccessReview {
+        /// Whose access goes on, by name, and until when at most.
+        kept: BTreeMap<String, Millis>,
+        /// Whose access was taken back by it, by name.
+        ended: BTreeSet<String>,
+    },
+    /// To whom packets are sent was changed. Addresses are people's own, and nothing can be deleted here: a number alone.
+    Recipients {
+        /// How many there are now.
+        count: u64,
+    },
+    /// The packet of a month was made, once and for all.
+    Packet {
+        /// `2026-11`.
+        month: String,
+        /// SHA-256 of its Markdown.
+        markdown: Digest,
+        /// SHA-256 of its PDF, where there is one.
+        pdf: Option<Digest>,
+    },
+    /// A packet was sent by mail, and every mail server has answered for good.
+    Delivery {
+        /// Which month's.
+        month: String,
+        /// SHA-256 of what was sent.
+        packet: Digest,
+        /// How many recipients' mail servers took it.
+        sent: u64,
+        /// How many did not.
+        refused: u64,
+    },
+    /// A person acknowledged a packet: 45 CFR 164.308(a)(1)(ii)(D).
+    Review {
+        /// Which month's.
+        month: String,
+        /// SHA-256 of what was reviewed.
+        packet: Digest,
+        /// Who, by the name that was given.
+        name: String,
+        /// As what.
+        role: String,
+        /// How it came here.
+        through: Through,
+    },
     /// Something that only a newer version of this program can say.
     #[serde(skip)]
     Unknown,
@@ -176,6 +233,16 @@ crate::vocabulary! {
         Signature = "signature",
         /// Something else.
         Other = "other",
+    }
+}
+
+crate::vocabulary! {
+    /// How an acknowledgement came to the control plane.
+    pub enum Through as "through" {
+        /// On the page behind a one-time link that was mailed to a recipient.
+        Link = "link",
+        /// An operator was told, and wrote it down.
+        Operator = "operator",
     }
 }
 
@@ -212,6 +279,12 @@ impl Deed {
             Self::Incident { .. } => "incident",
             Self::Restore { .. } => "restore",
             Self::Succession { .. } => "succession",
+            Self::Agreement { .. } => "agreement",
+            Self::AccessReview { .. } => "access-review",
+            Self::Recipients { .. } => "recipients",
+            Self::Packet { .. } => "packet",
+            Self::Delivery { .. } => "delivery",
+            Self::Review { .. } => "review",
             Self::Unknown => "unknown",
         }
     }
@@ -236,6 +309,12 @@ impl Deed {
             | Self::AccessEnd { .. }
             | Self::Restore { .. }
             | Self::Succession { .. }
+            | Self::Agreement { .. }
+            | Self::AccessReview { .. }
+            | Self::Recipients { .. }
+            | Self::Packet { .. }
+            | Self::Delivery { .. }
+            | Self::Review { .. }
             | Self::Unknown => None,
         }
     }
@@ -280,6 +359,32 @@ impl Deed {
             }
             Self::Succession { origin, size, cause, .. } => {
                 format!("this log follows {origin}, which ended with {size} records: {cause}")
+            }
+            Self::Agreement { signed, until, .. } => {
+                let day = |at: &Millis| at.to_string().chars().take(10).collect::<String>();
+                let until =
+                    until.as_ref().map_or_else(String::new, |until| format!(", until {}", day(until)));
+                format!("a business associate agreement was recorded, signed {}{until}", day(signed))
+            }
+            Self::AccessReview { kept, ended } => {
+                format!("access was reviewed: {} kept, {} ended", kept.len(), ended.len())
+            }
+            Self::Recipients { count } => format!("the recipients of packets were changed: {count} now"),
+            Self::Packet { month, .. } => format!("the packet of {month} was made"),
+            Self::Delivery { month, sent, refused: 0, .. } => {
+                format!("the packet of {month} was sent to {sent} recipients")
+            }
+            Self::Delivery { month, sent, refused, .. } => {
+                format!(
+                    "the packet of {month} was sent to {sent} recipients, and {refused} could not be reached"
+                )
+            }
+            Self::Review { month, name, role, through, .. } => {
+                let how = match through {
+                    Through::Link => "",
+                    Through::Operator => ", as an operator was told",
+                };
+                format!("the packet of {month} was acknowledged by {name}, {role}{how}")
             }
             Self::Unknown => "of a newer version of the control plane".into(),
         }

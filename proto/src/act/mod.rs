@@ -21,7 +21,7 @@ use crate::{
     time::Millis,
 };
 
-pub use deed::{Change, Deed, End};
+pub use deed::{Change, Deed, End, Through};
 
 /// Predicate of every act of this version.
 pub const PREDICATE_TYPE: &str = "urn:orderly:act:v1";
@@ -147,6 +147,12 @@ impl<'e> Claim<'e> {
             .or_else(|| Act::outline(statement.predicate()))
             .ok_or_else(|| ActError::Malformed("says neither place nor clinic".into()))?;
         Ok(Some(Self { bytes, envelope, act }))
+    }
+
+    /// What it says, unbelieved: for who kept it in a place of their own.
+    #[must_use]
+    pub fn unverified(self) -> Act {
+        self.act
     }
 
     /// Serial of the charter that it says was in force.

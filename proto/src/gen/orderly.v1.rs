@@ -1111,6 +1111,10 @@ pub struct Tenant {
     pub clinic_hours: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, repeated, tag = "9")]
     pub windows: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "10")]
+    pub agreement: ::core::option::Option<AgreementView>,
+    #[prost(string, repeated, tag = "11")]
+    pub recipients: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateTenant {
@@ -1132,6 +1136,39 @@ pub struct TenantTimes {
     pub change: bool,
     #[prost(string, repeated, tag = "3")]
     pub times: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AgreementView {
+    #[prost(int64, tag = "1")]
+    pub signed_ms: i64,
+    #[prost(int64, tag = "2")]
+    pub until_ms: i64,
+    #[prost(bytes = "vec", tag = "3")]
+    pub document: ::prost::alloc::vec::Vec<u8>,
+    #[prost(int64, tag = "4")]
+    pub recorded_ms: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordAgreement {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub change: bool,
+    #[prost(int64, tag = "3")]
+    pub signed_ms: i64,
+    #[prost(int64, tag = "4")]
+    pub until_ms: i64,
+    #[prost(bytes = "vec", tag = "5")]
+    pub document: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TenantRecipients {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub add: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "3")]
+    pub remove: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DraftSuccession {
@@ -1571,6 +1608,79 @@ pub struct WitnessView {
     pub trouble_ms: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListPackets {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PacketList {
+    #[prost(message, repeated, tag = "1")]
+    pub packets: ::prost::alloc::vec::Vec<PacketView>,
+    #[prost(bool, tag = "2")]
+    pub mails: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PacketView {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub month: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub sha256: ::prost::alloc::string::String,
+    #[prost(int64, tag = "4")]
+    pub made_ms: i64,
+    #[prost(message, repeated, tag = "5")]
+    pub mails: ::prost::alloc::vec::Vec<MailView>,
+    #[prost(message, repeated, tag = "6")]
+    pub reviews: ::prost::alloc::vec::Vec<ReviewView>,
+    #[prost(bool, tag = "7")]
+    pub overdue: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailView {
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub state: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub attempts: u32,
+    #[prost(int64, tag = "4")]
+    pub changed_ms: i64,
+    #[prost(string, tag = "5")]
+    pub last_error: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReviewView {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    #[prost(int64, tag = "3")]
+    pub at_ms: i64,
+    #[prost(string, tag = "4")]
+    pub through: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SendPacket {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub month: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReviewPacket {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub month: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub role: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BuildPacket {
     #[prost(string, tag = "1")]
     pub tenant: ::prost::alloc::string::String,
@@ -1725,6 +1835,24 @@ pub struct WithdrawDocument {
     pub kind: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
     pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReviewAccess {
+    #[prost(bool, tag = "1")]
+    pub confirm: bool,
+    #[prost(string, repeated, tag = "2")]
+    pub keep: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "3")]
+    pub end: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AccessReview {
+    #[prost(message, repeated, tag = "1")]
+    pub tokens: ::prost::alloc::vec::Vec<OperatorTokenView>,
+    #[prost(int64, tag = "2")]
+    pub reviewed_ms: i64,
+    #[prost(int64, tag = "3")]
+    pub due_ms: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct IssueOperatorToken {
@@ -1946,6 +2074,50 @@ pub mod tenants_client {
                 .insert(GrpcMethod::new("orderly.v1.Tenants", "Windows"));
             self.inner.unary(req, path, codec).await
         }
+        /// The contract between clinic and service provider: what was signed, by its digest.
+        pub async fn agreement(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RecordAgreement>,
+        ) -> std::result::Result<tonic::Response<super::Tenant>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/orderly.v1.Tenants/Agreement",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("orderly.v1.Tenants", "Agreement"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// To whom packets are sent by mail.
+        pub async fn recipients(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TenantRecipients>,
+        ) -> std::result::Result<tonic::Response<super::Tenant>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/orderly.v1.Tenants/Recipients",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("orderly.v1.Tenants", "Recipients"));
+            self.inner.unary(req, path, codec).await
+        }
         /// What the organization would have to sign for a halted log to be followed by another.
         pub async fn draft_succession(
             &mut self,
@@ -2031,6 +2203,16 @@ pub mod tenants_server {
         async fn windows(
             &self,
             request: tonic::Request<super::TenantTimes>,
+        ) -> std::result::Result<tonic::Response<super::Tenant>, tonic::Status>;
+        /// The contract between clinic and service provider: what was signed, by its digest.
+        async fn agreement(
+            &self,
+            request: tonic::Request<super::RecordAgreement>,
+        ) -> std::result::Result<tonic::Response<super::Tenant>, tonic::Status>;
+        /// To whom packets are sent by mail.
+        async fn recipients(
+            &self,
+            request: tonic::Request<super::TenantRecipients>,
         ) -> std::result::Result<tonic::Response<super::Tenant>, tonic::Status>;
         /// What the organization would have to sign for a halted log to be followed by another.
         async fn draft_succession(
@@ -2319,6 +2501,92 @@ pub mod tenants_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WindowsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderly.v1.Tenants/Agreement" => {
+                    #[allow(non_camel_case_types)]
+                    struct AgreementSvc<T: Tenants>(pub Arc<T>);
+                    impl<T: Tenants> tonic::server::UnaryService<super::RecordAgreement>
+                    for AgreementSvc<T> {
+                        type Response = super::Tenant;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RecordAgreement>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Tenants>::agreement(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AgreementSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderly.v1.Tenants/Recipients" => {
+                    #[allow(non_camel_case_types)]
+                    struct RecipientsSvc<T: Tenants>(pub Arc<T>);
+                    impl<T: Tenants> tonic::server::UnaryService<super::TenantRecipients>
+                    for RecipientsSvc<T> {
+                        type Response = super::Tenant;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TenantRecipients>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Tenants>::recipients(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RecipientsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -4533,6 +4801,65 @@ pub mod packets_client {
             req.extensions_mut().insert(GrpcMethod::new("orderly.v1.Packets", "Build"));
             self.inner.unary(req, path, codec).await
         }
+        /// Packets of months that are over: made, sent, acknowledged. Newest first.
+        pub async fn list(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListPackets>,
+        ) -> std::result::Result<tonic::Response<super::PacketList>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/orderly.v1.Packets/List");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("orderly.v1.Packets", "List"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Sends a packet once more, to each recipient of today.
+        pub async fn send(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SendPacket>,
+        ) -> std::result::Result<tonic::Response<super::PacketView>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/orderly.v1.Packets/Send");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("orderly.v1.Packets", "Send"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Writes down that a person acknowledged a packet.
+        pub async fn review(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReviewPacket>,
+        ) -> std::result::Result<tonic::Response<super::PacketView>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/orderly.v1.Packets/Review",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("orderly.v1.Packets", "Review"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -4553,6 +4880,21 @@ pub mod packets_server {
             &self,
             request: tonic::Request<super::BuildPacket>,
         ) -> std::result::Result<tonic::Response<super::Packet>, tonic::Status>;
+        /// Packets of months that are over: made, sent, acknowledged. Newest first.
+        async fn list(
+            &self,
+            request: tonic::Request<super::ListPackets>,
+        ) -> std::result::Result<tonic::Response<super::PacketList>, tonic::Status>;
+        /// Sends a packet once more, to each recipient of today.
+        async fn send(
+            &self,
+            request: tonic::Request<super::SendPacket>,
+        ) -> std::result::Result<tonic::Response<super::PacketView>, tonic::Status>;
+        /// Writes down that a person acknowledged a packet.
+        async fn review(
+            &self,
+            request: tonic::Request<super::ReviewPacket>,
+        ) -> std::result::Result<tonic::Response<super::PacketView>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct PacketsServer<T> {
@@ -4658,6 +5000,135 @@ pub mod packets_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = BuildSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderly.v1.Packets/List" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListSvc<T: Packets>(pub Arc<T>);
+                    impl<T: Packets> tonic::server::UnaryService<super::ListPackets>
+                    for ListSvc<T> {
+                        type Response = super::PacketList;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListPackets>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Packets>::list(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderly.v1.Packets/Send" => {
+                    #[allow(non_camel_case_types)]
+                    struct SendSvc<T: Packets>(pub Arc<T>);
+                    impl<T: Packets> tonic::server::UnaryService<super::SendPacket>
+                    for SendSvc<T> {
+                        type Response = super::PacketView;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SendPacket>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Packets>::send(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SendSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderly.v1.Packets/Review" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReviewSvc<T: Packets>(pub Arc<T>);
+                    impl<T: Packets> tonic::server::UnaryService<super::ReviewPacket>
+                    for ReviewSvc<T> {
+                        type Response = super::PacketView;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReviewPacket>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Packets>::review(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReviewSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -6134,6 +6605,28 @@ pub mod operators_client {
                 .insert(GrpcMethod::new("orderly.v1.Operators", "RevokeToken"));
             self.inner.unary(req, path, codec).await
         }
+        /// Who has access, and when a person last went through them; or that a person did so now.
+        pub async fn review(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReviewAccess>,
+        ) -> std::result::Result<tonic::Response<super::AccessReview>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/orderly.v1.Operators/Review",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("orderly.v1.Operators", "Review"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -6169,6 +6662,11 @@ pub mod operators_server {
             tonic::Response<super::OperatorTokenView>,
             tonic::Status,
         >;
+        /// Who has access, and when a person last went through them; or that a person did so now.
+        async fn review(
+            &self,
+            request: tonic::Request<super::ReviewAccess>,
+        ) -> std::result::Result<tonic::Response<super::AccessReview>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct OperatorsServer<T> {
@@ -6366,6 +6864,49 @@ pub mod operators_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RevokeTokenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderly.v1.Operators/Review" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReviewSvc<T: Operators>(pub Arc<T>);
+                    impl<T: Operators> tonic::server::UnaryService<super::ReviewAccess>
+                    for ReviewSvc<T> {
+                        type Response = super::AccessReview;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReviewAccess>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operators>::review(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReviewSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -129,6 +129,7 @@ impl Server {
             retention: Duration::from_secs(6 * 365 * 86_400),
             events_hour: 2000,
             notify: true,
+            mail: control_plane::core::deliveries::Mailing::Off,
         };
         let open = || -> Result<Core, CoreError> {
             let ports = Ports {

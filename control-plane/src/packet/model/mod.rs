@@ -4,6 +4,7 @@ mod actions;
 mod days;
 mod incidents;
 mod inventory;
+mod oversight;
 mod repositories;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub use actions::{Action, Refused};
 pub use days::{Availability, Presence, Share};
 pub use incidents::{Detected, Incident};
 pub use inventory::{Sockets, Updated, Version};
+pub use oversight::{Access, Acknowledged, Agreement, Holder, REVIEW_EVERY};
 pub use repositories::Repository;
 
 /// One month of one clinic.
@@ -71,6 +73,12 @@ pub struct Model<'f> {
     pub newest: BTreeMap<ApplianceId, &'f Heartbeat>,
     /// What is missing.
     pub gaps: Vec<Gap>,
+    /// The contract between clinic and service provider; `None`: none was recorded.
+    pub agreement: Option<Agreement<'f>>,
+    /// Who could use the control plane at the end of the period.
+    pub access: Access<'f>,
+    /// Who acknowledged the packet before this one.
+    pub acknowledged: Vec<Acknowledged<'f>>,
     /// What waited for a link, and what was written by a clock that was not in step.
     pub stretches: Vec<Stretch>,
     /// Changes of what runs on the boxes.
@@ -113,6 +121,9 @@ impl<'f> Model<'f> {
             stretches: stretches(facts, &period),
             sockets: inventory::sockets(&records),
             newest: newest(facts, period.to),
+            agreement: oversight::agreement(facts, period.to),
+            access: oversight::access(facts, period.to),
+            acknowledged: oversight::acknowledged(facts),
             drifts,
             watches,
             gaps,

@@ -2,7 +2,7 @@
 
 use baseline::Baseline;
 
-use super::{last_moment, row, summary};
+use super::{last_moment, oversight, row, summary};
 use crate::{
     bundle::{day, minute, verify::Witnesses},
     packet::{model::Model, readings::grouped},
@@ -21,6 +21,7 @@ pub(super) fn rows(model: &Model<'_>) -> Vec<(String, String)> {
         row("In short", summary::in_short(model)),
         row("Appliances", appliances(model)),
         row("Service provider", facts.organization.clone()),
+        row("Agreement", oversight::in_short(model)),
         row("Tenant", tenant(model)),
         row("Baseline", format!("{}, version {} of {}", baseline.title, baseline.version, baseline.name)),
     ];

@@ -12,6 +12,7 @@ mod findings;
 mod gaps;
 mod incidents;
 mod inventory;
+mod oversight;
 mod proposed;
 mod review;
 mod scope;
@@ -41,6 +42,8 @@ pub mod title {
     pub const FINDINGS: &str = "Findings and plan of action";
     /// Orders: who asked, who approved, what happened.
     pub const ACTIVITY: &str = "Activity";
+    /// The contract, and who may use the control plane.
+    pub const OVERSIGHT: &str = "Agreement and operator access";
     /// Backups and proven restores.
     pub const BACKUPS: &str = "Backups and restore drills";
     /// What runs, and when it changed.
@@ -83,6 +86,7 @@ pub(super) fn document(model: &Model<'_>) -> Document {
             section(title::EXCEPTIONS, exceptions::blocks(model)),
             section(title::FINDINGS, findings::blocks(model)),
             section(title::ACTIVITY, activity::blocks(model)),
+            section(title::OVERSIGHT, oversight::blocks(model)),
             section(title::BACKUPS, backups::blocks(model)),
             section(title::UPDATES, updates::blocks(model)),
             section(title::INVENTORY, inventory::blocks(model)),

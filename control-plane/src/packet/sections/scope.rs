@@ -38,7 +38,8 @@ fn not_covered(model: &Model<'_>) -> Vec<String> {
         "Computers that no appliance watches, and whatever is not in the table above.".to_owned(),
         "What happened before an appliance's first record.".into(),
         "Faults that people handled without an order, and orders that never reached an appliance.".into(),
-        "Risk analysis, training, sanctions, contracts with business associates, doors and locks: the clinic's own to show."
+        "Risk analysis, training, sanctions, what contracts with business associates say, doors and locks: the clinic's own \
+         to show."
             .into(),
         "The contents of files and backups. Records hold no patient data; names of files never leave the clinic.".into(),
         "What the clinic and its appliances are called: the service provider's word.".into(),

@@ -2,7 +2,7 @@
 
 use baseline::Baseline;
 
-use super::{count, exceptions, is_partial, last_moment, title};
+use super::{count, exceptions, is_partial, last_moment, oversight, title};
 use crate::{
     bundle::{day, minute},
     packet::{
@@ -183,6 +183,7 @@ fn wanting(model: &Model<'_>) -> Vec<String> {
         ));
     }
     lines.extend(exceptions::in_force(model));
+    lines.extend(oversight::wanting(model));
     for (appliance, beat) in &model.newest {
         if beat.hold.is_some() {
             lines.push(format!(

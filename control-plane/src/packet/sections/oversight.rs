@@ -1,0 +1,154 @@
+//! Agreement and access: the contract between clinic and service provider, and who of the provider may use the control plane.
+
+use super::{count, last_moment, paragraph, row, title};
+use crate::{
+    bundle::{day, minute},
+    packet::{
+        document::{Block, Table, Tone},
+        model::{Model, REVIEW_EVERY},
+        readings::{duration, grouped},
+    },
+};
+
+pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
+    let mut blocks = vec![
+        Block::Subsection("Business associate agreement".into()),
+        paragraph(
+            "45 CFR 164.308(b)(1) lets a clinic have a service provider handle electronic protected health information once it \
+             has satisfactory assurances, in a written contract; 164.314(a) and 164.504(e) say what has to be in it. The \
+             service provider recorded which document that is. What the document says, and whether it suffices, is for people \
+             to judge.",
+        ),
+    ];
+    blocks.extend(agreement(model));
+    blocks.extend([
+        Block::Subsection("Who had access at the end of the period".into()),
+        paragraph(
+            "Each name is one key to the control plane: whoever holds it can do there what operators do. Whoever administers the \
+             service provider's server can do the same; who that is, this evidence does not know.",
+        ),
+        Block::Records(holders(model)),
+        Block::Subsection("Review of access".into()),
+    ]);
+    blocks.extend(review(model));
+    blocks
+}
+
+/// The contract in half a line, for the cover.
+pub(super) fn in_short(model: &Model<'_>) -> String {
+    match &model.agreement {
+        None => "no business associate agreement is recorded".to_owned(),
+        Some(agreement) => {
+            let stands = if agreement.holds_at(last_moment(model)) { "in force" } else { "not in force" };
+            format!("business associate agreement of {}, {stands}", day(agreement.signed))
+        }
+    }
+}
+
+/// What of this needs somebody's attention.
+pub(super) fn wanting(model: &Model<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    match &model.agreement {
+        None => lines.push(format!(
+            "No business associate agreement with {} is recorded (45 CFR 164.308(b)(1), 164.504(e)): see “{}”.",
+            model.facts.organization,
+            title::OVERSIGHT
+        )),
+        Some(agreement) if !agreement.holds_at(last_moment(model)) => lines.push(format!(
+            "The business associate agreement of {} was not in force any more (45 CFR 164.308(b)(1), 164.504(e)).",
+            day(agreement.signed)
+        )),
+        Some(_) => {}
+    }
+    if is_overdue(model) {
+        lines.push(format!(
+            "Who has access to the control plane was not gone through for more than {} (45 CFR 164.308(a)(4)(ii)(C)).",
+            duration(REVIEW_EVERY)
+        ));
+    }
+    if let Some(previous) = model.facts.previous.as_ref().filter(|_| model.acknowledged.is_empty()) {
+        lines.push(format!(
+            "Nobody has acknowledged the packet of {} (45 CFR 164.308(a)(1)(ii)(D)).",
+            previous.month.title()
+        ));
+    }
+    lines
+}
+
+fn agreement(model: &Model<'_>) -> Option<Block> {
+    let Some(agreement) = &model.agreement else {
+        return Some(Block::Note(
+            "Not recorded.".into(),
+            format!(
+                "No agreement between {} and {} was recorded by the end of the period. That is a finding under 45 CFR \
+                 164.308(b)(1) and 164.504(e), unless the clinic can show one itself.",
+                model.facts.said.clinic, model.facts.organization
+            ),
+            Tone::Bad,
+        ));
+    };
+    let status = if agreement.holds_at(last_moment(model)) { "In force" } else { "Not in force" };
+    let until = agreement.until.map_or_else(|| "until somebody ends it".to_owned(), day);
+    let fact = agreement.fact;
+    Some(Block::Facts(
+        vec![
+            row("Status", format!("{status} at the end of the period")),
+            row("Signed", day(agreement.signed)),
+            row("Last day", until),
+            row("Document", format!("SHA-256 {}", agreement.document)),
+            row(
+                "Recorded",
+                format!("{} UTC by {}, record {}", minute(fact.act.at), fact.act.by, grouped(fact.index)),
+            ),
+        ],
+        false,
+    ))
+}
+
+fn holders(model: &Model<'_>) -> Table {
+    let rows = model.access.holders.iter().map(|holder| {
+        vec![holder.name.to_owned(), minute(holder.since.0), minute(holder.until), grouped(holder.since.1)]
+    });
+    let empty = "Nobody had access by a name of their own.";
+    Table {
+        numbers: vec![3],
+        widths: vec![40, 25, 25, 10],
+        ..Table::new(&["Name", "Since (UTC)", "Until at most (UTC)", "Record"], rows.collect(), empty)
+    }
+}
+
+fn is_overdue(model: &Model<'_>) -> bool {
+    model.access.due.is_some_and(|due| due < model.period.to)
+}
+
+fn review(model: &Model<'_>) -> Vec<Block> {
+    let mut blocks = vec![Block::Paragraph(format!(
+        "45 CFR 164.308(a)(4)(ii)(C) asks that a right of access be reviewed, and 164.308(a)(3)(ii)(C) that it end with the \
+         work. This product asks for a review every {}: a person decides on each name, to keep it or to end it. No rule sets \
+         that time.",
+        duration(REVIEW_EVERY)
+    ))];
+    let Some(due) = model.access.due else {
+        blocks
+            .push(paragraph("There was nothing to review: nobody was given access by a name of their own."));
+        return blocks;
+    };
+    let mut rows = vec![row(
+        "Last review",
+        match model.access.reviewed {
+            None => "none in this log".to_owned(),
+            Some((fact, kept, ended)) => format!(
+                "{} UTC by {}, record {}: {} kept, {} ended",
+                minute(fact.act.at),
+                fact.act.by,
+                grouped(fact.index),
+                count(kept, "name"),
+                grouped(ended)
+            ),
+        },
+    )];
+    let late = if is_overdue(model) { " (overdue)" } else { "" };
+    rows.push(row("Next due", format!("{}{late}", day(due))));
+    blocks.push(Block::Facts(rows, false));
+    blocks
+}
