@@ -42,6 +42,10 @@ fn a_log_gets_one_when_the_last_is_old_and_it_has_grown() {
     assert_eq!((&row.note, &row.token, trouble), (&first, &token, None));
     let kept = |ending: &str| format!("{}/timestamps/{:010}.{ending}", world.tenant, row.size);
     assert_eq!(world.vault_keys("timestamps"), [kept("checkpoint"), kept("tsr")]);
+    let files = ["kept.tsr", "kept.checkpoint"].map(|name| tsa.path(name));
+    std::fs::write(&files[0], &row.token).unwrap();
+    std::fs::write(&files[1], &row.note).unwrap();
+    assert!(tsa.takes(&files[0], &files[1]), "OpenSSL says otherwise");
     assert!(!due(&world, world.now), "it has not grown");
     let at = world.now;
 
