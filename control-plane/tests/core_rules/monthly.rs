@@ -59,7 +59,9 @@ impl Server {
 
     fn on(world: World, file: PathBuf, clock: fn() -> Millis) -> Self {
         let store = Store::open(&file).unwrap();
-        let core = open(&world.safe, store, Box::new(world.vault.clone()), 4242, clock()).unwrap();
+        // Chance is another after each start, or secrets would come again.
+        let seed = clock().0.cast_unsigned();
+        let core = open(&world.safe, store, Box::new(world.vault.clone()), seed, clock()).unwrap();
         let (writer, thread) = Writer::spawn(core, clock).unwrap();
         let about = About {
             address: "https://control.msp.example:8443".into(),
