@@ -8,7 +8,10 @@ use super::Answer;
 use crate::{
     config::{Config, Mail},
     directory::Directory,
-    serve::run::{Doors, run, trust_of},
+    serve::{
+        open::trust_of,
+        run::{Doors, run},
+    },
 };
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ pub mod link;
 pub mod listener;
 pub mod mail;
 pub mod monthly;
+pub mod open;
 pub mod operators;
 mod pace;
 mod packets;

@@ -7,19 +7,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use proto::{
-    charter::{Charter, OrganizationKeys},
-    dsse::Verified,
-    pb::{
-        appliances_server::AppliancesServer, catalogue_server::CatalogueServer,
-        charter_server::CharterServer, documents_server::DocumentsServer,
-        enrollment_server::EnrollmentServer, evidence_server::EvidenceServer,
-        incidents_server::IncidentsServer, link_server::LinkServer, operators_server::OperatorsServer,
-        orders_server::OrdersServer, packets_server::PacketsServer, sites_server::SitesServer,
-        tenants_server::TenantsServer,
-    },
+use proto::pb::{
+    appliances_server::AppliancesServer, catalogue_server::CatalogueServer, charter_server::CharterServer,
+    documents_server::DocumentsServer, enrollment_server::EnrollmentServer, evidence_server::EvidenceServer,
+    incidents_server::IncidentsServer, link_server::LinkServer, operators_server::OperatorsServer,
+    orders_server::OrdersServer, packets_server::PacketsServer, sites_server::SitesServer,
+    tenants_server::TenantsServer,
 };
-use runbooks::Catalogue;
 use tokio::{net::TcpListener, sync::watch, time};
 use tonic::service::Routes;
 
@@ -32,6 +26,7 @@ use super::{
     listener::{self, Limits, Stop},
     mail::{self, MAIL_WITHIN, Mailer},
     monthly::{self, Monthly},
+    open::{KEY_FILE_MAX, open_core},
     operators::{About, Operators},
     review::Reviews,
     stamp, submit, teller, tls,
@@ -41,15 +36,9 @@ use crate::{
     ca::CertificateAuthority,
     clock,
     config::{Config, ConfigError},
-    core::{
-        self, Core, Keys, Settings,
-        deliveries::Mailing,
-        ports::{CertificateIssuer, Ports, SystemEntropy},
-    },
     directory::Directory,
     files,
     store::{Document, Store},
-    vault::{self, VaultError},
 };
 
 /// How long a box's connection may stay without a request: it asks again as soon as it is answered.
@@ -59,8 +48,6 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 const HEALTH_FOR: Duration = Duration::from_secs(1);
 /// Longest packet that is given in one message.
 const PACKET_MAX: usize = 16 << 20;
-const KEY_FILE_MAX: u64 = 64 * 1024;
-const DOCUMENT_MAX: u64 = 4 << 20;
 
 /// The sockets, bound before anything else happens: an address in use is said at once.
 pub struct Doors {
@@ -80,132 +67,6 @@ impl Doors {
             appliances: bind(config.listen.appliances).await?,
             people: bind(config.listen.people).await?,
         })
-    }
-}
-
-/// The organization's keys, once the charter that they signed and the settings speak of the same organization. Only reads.
-pub fn trust_of(directory: &Directory, config: &Config) -> Result<OrganizationKeys> {
-    let path = directory.organization_keys();
-    let trust = OrganizationKeys::parse(&files::read(&path, KEY_FILE_MAX)?)
-        .with_context(|| format!("trust file {}", path.display()))?;
-    let charter = charter_file(&trust, directory)?.1;
-    config.agrees_with(charter.value())?;
-    if let Some(timestamps) = &config.timestamps {
-        timestamps.certificates()?;
-    }
-    config.witnesses_are_of(&newest_charter(&trust, directory, charter.into_value())?)?;
-    Ok(trust)
-}
-
-/// The charter beside the database, or the newer one in it: a charter that was renewed over the network is only there.
-fn newest_charter(trust: &OrganizationKeys, directory: &Directory, file: Charter) -> Result<Charter> {
-    let database = directory.database();
-    // A new installation has none yet, and one without the table was never opened.
-    let kept = match database.exists() {
-        true => Store::open_reader(&database)?.newest_document(Document::Charter).unwrap_or_default(),
-        false => None,
-    };
-    let kept = kept.map(|envelope| trust.open(&envelope)).transpose()?.map(Verified::into_value);
-    Ok(kept.filter(|kept| kept.serial > file.serial).unwrap_or(file))
-}
-
-/// The charter beside the database, and its bytes.
-fn charter_file(trust: &OrganizationKeys, directory: &Directory) -> Result<(Vec<u8>, Verified<Charter>)> {
-    let path = directory.charter();
-    let envelope = files::read(&path, DOCUMENT_MAX)?;
-    let charter = trust.open(&envelope).with_context(|| format!("charter {}", path.display()))?;
-    Ok((envelope, charter))
-}
-
-/// Opens the core of an embedded installation.
-pub fn open_core(
-    directory: &Directory,
-    config: &Config,
-    authority: Arc<CertificateAuthority>,
-) -> Result<(Core, OrganizationKeys)> {
-    let trust = trust_of(directory, config)?;
-    let keys = Keys {
-        order: files::read_secret_key(&directory.order_key())?,
-        log: files::read_secret_key(&directory.log_key())?,
-    };
-    let ports = Ports {
-        entropy: Box::new(SystemEntropy),
-        vault: vault::open(&config.vault.store, directory, clock::now).map_err(unfit)?,
-        issuer: Box::new(Issuer(authority)),
-    };
-    let settings = Settings {
-        organization: config.organization.clone(),
-        address: config.listen.address.clone(),
-        order_lifetime: config.orders.lifetime,
-        stall_after: config.escalation.stall,
-        retention: config.vault.retention,
-        events_hour: config.limits.events_per_hour,
-        notify: config.escalation.webhook.is_some(),
-        mail: match &config.mail {
-            None => Mailing::Off,
-            Some(mail) if mail.link.is_none() => Mailing::Plain,
-            Some(_) => Mailing::WithLinks,
-        },
-    };
-    let store = Store::open(&directory.database())?;
-    seed(&store, &trust, directory)?;
-    let core = Core::open(store, ports, keys, settings, trust.clone(), clock::now())?;
-    Ok((core, trust))
-}
-
-/// Whoever starts this program must not start it again before the settings, or the bucket, were changed.
-fn unfit(error: VaultError) -> anyhow::Error {
-    match error.is_settings() {
-        true => ConfigError::Vault(error).into(),
-        false => error.into(),
-    }
-}
-
-/// Charter and catalogue lie in files too: `init` signs the first, `charter renew` leaves a newer one there when no
-/// server runs. What is newer than the database's is taken; it has to verify like any other.
-fn seed(store: &Store, trust: &OrganizationKeys, directory: &Directory) -> Result<()> {
-    let now = clock::now();
-    let newest = store.newest_document(Document::Charter)?;
-    let (envelope, offered) = charter_file(trust, directory)?;
-    let offered = offered.into_value();
-    let known = newest.map(|kept| trust.open(&kept)).transpose()?.map(Verified::into_value);
-    if known.as_ref().is_none_or(|known| known.serial < offered.serial) {
-        core::seed(store, Document::Charter, offered.serial, &envelope, now)?;
-    }
-    let charter = known.filter(|known| known.serial > offered.serial).unwrap_or(offered);
-
-    let path = directory.catalogue();
-    let offered = files::read(&path, DOCUMENT_MAX).map_err(anyhow::Error::new).and_then(|envelope| {
-        let catalogue = Catalogue::open(&envelope, &charter)?.into_value();
-        Ok((envelope, catalogue.version))
-    });
-    let known = store.newest_serial(Document::Catalogue)?;
-    match (offered.with_context(|| format!("catalogue {}", path.display())), known) {
-        (Ok((envelope, version)), known) if known.is_none_or(|known| known < version) => {
-            core::seed(store, Document::Catalogue, version, &envelope, now)?;
-        }
-        (Ok(_), _) => {}
-        (Err(error), None) => return Err(error),
-        // What is in force lies in the database. Since that file was written the release keys may have changed.
-        (Err(error), Some(known)) => tracing::warn!("{error:#}; version {known} in the database is used"),
-    }
-    Ok(())
-}
-
-struct Issuer(Arc<CertificateAuthority>);
-
-impl CertificateIssuer for Issuer {
-    fn issue(
-        &self,
-        csr: &[u8],
-        id: &proto::identity::SpiffeId,
-        now: proto::time::Millis,
-    ) -> Result<Vec<u8>, proto::field::BadField> {
-        let mut serial = [0; 16];
-        clock::random(&mut serial);
-        self.0
-            .issue_appliance(csr, id, now, serial)
-            .map_err(|error| proto::field::BadField::new("csr", core::chain(&error)))
     }
 }
 
@@ -390,7 +251,10 @@ async fn watchdog(writer: Writer, mut stopped: Stop) {
 mod tests {
     use proto::time::Millis;
 
-    use super::*;
+    use super::{
+        super::open::{seed, trust_of},
+        *,
+    };
     use crate::init::{Options, init};
 
     const MADE: Millis = Millis(1_790_000_000_000);

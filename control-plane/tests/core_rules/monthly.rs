@@ -68,6 +68,7 @@ impl Server {
             ca_pem: String::new(),
             trust: world.safe.trust.clone(),
             witnesses: Vec::new(),
+            timestamps: String::new(),
             reader: Box::new({
                 let file = file.clone();
                 move || Store::open_reader(&file)

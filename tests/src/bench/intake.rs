@@ -5,7 +5,7 @@ use std::{fs::File, io::Write as _, path::Path, sync::Arc, time::Duration};
 use anyhow::{Result, ensure};
 use appliance::agent::credentials::{Folder, TlsKey};
 use control_plane::{
-    ca::CertificateAuthority, config::Config, core::Core, directory::Directory, serve::run::open_core,
+    ca::CertificateAuthority, config::Config, core::Core, directory::Directory, serve::open::open_core,
 };
 use proto::{
     digest::Digest,
