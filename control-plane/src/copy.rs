@@ -78,10 +78,12 @@ pub fn copy(
                 if Digest::of(&bytes) != row.sha256 {
                     return Err(CopyError::Unsound { key: row.key });
                 }
-                let until = match row.retain_until {
-                    Millis(0) => from.kept(&row.key)?.map_or(now, |kept| kept.retain_until),
-                    until => until,
-                };
+                // Whichever is later: a put that was repeated moves the file's date before the index knows it.
+                let file = from.kept(&row.key)?.map_or(Millis(0), |kept| kept.retain_until);
+                let until = row.retain_until.max(file);
+                if until == Millis(0) {
+                    return Err(CopyError::Unsound { key: row.key });
+                }
                 way.add(Item { key: row.key, bytes, until, is_indexed: true })?;
             } else if (1..=now.0).contains(&row.retain_until.0) {
                 way.done.ended += 1;
@@ -92,9 +94,10 @@ pub fn copy(
         }
     }
     for key in from.list("")? {
-        if store.vault_object(&key)?.is_none()
-            && let (Some(bytes), Some(kept)) = (from.get(&key)?, from.kept(&key)?)
-        {
+        if store.vault_object(&key)?.is_none() {
+            let (Some(bytes), Some(kept)) = (from.get(&key)?, from.kept(&key)?) else {
+                return Err(CopyError::Unsound { key });
+            };
             way.add(Item { key, bytes, until: kept.retain_until, is_indexed: false })?;
         }
     }

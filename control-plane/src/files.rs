@@ -6,7 +6,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, ErrorKind, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU64, Ordering},
@@ -136,9 +136,12 @@ pub fn create_folder(path: &Path) -> Result<(), FileError> {
 pub fn read(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
     let wrong = |source| FileError::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(max.saturating_add(1)).read_to_end(&mut bytes))
-        .map_err(wrong)?;
+    // A pipe without a writer would hold up whoever opens it.
+    let open = || match fs::metadata(path)?.file_type().is_fifo() {
+        true => Err(io::Error::new(ErrorKind::InvalidInput, "it is a pipe")),
+        false => File::open(path),
+    };
+    open().and_then(|file| file.take(max.saturating_add(1)).read_to_end(&mut bytes)).map_err(wrong)?;
     if bytes.len() as u64 > max {
         return Err(FileError::TooLarge { path: path.to_owned(), max });
     }

@@ -154,6 +154,7 @@ impl ExecutorCore {
             Outcome::Scanned { scanned, at, took } => self.end_scan(&scanned, at, took).map(|()| None),
             Outcome::Checked { waiting, readings } => self.start(waiting, readings),
             Outcome::Ran { running, performed, after, took } => {
+                self.pulse.was_at_work(took);
                 self.end_run(&running, performed, &after, took).map(|()| None)
             }
             Outcome::Recovered { interrupted, after } => {

@@ -70,13 +70,26 @@ impl Pulse {
             let passed = off.saturating_add(milliseconds(now.boot));
             beats.boots += 1;
             beats.off_ms = beats.off_ms.saturating_add(off);
-            beats.longest_ago_ms = beats.longest_ago_ms.saturating_add(passed);
+            // From the machine's start to this, its executor's first beat, there was none either.
+            let up = milliseconds(now.boot);
+            if up >= beats.longest_ms {
+                (beats.longest_ms, beats.longest_ago_ms) = (up, 0);
+            } else {
+                beats.longest_ago_ms = beats.longest_ago_ms.saturating_add(passed);
+            }
             passed
         };
         if is_crowded {
             beats.no_room_ms = beats.no_room_ms.saturating_add(passed);
         }
         Self { last: Some(now), beats }
+    }
+
+    /// A run holds up beats for as long as it takes; whoever carried it out was there all the while.
+    pub(super) fn was_at_work(&mut self, took: Duration) {
+        if let Some(last) = &mut self.last {
+            (last.boot, last.wall) = (last.boot + took, last.wall.plus(took));
+        }
     }
 
     /// A heartbeat has told of all of them.
@@ -128,12 +141,20 @@ mod tests {
     fn a_boot_is_counted_and_the_time_before_it_is_at_most_what_the_clock_says() {
         // The machine came up nine minutes after the last beat, and beat a minute later.
         let told = beats(&[at(1, 100 * MINUTE, 0), at(2, MINUTE, 600_000)]);
-        assert_eq!((told.boots, told.off_ms, told.longest_ms), (1, 9 * MINUTE, 0));
+        assert_eq!((told.boots, told.off_ms, told.longest_ms), (1, 9 * MINUTE, MINUTE));
         // With a clock that came up wrong nothing is made up.
         assert_eq!(beats(&[at(1, 0, 600_000), at(2, 0, 0)]).off_ms, 0);
         // A machine that does not say which boot it is of: a boot-time clock that went back tells.
         let unsaid = |boot, wall| Moment { boot_id: None, ..at(0, boot, wall) };
         assert_eq!(beats(&[unsaid(50_000, 0), unsaid(1000, 31_000)]).off_ms, 30_000);
+    }
+
+    #[test]
+    fn a_long_run_is_no_stretch_without_beats() {
+        let mut pulse = Pulse::default().beat(at(1, 0, 0), false);
+        pulse.was_at_work(Duration::from_secs(1200));
+        let beats = pulse.beat(at(1, 21 * MINUTE, 1_260_000), false).beats;
+        assert_eq!((beats.longest_ms, beats.clock_steps), (MINUTE, 0));
     }
 
     #[test]

@@ -135,15 +135,19 @@ impl Core {
         now: Millis,
     ) -> Result<(), CoreError> {
         let (month, markdown, pdf) = (row.month.clone(), row.markdown_sha256, row.pdf_sha256);
-        let deed = Deed::Packet { month, markdown, pdf };
-        if self.store.has_act(tenant, deed.kind(), &deed.sentence())? {
-            return Ok(());
-        }
-        self.note_act(tenant, deed, now);
-        if row.made.plus(NEWS_FOR) > now {
+        self.note_once(tenant, Deed::Packet { month, markdown, pdf }, now)?;
+        // The act may have been read back of a packet whose mails a power cut undid; once they are out, that is an act too.
+        if row.made.plus(NEWS_FOR) > now && !self.was_delivered(tenant, &row.month)? {
             self.queue_mails(tenant, &row.month, now)?;
         }
         Ok(())
+    }
+
+    fn was_delivered(&self, tenant: TenantId, of: &str) -> Result<bool, CoreError> {
+        let acts = self.store.acts(tenant, "delivery")?;
+        // Verified before they were kept here.
+        let said = acts.iter().filter_map(|act| Claim::read(act).ok().flatten().map(Claim::unverified));
+        Ok(said.into_iter().any(|act| matches!(act.deed, Deed::Delivery { month, .. } if month == of)))
     }
 
     /// One mail to each recipient that has none on its way; says how many.

@@ -101,7 +101,10 @@ impl Core {
         now: Millis,
     ) -> Result<Intake, CoreError> {
         let sha256 = Digest::of(envelope);
-        if self.store.evidence_index(tenant, sha256)?.is_some() {
+        // What a log before has is put into this one when its executor asks for it, not when its agent sends it again.
+        if self.store.evidence_index(tenant, sha256)?.is_some()
+            || (origin == Origin::Appliance && self.store.had_evidence(tenant, sha256)?)
+        {
             return Ok(Intake::Known);
         }
         let rejected = |why: &str| Ok(Intake::Rejected(why.to_owned()));

@@ -98,12 +98,6 @@ impl Core {
         (first_part(key).parse() == Ok(head.size)).then_some(head)
     }
 
-    /// Whether a log key of ours signed a checkpoint of the log `origin`.
-    pub(super) fn is_signed(&self, origin: &str, note: &[u8]) -> bool {
-        let keys = self.known.log.iter().filter_map(|key| VerifierKey::new(origin, key).ok());
-        SignedCheckpoint::open(note, &keys.collect::<Vec<_>>()).is_ok()
-    }
-
     /// Whether it is an order or a standing order that a key of ours signed.
     pub(super) fn is_order(&self, envelope: &[u8]) -> bool {
         [ORDER_TYPE, STANDING_TYPE]

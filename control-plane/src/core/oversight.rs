@@ -18,6 +18,9 @@ use super::{Core, CoreError};
 pub use crate::packet::REVIEW_EVERY;
 use crate::store::{OperatorTokenRow, TenantRow};
 
+/// As many accesses as one act can name.
+const REVIEW_MOST: usize = 200;
+
 /// The contract with a clinic, as it was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Agreement {
@@ -82,6 +85,13 @@ impl Core {
             {
                 let problem =
                     format!("and end must name everybody who has access; nothing is said of {:?}", open.name);
+                return Err(BadField::new("keep", problem).into());
+            }
+            if holds.len() > REVIEW_MOST {
+                let problem = format!(
+                    "would name {} accesses, and one review at most {REVIEW_MOST}; first revoke what nobody needs",
+                    holds.len()
+                );
                 return Err(BadField::new("keep", problem).into());
             }
             let known = |name: &&String| !holds.iter().any(|row| row.name == **name);

@@ -179,9 +179,9 @@ impl Core {
         if let (Some(pdf), Some(digest)) = (&files.pdf, row.pdf_sha256) {
             self.put_ours(&file_key(tenant, &name, digest, "pdf"), pdf, until, is_strange)?;
         }
-        let is_ours =
-            |_: &str, bytes: &[u8]| read(tenant, bytes).is_ok_and(|edition| self.is_edition(&edition));
-        self.put_ours(&edition_key(tenant, &name), &row.edition, until, is_ours)?;
+        let key = edition_key(tenant, &name);
+        let is_ours = |key: &str, bytes: &[u8]| self.open_paper::<Edition>(key, bytes).is_some();
+        self.put_ours(&key, &self.seal_paper(&key, &edition), until, is_ours)?;
         self.store.add_packet(tenant, &row)?;
         self.packet_made(tenant, &row, now)?;
         Ok(edition)
@@ -198,7 +198,7 @@ impl Core {
                 continue;
             }
             let Some(bytes) = self.object(&key)? else { continue };
-            match read(tenant, &bytes).ok().filter(|edition| self.is_edition(edition)) {
+            match self.open_paper::<Edition>(&key, &bytes) {
                 Some(edition) => {
                     let row = edition.row(month)?;
                     self.store.add_packet(tenant, &row)?;
@@ -218,15 +218,9 @@ impl Core {
         }
     }
 
-    /// Whether a log key of ours signed the head that a packet was made from.
-    pub(super) fn is_edition(&self, edition: &Edition) -> bool {
-        let head = edition.head().map(|(checkpoint, _)| checkpoint);
-        head.is_ok_and(|signed| self.is_signed(&signed.checkpoint().origin, signed.note().as_bytes()))
-    }
-
     fn packet_files(&self, tenant: TenantId, row: &PacketRow) -> Result<Option<PacketFiles>, CoreError> {
         let get = |digest: Digest, ending| -> Result<Option<Vec<u8>>, CoreError> {
-            let found = self.ports.vault.get(&file_key(tenant, &row.month, digest, ending))?;
+            let found = self.object(&file_key(tenant, &row.month, digest, ending))?;
             Ok(found.filter(|bytes| Digest::of(bytes) == digest))
         };
         let Some(markdown) = get(row.markdown_sha256, "md")?.and_then(|bytes| String::from_utf8(bytes).ok())
@@ -241,7 +235,7 @@ impl Core {
     }
 }
 
-pub(super) fn read(tenant: TenantId, bytes: &[u8]) -> Result<Edition, CoreError> {
+fn read(tenant: TenantId, bytes: &[u8]) -> Result<Edition, CoreError> {
     serde_json::from_slice(bytes).map_err(|error| CoreError::Log {
         tenant: tenant.to_string(),
         problem: format!("the edition of a packet cannot be read: {error}"),

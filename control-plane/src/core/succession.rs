@@ -144,6 +144,11 @@ impl Core {
             }
         }
         let Some((succession, envelope)) = newest else { return Ok(false) };
+        let log = self.store.log_head(tenant)?;
+        if let Err(less) = self.must_name_what_is_known(&log, &succession) {
+            tracing::error!(%tenant, origin, "the log {origin} is not ended by the word in the vault: {less}");
+            return Ok(false);
+        }
         self.follow(&succession, &envelope)?;
         Ok(true)
     }

@@ -26,7 +26,8 @@ impl Operators {
         log: u64,
     ) -> Result<Bundle, Status> {
         let over = month.filter(|month| month.end() <= (self.about.clock)());
-        let Some(month) = over else {
+        // A packet that is kept and sent is of the newest log; of one before, it is only looked at.
+        let Some(month) = over.filter(|_| log == 0) else {
             return Ok(self.make(tenant, month, None, log).await?.0);
         };
         let id = self.writer.run(move |core, _| Ok(core.tenant(&tenant)?.id)).await?;

@@ -72,7 +72,9 @@ impl Store {
     pub fn clinics_behind(&self, month: &str) -> Result<Vec<(TenantId, Millis, Option<String>)>, StoreError> {
         let mut statement = self.db.prepare_cached(
             "SELECT * FROM (SELECT tenant.id AS id,
-               (SELECT received_ms FROM evidence WHERE evidence.tenant = tenant.id ORDER BY log_index LIMIT 1) AS began_ms,
+               (SELECT min(received_ms) FROM (
+                 SELECT * FROM (SELECT received_ms FROM evidence WHERE evidence.tenant = tenant.id ORDER BY log_index LIMIT 1)
+                 UNION ALL SELECT received_ms FROM past_evidence WHERE past_evidence.tenant = tenant.id)) AS began_ms,
                (SELECT max(month) FROM packet WHERE packet.tenant = tenant.id) AS newest FROM tenant)
              WHERE began_ms IS NOT NULL AND (newest IS NULL OR newest < ?1) ORDER BY id",
         )?;

@@ -93,6 +93,14 @@ impl Store {
         TenantTiles { store: self, tenant, past: Some(log) }
     }
 
+    /// Whether a log before the newest has that record.
+    pub fn had_evidence(&self, tenant: TenantId, sha256: Digest) -> Result<bool, StoreError> {
+        Ok(self
+            .db
+            .prepare_cached("SELECT 1 FROM past_evidence WHERE tenant = ?1 AND sha256 = ?2")?
+            .exists(params![Col(tenant), Col(sha256)])?)
+    }
+
     /// Puts a record of a log before into the newest one too, under `log_index`; its envelope, if there is one of that digest.
     pub fn carry_over(
         &self,

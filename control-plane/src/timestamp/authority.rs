@@ -51,6 +51,11 @@ pub(super) fn leads(
         let (begin, end) = (one.validity().not_before.timestamp(), one.validity().not_after.timestamp());
         (begin..=end).contains(&at.0.div_euclid(1000))
     };
+    if given.is_empty() {
+        return false;
+    }
+    // A stranger's certificates may sign one another in circles: each is gone through once.
+    let mut left: Vec<_> = known.iter().collect();
     let mut reached = vec![from];
     for _ in 0..DEPTH_MAX {
         reached.retain(|(_, one)| good(one));
@@ -64,7 +69,9 @@ pub(super) fn leads(
                         && one.verify_signature(Some(issuer.public_key())).is_ok()
                 })
         };
-        reached = known.iter().filter(|(_, one)| signs(one)).map(|(der, one)| (*der, one)).collect();
+        let (next, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(|(_, one)| signs(one));
+        left = rest;
+        reached = next.into_iter().map(|(der, one)| (*der, one)).collect();
     }
     false
 }

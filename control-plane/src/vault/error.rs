@@ -1,6 +1,6 @@
 //! Why a vault did not do as it was asked.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use proto::{digest::Digest, time::Millis};
 
@@ -105,8 +105,9 @@ impl VaultError {
             Self::Key(_)
                 | Self::TooLarge { .. }
                 | Self::File { source: FileError::TooLarge { .. }, .. }
-                | Self::S3 { source: s3::S3Error::Garbled { .. }, .. }
-        )
+                | Self::S3 { source: s3::S3Error::Garbled { .. } | s3::S3Error::TooLarge { .. }, .. }
+        ) || matches!(self, Self::File { source: FileError::Read { source, .. }, .. }
+            if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::IsADirectory | ErrorKind::InvalidInput))
     }
 
     /// Whether it is the settings that are wrong, and not the day.

@@ -136,7 +136,7 @@ fn what_needs_attention_is_said() {
         "ended with “Failed” (record 31).",
         "| held | A person at the box stopped all orders. | 30 |",
         "No restore from “records” at Front desk was proven this month.",
-        "It was silent from then on.",
+        "It was silent from then on: offline or off, or what it sent was left out.",
     ] {
         assert!(text(&packet).contains(line), "{line}\n\n{}", text(&packet));
     }

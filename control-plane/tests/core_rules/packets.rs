@@ -7,6 +7,7 @@ use control_plane::{
     core::{export, packets::Edition},
     packet::PacketFiles,
     store::Store,
+    vault::{Object, Vault as _},
 };
 
 use crate::{
@@ -159,4 +160,28 @@ fn what_another_version_made_is_handed_out_as_it_was() {
     assert!(bundle.files()["packet.md"].ends_with(b"In other words.\n"));
     let report = bundle::verify::verify(&bundle, Some(&world.safe.trust), world.now);
     assert!(report.faults.is_empty(), "{report}");
+}
+
+/// Whoever can write to the vault could otherwise have any text sent to a clinic as its packet.
+#[test]
+fn an_edition_in_another_months_place_is_none_of_ours() {
+    let mut world = World::new();
+    let (mut appliance, month) = month_over(&mut world);
+    let (_, edition, files) = make(&mut world, month);
+    keep(&mut world, month, edition.clone(), &files);
+    let [key] = &world.vault_keys("packets")[..] else { panic!("one packet") };
+    let paper = world.vault.get(key).unwrap().unwrap();
+    let plain = serde_json::to_vec(&edition).unwrap();
+    let until = world.now.plus(DAY);
+    for (of, bytes) in [(month.next(), &paper), (month.next().next(), &plain)] {
+        let key = key.replace(&month.to_string(), &of.to_string());
+        world.vault.put_all(&[Object { key: &key, bytes, retain_until: until }]).unwrap();
+    }
+    goes_on(&mut world, &mut appliance);
+    let id = world.core.tenant(&world.tenant.clone()).unwrap().id;
+    let now = month.next().next().end().plus(MINUTE);
+    for of in [month.next(), month.next().next()] {
+        assert!(world.core.edition(id, of, now).unwrap().is_none(), "{of}");
+    }
+    assert_eq!(world.core.edition(id, month, now).unwrap().unwrap().0, edition);
 }

@@ -14,7 +14,7 @@ use proto::{
 };
 
 use super::{contents::Contents, findings::Findings, head::LogHead};
-use crate::bundle::{Place, Source};
+use crate::bundle::{Place, Source, bounds::PAPERS_MAX};
 
 /// The words of a bundle, by the number of the log that each begins.
 #[derive(Debug, Default)]
@@ -86,6 +86,13 @@ pub(super) fn check(successions: &Successions, head: Option<&LogHead>, findings:
     }
     let claim = "This log follows another by word of the organization's keys";
     let mut tally = findings.begin(claim, "succession/");
+    // The number is a stranger's; as many words as this had to be sent for a loop as long.
+    if number > PAPERS_MAX as u64 {
+        tally.missing(format!(
+            "by whose word log {number} began is not here: none follows more than {PAPERS_MAX}"
+        ));
+        return findings.end(tally);
+    }
     for number in 2..=number {
         match successions.before(number) {
             Some(old) => {

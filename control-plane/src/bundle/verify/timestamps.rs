@@ -40,10 +40,14 @@ pub(super) fn check(
     asked: &Asked,
     findings: &mut Findings,
 ) -> Vec<Stamp> {
-    if contents.stamps.is_empty() && contents.stamped.is_empty() {
+    let is_none = contents.stamps.is_empty() && contents.stamped.is_empty();
+    if is_none && asked.tsa.is_none() {
         return Vec::new();
     }
     let mut tally = findings.begin(STAMPED, "log/timestamps/");
+    if is_none {
+        tally.missing("you gave an authority's certificate, and no timestamp is here");
+    }
     for size in contents.stamped.iter().filter(|size| !contents.stamps.contains(size)) {
         findings.fault(&Place::Stamped(*size).to_string(), None, "has no timestamp beside it");
     }

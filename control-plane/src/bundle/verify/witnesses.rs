@@ -116,7 +116,7 @@ pub(super) fn check(
     let seen = told(now);
     match head {
         None => tally.missing("no head of the log holds"),
-        Some(head) => judge(&seen, head, &records.traces, &mut tally),
+        Some(head) => judge(&seen, head, records, &mut tally),
     }
     findings.end(tally);
     times(&seen.all, &records.traces, findings);
@@ -196,7 +196,7 @@ impl Looking<'_> {
 }
 
 /// Whether enough witnesses have seen enough of it.
-fn judge(seen: &Witnesses, head: &LogHead, traces: &[Trace], tally: &mut Tally) {
+fn judge(seen: &Witnesses, head: &LogHead, records: &Records, tally: &mut Tally) {
     let (quorum, of, all) = (seen.quorum, seen.all.len(), head.head().size);
     let Some((size, count)) = seen.enough() else {
         let cosigned = seen.all.iter().filter(|one| one.size.is_some()).count();
@@ -210,7 +210,9 @@ fn judge(seen: &Witnesses, head: &LogHead, traces: &[Trace], tally: &mut Tally) 
         });
     };
     tally.proven = count as u64;
-    let last = traces.iter().filter(|trace| trace.index >= size).map(|trace| trace.at).max();
+    let of_boxes = records.traces.iter().filter(|trace| trace.index >= size).map(|trace| trace.at);
+    let acts = records.acts.iter().filter(|fact| fact.index >= size).map(|fact| fact.act.at);
+    let last = of_boxes.chain(acts).max();
     if let (Some(by), Some(last)) = (seen.by(size), last)
         && last.since(by) > UNSEEN
     {

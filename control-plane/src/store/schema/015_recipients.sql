@@ -4,7 +4,7 @@ CREATE TABLE recipient (
 ) WITHOUT ROWID;
 -- Packets on their way: an outbox, so that a crash loses nothing. message_id stays the same whenever one is tried again.
 CREATE TABLE mail (
-  id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, month TEXT NOT NULL, address TEXT NOT NULL, message_id TEXT NOT NULL UNIQUE,
+  id INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL, month TEXT NOT NULL, address TEXT NOT NULL, message_id TEXT NOT NULL UNIQUE,
   state TEXT NOT NULL, attempts INTEGER NOT NULL, due_ms INTEGER NOT NULL, changed_ms INTEGER NOT NULL, last_error TEXT NOT NULL
 );
 CREATE INDEX mail_due ON mail (state, due_ms);
