@@ -1,4 +1,4 @@
-//! Operators' calls: convert, ask the core, show the rows. Who may call is decided before ([`super::people`]).
+//! Operators' calls: convert, ask the core, show the rows. Who may call is decided before ([`super::gate`]).
 
 use std::{sync::Arc, time::Duration};
 
