@@ -149,3 +149,13 @@ fn a_certificate_that_is_for_something_else_stamps_nothing() {
     assert_eq!(verdict("stamp"), Ok(()));
     assert_eq!(verdict("server"), Err(BadToken::Purpose));
 }
+
+/// Everything in it is right but the authority's signature, which stands last.
+#[test]
+fn a_token_that_the_authority_did_not_sign_proves_nothing() {
+    let mut token = BUNDLE.files()[TOKEN].clone();
+    *token.last_mut().unwrap() ^= 1;
+    let report = under(&TSA, "root.pem", &relisted(&with(&BUNDLE, TOKEN, token)));
+    assert_eq!(report.exit_code(), 1, "{report}");
+    assert!(fault_in(&report, TOKEN).contains("signature"), "{report}");
+}
