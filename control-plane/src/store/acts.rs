@@ -47,6 +47,10 @@ pub struct WaitingAct {
     pub deed: Deed,
 }
 
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("plain data serialises")
+}
+
 impl Store {
     /// Keeps an act.
     pub fn add_act(&self, new: &NewAct<'_>) -> Result<(), StoreError> {
@@ -117,32 +121,20 @@ impl Store {
 
     /// Keeps an act until its log goes on.
     pub fn add_waiting_act(&self, tenant: TenantId, act: &WaitingAct) -> Result<(), StoreError> {
-        let json = |value: serde_json::Result<String>| value.expect("plain data serialises");
         self.db
             .prepare_cached("INSERT INTO act_waiting (tenant, at_ms, actor, deed) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![
-                Col(tenant),
-                Col(act.at),
-                json(serde_json::to_string(&act.by)),
-                json(serde_json::to_string(&act.deed))
-            ])?;
+            .execute(params![Col(tenant), Col(act.at), json(&act.by), json(&act.deed)])?;
         Ok(())
     }
 
     /// Lets go of an act that waits, and is in the log by now.
     pub fn drop_waiting_act(&self, tenant: TenantId, act: &WaitingAct) -> Result<(), StoreError> {
-        let json = |value: serde_json::Result<String>| value.expect("plain data serialises");
         self.db
             .prepare_cached(
                 "DELETE FROM act_waiting WHERE id = (SELECT min(id) FROM act_waiting
                    WHERE tenant = ?1 AND at_ms = ?2 AND actor = ?3 AND deed = ?4)",
             )?
-            .execute(params![
-                Col(tenant),
-                Col(act.at),
-                json(serde_json::to_string(&act.by)),
-                json(serde_json::to_string(&act.deed))
-            ])?;
+            .execute(params![Col(tenant), Col(act.at), json(&act.by), json(&act.deed)])?;
         Ok(())
     }
 
