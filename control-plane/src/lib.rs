@@ -4,6 +4,8 @@
 //! are arguments; only [`clock`] asks the machine.
 
 #[cfg(feature = "server")]
+pub mod access;
+#[cfg(feature = "server")]
 pub mod audit;
 pub mod bundle;
 #[cfg(feature = "server")]

@@ -416,6 +416,7 @@ fn acts_of_every_kind() {
             charter_serial: 1,
             by: Actor::Operator("ann".into()),
             deed,
+            record: None,
         };
         let name = format!("act-{}.json", act.deed.kind());
         let was = recorded(&name, &act.seal(&key(30)).unwrap());

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use proto::pb::{
-    IssueOperatorToken, ListOperatorTokens, OperatorTokenView, ReviewAccess, RevokeOperatorToken,
-    operators_client::OperatorsClient,
+use proto::{
+    digest::Digest,
+    pb::{
+        IssueOperatorToken, ListAudit, ListOperatorTokens, OperatorTokenView, ReviewAccess,
+        RevokeOperatorToken, Scope, operators_client::OperatorsClient,
+    },
 };
 use serde_json::{Value, json};
 
@@ -14,17 +17,32 @@ use super::{
     connection::{answer, connect},
     output::{Answer, facts, table, time, when},
 };
-use crate::files::{self, Access};
+use crate::{
+    access::Role,
+    files::{self, Access},
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Operator {
     /// Make an API token; the server keeps only its hash
-    #[command(after_help = "Example:\n  control-plane operator token --name alice --out alice.token\n  \
-        control-plane --address https://control.msp.example:8444 --ca ca.pem --token-file alice.token tenant list")]
+    #[command(
+        after_help = "Examples:\n  control-plane operator token --name alice --role operator --out alice.token\n  \
+        control-plane operator token --name elm-audit --role auditor --tenant \"Elm Street Clinic\" --days 14\n  \
+        control-plane --address https://control.msp.example:8444 --ca ca.pem --token-file alice.token tenant list"
+    )]
     Token {
         /// Whose it is
         #[arg(long)]
         name: String,
+        /// What its holder may do: owner, operator, technician or auditor
+        #[arg(long)]
+        role: Role,
+        /// Where: in this clinic only, by name or ID [default: everywhere]
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Where: at this site of the clinic only
+        #[arg(long, requires = "tenant")]
+        site: Option<String>,
         /// How long it holds
         #[arg(long, value_name = "DAYS", default_value_t = 30)]
         days: u32,
@@ -47,6 +65,21 @@ pub(super) enum Operator {
         #[arg(long, value_name = "NAME", requires = "confirm")]
         end: Vec<String>,
     },
+    /// What was changed: by whom, from where, what was before and after; newest first
+    #[command(
+        after_help = "What an act in a clinic's log calls its record is the SHA-256 of the record here."
+    )]
+    Audit {
+        /// Of this clinic only
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Those before the record with this SHA-256
+        #[arg(long, value_name = "SHA256")]
+        before: Option<Digest>,
+        /// How many at most
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
     /// Take a token back
     Revoke {
         /// Whose it is
@@ -67,8 +100,11 @@ impl Operator {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<Answer> {
         let mut client = OperatorsClient::new(connect(global).await?);
         match self {
-            Self::Token { name, days, out } => {
-                let made = answer(client.issue_token(IssueOperatorToken { name, valid_days: days })).await?;
+            Self::Token { name, role, tenant, site, days, out } => {
+                let scope = Scope { tenant: tenant.unwrap_or_default(), site: site.unwrap_or_default() };
+                let asked =
+                    IssueOperatorToken { name, valid_days: days, role: role.to_string(), scope: Some(scope) };
+                let made = answer(client.issue_token(asked)).await?;
                 let about = made.view.as_ref().map_or(Value::Null, view);
                 let Some(path) = out else {
                     return Ok(Answer::new(
@@ -82,18 +118,17 @@ impl Operator {
             }
             Self::List => {
                 let tokens = answer(client.list_tokens(ListOperatorTokens {})).await?.tokens;
-                let rows = tokens
-                    .iter()
-                    .map(|t| [t.name.clone(), state(t).to_owned(), when(t.expires_ms), when(t.used_ms)]);
+                let rows = tokens.iter().map(|t| {
+                    [t.name.clone(), grant(t), state(t).to_owned(), when(t.expires_ms), when(t.used_ms)]
+                });
                 let json = json!({ "tokens": tokens.iter().map(view).collect::<Vec<_>>() });
-                Ok(Answer::new(table(["NAME", "STATE", "EXPIRES", "USED"], rows), json))
+                Ok(Answer::new(table(["NAME", "MAY", "STATE", "EXPIRES", "USED"], rows), json))
             }
             Self::Review { confirm, keep, end } => {
                 let review = answer(client.review(ReviewAccess { confirm, keep, end })).await?;
-                let rows = review
-                    .tokens
-                    .iter()
-                    .map(|t| [t.name.clone(), when(t.created_ms), when(t.expires_ms), when(t.used_ms)]);
+                let rows = review.tokens.iter().map(|t| {
+                    [t.name.clone(), grant(t), when(t.created_ms), when(t.expires_ms), when(t.used_ms)]
+                });
                 let due = if review.due_ms == 0 { "no".to_owned() } else { when(review.due_ms) };
                 let about = facts([("reviewed", when(review.reviewed_ms)), ("due", due)]);
                 let json = json!({
@@ -101,8 +136,29 @@ impl Operator {
                     "reviewed": time(review.reviewed_ms),
                     "due": time(review.due_ms),
                 });
-                let text = format!("{}\n{about}", table(["NAME", "SINCE", "EXPIRES", "USED"], rows));
+                let text = format!("{}\n{about}", table(["NAME", "MAY", "SINCE", "EXPIRES", "USED"], rows));
                 Ok(Answer::new(text, json))
+            }
+            Self::Audit { tenant, before, limit } => {
+                let before = before.map_or_else(Vec::new, |digest| digest.to_vec());
+                let asked = ListAudit { tenant: tenant.unwrap_or_default(), before, limit };
+                let records = answer(client.audit(asked)).await?.records;
+                let read = records.iter().map(|row| serde_json::from_str(&row.record));
+                let read = read.collect::<Result<Vec<Value>, _>>()?;
+                let of = |record: &Value, name: &str| record[name].as_str().unwrap_or_default().to_owned();
+                let rows = records.iter().zip(&read).map(|(row, record)| {
+                    let what =
+                        record["changes"].as_array().into_iter().flatten().map(|change| of(change, "what"));
+                    let what = what.collect::<Vec<_>>().join(", ");
+                    let by = of(record, "by");
+                    [when(row.at_ms), by, of(record, "from"), of(record, "call"), what]
+                });
+                let json = records
+                    .iter()
+                    .zip(&read)
+                    .map(|(row, record)| json!({ "sha256": hex::encode(&row.sha256), "record": record }));
+                let json = json!({ "records": json.collect::<Vec<_>>() });
+                Ok(Answer::new(table(["AT", "BY", "FROM", "CALL", "CHANGED"], rows), json))
             }
             Self::Revoke { name } => {
                 let token = answer(client.revoke_token(RevokeOperatorToken { name })).await?;
@@ -117,6 +173,15 @@ fn state(token: &OperatorTokenView) -> &'static str {
     if token.revoked { "revoked" } else { "issued" }
 }
 
+/// `operator in a clinic`, in few words.
+fn grant(token: &OperatorTokenView) -> String {
+    match token.scope.as_ref().map(|scope| (scope.tenant.as_str(), scope.site.as_str())) {
+        None | Some(("", _)) => token.role.clone(),
+        Some((tenant, "")) => format!("{} in {tenant}", token.role),
+        Some((_, site)) => format!("{} at {site}", token.role),
+    }
+}
+
 fn view(token: &OperatorTokenView) -> Value {
     json!({
         "name": token.name,
@@ -124,5 +189,8 @@ fn view(token: &OperatorTokenView) -> Value {
         "expires": time(token.expires_ms),
         "used": time(token.used_ms),
         "revoked": token.revoked,
+        "role": token.role,
+        "tenant": token.scope.as_ref().map(|scope| &scope.tenant).filter(|id| !id.is_empty()),
+        "site": token.scope.as_ref().map(|scope| &scope.site).filter(|id| !id.is_empty()),
     })
 }

@@ -6,8 +6,8 @@ use clap::Subcommand;
 use proto::{
     digest::Digest,
     pb::{
-        self, AgreementView, CreateTenant, ListTenants, RecordAgreement, ShadowTenant, TenantRecipients,
-        TenantTimes, tenants_client::TenantsClient,
+        self, AgreementView, CreateTenant, ListTenants, OffboardTenant, RecordAgreement, ShadowTenant,
+        TenantRecipients, TenantTimes, tenants_client::TenantsClient,
     },
     time::Millis,
 };
@@ -88,6 +88,18 @@ pub(super) enum Tenant {
         #[arg(long, value_name = "EMAIL")]
         remove: Vec<String>,
     },
+    /// A clinic leaves: shut out its boxes and whoever had access to it alone, for good; its evidence stays
+    #[command(after_help = OFFBOARD)]
+    Offboard {
+        /// Clinic, by name or ID
+        tenant: String,
+        /// Its name once more, because this cannot be undone
+        #[arg(long, value_name = "NAME")]
+        confirm: String,
+        /// Why, for the record
+        #[arg(long)]
+        why: String,
+    },
     /// Say in which windows anything runs in a clinic, disturbing or not; without times, show them
     #[command(after_help = WINDOWS)]
     Windows {
@@ -124,6 +136,14 @@ Examples:
   control-plane tenant windows \"Elm Street Clinic\" \"daily 20:00-06:00 America/Chicago\"
   control-plane tenant windows \"Elm Street Clinic\"
   control-plane tenant windows \"Elm Street Clinic\" --off";
+
+const OFFBOARD: &str = "\
+Boxes and their enrolment tokens are revoked, API tokens that were good for this clinic alone too, and packets go to nobody.
+What was kept stays until its dates (45 CFR 164.316(b)(2)(i): six years); give the clinic a bundle of it.
+
+Examples:
+  control-plane evidence export --tenant \"Elm Street Clinic\" --out elm-street
+  control-plane tenant offboard \"Elm Street Clinic\" --confirm \"Elm Street Clinic\" --why \"contract ended\"";
 
 const AGREEMENT: &str = "\
 The newest that is recorded is the one in force. It stands in the packet by its digest, with the day of signing; a clinic
@@ -174,7 +194,12 @@ impl Tenant {
                 let tenants = answer(client.list(ListTenants {})).await?.tenants;
                 let rows = tenants.iter().map(|t| {
                     let shadow = if t.shadow_until_ms == 0 { "-".into() } else { when(t.shadow_until_ms) };
-                    let log = if t.log_halted.is_empty() { "open" } else { "HALTED" }.to_owned();
+                    let log = match (t.closed_ms, t.log_halted.is_empty()) {
+                        (0, true) => "open",
+                        (_, true) => "LEFT",
+                        (_, false) => "HALTED",
+                    };
+                    let log = log.to_owned();
                     [t.id.clone(), t.name.clone(), t.log_size.to_string(), log, shadow, when(t.created_ms)]
                 });
                 let json = json!({ "tenants": tenants.iter().map(view).collect::<Vec<_>>() });
@@ -221,6 +246,12 @@ impl Tenant {
                 ]);
                 Ok(Answer::new(text, view(&tenant)))
             }
+            Self::Offboard { tenant, confirm, why } => {
+                let asked = OffboardTenant { tenant, name: confirm, why };
+                let tenant = answer(client.offboard(asked)).await?;
+                let text = facts([("tenant", tenant.name.clone()), ("left", when(tenant.closed_ms))]);
+                Ok(Answer::new(text, view(&tenant)))
+            }
             Self::Recipients { tenant, add, remove } => {
                 let tenant = answer(client.recipients(TenantRecipients { tenant, add, remove })).await?;
                 Ok(told(&tenant, "recipients", &tenant.recipients, "none: packets are sent to nobody"))
@@ -260,6 +291,7 @@ fn view(tenant: &pb::Tenant) -> Value {
         "log_halted": optional(&tenant.log_halted),
         "clinic_hours": tenant.clinic_hours,
         "windows": tenant.windows,
+        "left": (tenant.closed_ms != 0).then(|| time(tenant.closed_ms)),
         "shadow_until": (tenant.shadow_until_ms != 0).then(|| time(tenant.shadow_until_ms)),
     })
 }

@@ -7,7 +7,7 @@
 use std::mem;
 
 use proto::{
-    act::{Act, Actor, Claim, Deed, End, Place},
+    act::{Act, Claim, Deed, End, Place},
     digest::Digest,
     ids::{ApplianceId, TenantId},
     sync::Gap,
@@ -19,7 +19,10 @@ use super::{
     Core, CoreError, Intake, LOG_HALTED, beside::LOG_BESIDE, budget, deliveries, incidents, log::broken,
     months, oversight::Agreement, payload_digest, quarantine, witnesses,
 };
-use crate::store::{ApplianceRow, ApplianceState, Document, IncidentRow, NewAct, WaitingAct};
+use crate::{
+    access::Scope,
+    store::{ApplianceRow, ApplianceState, Document, IncidentRow, NewAct, WaitingAct},
+};
 
 /// Why something can be missing, as agents and this server call it.
 const CAUSES: [&str; 8] = [
@@ -47,29 +50,23 @@ const OWN: [&str; 8] = [
 const OTHER: &str = "other";
 
 impl Core {
-    /// Runs a command in somebody's name.
-    pub fn acting_as<T>(
-        &mut self,
-        by: Actor,
-        command: impl FnOnce(&mut Self) -> Result<T, CoreError>,
-    ) -> Result<T, CoreError> {
-        let before = mem::replace(&mut self.acting, by);
-        let outcome = command(self);
-        self.acting = before;
-        outcome
-    }
-
     /// Notes what is being done for a clinic.
     pub(super) fn note_act(&mut self, tenant: TenantId, deed: Deed, now: Millis) {
         // What is read back from the vault brings its acts along.
         if !self.replaying {
-            self.acts.push((tenant, WaitingAct { at: now, by: self.acting.clone(), deed }));
+            self.acts
+                .push((tenant, WaitingAct { at: now, by: self.acting.actor.clone(), deed, record: None }));
         }
     }
 
     /// Notes what is being done for every clinic.
     pub(super) fn note_act_everywhere(&mut self, deed: &Deed, now: Millis) -> Result<(), CoreError> {
-        for tenant in self.store.tenants()? {
+        self.note_act_in(&Scope::Organization, deed, now)
+    }
+
+    /// Notes what is being done for every clinic within a scope.
+    pub(super) fn note_act_in(&mut self, scope: &Scope, deed: &Deed, now: Millis) -> Result<(), CoreError> {
+        for tenant in self.store.tenants()?.into_iter().filter(|tenant| scope.sees(tenant.id)) {
             self.note_act(tenant.id, deed.clone(), now);
         }
         Ok(())
@@ -161,6 +158,7 @@ impl Core {
                 charter_serial: self.charter.document.serial,
                 by: waiting.by,
                 deed: waiting.deed,
+                record: waiting.record,
             };
             let envelope = act.seal(&self.keys.order).map_err(|e| broken(tenant, e.to_string()))?;
             place = Place { index: place.index + 1, previous: self.add_act(&act, index, &envelope)? };
@@ -204,7 +202,7 @@ impl Core {
         self.add_act(&act, index, envelope)?;
         self.do_again(&act.deed, now)?;
         // A database from a backup may think that it is still to be logged.
-        let waiting = WaitingAct { at: act.at, by: act.by, deed: act.deed };
+        let waiting = WaitingAct { at: act.at, by: act.by, deed: act.deed, record: act.record };
         self.store.drop_waiting_act(tenant, &waiting)?;
         Ok(Intake::Kept)
     }
@@ -291,7 +289,7 @@ impl Core {
             self.note_once(tenant, Deed::Catalogue { version: catalogue, digest }, now)?;
         }
         for token in self.store.operator_tokens()? {
-            if !token.revoked && now < token.expires {
+            if !token.revoked && now < token.expires && token.grant.scope.sees(tenant) {
                 self.note_once(tenant, Deed::Access { name: token.name, until: token.expires }, now)?;
             }
         }

@@ -4,25 +4,24 @@ use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use proto::{
-    act::{Actor, Deed},
+    act::Deed,
     charter::{self, CharterError},
     digest::Digest,
     field::{BadField, text},
-    ids::{ApplianceId, IncidentId, SiteId, TenantId, WatchId},
+    ids::{SiteId, TenantId, WatchId},
     time::Millis,
 };
 use runbooks::{Catalogue, Policy};
+use serde_json::{Value, json};
 
 use super::{Core, CoreError, InForce, incident::State, payload_digest};
 use crate::store::{
     ApplianceRow, ApplianceState, Document, EnrolmentTokenRow, EvidenceRow, GapRow, IncidentRow, LinesRow,
-    NewTenant, OperatorTokenRow, OrderRow, SiteRow, TenantRow, TimelineRow, ToldRow,
+    NewTenant, OrderRow, SiteRow, TenantRow, TimelineRow, ToldRow,
 };
 
 /// The longest an enrolment token lasts.
 pub const ENROLMENT_TOKEN_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
-/// The longest an API token lasts.
-pub const OPERATOR_TOKEN_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The most bytes of lines in one answer.
 const LINES_SHOWN: u64 = 8 << 20;
@@ -48,6 +47,7 @@ impl Core {
         // Its paper goes where its checkpoints will go, once it is durable here.
         self.grown.insert(id);
         self.note_in_force(id, now)?;
+        self.changed(Some(id), "clinic", Value::Null, json!(name));
         self.tenant(&name)
     }
 
@@ -64,39 +64,16 @@ impl Core {
         })?)
     }
 
-    /// All clinics.
-    pub fn tenants(&self) -> Result<Vec<TenantRow>, CoreError> {
-        Ok(self.store.tenants()?)
-    }
-
-    /// One clinic, by ID or name.
-    pub fn tenant(&self, called: &str) -> Result<TenantRow, CoreError> {
-        self.store.tenant_called(called)?.ok_or_else(|| {
-            CoreError::NotFound(format!(
-                "there is no tenant {called:?}; `control-plane tenant list` shows them"
-            ))
-        })
-    }
-
-    /// The clinic meant by an optional filter; empty text is none.
-    pub fn tenant_filter(&self, called: &str) -> Result<Option<TenantId>, CoreError> {
-        if called.is_empty() { Ok(None) } else { self.tenant(called).map(|row| Some(row.id)) }
-    }
-
     /// Adds a site.
     pub fn create_site(&mut self, tenant: &str, name: &str, now: Millis) -> Result<SiteRow, CoreError> {
-        let tenant = self.tenant(tenant)?;
+        let tenant = self.served(tenant)?;
         let name = plain_name(name)?;
         let site = SiteRow { id: SiteId::new(now, self.random()), tenant: tenant.id, name, created: now };
         if !self.store.add_site(&site)? {
             return Err(CoreError::Exists(format!("{} has a site {:?} already", tenant.name, site.name)));
         }
+        self.changed(Some(tenant.id), "site", Value::Null, json!({ "id": site.id, "name": site.name }));
         Ok(site)
-    }
-
-    /// A clinic's sites.
-    pub fn sites(&self, tenant: &str) -> Result<Vec<SiteRow>, CoreError> {
-        Ok(self.store.sites(self.tenant(tenant)?.id)?)
     }
 
     /// Makes a one-time enrolment token.
@@ -107,13 +84,8 @@ impl Core {
         valid: Duration,
         now: Millis,
     ) -> Result<Token, CoreError> {
-        let tenant = self.tenant(tenant)?;
-        let site = self.store.site_called(tenant.id, site)?.ok_or_else(|| {
-            CoreError::NotFound(format!(
-                "{} has no site {site:?}; `control-plane site list` shows them",
-                tenant.name
-            ))
-        })?;
+        let tenant = self.served(tenant)?;
+        let site = self.site_of(&tenant, site)?;
         if valid.is_zero() || valid > ENROLMENT_TOKEN_MAX {
             return Err(BadField::new("valid_minutes", "must be 1 to 43200 (30 days)").into());
         }
@@ -130,11 +102,6 @@ impl Core {
         Ok(Token { secret, expires: row.expires })
     }
 
-    /// Appliances of a clinic, or all.
-    pub fn appliances(&self, tenant: &str) -> Result<Vec<ApplianceRow>, CoreError> {
-        Ok(self.store.appliances(self.tenant_filter(tenant)?)?)
-    }
-
     /// Revokes an appliance, for good.
     pub fn revoke_appliance(
         &mut self,
@@ -142,17 +109,16 @@ impl Core {
         reason: &str,
         now: Millis,
     ) -> Result<ApplianceRow, CoreError> {
-        let id = ApplianceId::from_field("id", id)?;
-        let reason = text("reason", reason, 200)?;
-        let missing = || CoreError::NotFound(format!("there is no appliance {id}"));
+        let before = self.appliance("id", id)?;
+        let (id, reason) = (before.id, text("reason", reason, 200)?);
         if !self.store.set_appliance_state(id, ApplianceState::Revoked, &reason)? {
-            let row = self.store.appliance(id)?.ok_or_else(missing)?;
             return Err(CoreError::Precondition(format!(
                 "appliance {id} is revoked already: {}",
-                row.state_reason
+                before.state_reason
             )));
         }
-        let row = self.store.appliance(id)?.ok_or_else(missing)?;
+        let row = self.appliance("id", &id.to_string())?;
+        self.state_changed(&before, &row);
         self.keep_revocation(row.tenant, id, now)?;
         self.note_act(row.tenant, Deed::Revocation { appliance: id }, now);
         self.wake.insert(id);
@@ -172,10 +138,7 @@ impl Core {
 
     /// The newest lines of a box's logs, or of one log; and how many ever came.
     pub fn lines(&self, id: &str, watch: &str, most: u32) -> Result<(Vec<LinesRow>, u64), CoreError> {
-        let id = ApplianceId::from_field("appliance", id)?;
-        if self.store.appliance(id)?.is_none() {
-            return Err(CoreError::NotFound(format!("there is no appliance {id}")));
-        }
+        let id = self.appliance("appliance", id)?.id;
         let watch = match watch {
             "" => None,
             id => Some(id.parse::<WatchId>().map_err(|bad| bad.within("watch"))?),
@@ -194,17 +157,14 @@ impl Core {
                 BadField::new("state", format!("must be one of {}", names.join(", ")))
             })?),
         };
-        Ok(self.store.incidents(self.tenant_filter(tenant)?, state, limit(most))?)
+        Ok(self.store.incidents(self.within(tenant)?, state, limit(most))?)
     }
 
     /// One incident and how it went.
     pub fn incident(&self, id: &str) -> Result<(IncidentRow, Vec<TimelineRow>), CoreError> {
-        let id = IncidentId::from_field("id", id)?;
-        let row = self
-            .store
-            .incident(id)?
-            .ok_or_else(|| CoreError::NotFound(format!("there is no incident {id}")))?;
-        Ok((row, self.store.timeline(id)?))
+        let row = self.seen_incident(id)?;
+        let timeline = self.store.timeline(row.id)?;
+        Ok((row, timeline))
     }
 
     /// What became of telling people of an incident.
@@ -214,7 +174,7 @@ impl Core {
 
     /// Orders, newest first.
     pub fn orders(&self, tenant: &str, most: u32) -> Result<Vec<OrderRow>, CoreError> {
-        Ok(self.store.orders(self.tenant_filter(tenant)?, limit(most))?)
+        Ok(self.store.orders(self.within(tenant)?, limit(most))?)
     }
 
     /// A clinic's evidence from a log index on, and how much there is.
@@ -249,6 +209,8 @@ impl Core {
         self.store.put_document(Document::Charter, offered.serial, envelope, now)?;
         self.learn_keys()?;
         self.wake_everyone()?;
+        let before = self.charter.document.serial;
+        self.changed(None, "charter", json!(before), json!(offered.serial));
         self.charter = InForce { document: offered, envelope: envelope.to_vec() };
         self.note_documents(now)?;
         self.sign_anew(now)
@@ -269,71 +231,16 @@ impl Core {
         }
         self.store.put_document(Document::Catalogue, offered.version, envelope, now)?;
         self.wake_everyone()?;
+        let before = self.catalogue.document.version;
+        self.changed(None, "catalogue", json!(before), json!(offered.version));
         self.catalogue = InForce { document: offered, envelope: envelope.to_vec() };
         self.note_documents(now)
     }
 
-    /// Makes an API token.
-    pub fn issue_operator_token(
-        &mut self,
-        name: &str,
-        valid: Duration,
-        now: Millis,
-    ) -> Result<Token, CoreError> {
-        let name = text("name", name, 60)?;
-        if [Actor::ControlPlane, Actor::Console].iter().any(|actor| actor.to_string() == name) {
-            let problem = format!("must not be {name:?}: acts call somebody else so");
-            return Err(BadField::new("name", problem).into());
-        }
-        if valid.is_zero() || valid > OPERATOR_TOKEN_MAX {
-            return Err(BadField::new("valid_days", "must be 1 to 365").into());
-        }
-        let secret = self.secret();
-        let row = OperatorTokenRow {
-            name,
-            created: now,
-            expires: now.plus(valid),
-            used: Millis(0),
-            revoked: false,
-        };
-        if !self.store.add_operator_token(&row, Digest::of(secret.as_bytes()))? {
-            return Err(CoreError::Exists(format!(
-                "there is a token {:?} already; choose another name",
-                row.name
-            )));
-        }
-        self.note_act_everywhere(&Deed::Access { name: row.name, until: row.expires }, now)?;
-        Ok(Token { secret, expires: row.expires })
-    }
-
-    /// All API tokens, without their secrets.
-    pub fn operator_tokens(&self) -> Result<Vec<OperatorTokenRow>, CoreError> {
-        Ok(self.store.operator_tokens()?)
-    }
-
-    /// Takes an API token back.
-    pub fn revoke_operator_token(&mut self, name: &str, now: Millis) -> Result<OperatorTokenRow, CoreError> {
-        let held = self.store.operator_tokens()?.iter().any(|row| row.name == name && !row.revoked);
-        if let Some(hash) = self.store.revoke_operator_token(name)? {
-            // Again, where it went wrong the first time; but it ended once.
-            self.keep_token_revocation(hash, now)?;
-            if held {
-                self.note_act_everywhere(&Deed::AccessEnd { name: name.to_owned() }, now)?;
-            }
-        }
-        let found = self.store.operator_tokens()?.into_iter().find(|row| row.name == name);
-        found.ok_or_else(|| CoreError::NotFound(format!("there is no token {name:?}")))
-    }
-
-    /// Whose API token this is, if it still holds; notes the use.
-    pub fn operator(&mut self, secret: &str, now: Millis) -> Result<String, CoreError> {
-        let denied = || CoreError::Denied("API token is unknown, revoked or run out".into());
-        let row = self.store.operator_token(Digest::of(secret.as_bytes()))?.ok_or_else(denied)?;
-        if row.revoked || now >= row.expires {
-            return Err(denied());
-        }
-        self.store.used_operator_token(&row.name, now)?;
-        Ok(row.name)
+    /// Says in the trail how a box stood, and how it stands now.
+    pub(super) fn state_changed(&mut self, before: &ApplianceRow, after: &ApplianceRow) {
+        let said = |row: &ApplianceRow| json!({ "id": row.id, "state": row.state.name(), "reason": row.state_reason });
+        self.changed(Some(after.tenant), "appliance", said(before), said(after));
     }
 
     fn wake_everyone(&mut self) -> Result<(), CoreError> {

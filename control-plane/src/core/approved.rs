@@ -17,6 +17,8 @@ use proto::{
     time::Millis,
 };
 
+use serde_json::json;
+
 use super::{Core, CoreError};
 use crate::store::ApplianceRow;
 
@@ -137,7 +139,7 @@ impl Core {
     pub fn sealing_key(&self, appliance: &str) -> Result<(TenantId, Vec<u8>, PublicKey), CoreError> {
         let id = ApplianceId::from_field("appliance", appliance)?;
         let none = || CoreError::NotFound(format!("appliance {id} has told no key to seal to yet"));
-        let row = self.store.appliance(id)?.ok_or_else(none)?;
+        let row = self.seen_appliance(id)?.ok_or_else(none)?;
         let heartbeat = self.store.newest_of_kind(row.incarnation, "heartbeat")?.ok_or_else(none)?;
         let signer = self.store.incarnation(row.incarnation)?.ok_or_else(none)?;
         Ok((row.tenant, heartbeat, signer.evidence_key))
@@ -163,7 +165,7 @@ impl Core {
     }
 
     fn box_of(&self, tenant: TenantId, id: ApplianceId) -> Result<ApplianceRow, CoreError> {
-        let found = self.store.appliance(id)?.filter(|row| row.tenant == tenant);
+        let found = self.seen_appliance(id)?.filter(|row| row.tenant == tenant);
         found.ok_or_else(|| {
             CoreError::NotFound(format!(
                 "the clinic has no appliance {id}; `control-plane appliance list` shows them"
@@ -214,6 +216,13 @@ impl Core {
             )));
         }
         self.store.add_approved(&document, now)?;
+        let before = all.iter().find(is_same).map(|one| one.core_digest);
+        self.changed(
+            Some(core.tenant),
+            &format!("{} {}", core.kind, core.name),
+            json!(before),
+            json!(document.core_digest),
+        );
         let approval = Deed::Approval {
             what: core.kind,
             name: core.name.clone(),

@@ -13,6 +13,8 @@ use proto::{
     time::Millis,
 };
 
+use serde_json::{Value, json};
+
 use super::{Core, CoreError};
 use crate::{
     bundle::Month,
@@ -185,7 +187,13 @@ impl Core {
                 tenant.name
             )));
         }
-        self.queue_mails(tenant.id, &row.month, now)?;
+        let queued = self.queue_mails(tenant.id, &row.month, now)?;
+        self.changed(
+            Some(tenant.id),
+            "mails of a packet",
+            Value::Null,
+            json!({ "month": row.month, "queued": queued }),
+        );
         self.tracked(tenant.id, row, now)
     }
 

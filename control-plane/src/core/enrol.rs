@@ -46,6 +46,9 @@ impl Core {
                 "these keys are enrolled already; wipe the appliance's state to enrol it anew".into(),
             ));
         }
+        if self.store.tenant(token.tenant)?.is_none_or(|tenant| tenant.closed.0 != 0) {
+            return Err(CoreError::Denied(BAD_TOKEN.into()));
+        }
         let id = ApplianceId::new(now, self.random());
         let spiffe = SpiffeId {
             trust_domain: self.settings.organization.clone(),

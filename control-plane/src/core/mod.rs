@@ -23,6 +23,7 @@ mod incidents;
 mod kept;
 mod log;
 pub mod months;
+mod offboarding;
 mod order_papers;
 mod orders;
 mod ours;
@@ -36,10 +37,13 @@ mod publish;
 mod quarantine;
 mod recipients;
 mod rotation;
+mod sight;
 pub mod standing;
 mod stops;
 mod succession;
 pub mod timestamps;
+mod tokens;
+mod trail;
 mod watchdog;
 pub mod witnesses;
 
@@ -49,7 +53,6 @@ use std::{
 };
 
 use proto::{
-    act::Actor,
     charter::{Charter, OrganizationKeys},
     digest::Digest,
     evidence::CheckpointSeen,
@@ -59,7 +62,10 @@ use proto::{
 };
 use runbooks::Catalogue;
 
-use crate::store::{Document, Store, StoreError, WaitingAct};
+use crate::{
+    access::Principal,
+    store::{Document, Store, StoreError, WaitingAct},
+};
 
 pub use error::{CoreError, chain};
 pub use evidence::Intake;
@@ -134,7 +140,9 @@ pub struct Core {
     /// The set of documents that each box was told last.
     pub(crate) told: BTreeMap<ApplianceId, Digest>,
     /// In whose name the command is run.
-    pub(crate) acting: Actor,
+    pub(crate) acting: Principal,
+    /// What this command changed, for the audit trail.
+    pub(crate) changes: Vec<trail::Change>,
     /// What this command did, to be logged at its end.
     pub(crate) acts: Vec<(TenantId, WaitingAct)>,
     /// Whether what happens was in the log before: it is read back.
@@ -184,7 +192,8 @@ impl Core {
             wake: BTreeSet::new(),
             woke_until: now,
             told: BTreeMap::new(),
-            acting: Actor::ControlPlane,
+            acting: Principal::control_plane(),
+            changes: Vec::new(),
             acts: Vec::new(),
             replaying: false,
             beside: beside::Beside::default(),

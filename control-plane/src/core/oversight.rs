@@ -14,6 +14,8 @@ use proto::{
     time::Millis,
 };
 
+use serde_json::{Value, json};
+
 use super::{Core, CoreError};
 pub use crate::packet::REVIEW_EVERY;
 use crate::store::{OperatorTokenRow, TenantRow};
@@ -61,6 +63,8 @@ impl Core {
             return Err(BadField::new("until", "must not be before the day of signing").into());
         }
         let document = Digest(fixed("document", &asked.document)?);
+        let before = self.agreement(tenant.id)?.map(|one| one.document);
+        self.changed(Some(tenant.id), "agreement", json!(before), json!(document));
         self.note_act(tenant.id, Deed::Agreement { signed, until, document }, now);
         Ok(tenant)
     }
@@ -102,9 +106,17 @@ impl Core {
             for name in &end {
                 self.revoke_operator_token(name, now)?;
             }
-            let kept = holds.into_iter().filter(|row| keep.contains(&row.name));
-            let kept: BTreeMap<String, Millis> = kept.map(|row| (row.name, row.expires)).collect();
-            self.note_act_everywhere(&Deed::AccessReview { kept, ended: end }, now)?;
+            self.changed(None, "review of access", Value::Null, json!({ "kept": keep, "ended": end }));
+            for tenant in self.store.tenants()? {
+                // Each clinic's log names who could see it, and nobody else.
+                let sees = |row: &&OperatorTokenRow| row.grant.scope.sees(tenant.id);
+                let of = |names: &BTreeSet<String>| -> BTreeMap<String, Millis> {
+                    let named = holds.iter().filter(sees).filter(|row| names.contains(&row.name));
+                    named.map(|row| (row.name.clone(), row.expires)).collect()
+                };
+                let (kept, ended) = (of(&keep), of(&end).into_keys().collect());
+                self.note_act(tenant.id, Deed::AccessReview { kept, ended }, now);
+            }
             // What was noted is in the log when the command has ended; the answer speaks of it now.
             let access = self.access(now)?;
             return Ok(Access { reviewed: Some(now), due: Some(now.plus(REVIEW_EVERY)), ..access });

@@ -6,6 +6,7 @@ use proto::{
     time::Millis,
 };
 use runbooks::{ClinicHours, Policy, Window, Windows};
+use serde_json::json;
 
 use super::{Core, CoreError, payload_digest};
 use crate::store::TenantRow;
@@ -23,7 +24,8 @@ impl Core {
         now: Millis,
     ) -> Result<TenantRow, CoreError> {
         let row = self.tenant(tenant)?;
-        let mut policy = self.policy_of(row.id)?;
+        let before = self.policy_of(row.id)?;
+        let mut policy = before.clone();
         change(&mut policy);
         policy.serial = row.policy_serial + 1;
         policy.tenant = Some(row.id);
@@ -31,6 +33,7 @@ impl Core {
         let envelope = policy.seal(&self.keys.order);
         self.store.put_policy(row.id, policy.serial, &envelope)?;
         let digest = payload_digest(&envelope)?;
+        self.changed(Some(row.id), "policy", json!(before), json!(policy));
         self.note_act(row.id, Deed::Policy { serial: policy.serial, change: what, digest }, now);
         self.wake.extend(self.store.appliances(Some(row.id))?.into_iter().map(|appliance| appliance.id));
         self.tenant(&row.id.to_string())

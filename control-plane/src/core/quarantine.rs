@@ -36,10 +36,8 @@ impl Core {
     /// Ends a quarantine: a person has looked into it and says why. That stays with the incident by which it began. Refused
     /// where its evidence has two histories.
     pub fn readmit_appliance(&mut self, id: &str, why: &str, now: Millis) -> Result<ApplianceRow, CoreError> {
-        let id = ApplianceId::from_field("id", id)?;
-        let why = text("why", why, 200)?;
-        let missing = || CoreError::NotFound(format!("there is no appliance {id}"));
-        let row = self.store.appliance(id)?.ok_or_else(missing)?;
+        let row = self.appliance("id", id)?;
+        let (id, why) = (row.id, text("why", why, 200)?);
         if row.state != ApplianceState::Quarantined {
             let state = row.state.name();
             return Err(CoreError::Precondition(format!("appliance {id} is {state}, not quarantined")));
@@ -58,7 +56,9 @@ impl Core {
         tracing::warn!(appliance = %id, why, "appliance {id} is readmitted");
         self.note_act(row.tenant, Deed::Readmission { appliance: id }, now);
         self.wake.insert(id);
-        self.store.appliance(id)?.ok_or_else(missing)
+        let after = self.appliance("id", &id.to_string())?;
+        self.state_changed(&row, &after);
+        Ok(after)
     }
 
     /// The same as [`Core::call_somebody`], unless a person was told within the day.

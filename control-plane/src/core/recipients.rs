@@ -2,6 +2,8 @@
 
 use proto::{act::Deed, field::BadField, ids::TenantId, time::Millis};
 
+use serde_json::json;
+
 use super::{Core, CoreError};
 use crate::store::TenantRow;
 
@@ -22,7 +24,8 @@ impl Core {
         remove: &[String],
         now: Millis,
     ) -> Result<TenantRow, CoreError> {
-        let tenant = self.tenant(tenant)?;
+        let tenant = if add.is_empty() { self.tenant(tenant)? } else { self.served(tenant)? };
+        let before = self.store.recipients(tenant.id)?;
         let mut changed = false;
         for text in remove {
             let gone = self.store.remove_recipient(tenant.id, &address("remove", text)?)?;
@@ -34,12 +37,14 @@ impl Core {
         for text in add {
             changed |= self.store.add_recipient(tenant.id, &address("add", text)?, now)?;
         }
-        let count = self.store.recipients(tenant.id)?.len();
+        let after = self.store.recipients(tenant.id)?;
+        let count = after.len();
         if count > RECIPIENTS_MAX {
             let problem = format!("must leave at most {RECIPIENTS_MAX} recipients, leaves {count}");
             return Err(BadField::new("add", problem).into());
         }
         if changed {
+            self.changed(Some(tenant.id), "recipients", json!(before), json!(after));
             self.note_act(tenant.id, Deed::Recipients { count: count as u64 }, now);
         }
         Ok(tenant)

@@ -15,8 +15,8 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl documents_server::Documents for Operators {
     async fn draft(&self, request: Request<DraftDocument>) -> Answer<DocumentDraft> {
-        let DraftDocument { tenant, appliance, kind, name, content } = request.into_inner();
-        self.ask(move |core, now| {
+        self.act(request, |core, asked, now| {
+            let DraftDocument { tenant, appliance, kind, name, content } = asked;
             let called = Called { tenant: &tenant, appliance: &appliance, kind: &kind, name: &name };
             let core = core.draft_document(called, content, now)?;
             Ok(DocumentDraft { challenge: Digest::of(&core).to_vec(), core })
@@ -34,8 +34,7 @@ impl documents_server::Documents for Operators {
     }
 
     async fn list(&self, request: Request<ListDocuments>) -> Answer<DocumentList> {
-        let asked = request.into_inner();
-        self.ask(move |core, now| {
+        self.act(request, |core, asked, now| {
             let all = core.documents(&asked.tenant, &asked.kind, now)?;
             Ok(DocumentList { documents: all.iter().map(|(one, stands)| view(one, *stands)).collect() })
         })
@@ -43,9 +42,8 @@ impl documents_server::Documents for Operators {
     }
 
     async fn sealing_key(&self, request: Request<AskSealingKey>) -> Answer<SealingKeyProof> {
-        let appliance = request.into_inner().appliance;
-        self.ask(move |core, _| {
-            let (tenant, heartbeat, evidence_key) = core.sealing_key(&appliance)?;
+        self.act(request, |core, asked, _| {
+            let (tenant, heartbeat, evidence_key) = core.sealing_key(&asked.appliance)?;
             let (tenant, evidence_key) = (tenant.to_string(), evidence_key.to_string());
             Ok(SealingKeyProof { tenant, heartbeat, evidence_key })
         })

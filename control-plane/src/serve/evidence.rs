@@ -1,13 +1,17 @@
 //! Operators' calls that read much: bundles and packets, made beside the writer from one snapshot of the database.
 
 use proto::{
+    ids::TenantId,
     log::log_number,
     pb::{BundlePart, EvidenceList, ExportBundle, ListEvidence, ListWitnesses, WitnessList, evidence_server},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{operators::Operators, views};
+use super::{
+    operators::{Operators, called},
+    views,
+};
 use crate::{
     bundle::{Bundle, Month, export},
     core::{chain, export::parts_as_of, packets::Edition},
@@ -21,21 +25,20 @@ impl Operators {
     /// Makes a bundle. The packet of a month that is over is made once: the first is kept, and made again it is the same.
     pub(super) async fn bundle(
         &self,
-        tenant: String,
+        id: TenantId,
         month: Option<Month>,
         log: u64,
     ) -> Result<Bundle, Status> {
         let over = month.filter(|month| month.end() <= (self.about.clock)());
         // A packet that is kept and sent is of the newest log; of one before, it is only looked at.
         let Some(month) = over.filter(|_| log == 0) else {
-            return Ok(self.make(tenant, month, None, log).await?.0);
+            return Ok(self.make(id, month, None, log).await?.0);
         };
-        let id = self.writer.run(move |core, _| Ok(core.tenant(&tenant)?.id)).await?;
         // Twice at most: whoever was not the first makes the first's.
         loop {
             let edition = self.writer.run(move |core, now| core.edition(id, month, now)).await?;
             let is_kept = edition.is_some();
-            let (bundle, made) = self.make(id.to_string(), Some(month), edition, log).await?;
+            let (bundle, made) = self.make(id, Some(month), edition, log).await?;
             let Some((edition, files)) = made.filter(|_| !is_kept) else { return Ok(bundle) };
             let mine = edition.clone();
             let kept =
@@ -50,7 +53,7 @@ impl Operators {
     /// 0 for the newest; an edition is of the one that it was made from.
     async fn make(
         &self,
-        tenant: String,
+        tenant: TenantId,
         month: Option<Month>,
         edition: Option<(Edition, Option<PacketFiles>)>,
         log: u64,
@@ -64,13 +67,13 @@ impl Operators {
             };
             let store = (about.reader)().map_err(|e| failed(&e))?;
             store.snapshot().map_err(|e| failed(&e))?;
-            let row = store.tenant_called(&tenant).map_err(|e| failed(&e))?;
-            let mut row = row.ok_or_else(|| Status::not_found(format!("there is no tenant {tenant:?}")))?;
+            let row = store.tenant(tenant).map_err(|e| failed(&e))?;
+            let mut row = row.ok_or_else(|| Status::not_found(format!("there is no tenant {tenant}")))?;
             let log = edition.as_ref().map_or(log, |(edition, _)| edition.log());
             if log != 0 && log != log_number(&row.log_origin) {
                 let is_one = store.look_at_log(row.id, log).map_err(|e| failed(&e))?;
                 let again = store.tenant(row.id).map_err(|e| failed(&e))?.filter(|_| is_one);
-                row = again.ok_or_else(|| Status::not_found(format!("{tenant:?} has no log {log}")))?;
+                row = again.ok_or_else(|| Status::not_found(format!("{} has no log {log}", row.name)))?;
             }
             let now = (about.clock)();
             if let Some(month) = month.filter(|month| month.begin() >= now) {
@@ -102,17 +105,17 @@ pub(super) fn month(text: &str) -> Result<Option<Month>, Status> {
 #[tonic::async_trait]
 impl evidence_server::Evidence for Operators {
     async fn list(&self, request: Request<ListEvidence>) -> Result<Response<EvidenceList>, Status> {
-        let asked = request.into_inner();
-        let list = self.writer.run(move |core, _| {
+        self.act(request, |core, asked, _| {
             let (rows, size) = core.evidence(&asked.tenant, asked.from, asked.limit)?;
             Ok(EvidenceList { evidence: rows.into_iter().map(views::evidence).collect(), size })
-        });
-        list.await.map(Response::new)
+        })
+        .await
     }
 
     async fn witnesses(&self, request: Request<ListWitnesses>) -> Result<Response<WitnessList>, Status> {
-        let (tenant, about) = (request.into_inner().tenant, self.about.clone());
-        let list = self.writer.run(move |core, _| {
+        let about = self.about.clone();
+        self.act(request, move |core, asked, _| {
+            let tenant = asked.tenant;
             let (standing, log_keys, size) = core.witnessed(&tenant)?;
             let url = |name: &str| about.witnesses.iter().find(|witness| witness.name == name);
             let witnesses = standing.into_iter().map(|(key, row)| {
@@ -121,15 +124,17 @@ impl evidence_server::Evidence for Operators {
             });
             let timestamps = views::timestamps(core.timestamps(core.tenant(&tenant)?.id)?, &about.timestamps);
             Ok(WitnessList { witnesses: witnesses.collect(), size, log_keys, timestamps: Some(timestamps) })
-        });
-        list.await.map(Response::new)
+        })
+        .await
     }
 
     type ExportStream = ReceiverStream<Result<BundlePart, Status>>;
 
     async fn export(&self, request: Request<ExportBundle>) -> Result<Response<Self::ExportStream>, Status> {
-        let asked = request.into_inner();
-        let bundle = self.bundle(asked.tenant, month(&asked.month)?, asked.log).await?;
+        let (caller, asked) = called(request)?;
+        let month = month(&asked.month)?;
+        let tenant = self.act_for(caller, move |core, _| Ok(core.tenant(&asked.tenant)?.id)).await?;
+        let bundle = self.bundle(tenant, month, asked.log).await?;
         let (parts, stream) = tokio::sync::mpsc::channel(4);
         tokio::spawn(async move {
             for (path, content) in bundle.into_files() {

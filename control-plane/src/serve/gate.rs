@@ -9,26 +9,27 @@ use std::{
 
 use http::{Request, Response, header, request::Parts};
 use http_body_util::Limited;
-use proto::{act::Actor, digest::Digest, identity::CertificateFacts, time::Millis};
+use proto::{digest::Digest, identity::CertificateFacts, time::Millis};
 use tonic::{Status, body::Body};
 use tower::Service;
 
 use super::{
     admit::{self, Admitted},
     crowd::{Crowd, Place},
-    listener::Peer,
+    listener::{Address, Peer},
     operators::Caller,
     review,
     writer::Writer,
 };
-use crate::store::Store;
+use crate::{
+    access::{Principal, table},
+    store::Store,
+};
 
 /// The most exchanges of one appliance at once: the one that is held open, and those that hang in broken connections.
 const CALLS_MAX: usize = 4;
 /// The most connections of one appliance at once: after each that broke unseen it makes another.
 const CONNECTIONS_MAX: usize = 8;
-/// Whoever could make tokens with a token could never be shut out: there are no roles yet.
-const LOCAL_ONLY: &str = "/orderly.v1.Operators/";
 
 /// Whose door it is.
 #[derive(Clone)]
@@ -49,6 +50,8 @@ pub enum Rule {
         /// Checks tokens.
         writer: Writer,
     },
+    /// The server's own console: whoever may open its socket may do everything.
+    Console,
 }
 
 /// A service behind a door.
@@ -116,12 +119,26 @@ impl Rule {
                 let token = request.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
                 let token = token.and_then(|value| value.strip_prefix("Bearer ")).map(ToOwned::to_owned);
                 let token = token.ok_or_else(|| Status::unauthenticated("this call needs an API token"))?;
-                let name = writer.run(move |core, now| core.operator(&token, now)).await?;
-                if path.starts_with(LOCAL_ONLY) {
-                    let why = "API tokens are made, listed and taken back over the admin socket only";
-                    return Err(Status::permission_denied(why));
-                }
-                Ok(Entry { caller: Some(Caller(Actor::Operator(name))), ..admitted(true) })
+                let (name, grant) = writer.run(move |core, now| core.operator(&token, now)).await?;
+                let from = match request.extensions.get::<Peer>().map(|peer| peer.address) {
+                    Some(Address::Network(address)) => address.ip().to_string(),
+                    Some(Address::Local { .. }) | None => "unknown".to_owned(),
+                };
+                let principal = Principal::token(name, from, grant);
+                table::authorize(&principal, path)?;
+                Ok(Entry { caller: Some(Caller::new(principal, path)), ..admitted(true) })
+            }
+            Self::Console => {
+                let uid = match request.extensions.get::<Peer>().map(|peer| peer.address) {
+                    Some(Address::Local { uid }) => uid,
+                    Some(Address::Network(_)) | None => {
+                        return Err(Status::permission_denied("this is the server's own socket"));
+                    }
+                };
+                let (principal, path) = (Principal::console(uid), request.uri.path());
+                table::authorize(&principal, path)?;
+                let admitted = Admitted { known: true, bytes: usize::MAX };
+                Ok(Entry { caller: Some(Caller::new(principal, path)), ..Entry::from(admitted) })
             }
         }
     }

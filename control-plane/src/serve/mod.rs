@@ -1,5 +1,6 @@
 //! The network around the core: listeners, TLS, routing, notifications. Nothing is decided here.
 
+mod access;
 mod admit;
 pub mod crowd;
 mod documents;

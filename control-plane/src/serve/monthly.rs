@@ -64,7 +64,7 @@ impl Monthly {
                 {
                     let operators = self.operators.clone();
                     making.spawn(async move {
-                        let made = operators.bundle(tenant.to_string(), Some(month), 0).await.map(drop);
+                        let made = operators.bundle(tenant, Some(month), 0).await.map(drop);
                         ((tenant, month), made)
                     });
                 }

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use proto::{
-    act::Actor,
     charter::OrganizationKeys,
     log::{Hash, Head},
     pb::{self, *},
@@ -14,6 +13,7 @@ use tonic::{Request, Response, Status};
 
 use super::{views, writer::Writer};
 use crate::{
+    access::{Principal, table},
     core::{Core, CoreError},
     store::{ApplianceRow, TenantRow},
 };
@@ -45,9 +45,18 @@ pub struct About {
 
 type Answer<T> = Result<Response<T>, Status>;
 
-/// Who calls; put into the request by the door. Without it, it came through the admin socket.
+/// Who calls, and what; put into every request by the door.
 #[derive(Debug, Clone)]
-pub(super) struct Caller(pub(super) Actor);
+pub(super) struct Caller {
+    pub(super) principal: Principal,
+    pub(super) call: String,
+}
+
+impl Caller {
+    pub(super) fn new(principal: Principal, path: &str) -> Self {
+        Self { principal, call: table::call_of(path).unwrap_or(path).to_owned() }
+    }
+}
 
 impl Operators {
     /// Answers with what `writer` does.
@@ -56,42 +65,53 @@ impl Operators {
         Self { writer, about }
     }
 
-    /// Asks the core.
-    pub(super) async fn ask<T: Send + 'static>(
-        &self,
-        command: impl FnOnce(&mut Core, Millis) -> Result<T, CoreError> + Send + 'static,
-    ) -> Answer<T> {
-        self.writer.run(command).await.map(Response::new)
-    }
-
-    /// Has something done, in the caller's name.
-    pub(super) async fn act<R, T: Send + 'static>(
+    /// Has the core look something up or do something, in the caller's name and within the caller's sight.
+    pub(super) async fn act<R, T>(
         &self,
         request: Request<R>,
         command: impl FnOnce(&mut Core, R, Millis) -> Result<T, CoreError> + Send + 'static,
     ) -> Answer<T>
     where
         R: Send + 'static,
+        T: Send + 'static,
     {
-        let by = request.extensions().get::<Caller>().map_or(Actor::Console, |caller| caller.0.clone());
-        let asked = request.into_inner();
-        self.ask(move |core, now| core.acting_as(by, |core| command(core, asked, now))).await
+        let (caller, asked) = called(request)?;
+        self.act_for(caller, move |core, now| command(core, asked, now)).await.map(Response::new)
     }
+
+    /// The same, of a call that asks more than once.
+    pub(super) async fn act_for<T: Send + 'static>(
+        &self,
+        caller: Caller,
+        command: impl FnOnce(&mut Core, Millis) -> Result<T, CoreError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let Caller { principal, call } = caller;
+        self.writer
+            .run(move |core, now| core.acting_as(principal, &call, now, |core| command(core, now)))
+            .await
+    }
+}
+
+/// Who calls, and what is asked.
+pub(super) fn called<R>(request: Request<R>) -> Result<(Caller, R), Status> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    // No door lets anybody in without.
+    let caller = caller.ok_or_else(|| Status::internal("nobody has said who calls"))?;
+    Ok((caller, request.into_inner()))
 }
 
 #[tonic::async_trait]
 impl tenants_server::Tenants for Operators {
     async fn create(&self, request: Request<CreateTenant>) -> Answer<Tenant> {
-        let name = request.into_inner().name;
-        self.ask(move |core, now| {
-            let row = core.create_tenant(&name, now)?;
+        self.act(request, |core, asked, now| {
+            let row = core.create_tenant(&asked.name, now)?;
             shown(core, row, now)
         })
         .await
     }
 
-    async fn list(&self, _: Request<ListTenants>) -> Answer<TenantList> {
-        self.ask(|core, now| {
+    async fn list(&self, request: Request<ListTenants>) -> Answer<TenantList> {
+        self.act(request, |core, _, now| {
             let rows = core.tenants()?.into_iter();
             Ok(TenantList { tenants: rows.map(|row| shown(core, row, now)).collect::<Result<_, _>>()? })
         })
@@ -130,13 +150,13 @@ impl tenants_server::Tenants for Operators {
     }
 
     async fn draft_succession(&self, request: Request<DraftSuccession>) -> Answer<SuccessionDraft> {
-        let DraftSuccession { tenant, cause, size, root } = request.into_inner();
-        let cause: Cause = cause.parse().map_err(Status::from)?;
-        let known = match &root[..] {
-            [] => None,
-            root => Some(Head { size, root: Hash::from_field("root", root).map_err(Status::from)? }),
-        };
-        self.ask(move |core, now| {
+        self.act(request, move |core, asked, now| {
+            let DraftSuccession { tenant, cause, size, root } = asked;
+            let cause: Cause = cause.parse()?;
+            let known = match &root[..] {
+                [] => None,
+                root => Some(Head { size, root: Hash::from_field("root", root)? }),
+            };
             let (succession, halted) = core.draft_succession(&tenant, cause, known, now)?;
             Ok(SuccessionDraft { payload: succession.encode(), halted })
         })
@@ -146,6 +166,14 @@ impl tenants_server::Tenants for Operators {
     async fn recipients(&self, request: Request<TenantRecipients>) -> Answer<Tenant> {
         self.act(request, |core, asked, now| {
             let row = core.change_recipients(&asked.tenant, &asked.add, &asked.remove, now)?;
+            shown(core, row, now)
+        })
+        .await
+    }
+
+    async fn offboard(&self, request: Request<OffboardTenant>) -> Answer<Tenant> {
+        self.act(request, |core, asked, now| {
+            let row = core.offboard_tenant(&asked.tenant, &asked.name, &asked.why, now)?;
             shown(core, row, now)
         })
         .await
@@ -186,13 +214,14 @@ fn shown(core: &mut Core, row: TenantRow, now: Millis) -> Result<Tenant, CoreErr
 #[tonic::async_trait]
 impl sites_server::Sites for Operators {
     async fn create(&self, request: Request<CreateSite>) -> Answer<Site> {
-        let asked = request.into_inner();
-        self.ask(move |core, now| core.create_site(&asked.tenant, &asked.name, now).map(views::site)).await
+        self.act(request, |core, asked, now| {
+            core.create_site(&asked.tenant, &asked.name, now).map(views::site)
+        })
+        .await
     }
 
     async fn list(&self, request: Request<ListSites>) -> Answer<SiteList> {
-        let asked = request.into_inner();
-        self.ask(move |core, _| {
+        self.act(request, |core, asked, _| {
             Ok(SiteList { sites: core.sites(&asked.tenant)?.into_iter().map(views::site).collect() })
         })
         .await
@@ -220,8 +249,7 @@ impl appliances_server::Appliances for Operators {
     }
 
     async fn list(&self, request: Request<ListAppliances>) -> Answer<ApplianceList> {
-        let asked = request.into_inner();
-        self.ask(move |core, _| {
+        self.act(request, |core, asked, _| {
             let rows = core.appliances(&asked.tenant)?.into_iter();
             Ok(ApplianceList { appliances: rows.map(|row| view(core, row)).collect::<Result<_, _>>()? })
         })
@@ -229,8 +257,7 @@ impl appliances_server::Appliances for Operators {
     }
 
     async fn lines(&self, request: Request<ListLines>) -> Answer<LineList> {
-        let asked = request.into_inner();
-        self.ask(move |core, _| {
+        self.act(request, |core, asked, _| {
             let (rows, taken) = core.lines(&asked.appliance, &asked.watch, asked.limit)?;
             Ok(LineList { chunks: rows.into_iter().map(views::lines).collect(), taken })
         })
@@ -263,8 +290,7 @@ fn view(core: &Core, row: ApplianceRow) -> Result<pb::Appliance, CoreError> {
 #[tonic::async_trait]
 impl incidents_server::Incidents for Operators {
     async fn list(&self, request: Request<ListIncidents>) -> Answer<IncidentList> {
-        let asked = request.into_inner();
-        self.ask(move |core, _| {
+        self.act(request, |core, asked, _| {
             let rows = core.incidents(&asked.tenant, &asked.state, asked.limit)?;
             let told = |row| Ok(views::incident(core.told_of(&row)?, row, Vec::new()));
             Ok(IncidentList { incidents: rows.into_iter().map(told).collect::<Result<_, CoreError>>()? })
@@ -273,8 +299,7 @@ impl incidents_server::Incidents for Operators {
     }
 
     async fn show(&self, request: Request<ShowIncident>) -> Answer<pb::Incident> {
-        let asked = request.into_inner();
-        self.ask(move |core, _| {
+        self.act(request, |core, asked, _| {
             let (row, timeline) = core.incident(&asked.id)?;
             Ok(views::incident(core.told_of(&row)?, row, timeline))
         })
@@ -285,8 +310,7 @@ impl incidents_server::Incidents for Operators {
 #[tonic::async_trait]
 impl orders_server::Orders for Operators {
     async fn list(&self, request: Request<ListOrders>) -> Answer<OrderList> {
-        let asked = request.into_inner();
-        self.ask(move |core, _| {
+        self.act(request, |core, asked, _| {
             let rows = core.orders(&asked.tenant, asked.limit)?;
             Ok(OrderList { orders: rows.into_iter().map(views::order).collect() })
         })
@@ -296,8 +320,8 @@ impl orders_server::Orders for Operators {
 
 #[tonic::async_trait]
 impl catalogue_server::Catalogue for Operators {
-    async fn show(&self, _: Request<ShowCatalogue>) -> Answer<CatalogueView> {
-        self.ask(|core, _| {
+    async fn show(&self, request: Request<ShowCatalogue>) -> Answer<CatalogueView> {
+        self.act(request, |core, _, _| {
             let (catalogue, envelope) = core.catalogue();
             Ok(views::catalogue(catalogue, envelope))
         })
@@ -316,8 +340,8 @@ impl catalogue_server::Catalogue for Operators {
 
 #[tonic::async_trait]
 impl charter_server::Charter for Operators {
-    async fn show(&self, _: Request<ShowCharter>) -> Answer<CharterView> {
-        self.ask(|core, now| Ok(charter(core, now))).await
+    async fn show(&self, request: Request<ShowCharter>) -> Answer<CharterView> {
+        self.act(request, |core, _, now| Ok(charter(core, now))).await
     }
 
     async fn publish(&self, request: Request<PublishCharter>) -> Answer<CharterView> {
@@ -337,46 +361,5 @@ fn charter(core: &Core, now: Millis) -> CharterView {
         organization: charter.organization.clone(),
         envelope: core.charter_envelope().to_vec(),
         warning: charter.warning(now).unwrap_or_default(),
-    }
-}
-
-#[tonic::async_trait]
-impl operators_server::Operators for Operators {
-    async fn issue_token(&self, request: Request<IssueOperatorToken>) -> Answer<OperatorToken> {
-        self.act(request, |core, asked, now| {
-            let valid = Duration::from_secs(u64::from(asked.valid_days) * 24 * 3600);
-            let token = core.issue_operator_token(&asked.name, valid, now)?;
-            let view = core.operator_tokens()?.into_iter().find(|row| row.name == asked.name);
-            Ok(OperatorToken { token: token.secret, view: view.map(views::operator_token) })
-        })
-        .await
-    }
-
-    async fn list_tokens(&self, _: Request<ListOperatorTokens>) -> Answer<OperatorTokenList> {
-        self.ask(|core, _| {
-            Ok(OperatorTokenList {
-                tokens: core.operator_tokens()?.into_iter().map(views::operator_token).collect(),
-            })
-        })
-        .await
-    }
-
-    async fn revoke_token(&self, request: Request<RevokeOperatorToken>) -> Answer<OperatorTokenView> {
-        self.act(request, |core, asked, now| {
-            core.revoke_operator_token(&asked.name, now).map(views::operator_token)
-        })
-        .await
-    }
-
-    async fn review(&self, request: Request<ReviewAccess>) -> Answer<AccessReview> {
-        self.act(request, |core, asked, now| {
-            let access = core.review_access(&asked, now)?;
-            Ok(AccessReview {
-                tokens: access.tokens.into_iter().map(views::operator_token).collect(),
-                reviewed_ms: access.reviewed.map_or(0, |at| at.0),
-                due_ms: access.due.map_or(0, |at| at.0),
-            })
-        })
-        .await
     }
 }

@@ -8,15 +8,20 @@ use proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{evidence::month, operators::Operators, views};
+use super::{
+    evidence::month,
+    operators::{Operators, called},
+    views,
+};
 use crate::bundle::{Month, Place};
 
 #[tonic::async_trait]
 impl packets_server::Packets for Operators {
     async fn build(&self, request: Request<BuildPacket>) -> Result<Response<Packet>, Status> {
-        let asked = request.into_inner();
+        let (caller, asked) = called(request)?;
         let month = wanted(&asked.month)?;
-        let mut files = self.bundle(asked.tenant, Some(month), 0).await?.into_files();
+        let tenant = self.act_for(caller, move |core, _| Ok(core.tenant(&asked.tenant)?.id)).await?;
+        let mut files = self.bundle(tenant, Some(month), 0).await?.into_files();
         let markdown = files.remove(&Place::PacketMarkdown.to_string()).unwrap_or_default();
         let pdf = files.remove(&Place::PacketPdf.to_string()).unwrap_or_default();
         let markdown = String::from_utf8(markdown).map_err(|_| Status::internal("the packet is not text"))?;
@@ -24,8 +29,7 @@ impl packets_server::Packets for Operators {
     }
 
     async fn list(&self, request: Request<ListPackets>) -> Result<Response<PacketList>, Status> {
-        let asked = request.into_inner();
-        self.ask(move |core, now| {
+        self.act(request, |core, asked, now| {
             let packets = core.tracked_packets(&asked.tenant, asked.limit, now)?;
             Ok(PacketList {
                 packets: packets.into_iter().map(views::packet).collect(),

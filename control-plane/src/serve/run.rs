@@ -149,7 +149,7 @@ pub async fn run(
         stopped.clone(),
     ));
     tasks.spawn(listener::serve_tls(doors.people, people_tls, people, Limits::default(), stopped.clone()));
-    let local = Front::programs(operators);
+    let local = Gate::new(Rule::Console, Front::programs(operators));
     let admin_stop = stopped.clone();
     tasks.spawn(async move {
         if let Err(error) = listener::serve_admin(admin, local, Limits::default(), admin_stop).await {
@@ -219,7 +219,8 @@ fn appliance_routes(writer: &Writer, stopped: &Stop) -> Routes {
     Routes::new(link).add_service(enrollment)
 }
 
-fn operator_routes(service: Operators) -> Routes {
+/// Every service that operators call.
+pub fn operator_routes(service: Operators) -> Routes {
     Routes::new(TenantsServer::new(service.clone()))
         .add_service(SitesServer::new(service.clone()))
         .add_service(AppliancesServer::new(service.clone()))

@@ -38,6 +38,7 @@ pub fn tenant(
             recorded_ms: agreement.recorded.0,
         }),
         recipients,
+        closed_ms: row.closed.0,
     }
 }
 
@@ -254,5 +255,10 @@ pub fn operator_token(row: OperatorTokenRow) -> pb::OperatorTokenView {
         expires_ms: row.expires.0,
         used_ms: row.used.0,
         revoked: row.revoked,
+        role: row.grant.role.to_string(),
+        scope: Some(pb::Scope {
+            tenant: row.grant.scope.tenant().map(|id| id.to_string()).unwrap_or_default(),
+            site: row.grant.scope.site().map(|id| id.to_string()).unwrap_or_default(),
+        }),
     }
 }

@@ -45,6 +45,8 @@ pub struct WaitingAct {
     pub by: Actor,
     /// What was done.
     pub deed: Deed,
+    /// SHA-256 of the audit record that says from where, and what was before.
+    pub record: Option<Digest>,
 }
 
 fn json(value: &impl serde::Serialize) -> String {
@@ -122,8 +124,16 @@ impl Store {
     /// Keeps an act until its log goes on.
     pub fn add_waiting_act(&self, tenant: TenantId, act: &WaitingAct) -> Result<(), StoreError> {
         self.db
-            .prepare_cached("INSERT INTO act_waiting (tenant, at_ms, actor, deed) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![Col(tenant), Col(act.at), json(&act.by), json(&act.deed)])?;
+            .prepare_cached(
+                "INSERT INTO act_waiting (tenant, at_ms, actor, deed, record) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                Col(tenant),
+                Col(act.at),
+                json(&act.by),
+                json(&act.deed),
+                act.record.map(Col)
+            ])?;
         Ok(())
     }
 
@@ -141,17 +151,21 @@ impl Store {
     /// Takes the acts that wait for a log, in order.
     pub fn take_waiting_acts(&self, tenant: TenantId) -> Result<Vec<WaitingAct>, StoreError> {
         let corrupt = |column| move |_| StoreError::Corrupt { column };
-        let mut statement = self
-            .db
-            .prepare_cached("SELECT at_ms, actor, deed FROM act_waiting WHERE tenant = ?1 ORDER BY id")?;
-        let rows: Vec<(Millis, String, String)> = statement
-            .query_map([Col(tenant)], |row| Ok((col(row, "at_ms")?, row.get("actor")?, row.get("deed")?)))?
+        let mut statement = self.db.prepare_cached(
+            "SELECT at_ms, actor, deed, record FROM act_waiting WHERE tenant = ?1 ORDER BY id",
+        )?;
+        type Waiting = (Millis, String, String, Option<Digest>);
+        let rows: Vec<Waiting> = statement
+            .query_map([Col(tenant)], |row| {
+                Ok((col(row, "at_ms")?, row.get("actor")?, row.get("deed")?, col(row, "record")?))
+            })?
             .collect::<Result<_, _>>()?;
-        let read = |(at, actor, deed): (Millis, String, String)| {
+        let read = |(at, actor, deed, record): Waiting| {
             Ok(WaitingAct {
                 at,
                 by: serde_json::from_str(&actor).map_err(corrupt("act_waiting.actor"))?,
                 deed: serde_json::from_str(&deed).map_err(corrupt("act_waiting.deed"))?,
+                record,
             })
         };
         let acts = rows.into_iter().map(read).collect::<Result<Vec<_>, StoreError>>()?;

@@ -12,6 +12,8 @@ use rusqlite::{
     types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Value, ValueRef},
 };
 
+use crate::access::Role;
+
 /// A type that a column can be read as.
 pub(super) trait Column: Sized {
     fn read(value: ValueRef<'_>) -> FromSqlResult<Self>;
@@ -65,7 +67,7 @@ macro_rules! as_text {
 }
 
 as_blob!(Digest, Hash, Incarnation, StreamId);
-as_text!(ApplianceId, IncidentId, OrderId, RunbookId, SiteId, TenantId, WatchId, PublicKey);
+as_text!(ApplianceId, IncidentId, OrderId, RunbookId, SiteId, TenantId, WatchId, PublicKey, Role);
 
 impl Column for Millis {
     fn read(value: ValueRef<'_>) -> FromSqlResult<Self> {

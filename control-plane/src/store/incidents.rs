@@ -8,7 +8,7 @@ use proto::{
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::{
-    Store, StoreError,
+    Store, StoreError, Within,
     convert::{Col, col},
 };
 use crate::core::incident::State;
@@ -141,15 +141,19 @@ impl Store {
     /// Incidents, newest first, of one clinic or all, in one state or any.
     pub fn incidents(
         &self,
-        tenant: Option<TenantId>,
+        within: Within,
         state: Option<State>,
         most: u32,
     ) -> Result<Vec<IncidentRow>, StoreError> {
         let mut statement = self.db.prepare_cached(
             "SELECT * FROM incident WHERE (?1 IS NULL OR tenant = ?1) AND (?2 IS NULL OR state = ?2)
+               AND (?4 IS NULL OR appliance IN (SELECT id FROM appliance WHERE site = ?4))
              ORDER BY opened_ms DESC, id DESC LIMIT ?3",
         )?;
-        let rows = statement.query_map(params![tenant.map(Col), state.map(State::name), most], incident)?;
+        let rows = statement.query_map(
+            params![within.tenant.map(Col), state.map(State::name), most, within.site.map(Col)],
+            incident,
+        )?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -7,6 +7,7 @@ mod acts;
 mod appliances;
 mod approved;
 mod attachments;
+mod audit;
 mod convert;
 mod cosignatures;
 mod documents;
@@ -35,6 +36,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 pub use acts::{NewAct, WaitingAct};
 pub use appliances::{ApplianceRow, ApplianceState, IncarnationRow, NewAppliance};
+pub use audit::AuditRow;
 pub use cosignatures::CosignatureRow;
 pub use documents::Document;
 pub use evidence::{EvidenceRow, LogHead, NewEvidence, TenantTiles};
@@ -47,7 +49,7 @@ pub use orders::{NewOrder, OrderRow, OrderState};
 pub use packets::PacketRow;
 pub use standing::StandingRow;
 pub use stops::StopRow;
-pub use tenants::{NewTenant, SiteRow, TenantRow};
+pub use tenants::{NewTenant, SiteRow, TenantRow, Within};
 pub use timestamps::TimestampRow;
 pub use tokens::{EnrolmentTokenRow, OperatorTokenRow};
 pub use vault_objects::VaultRow;
@@ -70,6 +72,7 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/014_timestamps.sql"),
     include_str!("schema/015_recipients.sql"),
     include_str!("schema/016_reviews.sql"),
+    include_str!("schema/017_access.sql"),
 ];
 
 /// Why the store did not do it.

@@ -8,7 +8,7 @@ use proto::{
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::{
-    Store, StoreError,
+    Store, StoreError, Within,
     convert::{Col, col},
 };
 
@@ -209,11 +209,14 @@ impl Store {
     }
 
     /// Orders, newest first, of one clinic or all.
-    pub fn orders(&self, tenant: Option<TenantId>, most: u32) -> Result<Vec<OrderRow>, StoreError> {
+    pub fn orders(&self, within: Within, most: u32) -> Result<Vec<OrderRow>, StoreError> {
         let mut statement = self.db.prepare_cached(
-            r#"SELECT * FROM "order" WHERE ?1 IS NULL OR tenant = ?1 ORDER BY issued_ms DESC, id DESC LIMIT ?2"#,
+            r#"SELECT * FROM "order" WHERE (?1 IS NULL OR tenant = ?1)
+                 AND (?3 IS NULL OR appliance IN (SELECT id FROM appliance WHERE site = ?3)) ORDER BY issued_ms DESC, id DESC LIMIT ?2"#,
         )?;
-        Ok(statement.query_map(params![tenant.map(Col), most], order)?.collect::<Result<_, _>>()?)
+        Ok(statement
+            .query_map(params![within.tenant.map(Col), most, within.site.map(Col)], order)?
+            .collect::<Result<_, _>>()?)
     }
 }
 

@@ -31,6 +31,8 @@ pub struct TenantRow {
     pub log_size: u64,
     /// Why nothing more is appended to it, when that is so.
     pub log_halted: Option<String>,
+    /// When it left; 0: it did not.
+    pub closed: Millis,
 }
 
 /// A clinic to be.
@@ -63,13 +65,22 @@ pub struct SiteRow {
     pub created: Millis,
 }
 
+/// Of which clinic, and of which of its sites, a list is; `None`: of all.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Within {
+    /// The clinic.
+    pub tenant: Option<TenantId>,
+    /// The site.
+    pub site: Option<SiteId>,
+}
+
 impl Store {
     /// Adds a tenant with an empty log; `false` when the name is taken.
     pub fn add_tenant(&self, new: &NewTenant<'_>) -> Result<bool, StoreError> {
         let added = self
             .db
             .prepare_cached(
-                "INSERT INTO tenant VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, NULL, 0, NULL) ON CONFLICT DO NOTHING",
+                "INSERT INTO tenant VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, NULL, 0, NULL, 0) ON CONFLICT DO NOTHING",
             )?
             .execute(params![
                 Col(new.id),
@@ -105,6 +116,14 @@ impl Store {
             .prepare_cached("SELECT * FROM tenant WHERE id = ?1 OR name = ?1")?
             .query_row([name], tenant)
             .optional()?)
+    }
+
+    /// Notes that a clinic left.
+    pub fn close_tenant(&self, id: TenantId, now: Millis) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached("UPDATE tenant SET closed_ms = ?2 WHERE id = ?1")?
+            .execute(params![Col(id), Col(now)])?;
+        Ok(())
     }
 
     /// Puts another policy in force.
@@ -153,6 +172,7 @@ fn tenant(row: &Row<'_>) -> rusqlite::Result<TenantRow> {
         log_origin: row.get("log_origin")?,
         log_size: col(row, "log_size")?,
         log_halted: row.get("log_halted")?,
+        closed: col(row, "closed_ms")?,
     })
 }
 

@@ -11,6 +11,7 @@ use super::{
     Store, StoreError,
     convert::{Col, col},
 };
+use crate::access::{Grant, Scope};
 
 /// A permission to enrol one appliance.
 #[derive(Debug, Clone)]
@@ -40,6 +41,8 @@ pub struct OperatorTokenRow {
     pub used: Millis,
     /// Whether it was taken back.
     pub revoked: bool,
+    /// What its holder may do, and where.
+    pub grant: Grant,
 }
 
 impl Store {
@@ -84,9 +87,18 @@ impl Store {
         let added = self
             .db
             .prepare_cached(
-                "INSERT INTO operator_token VALUES (?1, ?2, ?3, ?4, 0, 0) ON CONFLICT DO NOTHING",
+                "INSERT INTO operator_token (name, hash, created_ms, expires_ms, used_ms, revoked, role, tenant, site)
+                 VALUES (?1, ?2, ?3, ?4, 0, 0, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
             )?
-            .execute(params![row.name, Col(hash), Col(row.created), Col(row.expires)])?;
+            .execute(params![
+                row.name,
+                Col(hash),
+                Col(row.created),
+                Col(row.expires),
+                Col(row.grant.role),
+                row.grant.scope.tenant().map(Col),
+                row.grant.scope.site().map(Col)
+            ])?;
         Ok(added == 1)
     }
 
@@ -132,6 +144,16 @@ impl Store {
     }
 }
 
+/// Columns `role`, `tenant` and `site`.
+fn grant(row: &Row<'_>) -> rusqlite::Result<Grant> {
+    let scope = match (col(row, "tenant")?, col(row, "site")?) {
+        (None, _) => Scope::Organization,
+        (Some(tenant), None) => Scope::Tenant(tenant),
+        (Some(tenant), Some(site)) => Scope::Site(tenant, site),
+    };
+    Ok(Grant { role: col(row, "role")?, scope })
+}
+
 fn operator_token(row: &Row<'_>) -> rusqlite::Result<OperatorTokenRow> {
     Ok(OperatorTokenRow {
         name: row.get("name")?,
@@ -139,5 +161,6 @@ fn operator_token(row: &Row<'_>) -> rusqlite::Result<OperatorTokenRow> {
         expires: col(row, "expires_ms")?,
         used: col(row, "used_ms")?,
         revoked: row.get("revoked")?,
+        grant: grant(row)?,
     })
 }

@@ -102,6 +102,7 @@ impl Tenant {
             charter_serial: 1,
             by: Actor::Operator("alice".into()),
             deed,
+            record: None,
         }
     }
 

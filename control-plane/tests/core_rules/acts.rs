@@ -16,7 +16,10 @@ use proto::{
     time::Millis,
 };
 
-use control_plane::vault::{MemoryVault, Vault as _};
+use control_plane::{
+    access::{Grant, Principal},
+    vault::{MemoryVault, Vault as _},
+};
 
 use crate::{
     vault::Guarded,
@@ -42,13 +45,14 @@ fn what_an_operator_does_is_logged_in_their_name() {
     let appliance = world.appliance();
     let (tenant, id, now) = (world.tenant.clone(), appliance.id().to_string(), world.now);
     let alice = || Actor::Operator("alice".into());
+    let by_alice = || Principal::token("alice".into(), "192.0.2.7".into(), Grant::everything());
     world
         .core
         .run(now, |core| {
-            core.acting_as(alice(), |core| {
+            core.acting_as(by_alice(), "Tenants/Shadow", now, |core| {
                 core.shadow_tenant(&tenant, Some(now.plus(HOUR)), now)?;
                 core.set_windows(&tenant, &[], now)?;
-                core.issue_operator_token("bob", Duration::from_secs(60), now)?;
+                core.issue_operator_token("bob", Grant::everything(), Duration::from_secs(60), now)?;
                 core.revoke_operator_token("bob", now)?;
                 core.revoke_appliance(&id, "stolen, says Mrs Miller", now)
             })
@@ -70,7 +74,12 @@ fn what_an_operator_does_is_logged_in_their_name() {
     }
     // Tokens and charters are of every clinic.
     let hill = world.tenant_named("Hill Clinic");
-    world.core.run(now, |core| core.issue_operator_token("carol", Duration::from_secs(60), now)).unwrap();
+    world
+        .core
+        .run(now, |core| {
+            core.issue_operator_token("carol", Grant::everything(), Duration::from_secs(60), now)
+        })
+        .unwrap();
     assert_eq!(world.core.evidence(&hill, 0, 0).unwrap().0[0].kind, "access");
 }
 
@@ -146,6 +155,7 @@ fn an_act_that_somebody_else_signed_or_moved_halts_the_log() {
         let mut act = Act {
             chain: world_next(&world),
             deed: Deed::AccessEnd { name: "eve".into() },
+            record: None,
             by: Actor::Console,
             ..genuine
         };
@@ -280,7 +290,7 @@ fn a_new_clinics_log_says_who_has_access_and_an_access_ends_once() {
     let mut world = World::new();
     let now = world.now;
     for name in ["alice", "bob", "gone"] {
-        world.core.run(now, |core| core.issue_operator_token(name, HOUR, now)).unwrap();
+        world.core.run(now, |core| core.issue_operator_token(name, Grant::everything(), HOUR, now)).unwrap();
     }
     world.core.run(now, |core| core.revoke_operator_token("gone", now)).unwrap();
     world.now = now.plus(MINUTE);

@@ -11,6 +11,7 @@ use std::{
 };
 
 use control_plane::{
+    access::Grant,
     serve::{
         crowd::Crowd,
         gate::{Gate, Rule},
@@ -206,12 +207,16 @@ async fn who_is_known() {
     }
 }
 
-/// There are no roles yet: whoever could make tokens with a token could never be shut out.
+/// Whoever could make tokens with a token could never be shut out.
 #[tokio::test]
 async fn api_tokens_are_not_made_with_api_tokens() {
     let mut world = World::new();
     let now = world.now;
-    let token = world.core.run(now, |core| core.issue_operator_token("ci", DAY, now)).unwrap().secret;
+    let token = world
+        .core
+        .run(now, |core| core.issue_operator_token("ci", Grant::everything(), DAY, now))
+        .unwrap()
+        .secret;
     let (writer, _thread) = Writer::spawn(world.core, clock).unwrap();
     let behind = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
     let gate = Gate::new(Rule::People { writer }, behind);

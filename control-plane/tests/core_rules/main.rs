@@ -16,6 +16,7 @@ mod held;
 mod hours;
 mod identity;
 mod incidents;
+mod isolation;
 #[path = "../common/keyring.rs"]
 mod keyring;
 mod lines;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use control_plane::core::{CoreError, admin::Token};
+use control_plane::{
+    access::Grant,
+    core::{CoreError, admin::Token},
+};
 use proto::{charter::CharterError, dsse, keys::SecretKey, sync::Phase};
 use runbooks::{Catalogue, CatalogueError};
 
@@ -111,14 +114,21 @@ fn api_tokens_end_are_taken_back_and_are_kept_as_hashes() {
     for (name, valid, field) in
         [("", DAY, "name"), ("ci", Duration::ZERO, "valid_days"), ("ci", 366 * DAY, "valid_days")]
     {
-        let made = world.core.run(now, |core| core.issue_operator_token(name, valid, now).map(drop));
+        let made = world
+            .core
+            .run(now, |core| core.issue_operator_token(name, Grant::everything(), valid, now).map(drop));
         assert_eq!(bad_field(made), field);
     }
-    let ci = world.core.run(now, |core| core.issue_operator_token("ci", DAY, now)).unwrap();
-    let bot = world.core.run(now, |core| core.issue_operator_token("bot", DAY, now)).unwrap();
-    assert!(exists(world.core.run(now, |core| core.issue_operator_token("ci", DAY, now))).contains("ci"));
+    let ci =
+        world.core.run(now, |core| core.issue_operator_token("ci", Grant::everything(), DAY, now)).unwrap();
+    let bot =
+        world.core.run(now, |core| core.issue_operator_token("bot", Grant::everything(), DAY, now)).unwrap();
+    assert!(
+        exists(world.core.run(now, |core| core.issue_operator_token("ci", Grant::everything(), DAY, now)))
+            .contains("ci")
+    );
     let later = now.plus(HOUR);
-    assert_eq!(world.core.run(later, |core| core.operator(&ci.secret, later)).unwrap(), "ci");
+    assert_eq!(world.core.run(later, |core| core.operator(&ci.secret, later)).unwrap().0, "ci");
     let rows = world.core.operator_tokens().unwrap();
     assert_eq!(
         rows.iter().map(|row| (row.name.as_str(), row.used)).collect::<Vec<_>>(),

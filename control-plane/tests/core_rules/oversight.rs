@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use control_plane::core::oversight::{Access, Agreement, REVIEW_EVERY};
+use control_plane::{
+    access::Grant,
+    core::oversight::{Access, Agreement, REVIEW_EVERY},
+};
 use proto::{
     digest::Digest,
     pb::{RecordAgreement, ReviewAccess},
@@ -85,7 +88,7 @@ fn review(world: &mut World, keep: &[&str], end: &[&str]) -> Result<Access, Stri
 
 fn issue(world: &mut World, name: &str, valid: Duration) {
     let now = world.now;
-    world.core.run(now, |core| core.issue_operator_token(name, valid, now)).unwrap();
+    world.core.run(now, |core| core.issue_operator_token(name, Grant::everything(), valid, now)).unwrap();
 }
 
 #[test]

@@ -95,7 +95,18 @@ async fn tls(home: &Home, address: SocketAddr, protocols: &[&[u8]]) -> std::io::
 fn a_browser_gets_answers_and_errors_over_http_1() {
     let home = Home::new();
     let server = home.start();
-    home.json(&["operator", "token", "--name", "alice", "--days", "1", "--out", "alice.token"]);
+    home.json(&[
+        "operator",
+        "token",
+        "--name",
+        "alice",
+        "--role",
+        "operator",
+        "--days",
+        "1",
+        "--out",
+        "alice.token",
+    ]);
     let token = std::fs::read_to_string(home.path().join("alice.token")).unwrap().trim().to_owned();
     let people = server.people;
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -84,7 +84,7 @@ fn what_is_recorded_of_people_is_shown_again() {
     let refused = home.run(&[&recipients[..], &["--add", "owner"]].concat());
     assert!(refused.err.contains("add must be an e-mail address"), "{}", refused.err);
 
-    home.json(&["operator", "token", "--name", "alice"]);
+    home.json(&["operator", "token", "--name", "alice", "--role", "operator"]);
     assert!(home.run(&["operator", "review"]).out.contains("alice"));
     let refused = home.run(&["operator", "review", "--confirm"]);
     assert!(refused.err.contains("nothing is said of \"alice\""), "{}", refused.err);

@@ -215,6 +215,13 @@ pub enum Deed {
         /// How it came here.
         through: Through,
     },
+    /// The clinic left: its boxes, and whoever had access to it alone, were shut out.
+    Closure {},
+    /// Something else that somebody changed; the audit record that the act names says what.
+    Operation {
+        /// What they called: `Sites/Create`.
+        call: String,
+    },
     /// Something that only a newer version of this program can say.
     #[serde(skip)]
     Unknown,
@@ -285,6 +292,8 @@ impl Deed {
             Self::Packet { .. } => "packet",
             Self::Delivery { .. } => "delivery",
             Self::Review { .. } => "review",
+            Self::Closure {} => "closure",
+            Self::Operation { .. } => "operation",
             Self::Unknown => "unknown",
         }
     }
@@ -315,6 +324,8 @@ impl Deed {
             | Self::Packet { .. }
             | Self::Delivery { .. }
             | Self::Review { .. }
+            | Self::Closure {}
+            | Self::Operation { .. }
             | Self::Unknown => None,
         }
     }
@@ -386,6 +397,8 @@ impl Deed {
                 };
                 format!("the packet of {month} was acknowledged by {name}, {role}{how}")
             }
+            Self::Closure {} => "the clinic left".into(),
+            Self::Operation { call } => format!("something was changed: {call}"),
             Self::Unknown => "of a newer version of the control plane".into(),
         }
     }

@@ -46,6 +46,10 @@ pub struct Act {
     pub by: Actor,
     /// What was done.
     pub deed: Deed,
+    /// SHA-256 of the control plane's audit record of it, where a person or a program asked for it: as what, from where,
+    /// what was before and after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Digest>,
 }
 
 /// A place in the chain of one clinic's acts.
@@ -118,6 +122,7 @@ impl Act {
             charter_serial: of("charter_serial").as_u64()?,
             by: serde_json::from_value(of("by")).unwrap_or(Actor::ControlPlane),
             deed: Deed::Unknown,
+            record: None,
         })
     }
 }

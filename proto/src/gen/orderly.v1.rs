@@ -1115,6 +1115,17 @@ pub struct Tenant {
     pub agreement: ::core::option::Option<AgreementView>,
     #[prost(string, repeated, tag = "11")]
     pub recipients: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(int64, tag = "12")]
+    pub closed_ms: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OffboardTenant {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub why: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateTenant {
@@ -1837,6 +1848,39 @@ pub struct WithdrawDocument {
     pub name: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListAudit {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub before: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AuditList {
+    #[prost(message, repeated, tag = "1")]
+    pub records: ::prost::alloc::vec::Vec<AuditView>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditView {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub at_ms: i64,
+    #[prost(bytes = "vec", tag = "3")]
+    pub sha256: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "4")]
+    pub record: ::prost::alloc::string::String,
+}
+/// Where somebody's access holds: everywhere (both empty), in a clinic, at a site of it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Scope {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub site: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReviewAccess {
     #[prost(bool, tag = "1")]
     pub confirm: bool,
@@ -1860,6 +1904,10 @@ pub struct IssueOperatorToken {
     pub name: ::prost::alloc::string::String,
     #[prost(uint32, tag = "2")]
     pub valid_days: u32,
+    #[prost(string, tag = "3")]
+    pub role: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub scope: ::core::option::Option<Scope>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OperatorToken {
@@ -1880,6 +1928,10 @@ pub struct OperatorTokenView {
     pub used_ms: i64,
     #[prost(bool, tag = "5")]
     pub revoked: bool,
+    #[prost(string, tag = "6")]
+    pub role: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "7")]
+    pub scope: ::core::option::Option<Scope>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListOperatorTokens {}
@@ -2165,6 +2217,29 @@ pub mod tenants_client {
                 .insert(GrpcMethod::new("orderly.v1.Tenants", "Succeed"));
             self.inner.unary(req, path, codec).await
         }
+        /// The clinic leaves: its boxes, their enrolment tokens and whoever had access to it alone are shut out for good. Its log,
+        /// its packets and what lies in the vault stay until their dates.
+        pub async fn offboard(
+            &mut self,
+            request: impl tonic::IntoRequest<super::OffboardTenant>,
+        ) -> std::result::Result<tonic::Response<super::Tenant>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/orderly.v1.Tenants/Offboard",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("orderly.v1.Tenants", "Offboard"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2223,6 +2298,12 @@ pub mod tenants_server {
         async fn succeed(
             &self,
             request: tonic::Request<super::Succeed>,
+        ) -> std::result::Result<tonic::Response<super::Tenant>, tonic::Status>;
+        /// The clinic leaves: its boxes, their enrolment tokens and whoever had access to it alone are shut out for good. Its log,
+        /// its packets and what lies in the vault stay until their dates.
+        async fn offboard(
+            &self,
+            request: tonic::Request<super::OffboardTenant>,
         ) -> std::result::Result<tonic::Response<super::Tenant>, tonic::Status>;
     }
     #[derive(Debug)]
@@ -2673,6 +2754,49 @@ pub mod tenants_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SucceedSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderly.v1.Tenants/Offboard" => {
+                    #[allow(non_camel_case_types)]
+                    struct OffboardSvc<T: Tenants>(pub Arc<T>);
+                    impl<T: Tenants> tonic::server::UnaryService<super::OffboardTenant>
+                    for OffboardSvc<T> {
+                        type Response = super::Tenant;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::OffboardTenant>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Tenants>::offboard(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = OffboardSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -6627,6 +6751,28 @@ pub mod operators_client {
                 .insert(GrpcMethod::new("orderly.v1.Operators", "Review"));
             self.inner.unary(req, path, codec).await
         }
+        /// What was changed: by whom, from where, what was before and after. Newest first.
+        pub async fn audit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListAudit>,
+        ) -> std::result::Result<tonic::Response<super::AuditList>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/orderly.v1.Operators/Audit",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("orderly.v1.Operators", "Audit"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -6667,6 +6813,11 @@ pub mod operators_server {
             &self,
             request: tonic::Request<super::ReviewAccess>,
         ) -> std::result::Result<tonic::Response<super::AccessReview>, tonic::Status>;
+        /// What was changed: by whom, from where, what was before and after. Newest first.
+        async fn audit(
+            &self,
+            request: tonic::Request<super::ListAudit>,
+        ) -> std::result::Result<tonic::Response<super::AuditList>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct OperatorsServer<T> {
@@ -6907,6 +7058,49 @@ pub mod operators_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReviewSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderly.v1.Operators/Audit" => {
+                    #[allow(non_camel_case_types)]
+                    struct AuditSvc<T: Operators>(pub Arc<T>);
+                    impl<T: Operators> tonic::server::UnaryService<super::ListAudit>
+                    for AuditSvc<T> {
+                        type Response = super::AuditList;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListAudit>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operators>::audit(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AuditSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

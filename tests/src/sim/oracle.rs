@@ -15,7 +15,7 @@ mod log;
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
-use control_plane::store::OrderRow;
+use control_plane::store::{OrderRow, Within};
 use proto::{
     digest::Digest,
     ids::{OrderId, TenantId},
@@ -201,7 +201,7 @@ impl Oracle {
         }
         let count = ledger::orders(server.disk.eye())?;
         if std::mem::replace(&mut self.orders, count) != count {
-            let newest = server.eye.orders(None, AT_ONCE)?;
+            let newest = server.eye.orders(Within::default(), AT_ONCE)?;
             self.signed.extend(newest.into_iter().map(|row| (row.id, row)));
             self.standing.extend(ledger::standing(server.disk.eye())?);
         }

@@ -1,5 +1,7 @@
 //! What lies in the vault beside the log, and comes back from there.
 
+use control_plane::access::Grant;
+
 use super::*;
 
 #[test]
@@ -59,13 +61,18 @@ fn a_clinic_that_was_never_made_leaves_no_paper() {
 fn an_api_token_that_was_taken_back_after_the_backup_stays_so() {
     let mut world = World::new();
     let now = world.now;
-    let [bad, good] = ["bad", "good"]
-        .map(|name| world.core.run(now, |core| core.issue_operator_token(name, HOUR, now)).unwrap().secret);
+    let [bad, good] = ["bad", "good"].map(|name| {
+        world
+            .core
+            .run(now, |core| core.issue_operator_token(name, Grant::everything(), HOUR, now))
+            .unwrap()
+            .secret
+    });
     let copy = world.backup();
     world.core.run(now, |core| core.revoke_operator_token("bad", now)).unwrap();
     world.restore(copy).unwrap();
     assert!(matches!(world.core.run(now, |core| core.operator(&bad, now)), Err(CoreError::Denied(_))));
-    assert_eq!(world.core.run(now, |core| core.operator(&good, now)).unwrap(), "good");
+    assert_eq!(world.core.run(now, |core| core.operator(&good, now)).unwrap().0, "good");
 }
 
 /// The vault has the paper, the database does not: whoever asks again is who was enrolled.

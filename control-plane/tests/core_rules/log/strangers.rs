@@ -1,6 +1,6 @@
 //! Somebody can write to the vault, and not delete: what they put there is stepped over, said, and never fatal.
 
-use control_plane::audit;
+use control_plane::{access::Grant, audit};
 use proto::ids::{ApplianceId, TenantId};
 
 use super::*;
@@ -118,7 +118,11 @@ fn papers_count_by_their_signatures() {
     let (mut one, mut two) = (world.appliance(), world.appliance());
     let tenant = world.tenant.clone();
     let now = world.now;
-    let secret = world.core.run(now, |core| core.issue_operator_token("alice", HOUR, now)).unwrap().secret;
+    let secret = world
+        .core
+        .run(now, |core| core.issue_operator_token("alice", Grant::everything(), HOUR, now))
+        .unwrap()
+        .secret;
     world.core.run(now, |core| core.revoke_appliance(&two.id().to_string(), "stolen", now)).unwrap();
     let revocation = world.vault.get(&format!("{tenant}/revocations/{}", two.id())).unwrap().unwrap();
     let clinic = world.vault.get(&format!("tenants/{tenant}")).unwrap().unwrap();
@@ -147,7 +151,7 @@ fn papers_count_by_their_signatures() {
     goes_on(&mut world, &mut [&mut one]);
     assert_eq!(world.core.tenants().unwrap().len(), 1, "no clinic came of it");
     assert_eq!(world.count("SELECT count(*) FROM appliance WHERE state = 'revoked'"), 1);
-    assert_eq!(world.core.run(now, |core| core.operator(&secret, now)).unwrap(), "alice");
+    assert_eq!(world.core.run(now, |core| core.operator(&secret, now)).unwrap().0, "alice");
     assert_eq!(world.count("SELECT count(*) FROM incarnation"), 2);
     let asked = two.ask(None);
     assert!(matches!(world.exchange(&two, &asked), Err(CoreError::Denied(_))));

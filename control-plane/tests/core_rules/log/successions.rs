@@ -1,6 +1,6 @@
 //! A halted log is followed by another, by word of the organization's keys and of nobody else.
 
-use control_plane::{bundle, core::export, store::Store};
+use control_plane::{access::Grant, bundle, core::export, store::Store};
 use proto::{
     act::{Claim, Deed},
     dsse,
@@ -47,7 +47,7 @@ fn halted() -> (World, Appliance) {
     block(&world, "");
     world.restart();
     let (id, now) = (appliance.id().to_string(), world.now);
-    world.core.run(now, |core| core.issue_operator_token(WAITING, HOUR, now)).unwrap();
+    world.core.run(now, |core| core.issue_operator_token(WAITING, Grant::everything(), HOUR, now)).unwrap();
     assert!(!id.is_empty() && world.text("SELECT log_halted FROM tenant").contains("entries"));
     (world, appliance)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, ensure};
 use control_plane::{
     core::incident::State,
-    store::{ApplianceState, OrderState},
+    store::{ApplianceState, OrderState, Within},
     vault::Vault as _,
 };
 use proto::{
@@ -29,7 +29,9 @@ impl Oracle {
         machines: &[Machine],
     ) -> anyhow::Result<Option<String>> {
         let mut what = Vec::new();
-        for row in server.eye.incidents(None, None, ALL)?.iter().filter(|row| !row.state.has_ended()) {
+        for row in
+            server.eye.incidents(Within::default(), None, ALL)?.iter().filter(|row| !row.state.has_ended())
+        {
             what.push(format!(
                 "incident {} of {} is {}: {}",
                 row.id,
@@ -38,7 +40,9 @@ impl Oracle {
                 row.reason
             ));
         }
-        for row in server.eye.orders(None, ALL)?.iter().filter(|row| row.state == OrderState::Issued) {
+        for row in
+            server.eye.orders(Within::default(), ALL)?.iter().filter(|row| row.state == OrderState::Issued)
+        {
             what.push(format!("order {} is out", row.id));
         }
         let untold = "SELECT count(*) FROM notification WHERE state <> 'sent'";
@@ -279,7 +283,7 @@ fn gaps(db: &rusqlite::Connection, appliance: ApplianceId) -> anyhow::Result<BTr
 /// No event was counted twice, and whoever had to be told was told.
 fn incidents_count_right(server: &Server) -> anyhow::Result<()> {
     let db = server.disk.eye();
-    for row in server.eye.incidents(None, None, ALL)? {
+    for row in server.eye.incidents(Within::default(), None, ALL)? {
         let count =
             |query: &str| db.query_row(query, params![row.id.to_string()], |row| row.get::<_, i64>(0));
         let events = count("SELECT count(*) FROM event WHERE incident = ?1")?.cast_unsigned();

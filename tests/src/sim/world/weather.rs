@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use control_plane::store::Within;
 use proto::local::{self, request::Call};
 
 use super::{
@@ -121,7 +122,7 @@ impl World {
     }
 
     fn hand_over(&mut self, machine: usize, order: usize) -> anyhow::Result<()> {
-        let orders = self.server.eye.orders(None, 100)?;
+        let orders = self.server.eye.orders(Within::default(), 100)?;
         // Often a new one: an old one has ended, and is refused for that alone.
         let among = if order.is_multiple_of(2) { 4 } else { 100 };
         let Some(row) = orders.get(order % orders.len().clamp(1, among)) else { return Ok(()) };

@@ -1,0 +1,130 @@
+//! Which role may call what, and how far its scope must reach. What does not stand here cannot be called.
+
+use tonic::Status;
+
+use super::{Means, Principal, Role, Scope};
+
+/// How far somebody's scope must reach for a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// One site will do: the answer is of what stands there.
+    Site,
+    /// It is about a clinic as a whole: its log, its policy, its packets.
+    Tenant,
+    /// It is about the organization.
+    Organization,
+}
+
+/// Who may make a call.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// `Service/Method`, of the package `orderly.v1`.
+    pub call: &'static str,
+    /// Which roles.
+    pub roles: &'static [Role],
+    /// How far their scope must reach.
+    pub reach: Reach,
+    /// Whether a token is not enough: who could make tokens with a token could never be shut out.
+    pub in_person: bool,
+}
+
+const ALL: &[Role] = &[Role::Owner, Role::Operator, Role::Technician, Role::Auditor];
+const RUNS: &[Role] = &[Role::Owner, Role::Operator];
+const TENDS: &[Role] = &[Role::Owner, Role::Operator, Role::Technician];
+const READS: &[Role] = &[Role::Owner, Role::Operator, Role::Auditor];
+const OWNS: &[Role] = &[Role::Owner];
+const OVERSEES: &[Role] = &[Role::Owner, Role::Auditor];
+
+const fn rule(call: &'static str, roles: &'static [Role], reach: Reach) -> Rule {
+    Rule { call, roles, reach, in_person: false }
+}
+
+const fn in_person(call: &'static str, roles: &'static [Role], reach: Reach) -> Rule {
+    Rule { call, roles, reach, in_person: true }
+}
+
+/// Every call there is.
+pub const TABLE: &[Rule] = &[
+    rule("Tenants/Create", RUNS, Reach::Organization),
+    rule("Tenants/List", ALL, Reach::Site),
+    rule("Tenants/Shadow", RUNS, Reach::Tenant),
+    rule("Tenants/Hours", RUNS, Reach::Tenant),
+    rule("Tenants/Windows", RUNS, Reach::Tenant),
+    rule("Tenants/Agreement", RUNS, Reach::Tenant),
+    rule("Tenants/Recipients", RUNS, Reach::Tenant),
+    rule("Tenants/DraftSuccession", OWNS, Reach::Tenant),
+    rule("Tenants/Succeed", OWNS, Reach::Tenant),
+    rule("Tenants/Offboard", OWNS, Reach::Organization),
+    rule("Sites/Create", RUNS, Reach::Tenant),
+    rule("Sites/List", ALL, Reach::Site),
+    rule("Appliances/IssueToken", TENDS, Reach::Site),
+    rule("Appliances/List", ALL, Reach::Site),
+    rule("Appliances/Revoke", RUNS, Reach::Site),
+    rule("Appliances/Readmit", RUNS, Reach::Site),
+    rule("Appliances/Lines", TENDS, Reach::Site),
+    rule("Incidents/List", ALL, Reach::Site),
+    rule("Incidents/Show", ALL, Reach::Site),
+    rule("Orders/List", ALL, Reach::Site),
+    rule("Evidence/List", READS, Reach::Tenant),
+    rule("Evidence/Export", READS, Reach::Tenant),
+    rule("Evidence/Witnesses", READS, Reach::Tenant),
+    rule("Packets/Build", READS, Reach::Tenant),
+    rule("Packets/List", READS, Reach::Tenant),
+    rule("Packets/Send", RUNS, Reach::Tenant),
+    rule("Packets/Review", RUNS, Reach::Tenant),
+    rule("Catalogue/Show", ALL, Reach::Site),
+    rule("Catalogue/Publish", OWNS, Reach::Organization),
+    rule("Charter/Show", ALL, Reach::Site),
+    rule("Charter/Publish", OWNS, Reach::Organization),
+    rule("Documents/Draft", RUNS, Reach::Tenant),
+    rule("Documents/Publish", RUNS, Reach::Tenant),
+    rule("Documents/List", READS, Reach::Tenant),
+    rule("Documents/Withdraw", RUNS, Reach::Tenant),
+    rule("Documents/SealingKey", TENDS, Reach::Site),
+    in_person("Operators/IssueToken", OWNS, Reach::Organization),
+    in_person("Operators/ListTokens", OWNS, Reach::Organization),
+    in_person("Operators/RevokeToken", OWNS, Reach::Organization),
+    in_person("Operators/Review", OWNS, Reach::Organization),
+    rule("Operators/Audit", OVERSEES, Reach::Tenant),
+];
+
+/// What a path calls: `/orderly.v1.Tenants/List` is `Tenants/List`.
+#[must_use]
+pub fn call_of(path: &str) -> Option<&str> {
+    path.strip_prefix("/orderly.v1.")
+}
+
+/// Lets a call in, or says what it would need.
+pub fn authorize(principal: &Principal, path: &str) -> Result<(), Status> {
+    let rule = call_of(path).and_then(|call| TABLE.iter().find(|rule| rule.call == call));
+    let rule = rule.ok_or_else(|| Status::unimplemented("there is no such call"))?;
+    let grant = &principal.grant;
+    if !rule.roles.contains(&grant.role) {
+        let roles: Vec<_> = rule.roles.iter().map(|role| role.as_str()).collect();
+        let why = format!("{} needs the role {}; yours is {}", rule.call, roles.join(" or "), grant.role);
+        return Err(Status::permission_denied(why));
+    }
+    if reach_of(&grant.scope) < rule.reach {
+        let why = match rule.reach {
+            Reach::Organization => "is about the whole organization",
+            Reach::Tenant | Reach::Site => "is about a whole clinic",
+        };
+        let why = format!("{} {why}; your access is to {}", rule.call, grant.scope);
+        return Err(Status::permission_denied(why));
+    }
+    if rule.in_person && principal.means == Means::Token {
+        let why = "access is given and taken back by people, not with an API token; use the server's console";
+        return Err(Status::permission_denied(why));
+    }
+    Ok(())
+}
+
+/// How far a scope reaches.
+#[must_use]
+pub fn reach_of(scope: &Scope) -> Reach {
+    match scope {
+        Scope::Organization => Reach::Organization,
+        Scope::Tenant(_) => Reach::Tenant,
+        Scope::Site(..) => Reach::Site,
+    }
+}

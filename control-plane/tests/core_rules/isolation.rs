@@ -1,0 +1,455 @@
+//! One clinic's people never see a byte of another's: every call there is, asked by everybody about everybody else's things.
+//!
+//! Requests are generated from the description of the services, so that a call which is added tomorrow is asked too.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use control_plane::{
+    access::{
+        Grant, Role, Scope,
+        table::{Reach, TABLE, reach_of},
+    },
+    core::chain,
+    serve::{
+        gate::{Gate, Rule},
+        http::{Front, Health, HealthCheck},
+        listener::{Address, Admission, Peer},
+        operators::{About, Operators},
+        run::operator_routes,
+        writer::Writer,
+    },
+    store::Store,
+};
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, Value, prost::Message as _,
+};
+use proto::{
+    ids::{SiteId, TenantId},
+    pb::RecordAgreement,
+    sync::Phase,
+    time::Millis,
+};
+use tonic::{Code, body::Body};
+use tower::ServiceExt as _;
+
+use crate::{
+    appliance::Appliance,
+    world::{DAY, DISK, START, World},
+};
+
+const CLINICS: [&str; 3] = ["Riverside Dental", "Hill Clinic", "Elm Street Practice"];
+const NOWHERE: &str = "0190a0c0-0000-7000-8000-0000000000ff";
+
+/// What is one clinic's: words by which it would be recognised wherever they turned up.
+struct Clinic {
+    id: TenantId,
+    site: SiteId,
+    name: &'static str,
+    recipient: String,
+    appliance: Appliance,
+    incident: String,
+    digest: String,
+}
+
+impl Clinic {
+    fn needles(&self) -> Vec<String> {
+        let ids = [self.id.to_string(), self.site.to_string(), self.appliance.id().to_string()];
+        let words =
+            [self.name.to_owned(), self.recipient.clone(), self.incident.clone(), self.digest.clone()];
+        ids.into_iter().chain(words).collect()
+    }
+
+    /// What a field of that name could hold, if it were about this clinic.
+    fn candidates(&self, field: &str) -> Vec<String> {
+        match field {
+            "tenant" => vec![self.id.to_string(), self.name.to_owned()],
+            "site" => vec![self.site.to_string(), "Main St".into()],
+            "appliance" => vec![self.appliance.id().to_string(), String::new()],
+            "id" => vec![self.appliance.id().to_string(), self.incident.clone()],
+            "incident" => vec![self.incident.clone()],
+            "kind" => vec!["exception".into(), "watch-list".into()],
+            "month" => vec!["2026-11".into()],
+            "name" => vec![self.name.to_owned()],
+            "cause" => vec!["halted".into()],
+            "role" => vec!["auditor".into()],
+            _ => vec!["a few words".into(), String::new()],
+        }
+    }
+}
+
+fn clinic(world: &mut World, name: &'static str) -> Clinic {
+    let id = if name == CLINICS[0] { world.tenant.clone() } else { world.tenant_named(name) };
+    let (mut appliance, now) = (world.appliance_at(&id), world.now);
+    let event = appliance.event(now, DISK, "uploads", Phase::Raised);
+    world.send(&mut appliance, vec![event]);
+    let recipient = format!("owner-{}@clinic.example", id);
+    world
+        .core
+        .run(now, |core| {
+            core.change_recipients(&id, std::slice::from_ref(&recipient), &[], now)?;
+            let (signed_ms, document) = (now.0 - 1, vec![7; 32]);
+            let agreement =
+                RecordAgreement { tenant: id.clone(), change: true, signed_ms, until_ms: 0, document };
+            core.record_agreement(&agreement, now)
+        })
+        .unwrap();
+    let row = world.core.tenant(&id).unwrap();
+    let incident = world.core.incidents(&id, "", 0).unwrap().remove(0).id.to_string();
+    let digest = world.core.evidence(&id, 0, 1).unwrap().0[0].sha256.to_string();
+    let site = world.core.sites(&id).unwrap()[0].id;
+    Clinic { id: row.id, site, name, recipient, appliance, incident, digest }
+}
+
+/// Every call of operators there is, by the contract.
+fn calls() -> BTreeMap<String, MethodDescriptor> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto");
+    let files = fs::read_dir(root.join("orderly/v1")).unwrap().map(|entry| entry.unwrap().path());
+    let pool = DescriptorPool::from_file_descriptor_set(protox::compile(files, [&root]).unwrap()).unwrap();
+    let mut calls = BTreeMap::new();
+    for service in pool.services().filter(|service| !["Link", "Enrollment"].contains(&service.name())) {
+        for method in service.methods() {
+            calls.insert(format!("{}/{}", service.name(), method.name()), method);
+        }
+    }
+    calls
+}
+
+/// Requests of a call about a clinic: a few for every field that could name something of it.
+fn requests(of: &MessageDescriptor, clinic: &Clinic) -> Vec<Vec<u8>> {
+    let mut all = vec![DynamicMessage::new(of.clone())];
+    for field in of.fields() {
+        let values: Vec<Value> = match field.kind() {
+            Kind::String if field.is_list() => vec![Value::List(Vec::new())],
+            Kind::String => clinic.candidates(field.name()).into_iter().map(Value::String).collect(),
+            Kind::Bool => vec![Value::Bool(false), Value::Bool(true)],
+            Kind::Message(inner) if !field.is_list() => {
+                let inner = requests(&inner, clinic);
+                let Kind::Message(of) = field.kind() else { unreachable!() };
+                let read = |bytes: Vec<u8>| DynamicMessage::decode(of.clone(), bytes.as_slice()).unwrap();
+                inner.into_iter().take(2).map(|bytes| Value::Message(read(bytes))).collect()
+            }
+            _ => continue,
+        };
+        all = all
+            .into_iter()
+            .flat_map(|message| {
+                let field = field.clone();
+                values.clone().into_iter().map(move |value| {
+                    let mut message = message.clone();
+                    message.set_field(&field, value);
+                    message
+                })
+            })
+            .collect();
+        all.truncate(64);
+    }
+    all.into_iter().map(|message| message.encode_to_vec()).collect()
+}
+
+/// A server without sockets, and who calls it.
+struct Server {
+    rule: Rule,
+    front: Front,
+}
+
+/// An answer as it came: status, its words, and every byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Answer {
+    code: Code,
+    message: String,
+    bytes: Vec<u8>,
+}
+
+impl Answer {
+    fn speaks_of(&self, needle: &str) -> bool {
+        self.message.contains(needle)
+            || self.bytes.windows(needle.len()).any(|part| part == needle.as_bytes())
+    }
+}
+
+fn at_start() -> Millis {
+    START
+}
+
+impl Server {
+    fn new(world: World) -> Self {
+        let (memory, trust) = (Mutex::new(world.db), world.safe.trust.clone());
+        let (writer, _thread) = Writer::spawn(world.core, at_start).unwrap();
+        let about = About {
+            address: "https://control.msp.example:8443".into(),
+            ca_pem: "the authority".into(),
+            trust,
+            witnesses: Vec::new(),
+            timestamps: String::new(),
+            reader: Box::new(move || Store::with(memory.lock().unwrap().share())),
+            clock: at_start,
+        };
+        let routes = operator_routes(Operators::new(writer.clone(), Arc::new(about)));
+        let health: HealthCheck = Arc::new(|| Box::pin(async { Health::Well }));
+        Self { rule: Rule::People { writer }, front: Front::people(routes, health, None) }
+    }
+
+    async fn ask(&self, token: &str, call: &str, message: &[u8]) -> Answer {
+        let mut framed = vec![0];
+        framed.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+        framed.extend(message);
+        let mut request = Request::post(format!("/orderly.v1.{call}"))
+            .version(http::Version::HTTP_2)
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("authorization", format!("Bearer {token}"))
+            .body(Body::new(Full::from(framed)))
+            .unwrap();
+        let address = Address::Network(SocketAddr::from(([192, 0, 2, 7], 1)));
+        request.extensions_mut().insert(Peer {
+            certificate: None,
+            address,
+            admission: Admission::new(false),
+        });
+        let door = Gate::new(self.rule.clone(), self.front.clone());
+        let answer = door.oneshot(request).await.unwrap();
+        let early = answer.headers().clone();
+        let body = answer.into_body().collect().await.unwrap();
+        let late = body.trailers().cloned().unwrap_or_default();
+        let of =
+            |name: &str| late.get(name).or(early.get(name)).map(|value| value.to_str().unwrap().to_owned());
+        let code = of("grpc-status").map_or(Code::Unknown, |code| Code::from_bytes(code.as_bytes()));
+        let message = of("grpc-message").unwrap_or_default();
+        let message = percent_encoding(&message);
+        Answer { code, message, bytes: body.to_bytes().to_vec() }
+    }
+}
+
+/// gRPC writes a status's words percent-encoded.
+fn percent_encoding(text: &str) -> String {
+    let decoded = form_urlencoded::parse(text.replace('+', "%2B").as_bytes())
+        .map(|(key, value)| if value.is_empty() { key.into_owned() } else { format!("{key}={value}") })
+        .collect::<Vec<_>>();
+    decoded.join("&")
+}
+
+/// A token of every role in every clinic and at every site, and an owner's of everything.
+fn tokens(world: &mut World, clinics: &[Clinic]) -> (String, Vec<(String, Grant, usize)>) {
+    let now = world.now;
+    let mut issue = |name: String, grant: Grant| {
+        world.core.run(now, |core| core.issue_operator_token(&name, grant, DAY, now)).unwrap().secret
+    };
+    let owner = issue("owner".into(), Grant::everything());
+    let mut all = Vec::new();
+    for (at, clinic) in clinics.iter().enumerate() {
+        for role in Role::ALL {
+            for scope in [Scope::Tenant(clinic.id), Scope::Site(clinic.id, clinic.site)] {
+                let grant = Grant { role: *role, scope };
+                // Names say nothing of the clinic: acts and trails hold them.
+                let name = format!("{role} {} {at}", if scope.site().is_some() { "here" } else { "all" });
+                all.push((issue(name, grant), grant, at));
+            }
+        }
+    }
+    (owner, all)
+}
+
+#[test]
+fn every_call_stands_in_the_table_once() {
+    let table: Vec<&str> = TABLE.iter().map(|rule| rule.call).collect();
+    let known: BTreeSet<&str> = table.iter().copied().collect();
+    assert_eq!(known.len(), table.len(), "twice");
+    let calls = calls();
+    assert_eq!(calls.keys().map(String::as_str).collect::<BTreeSet<_>>(), known);
+}
+
+#[tokio::test]
+async fn a_call_is_let_in_by_role_and_reach_alone() {
+    let mut world = World::new();
+    let clinics = [clinic(&mut world, CLINICS[0])];
+    let (_, tokens) = tokens(&mut world, &clinics);
+    let server = Server::new(world);
+    for rule in TABLE {
+        for (token, grant, _) in &tokens {
+            let answer = server.ask(token, rule.call, &[]).await;
+            let let_in =
+                rule.roles.contains(&grant.role) && reach_of(&grant.scope) >= rule.reach && !rule.in_person;
+            assert_eq!(answer.code != Code::PermissionDenied, let_in, "{} {grant:?}: {answer:?}", rule.call);
+        }
+        let stranger = server.ask("guessed", rule.call, &[]).await;
+        assert_eq!(stranger.code, Code::PermissionDenied, "{}", rule.call);
+    }
+    assert!(TABLE.iter().any(|rule| rule.reach == Reach::Site));
+}
+
+#[tokio::test]
+async fn nothing_of_another_clinic_is_returned_counted_or_hinted() {
+    let mut world = World::new();
+    let clinics = CLINICS.map(|name| clinic(&mut world, name));
+    let (owner, tokens) = tokens(&mut world, &clinics);
+    let tables = tables(&world);
+    let look = world.db.share();
+    let server = Server::new(world);
+    let (mut asked, mut pairs, mut told) = (0_u32, 0_u32, BTreeSet::new());
+    for (call, method) in calls() {
+        let rule = TABLE.iter().find(|rule| rule.call == call).unwrap();
+        for (of, theirs) in clinics.iter().enumerate() {
+            let requests = requests(&method.input(), theirs);
+            let held = rows_of(&look, &tables, theirs);
+            for (token, grant, at) in tokens.iter().filter(|(.., at)| *at != of) {
+                let lets_in = rule.roles.contains(&grant.role) && reach_of(&grant.scope) >= rule.reach;
+                for request in requests.iter().take(if lets_in { 64 } else { 1 }) {
+                    let answer = server.ask(token, &call, request).await;
+                    asked += 1;
+                    for needle in theirs.needles() {
+                        // What was asked for may be said back: in those words it is said of what does not exist, too.
+                        let echoed = contains(request, &needle) && answer.code != Code::Ok;
+                        assert!(
+                            echoed || !answer.speaks_of(&needle),
+                            "{call} {grant:?} {needle}: {answer:?}"
+                        );
+                    }
+                    if lets_in {
+                        let nobody = server.ask(token, &call, &renamed(request, theirs)).await;
+                        assert_eq!(
+                            anonymous(&answer, theirs),
+                            anonymous(&nobody, theirs),
+                            "{call} {grant:?}: it exists, {}",
+                            clinics[*at].name
+                        );
+                    }
+                }
+            }
+            pairs += 2;
+            assert_eq!(rows_of(&look, &tables, theirs), held, "{call} changed something of {}", theirs.name);
+            // The same requests do get answers, from who may see it all.
+            if rule.roles.contains(&Role::Owner) && !rule.in_person && reads(&call) {
+                for request in &requests {
+                    let answer = server.ask(&owner, &call, request).await;
+                    if theirs
+                        .needles()
+                        .iter()
+                        .any(|needle| answer.code == Code::Ok && answer.speaks_of(needle))
+                    {
+                        told.insert(call.clone());
+                    }
+                }
+            }
+        }
+    }
+    println!(
+        "{} calls, {pairs} asked-about pairs of clinics, {asked} requests; {} calls tell something",
+        calls().len(),
+        told.len()
+    );
+    for call in
+        ["Tenants/List", "Sites/List", "Appliances/List", "Incidents/List", "Incidents/Show", "Evidence/List"]
+    {
+        assert!(
+            told.contains(call),
+            "{call} told nobody anything, so that this test says nothing about it: {told:?}"
+        );
+    }
+}
+
+/// Calls that change nothing, whatever is asked: what the owner may repeat.
+fn reads(call: &str) -> bool {
+    let verb = call.split('/').nth(1).unwrap_or_default();
+    ["List", "Show", "Lines", "Witnesses", "Audit", "SealingKey"].contains(&verb)
+}
+
+fn contains(bytes: &[u8], needle: &str) -> bool {
+    bytes.windows(needle.len()).any(|part| part == needle.as_bytes())
+}
+
+/// The same request about what does not exist: IDs of the same length, names with as many letters.
+fn renamed(request: &[u8], clinic: &Clinic) -> Vec<u8> {
+    let mut bytes = request.to_vec();
+    for needle in clinic.needles() {
+        let other: String =
+            if needle.len() == NOWHERE.len() { NOWHERE.into() } else { "x".repeat(needle.len()) };
+        while let Some(at) = bytes.windows(needle.len()).position(|part| part == needle.as_bytes()) {
+            bytes[at..at + needle.len()].copy_from_slice(other.as_bytes());
+        }
+    }
+    bytes
+}
+
+/// An answer without the name of what was asked for.
+fn anonymous(answer: &Answer, clinic: &Clinic) -> Answer {
+    let mut answer = answer.clone();
+    for needle in clinic.needles() {
+        let other: String =
+            if needle.len() == NOWHERE.len() { NOWHERE.into() } else { "x".repeat(needle.len()) };
+        answer.message = answer.message.replace(&needle, &other);
+    }
+    answer
+}
+
+/// Tables with a column that says whose a row is.
+fn tables(world: &World) -> Vec<String> {
+    let list = world.text(
+        "SELECT group_concat(DISTINCT m.name) FROM sqlite_master m JOIN pragma_table_info(m.name) c
+         WHERE m.type = 'table' AND c.name = 'tenant' AND m.name != 'operator_token'",
+    );
+    list.split(',').map(str::to_owned).collect()
+}
+
+/// All that is kept of a clinic.
+fn rows_of(db: &rusqlite::Connection, tables: &[String], clinic: &Clinic) -> Vec<String> {
+    let mut rows = Vec::new();
+    for table in tables {
+        let mut statement = db.prepare(&format!("SELECT * FROM \"{table}\" WHERE tenant = ?1")).unwrap();
+        let columns = statement.column_count();
+        let found = statement
+            .query_map([clinic.id.to_string()], |row| {
+                (0..columns)
+                    .map(|at| Ok(format!("{:?}", row.get_ref(at)?)))
+                    .collect::<rusqlite::Result<Vec<_>>>()
+            })
+            .unwrap();
+        rows.extend(found.map(|row| format!("{table}: {}", row.unwrap().join(", "))));
+    }
+    assert!(rows.len() > 5, "{rows:?}");
+    rows
+}
+
+/// What is another's does not even change what is counted: whatever happens there, the same is answered here.
+#[tokio::test]
+async fn an_answer_is_the_same_however_much_happens_at_another_clinic() {
+    let answers = async |busy: bool| {
+        let mut world = World::new();
+        let mut clinics = CLINICS.map(|name| clinic(&mut world, name));
+        let (_, tokens) = tokens(&mut world, &clinics);
+        if busy {
+            let now = world.now;
+            for fault in 0..5 {
+                let event = clinics[1].appliance.event(now, DISK, &format!("more-{fault}"), Phase::Raised);
+                world.send(&mut clinics[1].appliance, vec![event]);
+            }
+            let id = clinics[1].id.to_string();
+            world.core.run(now, |core| core.create_site(&id, "Annex", now)).map_err(|e| chain(&e)).unwrap();
+        }
+        let server = Server::new(world);
+        let mut all = BTreeMap::new();
+        for (call, method) in calls().into_iter().filter(|(call, _)| reads(call)) {
+            for (token, grant, at) in tokens.iter().filter(|(.., at)| *at != 1) {
+                for (n, request) in requests(&method.input(), &clinics[*at]).into_iter().enumerate() {
+                    all.insert(
+                        (call.clone(), format!("{grant:?}"), n),
+                        server.ask(token, &call, &request).await,
+                    );
+                }
+            }
+        }
+        all
+    };
+    let (quiet, busy) = (answers(false).await, answers(true).await);
+    assert!(quiet.values().filter(|answer| answer.code == Code::Ok).count() > 100);
+    for (key, answer) in &quiet {
+        assert_eq!(Some(answer), busy.get(key), "{key:?}");
+    }
+}
