@@ -136,7 +136,7 @@ impl Store {
         }
         self.db.execute_batch(&format!(
             "CREATE TEMP VIEW tenant AS SELECT id, name, created_ms, policy_serial, policy, past.log_origin, past.log_size,
-               past.log_root, past.checkpoint, past.published_size, past.log_halted
+               past.log_root, past.checkpoint, past.published_size, past.log_halted, now.closed_ms
              FROM main.tenant AS now JOIN main.past_log AS past ON past.tenant = now.id {}",
             only.replace("tenant =", "past.tenant =")
         ))?;

@@ -12,10 +12,10 @@ use std::{
 
 use control_plane::{
     access::{
-        Grant, Role, Scope,
+        Grant, Principal, Role, Scope,
         table::{Reach, TABLE, reach_of},
     },
-    core::chain,
+    core::Core,
     serve::{
         gate::{Gate, Rule},
         http::{Front, Health, HealthCheck},
@@ -156,6 +156,7 @@ fn requests(of: &MessageDescriptor, clinic: &Clinic) -> Vec<Vec<u8>> {
 
 /// A server without sockets, and who calls it.
 struct Server {
+    writer: Writer,
     rule: Rule,
     front: Front,
 }
@@ -194,7 +195,11 @@ impl Server {
         };
         let routes = operator_routes(Operators::new(writer.clone(), Arc::new(about)));
         let health: HealthCheck = Arc::new(|| Box::pin(async { Health::Well }));
-        Self { rule: Rule::People { writer }, front: Front::people(routes, health, None) }
+        Self {
+            rule: Rule::People { writer: writer.clone() },
+            writer,
+            front: Front::people(routes, health, None),
+        }
     }
 
     async fn ask(&self, token: &str, call: &str, message: &[u8]) -> Answer {
@@ -420,20 +425,16 @@ fn rows_of(db: &rusqlite::Connection, tables: &[String], clinic: &Clinic) -> Vec
 /// What is another's does not even change what is counted: whatever happens there, the same is answered here.
 #[tokio::test]
 async fn an_answer_is_the_same_however_much_happens_at_another_clinic() {
-    let answers = async |busy: bool| {
-        let mut world = World::new();
-        let mut clinics = CLINICS.map(|name| clinic(&mut world, name));
-        let (_, tokens) = tokens(&mut world, &clinics);
-        if busy {
-            let now = world.now;
-            for fault in 0..5 {
-                let event = clinics[1].appliance.event(now, DISK, &format!("more-{fault}"), Phase::Raised);
-                world.send(&mut clinics[1].appliance, vec![event]);
-            }
-            let id = clinics[1].id.to_string();
-            world.core.run(now, |core| core.create_site(&id, "Annex", now)).map_err(|e| chain(&e)).unwrap();
-        }
-        let server = Server::new(world);
+    let mut world = World::new();
+    let mut clinics = CLINICS.map(|name| clinic(&mut world, name));
+    let (_, tokens) = tokens(&mut world, &clinics);
+    let (busy, now) = (clinics[1].id.to_string(), world.now);
+    let appliance = &mut clinics[1].appliance;
+    let events = (0..5).map(|n| appliance.event(now, DISK, &format!("more-{n}"), Phase::Raised)).collect();
+    let batch = appliance.freeze(events);
+    let (spki, exchange) = (appliance.spki(), appliance.ask(Some(batch)));
+    let server = Server::new(world);
+    let answers = async || {
         let mut all = BTreeMap::new();
         for (call, method) in calls().into_iter().filter(|(call, _)| reads(call)) {
             for (token, grant, at) in tokens.iter().filter(|(.., at)| *at != 1) {
@@ -447,9 +448,17 @@ async fn an_answer_is_the_same_however_much_happens_at_another_clinic() {
         }
         all
     };
-    let (quiet, busy) = (answers(false).await, answers(true).await);
+    let quiet = answers().await;
+    let happens = move |core: &mut Core, now| {
+        let answer = core.sync(spki, &exchange, now)?;
+        let by = Principal::console(0);
+        core.acting_as(by, "Sites/Create", now, |core| core.create_site(&busy, "Annex", now))?;
+        Ok(answer.response.ack.is_some())
+    };
+    assert!(server.writer.run(happens).await.unwrap());
+    let after = answers().await;
     assert!(quiet.values().filter(|answer| answer.code == Code::Ok).count() > 100);
     for (key, answer) in &quiet {
-        assert_eq!(Some(answer), busy.get(key), "{key:?}");
+        assert_eq!(Some(answer), after.get(key), "{key:?}");
     }
 }
