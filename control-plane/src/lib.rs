@@ -24,6 +24,8 @@ pub mod directory;
 pub mod files;
 #[cfg(feature = "server")]
 pub mod init;
+#[cfg(feature = "server")]
+pub mod mcp;
 pub mod offline;
 pub mod oscal;
 pub mod packet;

@@ -76,6 +76,8 @@ pub const TABLE: &[Rule] = &[
     rule("Catalogue/Publish", OWNS, Reach::Organization),
     rule("Charter/Show", ALL, Reach::Site),
     rule("Charter/Publish", OWNS, Reach::Organization),
+    rule("Compliance/Posture", ALL, Reach::Site),
+    rule("Compliance/Propose", RUNS, Reach::Site),
     rule("Documents/Draft", RUNS, Reach::Tenant),
     rule("Documents/Publish", RUNS, Reach::Tenant),
     rule("Documents/List", READS, Reach::Tenant),

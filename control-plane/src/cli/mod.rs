@@ -13,6 +13,7 @@ mod evidence;
 mod exception;
 mod incident;
 mod init;
+mod mcp;
 mod operator;
 mod order;
 mod output;
@@ -60,7 +61,7 @@ pub struct Cli {
 }
 
 /// Where the installation is, and how to reach its server.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct Global {
     /// Folder of the installation; its server is reached through admin.sock in it
     #[arg(long, global = true, value_name = "DIR", default_value = "/var/lib/orderly-control-plane")]
@@ -130,6 +131,8 @@ enum Noun {
     /// API tokens for people and programs
     #[command(subcommand)]
     Operator(operator::Operator),
+    /// Tools for an assistant (Model Context Protocol), over standard input and output
+    Mcp(mcp::Mcp),
     /// An outside witness of other people's logs (C2SP tlog-witness), in a folder of its own
     #[command(subcommand)]
     Witness(witness::Witness),
@@ -182,6 +185,7 @@ impl Noun {
             Self::Evidence(evidence) => evidence.run(global, world).await,
             Self::Packet(packet) => packet.run(global).await,
             Self::Operator(operator) => operator.run(global).await,
+            Self::Mcp(mcp) => mcp.run(global).await,
             Self::Init(_) | Self::Serve(_) | Self::Witness(_) => {
                 unreachable!("these bring their own runtime")
             }

@@ -162,7 +162,7 @@ impl Core {
 
     /// One incident and how it went.
     pub fn incident(&self, id: &str) -> Result<(IncidentRow, Vec<TimelineRow>), CoreError> {
-        let row = self.seen_incident(id)?;
+        let row = self.seen_incident("id", id)?;
         let timeline = self.store.timeline(row.id)?;
         Ok((row, timeline))
     }

@@ -32,6 +32,8 @@ pub enum Input {
     RunbookChosen,
     /// The planner could not.
     NoRunbook,
+    /// Somebody named a runbook for what is a person's.
+    Proposed,
     /// An order was signed.
     OrderSigned,
     /// A guardrail says "not now".
@@ -122,6 +124,8 @@ impl State {
             (Self::Ordered, I::Refused | I::OutOfTries | I::Stalled) => Self::Escalated,
             (Self::Ordered, I::Cleared) => Self::Ordered, // evidence will say how
 
+            (Self::Escalated, I::Proposed) => Self::Planned,
+
             // Evidence may come late: after its order ran out, or after a person was called.
             (Self::Planned | Self::Ordered | Self::Escalated, I::Repaired) => Self::Resolved,
             (Self::Planned | Self::Ordered, I::NotRepaired) => Self::Escalated,
@@ -136,7 +140,8 @@ impl State {
 mod tests {
     use super::*;
 
-    const INPUTS: [Input; 12] = [
+    const INPUTS: [Input; 13] = [
+        Input::Proposed,
         Input::RunbookChosen,
         Input::NoRunbook,
         Input::OrderSigned,

@@ -33,6 +33,8 @@ mod papers;
 pub mod planner;
 mod policies;
 pub mod ports;
+pub mod posture;
+mod proposals;
 mod publish;
 mod quarantine;
 mod recipients;

@@ -16,6 +16,18 @@ pub enum Choice {
     Escalate(String),
 }
 
+/// Runbooks that a fault triggers and policy allows, of least risk first.
+#[must_use]
+pub fn allowed(kind: &str, catalogue: &Catalogue, policy: &Policy) -> Vec<RunbookId> {
+    let Ok(fault) = kind.parse::<Fault>() else { return Vec::new() };
+    let mut all: Vec<_> =
+        catalogue.entries.values().filter(|e| e.runbook.triggers.contains(&fault)).collect();
+    all.retain(|e| policy.allow.as_ref().is_none_or(|allow| allow.contains(&e.runbook.id)));
+    all.retain(|e| policy.mode(e.runbook.risk) != Mode::Never);
+    all.sort_by_key(|e| (e.runbook.risk, e.runbook.id.clone()));
+    all.into_iter().map(|e| e.runbook.id.clone()).collect()
+}
+
 /// Picks the runbook of least risk (then first by name) whose trigger is this fault and that the policy allows.
 #[must_use]
 pub fn choose(kind: &str, catalogue: &Catalogue, policy: &Policy) -> Choice {

@@ -82,9 +82,9 @@ impl Core {
         Ok(self.store.appliance(id)?.filter(|row| scope.sees_site(row.tenant, row.site)))
     }
 
-    /// One incident.
-    pub fn seen_incident(&self, id: &str) -> Result<IncidentRow, CoreError> {
-        let id = IncidentId::from_field("id", id)?;
+    /// One incident. `field` is what the caller knows its ID as.
+    pub fn seen_incident(&self, field: &str, id: &str) -> Result<IncidentRow, CoreError> {
+        let id = IncidentId::from_field(field, id)?;
         let row = match self.store.incident(id)? {
             Some(row) => self.seen_appliance(row.appliance)?.map(|_| row),
             None => None,

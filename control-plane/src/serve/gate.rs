@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response, header, request::Parts};
+use ::http::{Request, Response, header, request::Parts};
 use http_body_util::Limited;
 use proto::{digest::Digest, identity::CertificateFacts, time::Millis};
 use tonic::{Status, body::Body};
@@ -16,7 +16,9 @@ use tower::Service;
 use super::{
     admit::{self, Admitted},
     crowd::{Crowd, Place},
+    http,
     listener::{Address, Peer},
+    mcp,
     operators::Caller,
     review,
     writer::Writer,
@@ -116,6 +118,7 @@ impl Rule {
                 if path.starts_with(review::PATH) {
                     return Ok(Admitted { known: false, bytes: review::FORM_MAX }.into());
                 }
+                let by_assistant = path == mcp::PATH;
                 let token = request.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
                 let token = token.and_then(|value| value.strip_prefix("Bearer ")).map(ToOwned::to_owned);
                 let token = token.ok_or_else(|| Status::unauthenticated("this call needs an API token"))?;
@@ -125,6 +128,10 @@ impl Rule {
                     Some(Address::Local { .. }) | None => "unknown".to_owned(),
                 };
                 let principal = Principal::token(name, from, grant);
+                if by_assistant {
+                    // What it then asks comes through this door again, each call by the table.
+                    return Ok(Admitted { known: true, bytes: mcp::ASKED_MAX }.into());
+                }
                 table::authorize(&principal, path)?;
                 Ok(Entry { caller: Some(Caller::new(principal, path)), ..admitted(true) })
             }
@@ -146,6 +153,9 @@ impl Rule {
 
 /// In the caller's own dialect: a browser's client looks at no answer of another type.
 fn refusal(status: Status, request: &Parts) -> Response<Body> {
+    if request.uri.path() == mcp::PATH {
+        return http::unauthorized(status.message());
+    }
     let mut response = status.into_http();
     let asked = request.headers.get(header::CONTENT_TYPE);
     if let Some(kind) = asked.filter(|kind| kind.as_bytes().starts_with(b"application/grpc-web")) {

@@ -19,7 +19,10 @@ use tonic::{body::Body, service::Routes};
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, Service};
 
-use super::review::{self, Reviews};
+use super::{
+    mcp::{self, Assistants},
+    review::{self, Reviews},
+};
 
 const PAGE: &str = "Orderly control plane.\n\n\
     This is a service. Its command line is `control-plane`, its health is at /healthz.\n";
@@ -71,14 +74,29 @@ pub struct Front(Kind);
 #[derive(Clone)]
 enum Kind {
     Programs(Routes),
-    People { grpc: GrpcWebService<Routes>, health: HealthCheck, reviews: Option<Reviews> },
+    People {
+        grpc: GrpcWebService<Routes>,
+        health: HealthCheck,
+        reviews: Option<Reviews>,
+        assistants: Option<Assistants>,
+    },
 }
 
 impl Front {
     /// For people: gRPC, gRPC-web, the page, the health, and packets to acknowledge.
     #[must_use]
     pub fn people(routes: Routes, health: HealthCheck, reviews: Option<Reviews>) -> Self {
-        Self(Kind::People { grpc: GrpcWebLayer::new().layer(routes.prepare()), health, reviews })
+        let grpc = GrpcWebLayer::new().layer(routes.prepare());
+        Self(Kind::People { grpc, health, reviews, assistants: None })
+    }
+
+    /// The same, and tools for assistants at [`mcp::PATH`].
+    #[must_use]
+    pub fn with_assistants(mut self, with: Assistants) -> Self {
+        if let Kind::People { assistants, .. } = &mut self.0 {
+            *assistants = Some(with);
+        }
+        self
     }
 
     /// For programs (appliances, the command line): gRPC and nothing else.
@@ -111,6 +129,10 @@ impl Service<Request<Body>> for Front {
             Kind::People { reviews: Some(reviews), .. } if request.uri().path().starts_with(review::PATH) => {
                 let reviews = reviews.clone();
                 Box::pin(async move { Ok(reviews.answer(request).await) })
+            }
+            Kind::People { assistants: Some(assistants), .. } if request.uri().path() == mcp::PATH => {
+                let assistants = assistants.clone();
+                Box::pin(async move { Ok(assistants.answer(request).await) })
             }
             Kind::People { health, .. } => {
                 let health = health.clone();
@@ -152,6 +174,13 @@ async fn plain(health: HealthCheck, method: &Method, path: &str) -> Response<Bod
         Health::Well => text(StatusCode::OK, "ok\n", method),
         Health::Unwell(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n"), method),
     }
+}
+
+/// What a program that speaks HTTP gets when its token is not good.
+pub(super) fn unauthorized(why: &str) -> Response<Body> {
+    let mut refused = text(StatusCode::UNAUTHORIZED, &format!("{why}\n"), &Method::POST);
+    refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    refused
 }
 
 fn text(status: StatusCode, text: &str, method: &Method) -> Response<Body> {

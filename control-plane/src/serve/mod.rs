@@ -2,6 +2,7 @@
 
 mod access;
 mod admit;
+mod compliance;
 pub mod crowd;
 mod documents;
 mod evidence;
@@ -10,6 +11,7 @@ pub mod http;
 pub mod link;
 pub mod listener;
 pub mod mail;
+pub mod mcp;
 pub mod monthly;
 pub mod open;
 pub mod operators;

@@ -9,10 +9,10 @@ use std::{
 use anyhow::{Context as _, Result};
 use proto::pb::{
     appliances_server::AppliancesServer, catalogue_server::CatalogueServer, charter_server::CharterServer,
-    documents_server::DocumentsServer, enrollment_server::EnrollmentServer, evidence_server::EvidenceServer,
-    incidents_server::IncidentsServer, link_server::LinkServer, operators_server::OperatorsServer,
-    orders_server::OrdersServer, packets_server::PacketsServer, sites_server::SitesServer,
-    tenants_server::TenantsServer,
+    compliance_server::ComplianceServer, documents_server::DocumentsServer,
+    enrollment_server::EnrollmentServer, evidence_server::EvidenceServer, incidents_server::IncidentsServer,
+    link_server::LinkServer, operators_server::OperatorsServer, orders_server::OrdersServer,
+    packets_server::PacketsServer, sites_server::SitesServer, tenants_server::TenantsServer,
 };
 use tokio::{net::TcpListener, sync::watch, time};
 use tonic::service::Routes;
@@ -25,6 +25,7 @@ use super::{
     link::Appliances,
     listener::{self, Limits, Stop},
     mail::{self, MAIL_WITHIN, Mailer},
+    mcp::Assistants,
     monthly::{self, Monthly},
     open::{KEY_FILE_MAX, open_core},
     operators::{About, Operators},
@@ -129,14 +130,12 @@ pub async fn run(
         connections: Crowd::default(),
     };
     let appliances = Gate::new(rule, Front::programs(appliance_routes(&writer, &stopped)));
-    let people = Gate::new(
-        Rule::People { writer: writer.clone() },
-        Front::people(
-            operators.clone(),
-            remembered(health(about.clone()), HEALTH_FOR, clock::now),
-            Some(reviews),
-        ),
-    );
+    let of_people = Rule::People { writer: writer.clone() };
+    let assistants =
+        Assistants::new(of_people.clone(), Front::programs(operators.clone()), config.server_names());
+    let well = remembered(health(about.clone()), HEALTH_FOR, clock::now);
+    let front = Front::people(operators.clone(), well, Some(reviews)).with_assistants(assistants);
+    let people = Gate::new(of_people, front);
     // A box has one call held open, and another when that one hangs in a broken connection.
     let of_appliances =
         Limits { streams: 8, body_bytes: EXCHANGE_MAX, idle: Some(IDLE), ..Limits::default() };
@@ -231,6 +230,7 @@ pub fn operator_routes(service: Operators) -> Routes {
         .add_service(PacketsServer::new(service.clone()).max_encoding_message_size(PACKET_MAX))
         .add_service(CatalogueServer::new(service.clone()))
         .add_service(CharterServer::new(service.clone()))
+        .add_service(ComplianceServer::new(service.clone()))
         .add_service(OperatorsServer::new(service))
 }
 
