@@ -6,6 +6,7 @@ mod documents;
 mod grpc_web;
 #[path = "../common/home.rs"]
 mod home;
+mod mcp;
 mod packets;
 #[path = "../common/program.rs"]
 mod program;
