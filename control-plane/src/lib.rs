@@ -30,6 +30,8 @@ pub mod offline;
 pub mod oscal;
 pub mod packet;
 #[cfg(feature = "server")]
+pub mod planner;
+#[cfg(feature = "server")]
 pub mod serve;
 #[cfg(feature = "server")]
 pub mod store;

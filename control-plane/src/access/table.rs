@@ -78,6 +78,7 @@ pub const TABLE: &[Rule] = &[
     rule("Charter/Publish", OWNS, Reach::Organization),
     rule("Compliance/Posture", ALL, Reach::Site),
     rule("Compliance/Propose", RUNS, Reach::Site),
+    rule("Planner/Calls", READS, Reach::Organization),
     rule("Documents/Draft", RUNS, Reach::Tenant),
     rule("Documents/Publish", RUNS, Reach::Tenant),
     rule("Documents/List", READS, Reach::Tenant),

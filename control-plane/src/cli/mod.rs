@@ -18,6 +18,7 @@ mod operator;
 mod order;
 mod output;
 mod packet;
+mod planner;
 mod secret;
 mod serve;
 mod site;
@@ -128,6 +129,9 @@ enum Noun {
     /// The monthly report for an auditor
     #[command(subcommand)]
     Packet(packet::Packet),
+    /// Which runbook is chosen for what, and how well
+    #[command(subcommand)]
+    Planner(planner::Planner),
     /// API tokens for people and programs
     #[command(subcommand)]
     Operator(operator::Operator),
@@ -184,6 +188,7 @@ impl Noun {
             Self::Order(order) => order.run(global).await,
             Self::Evidence(evidence) => evidence.run(global, world).await,
             Self::Packet(packet) => packet.run(global).await,
+            Self::Planner(planner) => planner.run(global, world).await,
             Self::Operator(operator) => operator.run(global).await,
             Self::Mcp(mcp) => mcp.run(global).await,
             Self::Init(_) | Self::Serve(_) | Self::Witness(_) => {

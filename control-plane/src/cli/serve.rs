@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Answer;
 use crate::{
-    config::{Config, Mail},
+    config::{Config, Mail, Planner},
     directory::Directory,
     serve::{
         open::trust_of,
@@ -33,6 +33,7 @@ impl Serve {
         trust_of(directory, &config)?;
         config.vault.check()?;
         config.mail.as_ref().map_or(Ok(()), Mail::check)?;
+        config.planner.as_ref().map_or(Ok(()), Planner::check)?;
         if self.check_config {
             return Ok(Answer::new(
                 format!("{} is right", path.display()),

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod mail;
+mod planner;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ mod vault;
 mod witness;
 
 pub use mail::{Mail, MailTls};
+pub use planner::Planner;
 pub use template::template;
 pub use timestamps::Timestamps;
 use value::{address, bad, host, plain_host, socket, webhook, within};
@@ -64,6 +66,8 @@ pub struct Config {
     pub timestamps: Option<Timestamps>,
     /// Through which mail server packets go out; `None`: they do not.
     pub mail: Option<Mail>,
+    /// Which model is asked where several runbooks are allowed; `None`: none.
+    pub planner: Option<Planner>,
 }
 
 /// `[listen]`
@@ -143,6 +147,7 @@ struct File {
     witness: Vec<witness::FileWitness>,
     timestamps: Option<timestamps::FileTimestamps>,
     mail: Option<mail::FileMail>,
+    planner: Option<planner::FilePlanner>,
 }
 
 #[derive(Deserialize)]
@@ -222,6 +227,7 @@ impl Config {
             witnesses: witness::witnesses(file.witness)?,
             timestamps: file.timestamps.map(timestamps::FileTimestamps::check).transpose()?,
             mail: file.mail.map(mail::FileMail::check).transpose()?,
+            planner: file.planner.map(planner::FilePlanner::check).transpose()?,
         })
     }
 

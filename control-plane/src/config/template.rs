@@ -52,7 +52,7 @@ lifetime_seconds = {LIFETIME_SECONDS}
 # The most events of one appliance that are kept, an hour (five times as many a day): {EVENTS_PER_HOUR_MIN} to {EVENTS_PER_HOUR_MAX}.
 # What is over is counted, and a person is told. Evidence has no such limit.
 events_per_hour = {EVENTS_PER_HOUR}
-{vault}{mail}
+{vault}{mail}{planner}
 # Outside witnesses (C2SP tlog-witness), each run by somebody else: they cosign the logs, so that nobody can show two. The
 # charter names their keys (`control-plane charter renew --witness VKEY`); here is where they are reached. One block each.
 # [[witness]]
@@ -71,6 +71,7 @@ events_per_hour = {EVENTS_PER_HOUR}
         address = text(address),
         vault = super::vault::template(),
         mail = super::mail::TEMPLATE,
+        planner = super::planner::TEMPLATE,
         lifetime_max = ORDER_LIFETIME_MAX.as_secs(),
     )
 }

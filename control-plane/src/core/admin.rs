@@ -85,7 +85,7 @@ impl Core {
         now: Millis,
     ) -> Result<Token, CoreError> {
         let tenant = self.served(tenant)?;
-        let site = self.site_of(&tenant, site)?;
+        let site = self.site_called(&tenant, site)?;
         if valid.is_zero() || valid > ENROLMENT_TOKEN_MAX {
             return Err(BadField::new("valid_minutes", "must be 1 to 43200 (30 days)").into());
         }
@@ -261,6 +261,6 @@ fn plain_name(name: &str) -> Result<String, BadField> {
     text("name", name, 100)
 }
 
-fn limit(most: u32) -> u32 {
+pub(super) fn limit(most: u32) -> u32 {
     if most == 0 { 100 } else { most.min(1000) }
 }

@@ -52,6 +52,7 @@ impl Core {
                     watch,
                     is_there,
                     gone: "a signed scan shows that the fault is gone",
+                    event: None,
                 };
                 let known = self.store.newest_incident(appliance.id, fault.as_str(), watch)?;
                 let Some(id) = self.sight(&appliance, &sighting, now)? else { continue };

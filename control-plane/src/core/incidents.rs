@@ -15,7 +15,7 @@ use super::{
     Core, CoreError, drift,
     incident::{Input, State},
     orders::is_good_word,
-    planner::{self, Choice},
+    planner,
 };
 use crate::store::{ApplianceRow, IncidentChange, IncidentRow, NewIncident, OrderRow, OrderState};
 
@@ -42,6 +42,8 @@ pub(super) struct Sighting<'a> {
     pub(super) is_there: bool,
     /// Who says so when it is not.
     pub(super) gone: &'a str,
+    /// The agent's event that says so, if it is one.
+    pub(super) event: Option<&'a Event>,
 }
 
 impl Core {
@@ -60,6 +62,7 @@ impl Core {
             watch: &event.watch,
             is_there: event.phase != Phase::Cleared,
             gone: "the agent reports that the fault is gone",
+            event: Some(event),
         };
         // Of the baseline, only what an executor signs counts; the agent's word is kept, and that is all.
         let id = match drift::is_of_baseline(&event.kind) {
@@ -77,7 +80,7 @@ impl Core {
         sighting: &Sighting<'_>,
         now: Millis,
     ) -> Result<Option<IncidentId>, CoreError> {
-        let Sighting { kind, watch, is_there, gone } = *sighting;
+        let Sighting { kind, watch, is_there, gone, .. } = *sighting;
         let newest = self.store.newest_incident(appliance.id, kind, watch)?;
         let before = newest.clone();
         let absorbs = newest.filter(|row| {
@@ -110,7 +113,7 @@ impl Core {
                 "it is back within the hour after something was done about it; the same is not done again";
             self.move_incident(&row, Input::NoRunbook, why, now)?;
         } else {
-            self.plan(&row, now)?;
+            self.plan(&row, sighting.event, now)?;
         }
         Ok(Some(id))
     }
@@ -124,26 +127,6 @@ impl Core {
         let lately = |o: &&OrderRow| o.ended.is_some_and(|at| now.since(at) < planner::BACK_WITHIN);
         let repairs = executed().filter(same).filter(lately).filter(|o| is_good_word(&o.outcome)).count();
         Ok(planner::Earlier { state: before.state, ended: before.changed, ran: ran.is_some(), repairs })
-    }
-
-    fn plan(&mut self, row: &IncidentRow, now: Millis) -> Result<(), CoreError> {
-        let policy = self.policy_of(row.tenant)?;
-        match planner::choose(&row.kind, &self.catalogue.document, &policy) {
-            Choice::Runbook(runbook, plan) if policy.shadow(Some(now)).is_some() => {
-                let until = policy.shadow_until.unwrap_or(now);
-                let reason = format!("shadow mode until {until}: would run {runbook}; {}", plan.reason);
-                let change = IncidentChange { plan: Some((runbook, plan)), ..Default::default() };
-                self.change(row, Input::NoRunbook, &reason, change, now)
-            }
-            Choice::Runbook(runbook, plan) => {
-                let reason = plan.reason.clone();
-                let change = IncidentChange { plan: Some((runbook, plan)), ..Default::default() };
-                self.change(row, Input::RunbookChosen, &reason, change, now)?;
-                self.wake.insert(row.appliance);
-                Ok(())
-            }
-            Choice::Escalate(reason) => self.move_incident(row, Input::NoRunbook, &reason, now),
-        }
     }
 
     /// A clinic's policy in force.

@@ -97,6 +97,8 @@ pub struct Settings {
     pub notify: bool,
     /// Whether packets go out by mail.
     pub mail: deliveries::Mailing,
+    /// Whom to ask where several runbooks are allowed; `None`: the rules decide.
+    pub model: Option<planner::Model>,
 }
 
 /// The online keys.

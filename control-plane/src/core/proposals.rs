@@ -14,9 +14,11 @@ use serde_json::{Value, json};
 use super::{
     Core, CoreError,
     incident::{Input, State},
-    planner,
 };
-use crate::store::{IncidentChange, IncidentRow};
+use crate::{
+    planner::Allowed,
+    store::{IncidentChange, IncidentRow},
+};
 
 impl Core {
     /// Plans the proposed runbook.
@@ -43,16 +45,19 @@ impl Core {
                 "the clinic is in shadow mode until {until}: nothing runs"
             )));
         }
-        let allowed = planner::allowed(&row.kind, &self.catalogue.document, &policy);
-        if !allowed.contains(&runbook) {
-            let right: Vec<_> = allowed.iter().map(ToString::to_string).collect();
-            let right = if right.is_empty() { "none".to_owned() } else { right.join(", ") };
+        let site = self.site_of(&row)?;
+        let allowed = Allowed::of(&row.kind, site, &self.catalogue.document, &policy);
+        let allowed = allowed.map_err(|nothing| CoreError::Precondition(nothing.to_string()))?;
+        let Some(pick) = allowed.pick(runbook.as_str()) else {
+            let right: Vec<_> = allowed.entries().iter().map(|entry| entry.runbook.id.to_string()).collect();
+            let right = right.join(", ");
             return Err(BadField::new(
                 "runbook",
                 format!("must be one that {} triggers and policy allows: {right}", row.kind),
             )
             .into());
-        }
+        };
+        let runbook = pick.into_runbook();
         let reason = format!("{} proposed {runbook}: {why}", self.acting.actor);
         let plan = Plan {
             planner: "proposal".into(),

@@ -53,7 +53,7 @@ impl Core {
     }
 
     /// A site of a clinic, by ID or name.
-    pub(super) fn site_of(&self, tenant: &TenantRow, called: &str) -> Result<SiteRow, CoreError> {
+    pub(super) fn site_called(&self, tenant: &TenantRow, called: &str) -> Result<SiteRow, CoreError> {
         let scope = self.acting.grant.scope;
         let found = self.store.site_called(tenant.id, called)?;
         found.filter(|row| scope.sees_site(row.tenant, row.id)).ok_or_else(|| {
@@ -100,7 +100,7 @@ impl Core {
             (tenant, "") => Ok(Scope::Tenant(self.tenant(tenant)?.id)),
             (tenant, site) => {
                 let tenant = self.tenant(tenant)?;
-                Ok(Scope::Site(tenant.id, self.site_of(&tenant, site)?.id))
+                Ok(Scope::Site(tenant.id, self.site_called(&tenant, site)?.id))
             }
         }
     }

@@ -26,6 +26,7 @@ impl Core {
                 self.order_ran_out(&order, now)?;
             }
         }
+        self.give_up_on_models(now)?;
         for row in self.store.stalled_incidents(now.minus(self.settings.stall_after))? {
             if self.is_under_way(&row, now)? {
                 continue;

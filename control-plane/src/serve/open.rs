@@ -19,6 +19,7 @@ use crate::{
     core::{
         self, Core, Keys, Settings,
         deliveries::Mailing,
+        planner::Model,
         ports::{CertificateIssuer, Ports, SystemEntropy},
     },
     directory::Directory,
@@ -94,6 +95,10 @@ pub fn open_core(
             Some(mail) if mail.link.is_none() => Mailing::Plain,
             Some(_) => Mailing::WithLinks,
         },
+        model: config
+            .planner
+            .as_ref()
+            .map(|planner| Model { name: planner.model.clone(), calls_per_day: planner.calls_per_day }),
     };
     let store = Store::open(&directory.database())?;
     seed(&store, &trust, directory)?;

@@ -12,7 +12,8 @@ use proto::pb::{
     compliance_server::ComplianceServer, documents_server::DocumentsServer,
     enrollment_server::EnrollmentServer, evidence_server::EvidenceServer, incidents_server::IncidentsServer,
     link_server::LinkServer, operators_server::OperatorsServer, orders_server::OrdersServer,
-    packets_server::PacketsServer, sites_server::SitesServer, tenants_server::TenantsServer,
+    packets_server::PacketsServer, planner_server::PlannerServer, sites_server::SitesServer,
+    tenants_server::TenantsServer,
 };
 use tokio::{net::TcpListener, sync::watch, time};
 use tonic::service::Routes;
@@ -26,6 +27,7 @@ use super::{
     listener::{self, Limits, Stop},
     mail::{self, MAIL_WITHIN, Mailer},
     mcp::Assistants,
+    model::{self, Endpoint},
     monthly::{self, Monthly},
     open::{KEY_FILE_MAX, open_core},
     operators::{About, Operators},
@@ -117,6 +119,7 @@ pub async fn run(
     let operators = operator_routes(service);
     let mailer = config.mail.as_ref().map(|mail| Mailer::new(mail, &config.organization, MAIL_WITHIN));
     let mailer = mailer.transpose()?;
+    let endpoint = config.planner.as_ref().map(Endpoint::new).transpose()?;
     let reviews = Reviews {
         writer: writer.clone(),
         reader: Arc::new(Mutex::new(Store::open_reader(&database)?)),
@@ -165,6 +168,11 @@ pub async fn run(
     }
     if let Some((url, authority)) = stamping {
         tasks.spawn(stamp::stamp(writer.clone(), about.clone(), url, authority, stopped.clone()));
+    }
+    if let Some(endpoint) = endpoint {
+        let reader = Arc::new(Mutex::new(Store::open_reader(&database)?));
+        let looking = model::Looking { reader, clock: clock::now };
+        tasks.spawn(model::ask(writer.clone(), looking, endpoint, stopped.clone()));
     }
     if let Some(url) = config.escalation.webhook.clone() {
         tasks.spawn(teller::tell(writer.clone(), url, stopped.clone()));
@@ -228,6 +236,7 @@ pub fn operator_routes(service: Operators) -> Routes {
         .add_service(OrdersServer::new(service.clone()))
         .add_service(EvidenceServer::new(service.clone()))
         .add_service(PacketsServer::new(service.clone()).max_encoding_message_size(PACKET_MAX))
+        .add_service(PlannerServer::new(service.clone()))
         .add_service(CatalogueServer::new(service.clone()))
         .add_service(CharterServer::new(service.clone()))
         .add_service(ComplianceServer::new(service.clone()))

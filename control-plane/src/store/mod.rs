@@ -16,6 +16,7 @@ mod inbox;
 mod incidents;
 mod lines;
 mod mails;
+mod model_calls;
 mod notifications;
 mod order_papers;
 mod orders;
@@ -44,6 +45,7 @@ pub use inbox::GapRow;
 pub use incidents::{IncidentChange, IncidentRow, NewIncident, TimelineRow};
 pub use lines::LinesRow;
 pub use mails::{MailRow, MailState};
+pub use model_calls::{ModelCallRow, NewModelCall};
 pub use notifications::{NotificationRow, Telling, ToldRow};
 pub use orders::{NewOrder, OrderRow, OrderState};
 pub use packets::PacketRow;
@@ -73,6 +75,7 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/015_recipients.sql"),
     include_str!("schema/016_reviews.sql"),
     include_str!("schema/017_access.sql"),
+    include_str!("schema/018_model_calls.sql"),
 ];
 
 /// Why the store did not do it.

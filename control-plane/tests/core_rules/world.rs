@@ -131,6 +131,7 @@ impl Safe {
                 events_hour: 2000,
                 notify: true,
                 mail: Mailing::WithLinks,
+                model: None,
             },
             issuer: Issuer(Arc::new(authority), Arc::new(AtomicU64::new(1))),
         };

@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
     time::Duration,
@@ -10,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use control_plane::config::S3;
+use proto::time::Millis;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use tokio::net::TcpSocket;
@@ -19,6 +21,7 @@ use super::{
     process::{Process, binary, run},
     wait,
 };
+use crate::clock;
 
 /// Long enough for a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -163,6 +166,36 @@ impl Provider {
         );
         let (before, _) = text.split_once("[vault]").context("there is a vault")?;
         Ok(fs::write(&path, format!("{before}[vault]\n{s3}"))?)
+    }
+
+    /// Has a model asked from the next start on; `key`: what its endpoint wants to be shown.
+    pub fn ask_model(&self, url: &str, name: &str, key: &str) -> Result<()> {
+        let (path, file) = (self.dir.join("config.toml"), self.dir.join("planner.key"));
+        fs::write(&file, format!("{key}\n"))?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+        let file = file.display();
+        let more = format!("[planner]\nurl = {url:?}\nmodel = {name:?}\napi_key_file = \"{file}\"\n");
+        Ok(fs::write(&path, format!("{}\n{more}", fs::read_to_string(&path)?))?)
+    }
+
+    /// Publishes the next catalogue: the runbooks that ship, and these (name of the file, YAML), signed as an organization
+    /// signs it, by two of its offline release keys.
+    pub fn publish(&self, version: u64, more: &[(&str, &str)]) -> Result<()> {
+        let (folder, out) = (self.dir.join("runbooks"), self.dir.join(format!("catalogue-{version}.json")));
+        fs::create_dir_all(&folder)?;
+        for (name, text) in runbooks::sources().iter().copied().chain(more.iter().copied()) {
+            fs::write(folder.join(Path::new(name).file_name().context("a file's name")?), text)?;
+        }
+        let text = |path: &Path| path.to_str().map(ToOwned::to_owned).context("a path in UTF-8");
+        let (folder, out) = (text(&folder)?, text(&out)?);
+        let expires = Millis(clock::now().0 + 30 * 86_400_000).to_string();
+        let build = ["catalogue", "build", &folder, "--version", &version.to_string(), "--out", &out];
+        self.run(&[&build[..], &["--expires", &expires[..10]]].concat(), &[0])?;
+        for number in [1, 2] {
+            let key = text(&self.dir.join(format!("offline/release-{number}.key")))?;
+            self.run(&["catalogue", "sign", "--key", &key, &out], &[0])?;
+        }
+        self.run(&["catalogue", "publish", &out], &[0]).map(drop)
     }
 
     /// The server's database, to be looked at only.

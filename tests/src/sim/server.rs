@@ -130,6 +130,7 @@ impl Server {
             events_hour: 2000,
             notify: true,
             mail: control_plane::core::deliveries::Mailing::Off,
+            model: None,
         };
         let open = || -> Result<Core, CoreError> {
             let ports = Ports {

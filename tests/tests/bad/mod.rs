@@ -1,5 +1,7 @@
 //! What is sent, and a disk that can be filled.
 
+mod model;
+
 use std::{
     fs,
     io::{ErrorKind, Read as _, Write as _},
