@@ -238,7 +238,7 @@ impl Core {
         Ok((self.settings.model.as_ref(), until))
     }
 
-    fn site_of(&self, row: &IncidentRow) -> Result<proto::ids::SiteId, CoreError> {
+    pub(super) fn site_of(&self, row: &IncidentRow) -> Result<proto::ids::SiteId, CoreError> {
         let appliance = self.store.appliance(row.appliance)?;
         Ok(appliance.ok_or_else(|| CoreError::NotFound("appliance is gone".into()))?.site)
     }

@@ -19,10 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Allowed, Case, Other, Tried, prompt::ESCALATE, rules};
 
-/// What is asked of a planner: this share of the solvable incidents gets its runbook, in percent,
+/// What is asked of a planner: this share of the solvable incidents gets its runbook, in percent.
 pub const SOLVED_AT_LEAST: usize = 85;
-/// and nobody is asked to approve what is wrong.
-pub const WRONG_HIGH_RISK_AT_MOST: usize = 0;
 
 /// One incident of a set, a line of JSON.
 #[derive(Debug, Clone, Deserialize)]
@@ -206,10 +204,9 @@ impl Score {
         *self.confusion.entry((incident.label.clone(), chosen)).or_default() += 1;
     }
 
-    /// Whether that is good enough to be let loose on clinics.
+    /// Whether that is good enough to be let loose on clinics; nobody is ever to be asked to approve what is wrong.
     #[must_use]
     pub fn is_enough(&self) -> bool {
-        self.solvable.right * 100 >= self.solvable.of * SOLVED_AT_LEAST
-            && self.wrong_high_risk <= WRONG_HIGH_RISK_AT_MOST
+        self.solvable.right * 100 >= self.solvable.of * SOLVED_AT_LEAST && self.wrong_high_risk == 0
     }
 }
