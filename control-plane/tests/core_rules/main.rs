@@ -35,6 +35,7 @@ mod rotation;
 mod standing;
 mod stops;
 mod sync;
+mod trail;
 #[path = "../common/tsa.rs"]
 mod tsa;
 #[path = "../common/vault.rs"]
