@@ -2,12 +2,12 @@
 //!
 //! Requests are generated from the description of the services, so that a call which is added tomorrow is asked too.
 
+mod server;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::SocketAddr,
     path::Path,
-    sync::{Arc, Mutex},
 };
 
 use control_plane::{
@@ -16,18 +16,7 @@ use control_plane::{
         table::{Reach, TABLE, reach_of},
     },
     core::Core,
-    serve::{
-        gate::{Gate, Rule},
-        http::{Front, Health, HealthCheck},
-        listener::{Address, Admission, Peer},
-        operators::{About, Operators},
-        run::operator_routes,
-        writer::Writer,
-    },
-    store::Store,
 };
-use http::Request;
-use http_body_util::{BodyExt as _, Full};
 use prost_reflect::{
     DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, Value, prost::Message as _,
 };
@@ -35,10 +24,8 @@ use proto::{
     ids::{SiteId, TenantId},
     pb::RecordAgreement,
     sync::Phase,
-    time::Millis,
 };
-use tonic::{Code, body::Body};
-use tower::ServiceExt as _;
+use tonic::Code;
 
 use crate::{
     appliance::Appliance,
@@ -152,93 +139,6 @@ fn requests(of: &MessageDescriptor, clinic: &Clinic) -> Vec<Vec<u8>> {
         all.truncate(64);
     }
     all.into_iter().map(|message| message.encode_to_vec()).collect()
-}
-
-/// A server without sockets, and who calls it.
-struct Server {
-    writer: Writer,
-    rule: Rule,
-    front: Front,
-}
-
-/// An answer as it came: status, its words, and every byte.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Answer {
-    code: Code,
-    message: String,
-    bytes: Vec<u8>,
-}
-
-impl Answer {
-    fn speaks_of(&self, needle: &str) -> bool {
-        self.message.contains(needle)
-            || self.bytes.windows(needle.len()).any(|part| part == needle.as_bytes())
-    }
-}
-
-fn at_start() -> Millis {
-    START
-}
-
-impl Server {
-    fn new(world: World) -> Self {
-        let (memory, trust) = (Mutex::new(world.db), world.safe.trust.clone());
-        let (writer, _thread) = Writer::spawn(world.core, at_start).unwrap();
-        let about = About {
-            address: "https://control.msp.example:8443".into(),
-            ca_pem: "the authority".into(),
-            trust,
-            witnesses: Vec::new(),
-            timestamps: String::new(),
-            reader: Box::new(move || Store::with(memory.lock().unwrap().share())),
-            clock: at_start,
-        };
-        let routes = operator_routes(Operators::new(writer.clone(), Arc::new(about)));
-        let health: HealthCheck = Arc::new(|| Box::pin(async { Health::Well }));
-        Self {
-            rule: Rule::People { writer: writer.clone() },
-            writer,
-            front: Front::people(routes, health, None),
-        }
-    }
-
-    async fn ask(&self, token: &str, call: &str, message: &[u8]) -> Answer {
-        let mut framed = vec![0];
-        framed.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
-        framed.extend(message);
-        let mut request = Request::post(format!("/orderly.v1.{call}"))
-            .version(http::Version::HTTP_2)
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .header("authorization", format!("Bearer {token}"))
-            .body(Body::new(Full::from(framed)))
-            .unwrap();
-        let address = Address::Network(SocketAddr::from(([192, 0, 2, 7], 1)));
-        request.extensions_mut().insert(Peer {
-            certificate: None,
-            address,
-            admission: Admission::new(false),
-        });
-        let door = Gate::new(self.rule.clone(), self.front.clone());
-        let answer = door.oneshot(request).await.unwrap();
-        let early = answer.headers().clone();
-        let body = answer.into_body().collect().await.unwrap();
-        let late = body.trailers().cloned().unwrap_or_default();
-        let of =
-            |name: &str| late.get(name).or(early.get(name)).map(|value| value.to_str().unwrap().to_owned());
-        let code = of("grpc-status").map_or(Code::Unknown, |code| Code::from_bytes(code.as_bytes()));
-        let message = of("grpc-message").unwrap_or_default();
-        let message = percent_encoding(&message);
-        Answer { code, message, bytes: body.to_bytes().to_vec() }
-    }
-}
-
-/// gRPC writes a status's words percent-encoded.
-fn percent_encoding(text: &str) -> String {
-    let decoded = form_urlencoded::parse(text.replace('+', "%2B").as_bytes())
-        .map(|(key, value)| if value.is_empty() { key.into_owned() } else { format!("{key}={value}") })
-        .collect::<Vec<_>>();
-    decoded.join("&")
 }
 
 /// A token of every role in every clinic and at every site, and an owner's of everything.
