@@ -27,9 +27,10 @@ use proto::{
 };
 use tonic::Code;
 
+use self::server::{Answer, Server};
 use crate::{
     appliance::Appliance,
-    world::{DAY, DISK, START, World},
+    world::{DAY, DISK, World},
 };
 
 const CLINICS: [&str; 3] = ["Riverside Dental", "Hill Clinic", "Elm Street Practice"];

@@ -126,7 +126,7 @@ fn each_clinics_trail_and_log_tell_of_it_alone() {
 #[test]
 fn a_clinic_that_leaves_is_shut_out_and_its_evidence_stays() {
     let mut world = World::new();
-    let appliance = world.appliance();
+    let mut appliance = world.appliance();
     let (tenant, now) = (world.tenant.clone(), world.now);
     let id = world.core.tenant(&tenant).unwrap().id;
     let own = Grant { role: Role::Auditor, scope: Scope::Tenant(id) };
@@ -135,7 +135,7 @@ fn a_clinic_that_leaves_is_shut_out_and_its_evidence_stays() {
     };
     let (theirs, everybodys) =
         (issue(&mut world, "theirs", own), issue(&mut world, "ours", Grant::everything()));
-    let (unused, mut late) = (world.token(&tenant), world.unknown_box());
+    let (unused, late) = (world.token(&tenant), world.unknown_box());
     let before = world.core.evidence(&tenant, 0, u32::MAX).unwrap().1;
     let leave = |world: &mut World, name: &str| {
         world.core.run(now, |core| core.offboard_tenant(&tenant, name, "the contract ended", now))
@@ -148,7 +148,6 @@ fn a_clinic_that_leaves_is_shut_out_and_its_evidence_stays() {
     let asked = appliance.ask(None);
     assert!(world.exchange(&appliance, &asked).is_err());
     denied(world.enroll(&late.enrol_request(&unused)));
-    let _ = &mut late;
     denied(world.core.run(now, |core| core.operator(&theirs, now)));
     world.core.run(now, |core| core.operator(&everybodys, now)).unwrap();
     assert!(
