@@ -78,7 +78,7 @@ enum Kind {
         grpc: GrpcWebService<Routes>,
         health: HealthCheck,
         reviews: Option<Reviews>,
-        assistants: Option<Assistants>,
+        assistants: Option<Box<Assistants>>,
     },
 }
 
@@ -94,7 +94,7 @@ impl Front {
     #[must_use]
     pub fn with_assistants(mut self, with: Assistants) -> Self {
         if let Kind::People { assistants, .. } = &mut self.0 {
-            *assistants = Some(with);
+            *assistants = Some(Box::new(with));
         }
         self
     }
