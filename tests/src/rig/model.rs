@@ -133,9 +133,10 @@ async fn serve(
         }
         Behaviour::Drips => {
             stream.write_all(head("200 OK", json, 1 << 20).as_bytes()).await?;
+            let mut drops = time::interval(Duration::from_millis(200));
             loop {
+                drops.tick().await;
                 stream.write_all(b" ").await?;
-                time::sleep(Duration::from_millis(200)).await;
             }
         }
         Behaviour::Hangs => {
