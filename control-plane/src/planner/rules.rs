@@ -158,7 +158,7 @@ mod tests {
         case.tried = vec![tried("RB-DISK-101", false, 9), tried("RB-DISK-101", true, 5)];
         chooses(&case, "RB-DISK-102", "before RB-DISK-001: it risks less");
         case.tried.insert(0, tried("RB-DISK-102", false, 10));
-        chooses(&case, "RB-DISK-001", "before RB-DISK-102: that one was in vain here lately");
+        chooses(&case, "RB-DISK-001", "before RB-DISK-101: that one was in vain here lately");
         case.tried.insert(0, tried("RB-DISK-001", false, 10));
         // Never by rules alone what wants an approver, while something else was to be had.
         let catalogue = catalogue();
