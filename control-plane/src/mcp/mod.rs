@@ -2,7 +2,7 @@
 //!
 //! The rule: an assistant is nobody. Every tool is a call of the operators' services with the token of whoever runs the
 //! assistant, through the same door, so it sees and may do what they may and no more; what it proposes is planned, approved
-//! and guarded like anything else. Answers name the clinic, and are bounded ([`shape`]): what a log line says is data.
+//! and guarded like anything else. Answers name the clinic, and are bounded: what a log line says is data.
 
 mod shape;
 mod tools;
