@@ -31,6 +31,8 @@ impl Core {
         command: impl FnOnce(&mut Self) -> Result<T, CoreError>,
     ) -> Result<T, CoreError> {
         let before = mem::replace(&mut self.acting, by);
+        // What the control plane changed by itself before is nobody's doing here.
+        self.changes.clear();
         let noted = self.acts.len();
         let outcome = command(self).and_then(|done| self.keep_trail(call, noted, now).map(|()| done));
         self.changes.clear();
