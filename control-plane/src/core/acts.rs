@@ -200,7 +200,7 @@ impl Core {
             return rejected("it is an act that does not follow the one before it");
         }
         self.add_act(&act, index, envelope)?;
-        self.do_again(&act.deed, now)?;
+        self.do_again(tenant, &act.deed, now)?;
         // A database from a backup may think that it is still to be logged.
         let waiting = WaitingAct { at: act.at, by: act.by, deed: act.deed, record: act.record };
         self.store.drop_waiting_act(tenant, &waiting)?;
@@ -209,7 +209,7 @@ impl Core {
 
     /// A database from a backup must not trust a box that was stopped since, nor who lost access; who let a box in again,
     /// did so knowingly.
-    fn do_again(&mut self, deed: &Deed, now: Millis) -> Result<(), CoreError> {
+    fn do_again(&mut self, tenant: TenantId, deed: &Deed, now: Millis) -> Result<(), CoreError> {
         match deed {
             Deed::Quarantine { appliance, cause } => self.quarantine(*appliance, cause, now),
             Deed::Readmission { appliance } => {
@@ -223,6 +223,7 @@ impl Core {
                 self.store.set_appliance_state(*appliance, ApplianceState::Revoked, "revoked")?;
                 Ok(())
             }
+            Deed::Closure {} => Ok(self.store.close_tenant(tenant, now)?),
             Deed::AccessEnd { name } => {
                 self.store.revoke_operator_token(name).map(|_| ()).map_err(CoreError::from)
             }

@@ -163,6 +163,21 @@ fn a_clinic_that_leaves_is_shut_out_and_its_evidence_stays() {
 }
 
 #[test]
+fn a_database_from_a_backup_learns_that_a_clinic_left() {
+    let mut world = World::new();
+    world.appliance();
+    let (tenant, now, backup) = (world.tenant.clone(), world.now, world.backup());
+    let leave = |core: &mut control_plane::core::Core| {
+        core.offboard_tenant(&tenant, "Riverside Dental", "the contract ended", now)
+    };
+    world.core.run(now, leave).unwrap();
+    world.restore(backup).unwrap();
+    assert!(
+        precondition(world.core.run(now, |core| core.create_site(&tenant, "Annex", now))).contains("left")
+    );
+}
+
+#[test]
 fn a_proposal_names_one_of_the_runbooks_that_may_run_and_goes_the_way_of_all() {
     let mut world = World::new();
     let mut appliance = world.appliance();
