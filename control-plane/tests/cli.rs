@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
+#[path = "cli/deciding.rs"]
+mod deciding;
 #[path = "common/home.rs"]
 mod home;
 #[path = "common/program.rs"]
@@ -340,7 +342,7 @@ fn a_catalogue_goes_from_yaml_to_the_server() {
     assert_eq!(home.json(&["catalogue", "show"]), published);
     for refused in ["half.json", "orderly/catalogue.json", "orderly/charter.json"] {
         let said = home.run(&["catalogue", "publish", refused]);
-        assert_eq!(said.code, 1, "{refused}: {}", said.out);
+        assert_eq!(said.code, 2, "{refused}: {}", said.err);
     }
     assert_eq!(home.json(&["catalogue", "show"])["version"], 2);
     server.end();

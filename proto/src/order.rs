@@ -168,7 +168,8 @@ impl Core {
         .encode_to_vec()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, BadField> {
+    /// Reads the bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BadField> {
         let m = pb::OrderCore::decode(bytes).map_err(|e| BadField::new("core", e.to_string()))?;
         at_most("parameters", m.parameters.len())?;
         let mut parameters = BTreeMap::new();
@@ -213,7 +214,27 @@ impl Order {
     /// Puts a core in force. It is not signed yet.
     #[must_use]
     pub fn issue(core: Core, issuance: &Issuance, plan: Plan, approvals: Vec<Approval>) -> Self {
-        let core_bytes = core.encode();
+        Self::put_in_force(core.encode(), core, issuance, plan, approvals)
+    }
+
+    /// Puts in force what approvers have signed: these very bytes, whatever another program would make of their meaning.
+    pub fn approved(
+        core: &[u8],
+        issuance: &Issuance,
+        plan: Plan,
+        approvals: Vec<Approval>,
+    ) -> Result<Self, BadField> {
+        let read = Core::decode(core).map_err(|bad| bad.within("core"))?;
+        Ok(Self::put_in_force(core.to_vec(), read, issuance, plan, approvals))
+    }
+
+    fn put_in_force(
+        core_bytes: Vec<u8>,
+        core: Core,
+        issuance: &Issuance,
+        plan: Plan,
+        approvals: Vec<Approval>,
+    ) -> Self {
         Self {
             core_digest: Digest::of(&core_bytes),
             core,

@@ -1,4 +1,5 @@
-//! Stops: the control plane tells one box to carry out nothing, standing orders neither, until it is released.
+//! Stops: the control plane tells one box to carry out nothing, standing orders neither, until it is released: because its
+//! story does not hold (quarantine), or because an operator holds it, its site, its clinic or everything.
 //!
 //! The rule: a stop only tightens, so an order key alone may sign one. The newest serial counts, and only as long as the
 //! newest charter names the key that signed it, or a stolen key's stop would outlive its rotation.
@@ -16,6 +17,10 @@ use crate::{
 
 /// DSSE payload type of a stop.
 pub const STOP_TYPE: &str = "application/vnd.orderly.stop.v1+json";
+
+/// What the reason of an operator's hold begins with. It decides nothing, and stands in the words so that a program from
+/// before holds obeys the stop all the same.
+pub const HELD: &str = "held by an operator";
 
 /// A stop, or the release from one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +68,12 @@ impl Stop {
                 Ok(stop)
             },
         )
+    }
+
+    /// Whether it is an operator's hold, not a quarantine.
+    #[must_use]
+    pub fn is_hold(&self) -> bool {
+        self.reason.starts_with(HELD)
     }
 
     /// Whether it is for this box.

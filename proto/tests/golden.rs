@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use proto::{
-    act::{self, Act, Actor, Change, Deed, End, Place, Through},
+    act::{self, Act, Actor, Change, Deed, End, Level, Place, Through},
     approval::Approval,
     charter::{Approver, Charter, OrganizationKeys, Quorum},
     digest::Digest,
@@ -378,7 +378,7 @@ fn acts_of_every_kind() {
             is_withdrawal: false,
             approvers: vec!["ann".into()],
         },
-        Deed::Policy { serial: 2, change: Change::ClinicHours, digest },
+        Deed::Policy { serial: 2, change: Change::ClinicHours, digest, site: None },
         Deed::Charter { serial: 2, digest },
         Deed::Catalogue { version: 2, digest },
         Deed::Access { name: "bob".into(), until: AT },
@@ -404,6 +404,17 @@ fn acts_of_every_kind() {
             name: "Ann Example".into(),
             role: "Security official".into(),
             through: Through::Link,
+        },
+        Deed::Hold { level: Level::Site, site: Some(site), appliance: None, until: Some(AT) },
+        Deed::Release { level: Level::Appliance, site: None, appliance: Some(appliance) },
+        Deed::Decision {
+            order: OrderId::new(AT, [6; 10]),
+            incident: IncidentId::new(AT, [5; 10]),
+            appliance,
+            runbook: "RB-DISK-002".parse().unwrap(),
+            core: digest,
+            verdict: proto::act::Verdict::Approved,
+            approver: Some("ann".into()),
         },
     ];
     let mut place = Place { index: 0, previous: Digest::ZERO };

@@ -14,6 +14,7 @@ pub mod catalogue;
 pub mod fault;
 pub mod guardrails;
 pub mod hours;
+pub mod patch;
 pub mod policy;
 pub mod runbook;
 pub mod step;
@@ -28,6 +29,7 @@ pub use guardrails::{
     draw, explain, fits, history_key, verify, verify_standing,
 };
 pub use hours::{AtWork, ClinicHours};
+pub use patch::{Patch, Setting};
 pub use policy::{Mode, POLICY_TYPE, Policy, PolicyError};
 pub use runbook::{Collect, Condition, Expect, Limits, OnFailure, Risk, Runbook};
 pub use step::{Action, Step};

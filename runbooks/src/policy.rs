@@ -20,7 +20,11 @@ use proto::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{hours::ClinicHours, runbook::Risk, window::Windows};
+use crate::{
+    hours::ClinicHours,
+    runbook::{Risk, Runbook},
+    window::Windows,
+};
 
 /// DSSE payload type of a policy.
 pub const POLICY_TYPE: &str = "application/vnd.orderly.policy.v1+json";
@@ -52,6 +56,10 @@ pub struct Policy {
     pub sites: BTreeMap<SiteId, BTreeSet<RunbookId>>,
     /// Who has to agree, by risk. High and destructive always need approval, whatever stands here.
     pub modes: BTreeMap<Risk, Mode>,
+    /// Who has to agree, by runbook; it can only ask for more than the runbook's risk does. A program from before this refuses
+    /// a policy that uses it, and so keeps the one before and takes no order that was cleared under this one (guardrail 5).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub runbook_modes: BTreeMap<RunbookId, Mode>,
     /// Nothing runs, and why.
     pub hold: Option<String>,
     /// Nothing runs before.
@@ -112,6 +120,7 @@ impl Policy {
             allow: None,
             sites: BTreeMap::new(),
             modes: Risk::ALL.iter().map(|risk| (*risk, least_mode(*risk))).collect(),
+            runbook_modes: BTreeMap::new(),
             hold: None,
             freeze_until: None,
             shadow_until: None,
@@ -126,7 +135,20 @@ impl Policy {
         }
     }
 
-    /// The same for one tenant, ready to be signed.
+    /// One that says nothing: joined with another, it changes nothing.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self {
+            modes: BTreeMap::new(),
+            per_appliance_hour: u32::MAX,
+            per_tenant_hour: u32::MAX,
+            breaker_after: u32::MAX,
+            breaker_reset_seconds: 0,
+            ..Self::default_local()
+        }
+    }
+
+    /// What holds on such a box, for one tenant, ready to be signed.
     #[must_use]
     pub fn for_tenant(serial: u64, tenant: TenantId) -> Self {
         Self { serial, tenant: Some(tenant), ..Self::default_local() }
@@ -177,6 +199,24 @@ impl Policy {
         self.modes.get(&risk).copied().unwrap_or(Mode::Automatic).max(least_mode(risk))
     }
 
+    /// The same for one runbook: never less than its risk asks for.
+    #[must_use]
+    pub fn mode_of(&self, runbook: &Runbook) -> Mode {
+        let own = self.runbook_modes.get(&runbook.id).copied().unwrap_or(Mode::Automatic);
+        own.max(self.mode(runbook.risk))
+    }
+
+    /// How many approvers of the charter must agree to a runbook; `None`: it does not run, whoever agrees.
+    #[must_use]
+    pub fn approvers_for(&self, runbook: &Runbook) -> Option<usize> {
+        match (self.mode_of(runbook), runbook.risk) {
+            (Mode::Never, _) => None,
+            (_, Risk::Destructive) => Some(2),
+            (Mode::Approval, _) | (_, Risk::High) => Some(1),
+            (Mode::Automatic, Risk::Low | Risk::Medium) => Some(0),
+        }
+    }
+
     /// Until when shadow mode goes on, if it does; without trusted time it does.
     #[must_use]
     pub fn shadow(&self, now: Option<Millis>) -> Option<Millis> {
@@ -213,6 +253,7 @@ impl Policy {
             allow: if strangers { Some(BTreeSet::new()) } else { allow },
             sites: union(&self.sites, &other.sites, |a, b| a.intersection(b).cloned().collect()),
             modes: union(&self.modes, &other.modes, |a, b| *a.max(b)),
+            runbook_modes: union(&self.runbook_modes, &other.runbook_modes, |a, b| *a.max(b)),
             hold: either(&self.hold, &other.hold, |a, b| a.min(b).clone()),
             freeze_until: self.freeze_until.max(other.freeze_until),
             shadow_until: self.shadow_until.max(other.shadow_until),

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: what fails there is the test's failure")]
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use proto::{
     charter::{Charter, Quorum},
@@ -18,7 +18,8 @@ fn key(seed: u8) -> SecretKey {
     SecretKey::ed25519([seed; 32])
 }
 
-/// Every field says something else than the default, but for clinic hours: a box of before those must go on reading this.
+/// Every field says something else than the default, but for clinic hours and
+/// modes of runbooks: a box of before those must go on reading this.
 fn policy() -> Policy {
     let site = "0190a0c0-0000-7000-8000-000000000003".parse().unwrap();
     let window = runbooks::Window {
@@ -39,6 +40,7 @@ fn policy() -> Policy {
             (Risk::Destructive, Mode::Never),
         ]
         .into(),
+        runbook_modes: BTreeMap::new(),
         hold: Some("audit".into()),
         freeze_until: Some(AT),
         shadow_until: Some(AT.plus(Duration::from_secs(1))),
@@ -63,6 +65,12 @@ fn a_policy_with_clinic_hours() {
     let hours = ["monday-friday 08:00-18:00 America/Chicago", "saturday 09:00-12:00 America/Chicago"];
     let clinic_hours = ClinicHours::during(hours.map(|text| text.parse().unwrap()));
     is_recorded("policy-with-clinic-hours.json", &Policy { clinic_hours, ..policy() });
+}
+
+#[test]
+fn a_policy_with_modes_of_runbooks() {
+    let runbook_modes = [("RB-DISK-002".parse().unwrap(), Mode::Never)].into();
+    is_recorded("policy-with-runbook-modes.json", &Policy { runbook_modes, ..policy() });
 }
 
 fn is_recorded(name: &str, policy: &Policy) {

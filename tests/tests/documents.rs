@@ -8,16 +8,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use proto::{charter::Approver, digest::Digest, keys::SecretKey};
 use serde_json::{Value, json};
 use tests::{
     clock,
-    rig::{Installed, Tree, machine, practice::TENANT, wait},
+    rig::{Installed, Passkey, Tree, machine, practice::TENANT, wait},
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
-const SITE: &str = "msp.example";
 const SECRET: &str = "correct horse battery staple";
 const WATCH: &str =
     "[secrets]\nrestic = \"/etc/restic.password\"\n\n[[watch.baseline]]\nid = \"it\"\nevery_seconds = 2\n";
@@ -27,7 +24,7 @@ const OTHER: &str = "[[watch.baseline]]\nid = \"another\"\nevery_seconds = 2\n\n
 /// A clinic whose charter names one approver, and that approver's passkey.
 struct Practice {
     all: Installed,
-    passkey: SecretKey,
+    passkey: Passkey,
     folder: PathBuf,
     appliance: String,
 }
@@ -36,23 +33,13 @@ impl Practice {
     fn open() -> Result<Self> {
         let tree = Tree::new()?.file("var/log/notes", "")?;
         let all = Installed::open(tree, WATCH)?;
-        let passkey = SecretKey::generate_p256();
+        let passkey = Passkey::of("ann");
         let folder = all.folder.join("papers");
         fs::create_dir_all(&folder)?;
-        let approver = Approver {
-            name: "ann".into(),
-            key: passkey.public(),
-            rp_id: SITE.into(),
-            origin: format!("https://{SITE}"),
-        };
         let list = all.provider.ask(&["appliance", "list"])?;
         let appliance = list["appliances"][0]["id"].as_str().context("a box is enrolled")?.to_owned();
         let practice = Self { all, passkey, folder, appliance };
-        let file = practice.file("ann.json", &serde_json::to_string(&approver)?)?;
-        let key = |n: u8| practice.all.provider.dir.join(format!("offline/organization-{n}.key"));
-        let (one, two) = (key(1), key(2));
-        let args = ["charter", "renew", "--key", text(&one)?, "--key", text(&two)?, "--approver", &file];
-        practice.all.provider.ask(&args)?;
+        Passkey::into_charter(&[&practice.passkey], &practice.all.provider, &practice.folder)?;
         Ok(practice)
     }
 
@@ -65,23 +52,6 @@ impl Practice {
         Ok(text(&self.path(name))?.to_owned())
     }
 
-    /// What a browser hands over when the approver has touched their key.
-    fn approve(&self, draft: &Value) -> Result<String> {
-        let challenge = draft["challenge"].as_str().context("a draft has a challenge")?;
-        let client =
-            json!({ "type": "webauthn.get", "challenge": challenge, "origin": format!("https://{SITE}") });
-        let client = client.to_string();
-        let authenticator = [&Digest::of(SITE.as_bytes()).0[..], &[0x05, 0, 0, 0, 1]].concat();
-        let signed = [&authenticator[..], &Digest::of(client.as_bytes()).0].concat();
-        let approval = json!({
-            "approver": "ann",
-            "authenticator_data": URL_SAFE_NO_PAD.encode(&authenticator),
-            "client_data": URL_SAFE_NO_PAD.encode(&client),
-            "signature": URL_SAFE_NO_PAD.encode(self.passkey.sign(&signed)),
-        });
-        self.file("approval.json", &approval.to_string())
-    }
-
     fn ask(&self, args: &[&str]) -> Result<Value> {
         self.all.provider.ask(args)
     }
@@ -91,7 +61,7 @@ impl Practice {
         let out = self.path("draft.json");
         let _ = fs::remove_file(&out);
         let drawn = self.ask(&[noun, &["draft"], draft, &["--out", text(&out)?]].concat())?;
-        let approval = self.approve(&drawn)?;
+        let approval = self.passkey.approve(&drawn, &self.folder)?;
         self.ask(&[noun, &[add, text(&out)?, "--approval", &approval]].concat())
     }
 

@@ -46,7 +46,8 @@ impl ExecutorCore {
         }
         if let Some(stop) = self.trust.stop().filter(|stop| stop.stopped) {
             let sentence = format!("the control plane has stopped all orders of this box: {}", stop.reason);
-            return Ok(Some(Why::new("quarantine", sentence)));
+            let word = if stop.is_hold() { runbooks::guardrails::OPERATOR } else { "quarantine" };
+            return Ok(Some(Why::new(word, sentence)));
         }
         let by = self.host.held();
         Ok(by.map(|by| Why::new(&by, format!("orders are held at the box by {by}"))))

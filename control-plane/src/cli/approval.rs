@@ -1,135 +1,160 @@
-//! Drafts and approvals as files: what one person draws up is carried to another, who signs it with a passkey.
+//! `control-plane approval`: orders that an approver of the charter must agree to.
 //!
-//! The rule: what is sent is the draft's exact bytes; an approval is over their SHA-256 and nothing else.
+//! The rule: what an approver is shown is read from the very bytes that they sign, not from what the server says of them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
-use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
+use clap::Subcommand;
 use proto::{
     digest::Digest,
-    document::Core,
     field::BadField,
-    pb::{self, DocumentDraft, DocumentView, PublishDocument},
+    order::Core,
+    pb::{
+        ApprovalView, ApproveOrder, ListApprovals, RejectOrder, ShowApproval,
+        approvals_client::ApprovalsClient,
+    },
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::output::{Answer, facts, time, when};
-use crate::files::{self, Access};
+use super::{
+    Global,
+    connection::{answer, connect},
+    draft,
+    order::{foreseen, plan_view},
+    output::{Answer, facts, optional, table, time, when},
+};
 
-/// The most bytes of either file.
-const FILE_MAX: u64 = 256 * 1024;
-
-/// A draft as it lies in a file.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DraftFile {
-    /// Base64 of the exact bytes.
-    core: String,
-    /// The challenge of a WebAuthn assertion: base64url of their SHA-256.
-    challenge: String,
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Some orders need an approver of the charter, and destructive ones two different people. This server cannot give one: an
+approver signs the challenge with a passkey (a WebAuthn assertion), and the box checks that by itself.
+  control-plane approval list
+  control-plane approval show ORDER --out order.json
+  control-plane approval approve ORDER --approval approval.json
+  control-plane approval reject ORDER --reason \"it is being replaced\"")]
+pub(super) enum Approval {
+    /// Show what waits, newest first
+    List {
+        /// Only of this clinic, by name or ID
+        #[arg(long, default_value = "", hide_default_value = true)]
+        tenant: String,
+        /// Those that are over, too
+        #[arg(long)]
+        all: bool,
+        /// At most this many
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// Show what would be done, what guardrails say, and the challenge to sign
+    Show {
+        /// The order, by ID
+        order: String,
+        /// Write what is to be signed to a new file, for an approver
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Hand in an approver's assertion
+    Approve {
+        /// The order, by ID
+        order: String,
+        /// Assertion of an approver's passkey over the challenge
+        #[arg(long, value_name = "FILE")]
+        approval: PathBuf,
+    },
+    /// Say no: the incident is a person's then
+    Reject {
+        /// The order, by ID
+        order: String,
+        /// Why; it stands in the incident's history
+        #[arg(long)]
+        reason: String,
+    },
 }
 
-/// A WebAuthn assertion as browsers hand it over: base64url without padding.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ApprovalFile {
-    approver: String,
-    authenticator_data: String,
-    client_data: String,
-    signature: String,
-}
-
-/// Writes a draft for an approver, and says what to do with it.
-pub(super) fn hand_out(draft: DocumentDraft, out: &Path, next: &str) -> anyhow::Result<Answer> {
-    let core = Core::decode(&draft.core)?;
-    let file =
-        DraftFile { core: STANDARD.encode(&draft.core), challenge: URL_SAFE_NO_PAD.encode(&draft.challenge) };
-    let text = serde_json::to_string_pretty(&file)? + "\n";
-    files::create(out, text.as_bytes(), Access::Public)?;
-    let told = format!(
-        "{} {} is drawn up in {}; it is not in force.\nAn approver of the charter signs the challenge {} with a passkey, then:\n  {next}",
-        core.kind,
-        core.name,
-        out.display(),
-        file.challenge
-    );
-    let json = json!({ "file": out, "kind": core.kind, "name": core.name, "serial": core.serial, "challenge": file.challenge });
-    Ok(Answer::new(told, json))
-}
-
-/// Reads a draft and the approvals of it.
-pub(super) fn bring_back(draft: &Path, approvals: &[PathBuf]) -> anyhow::Result<PublishDocument> {
-    let text = files::read_text(draft, FILE_MAX)?;
-    let file: DraftFile = serde_json::from_str(&text)
-        .with_context(|| format!("{} is not a draft, as `draft` writes it", draft.display()))?;
-    let core = STANDARD
-        .decode(&file.core)
-        .map_err(|_| BadField::new("core", "must be base64"))
-        .with_context(|| draft.display().to_string())?;
-    if file.challenge != URL_SAFE_NO_PAD.encode(Digest::of(&core).0) {
-        let bad = BadField::new("challenge", "is not the SHA-256 of core; one of the two was changed");
-        return Err(bad).with_context(|| draft.display().to_string());
-    }
-    let approvals = approvals.iter().map(|path| approval(path)).collect::<Result<_, _>>()?;
-    Ok(PublishDocument { core, approvals })
-}
-
-fn approval(path: &Path) -> anyhow::Result<pb::Approval> {
-    let text = files::read_text(path, FILE_MAX)?;
-    let file: ApprovalFile =
-        serde_json::from_str(&text).with_context(|| format!("{} is not an approval", path.display()))?;
-    let bytes = |field: &str, value: &str| {
-        URL_SAFE_NO_PAD
-            .decode(value)
-            .map_err(|_| BadField::new(field, "must be base64url without padding"))
-            .with_context(|| path.display().to_string())
-    };
-    Ok(pb::Approval {
-        authenticator_data: bytes("authenticator_data", &file.authenticator_data)?,
-        client_data: bytes("client_data", &file.client_data)?,
-        signature: bytes("signature", &file.signature)?,
-        approver: file.approver,
-    })
-}
-
-/// One document, for people and programs.
-pub(super) fn shown(document: &DocumentView) -> Answer {
-    let text = facts([
-        (document.kind.as_str(), document.name.clone()),
-        ("state", document.state.clone()),
-        ("for", addressee(document)),
-        ("serial", document.serial.to_string()),
-        ("drawn up", when(document.issued_ms)),
-        ("approved by", document.approvers.join(", ")),
-    ]);
-    Answer::new(text, view(document))
-}
-
-/// For whom a document is.
-pub(super) fn addressee(document: &DocumentView) -> String {
-    match document.appliance.as_str() {
-        "" => "every box of the clinic".to_owned(),
-        id => id.to_owned(),
+impl Approval {
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<Answer> {
+        let mut client = ApprovalsClient::new(connect(global).await?);
+        match self {
+            Self::List { tenant, all, limit } => {
+                let list = answer(client.list(ListApprovals { tenant, all, limit })).await?.approvals;
+                let rows = list.iter().map(|one| {
+                    [
+                        one.order.clone(),
+                        one.runbook.clone(),
+                        one.appliance.clone(),
+                        one.state.clone(),
+                        format!("{} of {}", one.approvers.len(), one.needed),
+                        when(one.until_ms),
+                    ]
+                });
+                let headings = ["ORDER", "RUNBOOK", "APPLIANCE", "STATE", "AGREED", "UNTIL"];
+                let views = list.iter().map(view).collect::<Result<Vec<_>, BadField>>()?;
+                Ok(Answer::new(table(headings, rows), json!({ "approvals": views })))
+            }
+            Self::Show { order, out } => {
+                let shown = answer(client.show(ShowApproval { order })).await?;
+                let mut text = said(&shown)?;
+                if let Some(plan) = &shown.plan {
+                    text = format!("{text}\n{}", foreseen(plan));
+                }
+                if let Some(out) = out {
+                    draft::write(&shown.core, &out)?;
+                    text = format!("{text}\nwhat is to be signed is in {}", out.display());
+                }
+                Ok(Answer::new(text, view(&shown)?))
+            }
+            Self::Approve { order, approval } => {
+                let approval = Some(draft::approval(&approval)?);
+                told(&answer(client.approve(ApproveOrder { order, approval })).await?)
+            }
+            Self::Reject { order, reason } => {
+                told(&answer(client.reject(RejectOrder { order, reason })).await?)
+            }
+        }
     }
 }
 
-/// A document for programs; its content is the kind's own affair.
-pub(super) fn view(document: &DocumentView) -> Value {
-    let hex = |bytes: &[u8]| Digest::from_field("sha256", bytes).map(|digest| digest.to_string()).ok();
-    json!({
-        "tenant": document.tenant,
-        "appliance": super::output::optional(&document.appliance),
-        "kind": document.kind,
-        "name": document.name,
-        "serial": document.serial,
-        "issued": time(document.issued_ms),
-        "approvers": document.approvers,
-        "sha256": hex(&document.sha256),
-        "state": document.state,
-    })
+fn told(one: &ApprovalView) -> anyhow::Result<Answer> {
+    Ok(Answer::new(said(one)?, view(one)?))
+}
+
+/// For people: what is signed is what the bytes say.
+fn said(one: &ApprovalView) -> Result<String, BadField> {
+    let core = Core::decode(&one.core)?;
+    let on: Vec<String> = core.parameters.iter().map(|(name, watch)| format!("{name} {watch}")).collect();
+    Ok(facts([
+        ("order", core.id.to_string()),
+        ("runbook", core.runbook.to_string()),
+        ("as of SHA-256", core.runbook_digest.to_string()),
+        ("on", on.join(", ")),
+        ("of appliance", core.appliance.to_string()),
+        ("for incident", core.incident.to_string()),
+        ("state", one.state.clone()),
+        ("", one.reason.clone()),
+        ("agreed", format!("{} of {}: {}", one.approvers.len(), one.needed, one.approvers.join(", "))),
+        ("until", core.approve_until.map_or_else(|| "never".to_owned(), |until| until.to_string())),
+        ("challenge", draft::challenge(&one.core)),
+    ]))
+}
+
+fn view(one: &ApprovalView) -> Result<Value, BadField> {
+    let core = Core::decode(&one.core)?;
+    Ok(json!({
+        "order": core.id,
+        "tenant": core.tenant,
+        "appliance": core.appliance,
+        "incident": core.incident,
+        "runbook": core.runbook,
+        "runbook_sha256": core.runbook_digest,
+        "parameters": core.parameters,
+        "state": one.state,
+        "reason": optional(&one.reason),
+        "needed": one.needed,
+        "approvers": one.approvers,
+        "asked": time(one.asked_ms),
+        "until": core.approve_until,
+        "core_sha256": Digest::of(&one.core),
+        "challenge": draft::challenge(&one.core),
+        "plan": one.plan.as_ref().map(plan_view),
+    }))
 }

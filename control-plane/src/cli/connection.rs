@@ -143,6 +143,13 @@ impl Interceptor for Bearer {
 #[error("{}", words(.0))]
 pub(super) struct Refused(pub(super) Status);
 
+impl Refused {
+    /// Whether the fault is in what was typed, as the server sees it.
+    pub(super) fn is_misuse(&self) -> bool {
+        self.0.code() == tonic::Code::InvalidArgument
+    }
+}
+
 fn words(status: &Status) -> String {
     let text = super::output::printable(status.message());
     if text.is_empty() { status.code().description().to_owned() } else { text }

@@ -11,8 +11,9 @@ use proto::pb::{
 use serde_json::{Value, json};
 
 use super::{
-    Global, World, approval,
+    Global, World,
     connection::{answer, connect},
+    draft,
     output::{Answer, optional, table, when},
 };
 use crate::files;
@@ -88,12 +89,12 @@ impl Exception {
                 let mut client = DocumentsClient::new(connect(global).await?);
                 let draft = answer(client.draft(draft)).await?;
                 let next = format!("control-plane exception add {} --approval FILE", out.display());
-                approval::hand_out(draft, &out, &next)
+                draft::hand_out(draft, &out, &next)
             }
             Self::Add { draft, approval } => {
-                let publish = approval::bring_back(&draft, &approval)?;
+                let publish = draft::bring_back(&draft, &approval)?;
                 let mut client = DocumentsClient::new(connect(global).await?);
-                Ok(approval::shown(&answer(client.publish(publish)).await?))
+                Ok(draft::shown(&answer(client.publish(publish)).await?))
             }
             Self::List { tenant } => {
                 let mut client = DocumentsClient::new(connect(global).await?);
@@ -103,7 +104,7 @@ impl Exception {
             Self::Revoke { control, tenant, appliance } => {
                 let mut client = DocumentsClient::new(connect(global).await?);
                 let withdraw = WithdrawDocument { tenant, appliance, kind: KIND.into(), name: control };
-                Ok(approval::shown(&answer(client.withdraw(withdraw)).await?))
+                Ok(draft::shown(&answer(client.withdraw(withdraw)).await?))
             }
         }
     }
@@ -124,7 +125,7 @@ fn listed(documents: &[DocumentView]) -> anyhow::Result<Answer> {
         rows.push([
             document.name.clone(),
             document.state.clone(),
-            approval::addressee(document),
+            draft::addressee(document),
             until,
             document.approvers.join(", "),
             reason,
@@ -136,7 +137,7 @@ fn listed(documents: &[DocumentView]) -> anyhow::Result<Answer> {
 }
 
 fn view(document: &DocumentView, waiver: Option<&Waiver>) -> Value {
-    let mut view = approval::view(document);
+    let mut view = draft::view(document);
     let said = |of: fn(&Waiver) -> &str| optional(waiver.map_or("", of));
     view["reason"] = said(|waiver| &waiver.reason);
     view["risk"] = said(|waiver| &waiver.risk);

@@ -9,8 +9,10 @@ mod approval;
 mod catalogue;
 mod charter;
 mod connection;
+mod draft;
 mod evidence;
 mod exception;
+mod hold;
 mod incident;
 mod init;
 mod mcp;
@@ -19,6 +21,7 @@ mod order;
 mod output;
 mod packet;
 mod planner;
+mod policy;
 mod secret;
 mod serve;
 mod site;
@@ -114,6 +117,15 @@ enum Noun {
     /// Controls of the baseline that a clinic does not keep, and who answers for that
     #[command(subcommand)]
     Exception(exception::Exception),
+    /// What may run by itself, what needs an approver, and when
+    #[command(subcommand)]
+    Policy(policy::Policy),
+    /// Orders that an approver of the charter must agree to
+    #[command(subcommand)]
+    Approval(approval::Approval),
+    /// An operator's pause: of everything, a clinic, a place, a box
+    #[command(subcommand)]
+    Hold(hold::Hold),
     /// What went wrong, and what became of it
     #[command(subcommand)]
     Incident(incident::Incident),
@@ -183,6 +195,9 @@ impl Noun {
             Self::Site(site) => site.run(global).await,
             Self::Appliance(appliance) => appliance.run(global).await,
             Self::Exception(exception) => exception.run(global, world).await,
+            Self::Policy(policy) => policy.run(global).await,
+            Self::Approval(approval) => approval.run(global).await,
+            Self::Hold(hold) => hold.run(global).await,
             Self::Secret(secret) => secret.run(global).await,
             Self::Incident(incident) => incident.run(global).await,
             Self::Order(order) => order.run(global).await,
@@ -201,7 +216,11 @@ impl Noun {
 /// What to exit with after `error`: 2 when the fault is in what was typed or configured, else 1.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    if is_misuse(error) || error.chain().any(|cause| cause.is::<ConfigError>()) { 2 } else { 1 }
+    let is_theirs = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<ConfigError>()
+            || cause.downcast_ref::<connection::Refused>().is_some_and(|refused| refused.is_misuse())
+    };
+    if is_misuse(error) || error.chain().any(is_theirs) { 2 } else { 1 }
 }
 
 #[cfg(test)]

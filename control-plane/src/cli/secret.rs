@@ -21,8 +21,9 @@ use proto::{
 use serde_json::json;
 
 use super::{
-    Global, approval,
+    Global,
     connection::{answer, connect},
+    draft,
     output::{Answer, table, when},
 };
 use crate::files;
@@ -92,7 +93,7 @@ impl Secret {
                     "the box began anew meanwhile; run this again"
                 );
                 let sent = answer(client.publish(PublishDocument { core, approvals: Vec::new() })).await?;
-                Ok(approval::shown(&sent))
+                Ok(draft::shown(&sent))
             }
             Self::List { tenant } => {
                 let list = answer(client.list(ListDocuments { tenant, kind: KIND.into() })).await?.documents;
@@ -102,7 +103,7 @@ impl Secret {
                 let proof =
                     answer(client.sealing_key(AskSealingKey { appliance: appliance.clone() })).await?;
                 let withdraw = WithdrawDocument { tenant: proof.tenant, appliance, kind: KIND.into(), name };
-                Ok(approval::shown(&answer(client.withdraw(withdraw)).await?))
+                Ok(draft::shown(&answer(client.withdraw(withdraw)).await?))
             }
         }
     }
@@ -129,7 +130,7 @@ fn seal(record: &Record, appliance: &str, name: &str, secret: &[u8]) -> anyhow::
 fn listed(documents: &[DocumentView]) -> Answer {
     let rows = documents
         .iter()
-        .map(|one| [one.name.clone(), one.state.clone(), approval::addressee(one), when(one.issued_ms)]);
-    let json = json!({ "secrets": documents.iter().map(approval::view).collect::<Vec<_>>() });
+        .map(|one| [one.name.clone(), one.state.clone(), draft::addressee(one), when(one.issued_ms)]);
+    let json = json!({ "secrets": documents.iter().map(draft::view).collect::<Vec<_>>() });
     Answer::new(table(["NAME", "STATE", "FOR", "SENT"], rows), json)
 }

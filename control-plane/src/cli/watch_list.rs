@@ -14,8 +14,9 @@ use proto::{
 use serde_json::json;
 
 use super::{
-    Global, approval,
+    Global,
     connection::{answer, connect},
+    draft,
     output::Answer,
 };
 use crate::files;
@@ -67,11 +68,11 @@ impl WatchList {
                 let draft = answer(client.draft(draft)).await?;
                 let next =
                     format!("control-plane appliance watch-list set {} --approval FILE", out.display());
-                approval::hand_out(draft, &out, &next)
+                draft::hand_out(draft, &out, &next)
             }
             Self::Set { draft, approval } => {
-                let publish = approval::bring_back(&draft, &approval)?;
-                Ok(approval::shown(&answer(client.publish(publish)).await?))
+                let publish = draft::bring_back(&draft, &approval)?;
+                Ok(draft::shown(&answer(client.publish(publish)).await?))
             }
             Self::Show { id } => {
                 let tenant = tenant_of(global, &id).await?;
@@ -99,7 +100,7 @@ async fn tenant_of(global: &Global, id: &str) -> anyhow::Result<String> {
 
 fn shown(document: &DocumentView) -> anyhow::Result<Answer> {
     let text = std::str::from_utf8(&document.content).context("the server's watch list is not UTF-8")?;
-    let facts = approval::shown(document);
+    let facts = draft::shown(document);
     let mut json = facts.json;
     json["watch_list"] = json!(text);
     Ok(Answer::new(format!("{}\n\n{text}", facts.text), json))

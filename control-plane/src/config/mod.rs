@@ -9,6 +9,7 @@ use proto::{charter::Charter, order::ORDER_LIFETIME_MAX};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
+    core::approvals::APPROVAL_MAX,
     files::{self, FileError},
     vault::VaultError,
 };
@@ -40,10 +41,13 @@ const EVENTS_PER_HOUR: i64 = 2_000;
 const EVENTS_PER_HOUR_MIN: i64 = 100;
 const EVENTS_PER_HOUR_MAX: i64 = 1_000_000;
 const LIFETIME_SECONDS: i64 = 600;
+const APPROVAL_MINUTES: i64 = 240;
 
 const CONFIG_MAX: u64 = 64 * 1024;
 const STALL_MINUTES_MAX: i64 = 7 * 24 * 60;
 const LIFETIME_SECONDS_MIN: i64 = 10;
+const APPROVAL_MINUTES_MIN: i64 = 5;
+const APPROVAL_MINUTES_MAX: i64 = APPROVAL_MAX.as_secs() as i64 / 60;
 
 /// The settings, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +108,8 @@ pub struct Limits {
 pub struct Orders {
     /// How long an order may be begun after it was signed.
     pub lifetime: Duration,
+    /// How long people may agree to one that they are asked about.
+    pub approval: Duration,
 }
 
 /// Why there are no settings.
@@ -171,6 +177,7 @@ struct FileEscalation {
 #[serde(deny_unknown_fields)]
 struct FileOrders {
     lifetime_seconds: Option<i64>,
+    approval_minutes: Option<i64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -209,6 +216,11 @@ impl Config {
             file.orders.lifetime_seconds.unwrap_or(LIFETIME_SECONDS),
             (LIFETIME_SECONDS_MIN, ORDER_LIFETIME_MAX.as_secs() as i64),
         )?;
+        let approval = within(
+            "orders.approval_minutes",
+            file.orders.approval_minutes.unwrap_or(APPROVAL_MINUTES),
+            (APPROVAL_MINUTES_MIN, APPROVAL_MINUTES_MAX),
+        )?;
         let events_per_hour = within(
             "limits.events_per_hour",
             file.limits.events_per_hour.unwrap_or(EVENTS_PER_HOUR),
@@ -221,7 +233,10 @@ impl Config {
                 webhook: file.escalation.webhook.map(|url| webhook("escalation.webhook", url)).transpose()?,
                 stall: Duration::from_secs(stall * 60),
             },
-            orders: Orders { lifetime: Duration::from_secs(lifetime) },
+            orders: Orders {
+                lifetime: Duration::from_secs(lifetime),
+                approval: Duration::from_secs(approval * 60),
+            },
             limits: Limits { events_per_hour },
             vault: file.vault.check()?,
             witnesses: witness::witnesses(file.witness)?,

@@ -3,8 +3,8 @@
 use proto::order::ORDER_LIFETIME_MAX;
 
 use super::{
-    EVENTS_PER_HOUR, EVENTS_PER_HOUR_MAX, EVENTS_PER_HOUR_MIN, LIFETIME_SECONDS, LIFETIME_SECONDS_MIN,
-    STALL_MINUTES, STALL_MINUTES_MAX,
+    APPROVAL_MINUTES, APPROVAL_MINUTES_MAX, APPROVAL_MINUTES_MIN, EVENTS_PER_HOUR, EVENTS_PER_HOUR_MAX,
+    EVENTS_PER_HOUR_MIN, LIFETIME_SECONDS, LIFETIME_SECONDS_MIN, STALL_MINUTES, STALL_MINUTES_MAX,
 };
 
 /// The text of a new configuration file: every key with its meaning and default.
@@ -47,6 +47,9 @@ stall_minutes = {STALL_MINUTES}
 [orders]
 # How long an order may be begun after it was signed: {LIFETIME_SECONDS_MIN} to {lifetime_max}.
 lifetime_seconds = {LIFETIME_SECONDS}
+# How long approvers may agree to an order that policy wants them asked about, in minutes: {APPROVAL_MINUTES_MIN} to {APPROVAL_MINUTES_MAX}.
+# When nobody does, they are asked once more; then the incident is escalated.
+approval_minutes = {APPROVAL_MINUTES}
 
 [limits]
 # The most events of one appliance that are kept, an hour (five times as many a day): {EVENTS_PER_HOUR_MIN} to {EVENTS_PER_HOUR_MAX}.

@@ -211,6 +211,7 @@ impl Core {
     /// did so knowingly.
     fn do_again(&mut self, tenant: TenantId, deed: &Deed, now: Millis) -> Result<(), CoreError> {
         match deed {
+            Deed::Hold { .. } | Deed::Release { .. } => self.hold_again(tenant, deed, now),
             Deed::Quarantine { appliance, cause } => self.quarantine(*appliance, cause, now),
             Deed::Readmission { appliance } => {
                 let stopped = |row: &ApplianceRow| row.state == ApplianceState::Quarantined;

@@ -53,15 +53,20 @@ impl Core {
 
     /// Adds it; `false` when the name is taken.
     pub(super) fn add_tenant(&self, id: TenantId, name: &str, created: Millis) -> Result<bool, CoreError> {
-        let policy = Policy::for_tenant(1, id).seal(&self.keys.order);
-        Ok(self.store.add_tenant(&NewTenant {
+        let policy = self.first_policy(id)?.seal(&self.keys.order);
+        let added = self.store.add_tenant(&NewTenant {
             id,
             name,
             created,
             policy_serial: 1,
             policy: &policy,
             log_origin: &proto::log::log_origin(&self.settings.organization, id),
-        })?)
+        })?;
+        if added {
+            // What it says itself, apart from what the organization says.
+            self.store.put_policy_level(&id.to_string(), &Policy::default_local(), created)?;
+        }
+        Ok(added)
     }
 
     /// Adds a site.

@@ -189,12 +189,14 @@ impl Core {
                 (response.standing, renewed) = self.standing_orders(appliance, exchange, now)?;
                 (response.documents, decided) = self.documents_for(appliance, exchange, now)?;
                 self.issue_orders(appliance, now)?;
-                response.orders = self
-                    .store
-                    .orders_to_send(appliance.id, appliance.incarnation, exchange.order_high, now)?
-                    .into_iter()
-                    .map(|order| order.envelope)
-                    .collect();
+                if self.hold_over(appliance, now)?.is_none() {
+                    response.orders = self
+                        .store
+                        .orders_to_send(appliance.id, appliance.incarnation, exchange.order_high, now)?
+                        .into_iter()
+                        .map(|order| order.envelope)
+                        .collect();
+                }
             }
             ApplianceState::Quarantined => response.quarantine.clone_from(&appliance.state_reason),
             ApplianceState::Revoked => {}
@@ -219,7 +221,7 @@ impl Core {
     }
 
     fn add_documents(
-        &self,
+        &mut self,
         appliance: &ApplianceRow,
         exchange: &Exchange,
         response: &mut pb::SyncResponse,
@@ -235,7 +237,7 @@ impl Core {
             .tenant(appliance.tenant)?
             .ok_or_else(|| CoreError::NotFound("tenant is gone".into()))?;
         if exchange.policy_serial < tenant.policy_serial {
-            response.policy = tenant.policy;
+            response.policy = self.policy_for(&tenant, appliance.site)?;
         }
         Ok(())
     }

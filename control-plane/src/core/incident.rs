@@ -32,6 +32,10 @@ pub enum Input {
     RunbookChosen,
     /// The planner could not.
     NoRunbook,
+    /// People were asked whether the order may be given, and somebody said no.
+    Rejected,
+    /// They were asked, and not enough agreed in time.
+    Unapproved,
     /// Somebody named a runbook for what is a person's.
     Proposed,
     /// An order was signed.
@@ -117,7 +121,7 @@ impl State {
 
             (Self::Planned, I::OrderSigned) => Self::Ordered,
             (Self::Planned, I::HeldBack) => Self::Planned,
-            (Self::Planned, I::Refused | I::Stalled) => Self::Escalated,
+            (Self::Planned, I::Refused | I::Rejected | I::Unapproved | I::Stalled) => Self::Escalated,
             (Self::Planned, I::Cleared) => Self::Withdrawn,
 
             (Self::Ordered, I::HeldBack | I::RunOut) => Self::Planned,
@@ -140,10 +144,12 @@ impl State {
 mod tests {
     use super::*;
 
-    const INPUTS: [Input; 13] = [
+    const INPUTS: [Input; 15] = [
         Input::Proposed,
         Input::RunbookChosen,
         Input::NoRunbook,
+        Input::Rejected,
+        Input::Unapproved,
         Input::OrderSigned,
         Input::HeldBack,
         Input::Refused,
@@ -187,6 +193,15 @@ mod tests {
         for state in State::ALL {
             for input in INPUTS.into_iter().filter(|i| *i != Input::Repaired) {
                 assert_ne!(state.on(input), Ok(State::Resolved), "{state:?} {input:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn people_can_say_no_until_the_order_is_signed() {
+        for state in State::ALL {
+            for input in [Input::Rejected, Input::Unapproved] {
+                assert_eq!(state.on(input).ok(), (state == State::Planned).then_some(State::Escalated));
             }
         }
     }

@@ -197,6 +197,9 @@ impl Core {
             self.store.add_timeline(row.id, now, next.name(), reason)?;
             tracing::info!(incident = %row.id, from = row.state.name(), to = next.name(), reason, "incident {} is {}", row.id, next.name());
         }
+        if moved && next.has_ended() {
+            self.asking_is_over(row.id, reason, now)?;
+        }
         if moved && let Some(end) = next.end() {
             self.note_incident_act(row, end, now)?;
         }
@@ -208,12 +211,23 @@ impl Core {
 
     /// Tells people of an incident that is theirs, where there is a way to.
     pub(super) fn notify(&mut self, row: &IncidentRow, reason: &str, now: Millis) -> Result<(), CoreError> {
+        self.tell_people(row, "incident.escalated", reason, now)
+    }
+
+    /// Tells people something of an incident, where there is a way to.
+    pub(super) fn tell_people(
+        &mut self,
+        row: &IncidentRow,
+        what: &str,
+        reason: &str,
+        now: Millis,
+    ) -> Result<(), CoreError> {
         if !self.settings.notify {
             return Ok(());
         }
         let tenant = self.store.tenant(row.tenant)?.map(|t| t.name).unwrap_or_default();
         let body = json!({
-            "type": "incident.escalated",
+            "type": what,
             "incident": row.id,
             "tenant": { "id": row.tenant, "name": tenant },
             "appliance": row.appliance,

@@ -6,7 +6,9 @@
 
 mod acts;
 pub mod admin;
+pub mod approvals;
 pub mod approved;
+pub mod asking;
 mod beside;
 mod budget;
 pub mod deliveries;
@@ -17,10 +19,14 @@ mod error;
 mod evidence;
 mod exchange;
 pub mod export;
+pub mod foresee;
 mod history;
+pub mod holds;
 pub mod incident;
 mod incidents;
 mod kept;
+pub mod level;
+pub mod limits;
 mod log;
 pub mod months;
 mod offboarding;
@@ -31,7 +37,7 @@ pub mod oversight;
 pub mod packets;
 mod papers;
 pub mod planner;
-mod policies;
+pub mod policies;
 pub mod ports;
 pub mod posture;
 mod proposals;
@@ -87,6 +93,8 @@ pub struct Settings {
     pub address: String,
     /// How long an order lives; at most 15 minutes.
     pub order_lifetime: Duration,
+    /// How long people may agree to an order that they are asked about; at most 23 hours.
+    pub approval: Duration,
     /// How long an incident may stand still before a person is told.
     pub stall_after: Duration,
     /// How long evidence is kept: 45 CFR 164.316(b)(2)(i) says six years.

@@ -5,14 +5,17 @@ use std::{collections::BTreeMap, time::Duration};
 use proto::{
     digest::Digest,
     evidence::{Execution, Identity, Verdict},
-    ids::{OrderId, WatchId},
-    order::{Core as OrderCore, Issuance, Order, Plan},
+    ids::{OrderId, RunbookId, TenantId, WatchId},
+    order::{Core as OrderCore, Issuance, Order},
     sync::{IssueGate, IssueState, issue_gate},
     time::Millis,
 };
-use runbooks::{Facts, Fault, Guardrail, Presence, WatchKind, clear, history_key};
+use runbooks::{
+    Facts, Fault, Guardrail, History, Policy, Presence, WatchKind, clear, explain, guardrails::OPERATOR,
+    history_key,
+};
 
-use super::{Core, CoreError, incident::Input};
+use super::{Core, CoreError, approvals::Consulted, incident::Input};
 use crate::store::{
     ApplianceRow, IncarnationRow, IncidentChange, IncidentRow, NewOrder, OrderRow, OrderState,
 };
@@ -23,6 +26,19 @@ const HELD_BACK: Duration = Duration::from_secs(60);
 const SAID_MAX: usize = 300;
 /// Orders that may run out before a person is told.
 const TRIES: u64 = 3;
+
+/// What guardrails look at, as far as it must be looked up.
+struct Known {
+    identity: Identity,
+    policy: Policy,
+    taken_before: bool,
+    history: History,
+    hold: Option<String>,
+}
+
+fn reported(row: &IncidentRow) -> Presence {
+    if row.present { Presence::Present } else { Presence::Gone }
+}
 
 impl Core {
     /// Signs an order for every incident of this appliance that waits for one.
@@ -72,20 +88,56 @@ impl Core {
         let (Some(runbook), Some(plan)) = (&row.runbook, &row.plan) else {
             return self.move_incident(row, Input::Refused, "it has no plan", now);
         };
-        let Some(entry) = self.catalogue.document.runbook(runbook) else {
-            return self.move_incident(
-                row,
-                Input::Refused,
-                &format!("runbook {runbook} left the catalogue"),
-                now,
-            );
+        let core = match self.core_of(appliance, row, runbook, now) {
+            Ok(core) => core,
+            Err(why) => return self.move_incident(row, Input::Refused, &why, now),
         };
+        let issuance = self.issuance(appliance.tenant, sequence, now)?;
+        let order = match self.consult(appliance, row, core, now)? {
+            Consulted::Nobody(core) => Order::issue(core, &issuance, plan.clone(), Vec::new()),
+            Consulted::Agreed(asked, approvals) => {
+                Order::approved(&asked.core, &issuance, plan.clone(), approvals)?
+            }
+            Consulted::Ask(core, needed) => {
+                let order = Order::issue(core, &issuance, plan.clone(), Vec::new());
+                // Nobody is asked about what would be refused whoever agrees. Windows open and close meanwhile.
+                let verdicts = self.explain_order(&order, appliance, watch, reported(row), now)?;
+                let refused = verdicts
+                    .into_iter()
+                    .filter(|(guardrail, _)| *guardrail != Guardrail::Window)
+                    .find_map(|(_, verdict)| verdict.err());
+                return match refused {
+                    Some(refusal) => self.was_refused(row, &refusal, now),
+                    None => self.ask_people(row, &order.core, needed, now),
+                };
+            }
+            Consulted::Wait => return Ok(()),
+        };
+        let facts = self.facts_for(&order, appliance, now)?;
+        let cleared = clear(&order, &self.facts(&order, appliance, watch, &facts, now), reported(row));
+        match cleared {
+            Ok(_) => self.sign_and_keep(&order, row, now),
+            Err(refusal) => self.was_refused(row, &refusal, now),
+        }
+    }
+
+    /// What an order for an incident would be; or why there can be none.
+    pub(super) fn core_of(
+        &mut self,
+        appliance: &ApplianceRow,
+        row: &IncidentRow,
+        runbook: &RunbookId,
+        now: Millis,
+    ) -> Result<OrderCore, String> {
+        let id = OrderId::new(now, self.random());
+        let entry = self.catalogue.document.runbook(runbook);
+        let entry = entry.ok_or_else(|| format!("runbook {runbook} left the catalogue"))?;
         let fault = row.kind.parse::<Fault>().ok();
-        let Some(parameters) = fault.and_then(|fault| entry.runbook.parameters_for(fault, &row.watch)) else {
-            let why = format!("{} on {} does not say all that runbook {runbook} needs", row.kind, row.watch);
-            return self.move_incident(row, Input::Refused, &why, now);
-        };
-        let core = OrderCore {
+        let parameters =
+            fault.and_then(|fault| entry.runbook.parameters_for(fault, &row.watch)).ok_or_else(|| {
+                format!("{} on {} does not say all that runbook {runbook} needs", row.kind, row.watch)
+            })?;
+        Ok(OrderCore {
             organization: self.settings.organization.clone(),
             tenant: appliance.tenant,
             site: appliance.site,
@@ -96,80 +148,115 @@ impl Core {
             runbook_digest: entry.digest,
             parameters,
             approve_until: None,
-            id: OrderId::new(now, self.random()),
-        };
-        let order = self.put_in_force(core, plan.clone(), sequence, now)?;
-        match self.clear_order(&order, appliance, watch, row, now)? {
-            Ok(()) => self.sign_and_keep(&order, row, now),
-            Err(refusal) => {
-                let reason = refusal.to_string();
-                if refusal.guardrail == Guardrail::Precondition {
-                    self.move_incident(
-                        row,
-                        Input::GoneBefore,
-                        "the agent reports that the fault is gone",
-                        now,
-                    )
-                } else if is_for_now(refusal.guardrail) {
-                    let change = IncidentChange { retry: Some(now.plus(HELD_BACK)), ..Default::default() };
-                    self.change(row, Input::HeldBack, &reason, change, now)
-                } else {
-                    self.move_incident(row, Input::Refused, &reason, now)
-                }
-            }
+            id,
+        })
+    }
+
+    /// A guardrail said no on this side.
+    fn was_refused(
+        &mut self,
+        row: &IncidentRow,
+        refusal: &runbooks::Refusal,
+        now: Millis,
+    ) -> Result<(), CoreError> {
+        let reason = refusal.to_string();
+        if refusal.guardrail == Guardrail::Precondition {
+            self.move_incident(row, Input::GoneBefore, "the agent reports that the fault is gone", now)
+        } else if is_for_now(refusal.guardrail) {
+            self.hold_back(row, &reason, now)
+        } else {
+            self.move_incident(row, Input::Refused, &reason, now)
         }
     }
 
-    fn put_in_force(
+    /// Not now. Why stands in the timeline once, not each time that it is tried.
+    pub(super) fn hold_back(
+        &mut self,
+        row: &IncidentRow,
+        reason: &str,
+        now: Millis,
+    ) -> Result<(), CoreError> {
+        let kind = |reason: &str| reason.split(':').next().map(str::to_owned);
+        if kind(&row.reason) != kind(reason) {
+            self.store.add_timeline(row.id, now, "held-back", reason)?;
+        }
+        let change = IncidentChange { retry: Some(now.plus(HELD_BACK)), ..Default::default() };
+        self.change(row, Input::HeldBack, reason, change, now)
+    }
+
+    pub(super) fn issuance(
         &self,
-        core: OrderCore,
-        plan: Plan,
+        tenant: TenantId,
         sequence: u64,
         now: Millis,
-    ) -> Result<Order, CoreError> {
+    ) -> Result<Issuance, CoreError> {
         let tenant =
-            self.store.tenant(core.tenant)?.ok_or_else(|| CoreError::NotFound("tenant is gone".into()))?;
-        let issuance = Issuance {
+            self.store.tenant(tenant)?.ok_or_else(|| CoreError::NotFound("tenant is gone".into()))?;
+        Ok(Issuance {
             charter_serial: self.charter.document.serial,
             policy_serial: tenant.policy_serial,
             sequence,
             issued: now,
             lifetime: self.settings.order_lifetime,
-        };
-        Ok(Order::issue(core, &issuance, plan, Vec::new()))
+        })
     }
 
-    fn clear_order(
+    /// What all guardrails from 2 on say to an order, not only the first that refuses.
+    pub(super) fn explain_order(
         &mut self,
         order: &Order,
         appliance: &ApplianceRow,
         watch: &BTreeMap<WatchId, WatchKind>,
-        row: &IncidentRow,
+        reported: Presence,
         now: Millis,
-    ) -> Result<Result<(), runbooks::Refusal>, CoreError> {
-        let identity = Identity {
-            organization: self.settings.organization.clone(),
-            tenant: appliance.tenant,
-            appliance: appliance.id,
-        };
-        let policy = self.policy_of(appliance.tenant)?;
-        let facts = Facts {
-            identity: &identity,
+    ) -> Result<Vec<runbooks::guardrails::Verdict>, CoreError> {
+        let known = self.facts_for(order, appliance, now)?;
+        Ok(explain(order, &self.facts(order, appliance, watch, &known, now), reported))
+    }
+
+    fn facts_for(
+        &mut self,
+        order: &Order,
+        appliance: &ApplianceRow,
+        now: Millis,
+    ) -> Result<Known, CoreError> {
+        let held = self.hold_over(appliance, now)?.map(|_| OPERATOR.to_owned());
+        Ok(Known {
+            identity: Identity {
+                organization: self.settings.organization.clone(),
+                tenant: appliance.tenant,
+                appliance: appliance.id,
+            },
+            policy: self.policy_at(appliance.tenant, appliance.site)?,
+            taken_before: self.may_have_run(order.core.id)?,
+            history: self.history(order, now)?,
+            hold: held.or_else(|| appliance.heartbeat.as_ref().and_then(|beat| beat.hold.clone())),
+        })
+    }
+
+    fn facts<'a>(
+        &'a self,
+        order: &Order,
+        appliance: &ApplianceRow,
+        watch: &'a BTreeMap<WatchId, WatchKind>,
+        known: &'a Known,
+        now: Millis,
+    ) -> Facts<'a> {
+        Facts {
+            identity: &known.identity,
             incarnation: appliance.incarnation,
             charter: &self.charter.document,
             catalogue: &self.catalogue.document,
-            policy: &policy,
+            policy: &known.policy,
             policy_serial: order.policy_serial,
             watch,
             now: Some(now),
             wall: None,
-            order_high: order.sequence - 1,
-            taken_before: self.may_have_run(order.core.id)?,
-            history: self.history(order, now)?,
-            hold: appliance.heartbeat.as_ref().and_then(|beat| beat.hold.clone()),
-        };
-        let reported = if row.present { Presence::Present } else { Presence::Gone };
-        Ok(clear(order, &facts, reported).map(|_| ()))
+            order_high: order.sequence.saturating_sub(1),
+            taken_before: known.taken_before,
+            history: known.history,
+            hold: known.hold.clone(),
+        }
     }
 
     /// Whether an order with this ID was signed before, and is not known not to have run.
@@ -198,7 +285,8 @@ impl Core {
             expires: order.expires,
         })?;
         let reason = format!("order {} runs {runbook} on {target}", order.core.id);
-        self.move_incident(row, Input::OrderSigned, &reason, now)
+        self.move_incident(row, Input::OrderSigned, &reason, now)?;
+        self.approval_was_used(order.core.id, now)
     }
 
     /// Evidence: an order was carried out, or broke off.

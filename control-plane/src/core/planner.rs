@@ -91,8 +91,8 @@ impl Core {
         seen: Option<&Event>,
         now: Millis,
     ) -> Result<(Option<Held>, Choice), CoreError> {
-        let policy = self.policy_of(row.tenant)?;
         let site = self.site_of(row)?;
+        let policy = self.policy_at(row.tenant, site)?;
         let allowed = match Allowed::of(&row.kind, site, &self.catalogue.document, &policy) {
             Ok(allowed) => allowed,
             Err(nothing) => return Ok((None, Choice::Nobody(nothing.to_string()))),
@@ -155,8 +155,8 @@ impl Core {
         came: Result<Vec<u8>, Misbehaviour>,
         now: Millis,
     ) -> Result<(Result<String, Misbehaviour>, Choice), CoreError> {
-        let policy = self.policy_of(row.tenant)?;
         let site = self.site_of(row)?;
+        let policy = self.policy_at(row.tenant, site)?;
         // Anew: since it was asked, policy or catalogue may have changed.
         let allowed = match Allowed::of(&row.kind, site, &self.catalogue.document, &policy) {
             Ok(allowed) => allowed,
@@ -206,7 +206,7 @@ impl Core {
 
     /// The plan is made: its order waits for its appliance, or shadow mode only reports it.
     fn settle(&mut self, row: &IncidentRow, pick: Pick, plan: Plan, now: Millis) -> Result<(), CoreError> {
-        let policy = self.policy_of(row.tenant)?;
+        let policy = self.policy_at(row.tenant, self.site_of(row)?)?;
         let (runbook, reason) = (pick.into_runbook(), plan.reason.clone());
         if policy.shadow(Some(now)).is_some() {
             let until = policy.shadow_until.unwrap_or(now);

@@ -39,13 +39,13 @@ impl Core {
                 row.id
             )));
         }
-        let policy = self.policy_of(row.tenant)?;
+        let site = self.site_of(&row)?;
+        let policy = self.policy_at(row.tenant, site)?;
         if let Some(until) = policy.shadow(Some(now)) {
             return Err(CoreError::Precondition(format!(
                 "the clinic is in shadow mode until {until}: nothing runs"
             )));
         }
-        let site = self.site_of(&row)?;
         let allowed = Allowed::of(&row.kind, site, &self.catalogue.document, &policy);
         let allowed = allowed.map_err(|nothing| CoreError::Precondition(nothing.to_string()))?;
         let Some(pick) = allowed.pick(runbook.as_str()) else {

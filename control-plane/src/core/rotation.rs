@@ -5,7 +5,7 @@
 //! whoever's signature is on it; the boxes are shown nothing but signatures of the charter's keys.
 
 use proto::{
-    act::{Change, Deed},
+    act::Change,
     dsse::Envelope,
     log::{Checkpoint, SignedCheckpoint, VerifierKey},
     time::Millis,
@@ -42,11 +42,7 @@ impl Core {
         let envelope = policy.seal(&self.keys.order);
         self.store.put_policy(tenant.id, policy.serial, &envelope)?;
         let digest = payload_digest(&envelope)?;
-        self.note_act(
-            tenant.id,
-            Deed::Policy { serial: policy.serial, change: Change::Signature, digest },
-            now,
-        );
+        self.note_policy(tenant.id, policy.serial, Change::Signature, digest, now)?;
         tracing::warn!(tenant = %tenant.id, serial = policy.serial, "the policy of tenant {} is signed anew", tenant.id);
         self.wake.extend(self.store.appliances(Some(tenant.id))?.into_iter().map(|appliance| appliance.id));
         Ok(())

@@ -50,16 +50,14 @@ pub fn wanted(
     watch: &BTreeMap<WatchId, WatchKind>,
     now: Millis,
 ) -> Vec<Wanted> {
-    if !policy.standing_orders
-        || policy.shadow(Some(now)).is_some()
-        || policy.mode(Risk::Low) != Mode::Automatic
-    {
+    if !policy.standing_orders || policy.shadow(Some(now)).is_some() {
         return Vec::new();
     }
-    let low = catalogue
-        .entries
-        .values()
-        .filter(|entry| entry.runbook.risk == Risk::Low && policy.allows(&entry.runbook.id, site));
+    let low = catalogue.entries.values().filter(|entry| {
+        entry.runbook.risk == Risk::Low
+            && policy.mode_of(&entry.runbook) == Mode::Automatic
+            && policy.allows(&entry.runbook.id, site)
+    });
     low.flat_map(|entry| {
         let runbook = &entry.runbook;
         watch.iter().filter_map(move |(id, kind)| {
@@ -130,7 +128,7 @@ impl Core {
         policy_serial: u64,
         now: Millis,
     ) -> Result<bool, CoreError> {
-        let policy = self.policy_of(appliance.tenant)?;
+        let policy = self.policy_at(appliance.tenant, appliance.site)?;
         let wanted = wanted(&self.catalogue.document, &policy, appliance.site, watch, now);
         if wanted.is_empty() {
             return Ok(false);

@@ -26,6 +26,8 @@ impl Core {
                 self.order_ran_out(&order, now)?;
             }
         }
+        self.end_holds(now)?;
+        self.end_questions(now)?;
         self.give_up_on_models(now)?;
         for row in self.store.stalled_incidents(now.minus(self.settings.stall_after))? {
             if self.is_under_way(&row, now)? {
@@ -56,6 +58,9 @@ impl Core {
     }
 
     fn is_under_way(&self, row: &IncidentRow, now: Millis) -> Result<bool, CoreError> {
+        if row.state == State::Planned && self.is_asking(row.id, now)? {
+            return Ok(true);
+        }
         let Some(order) = self.store.order_out(row.id)? else { return Ok(false) };
         Ok(row.state == State::Ordered && now < self.heard_until(&order)?)
     }

@@ -41,7 +41,7 @@ impl<'c> Allowed<'c> {
             return Err(Nothing::NotTriggered(fault));
         }
         let allowed = |entry: &&Entry| {
-            policy.allows(&entry.runbook.id, site) && policy.mode(entry.runbook.risk) != Mode::Never
+            policy.allows(&entry.runbook.id, site) && policy.mode_of(&entry.runbook) != Mode::Never
         };
         let entries: Vec<&Entry> = triggered.into_iter().filter(allowed).collect();
         if entries.is_empty() { Err(Nothing::NotAllowed(fault)) } else { Ok(Self { fault, entries }) }

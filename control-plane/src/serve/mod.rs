@@ -4,6 +4,7 @@ mod access;
 mod admit;
 mod compliance;
 pub mod crowd;
+mod deciding;
 mod documents;
 mod evidence;
 pub mod gate;

@@ -86,6 +86,7 @@ pub fn open_core(
         organization: config.organization.clone(),
         address: config.listen.address.clone(),
         order_lifetime: config.orders.lifetime,
+        approval: config.orders.approval,
         stall_after: config.escalation.stall,
         retention: config.vault.retention,
         events_hour: config.limits.events_per_hour,

@@ -8,12 +8,13 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use proto::pb::{
-    appliances_server::AppliancesServer, catalogue_server::CatalogueServer, charter_server::CharterServer,
-    compliance_server::ComplianceServer, documents_server::DocumentsServer,
-    enrollment_server::EnrollmentServer, evidence_server::EvidenceServer, incidents_server::IncidentsServer,
-    link_server::LinkServer, operators_server::OperatorsServer, orders_server::OrdersServer,
-    packets_server::PacketsServer, planner_server::PlannerServer, sites_server::SitesServer,
-    tenants_server::TenantsServer,
+    appliances_server::AppliancesServer, approvals_server::ApprovalsServer,
+    catalogue_server::CatalogueServer, charter_server::CharterServer, compliance_server::ComplianceServer,
+    documents_server::DocumentsServer, enrollment_server::EnrollmentServer, evidence_server::EvidenceServer,
+    holds_server::HoldsServer, incidents_server::IncidentsServer, link_server::LinkServer,
+    operators_server::OperatorsServer, orders_server::OrdersServer, packets_server::PacketsServer,
+    planner_server::PlannerServer, plans_server::PlansServer, policies_server::PoliciesServer,
+    sites_server::SitesServer, tenants_server::TenantsServer,
 };
 use tokio::{net::TcpListener, sync::watch, time};
 use tonic::service::Routes;
@@ -234,6 +235,10 @@ pub fn operator_routes(service: Operators) -> Routes {
         .add_service(DocumentsServer::new(service.clone()))
         .add_service(IncidentsServer::new(service.clone()))
         .add_service(OrdersServer::new(service.clone()))
+        .add_service(PoliciesServer::new(service.clone()))
+        .add_service(ApprovalsServer::new(service.clone()))
+        .add_service(HoldsServer::new(service.clone()))
+        .add_service(PlansServer::new(service.clone()))
         .add_service(EvidenceServer::new(service.clone()))
         .add_service(PacketsServer::new(service.clone()).max_encoding_message_size(PACKET_MAX))
         .add_service(PlannerServer::new(service.clone()))

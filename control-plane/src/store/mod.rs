@@ -6,14 +6,17 @@
 mod acts;
 mod appliances;
 mod approved;
+mod asked;
 mod attachments;
 mod audit;
 mod convert;
 mod cosignatures;
 mod documents;
 mod evidence;
+mod holds;
 mod inbox;
 mod incidents;
+mod levels;
 mod lines;
 mod mails;
 mod model_calls;
@@ -37,12 +40,15 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 pub use acts::{NewAct, WaitingAct};
 pub use appliances::{ApplianceRow, ApplianceState, IncarnationRow, NewAppliance};
+pub use asked::AskedRow;
 pub use audit::AuditRow;
 pub use cosignatures::CosignatureRow;
 pub use documents::Document;
 pub use evidence::{EvidenceRow, LogHead, NewEvidence, TenantTiles};
+pub use holds::HoldRow;
 pub use inbox::GapRow;
 pub use incidents::{IncidentChange, IncidentRow, NewIncident, TimelineRow};
+pub use levels::{LevelRow, TemplateRow};
 pub use lines::LinesRow;
 pub use mails::{MailRow, MailState};
 pub use model_calls::{ModelCallRow, NewModelCall};
@@ -76,6 +82,7 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/016_reviews.sql"),
     include_str!("schema/017_access.sql"),
     include_str!("schema/018_model_calls.sql"),
+    include_str!("schema/019_deciding.sql"),
 ];
 
 /// Why the store did not do it.

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// All acts of the clinic, verified as an auditor would, in the order of the log.
-fn acts(world: &World) -> Vec<Act> {
+pub fn acts(world: &World) -> Vec<Act> {
     let (rows, _) = world.core.evidence(&world.tenant, 0, u32::MAX).unwrap();
     let acts = rows.into_iter().filter(|row| row.appliance.is_none());
     let charter = world.core.charter();

@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use baseline::Exception;
 use control_plane::{
     core::{
@@ -12,9 +11,7 @@ use control_plane::{
     store::Store,
 };
 use proto::{
-    approval::Approval,
     charter::Approver,
-    digest::Digest,
     document::{Core, Document},
     keys::SecretKey,
     pb,
@@ -23,6 +20,7 @@ use proto::{
 
 use crate::{
     appliance::Appliance,
+    approvals::assertion,
     world::{DAY, World, bad_field},
 };
 
@@ -65,22 +63,8 @@ fn draft(world: &mut World) -> Vec<u8> {
     world.core.run(now, |core| core.draft_document(called(&tenant), content, now)).unwrap()
 }
 
-fn approval(core: &[u8], key: &SecretKey) -> Approval {
-    let challenge = URL_SAFE_NO_PAD.encode(Digest::of(core).0);
-    let client_data =
-        format!(r#"{{"type":"webauthn.get","challenge":"{challenge}","origin":"https://msp.example"}}"#);
-    let authenticator_data = [&Digest::of(b"msp.example").0[..], &[0x05, 0, 0, 0, 1]].concat();
-    let signed = [&authenticator_data[..], &Digest::of(client_data.as_bytes()).0].concat();
-    Approval {
-        approver: "ann".into(),
-        authenticator_data,
-        client_data: client_data.into_bytes(),
-        signature: key.sign(&signed),
-    }
-}
-
 fn publish(world: &mut World, core: &[u8]) -> Document {
-    let (now, approvals) = (world.now, vec![approval(core, &PASSKEY)]);
+    let (now, approvals) = (world.now, vec![assertion("ann", core, &PASSKEY)]);
     world.core.run(now, |office| office.publish_document(core, approvals, now)).unwrap()
 }
 
@@ -120,10 +104,10 @@ fn nothing_is_kept_without_an_approval_that_holds() {
     let (mut world, _) = practice();
     let core = draft(&mut world);
     let now = world.now;
-    let mut unknown = approval(&core, &PASSKEY);
+    let mut unknown = assertion("ann", &core, &PASSKEY);
     unknown.approver = "mallory".into();
-    let forged = approval(&core, &SecretKey::generate_p256());
-    let of_another = approval(b"another core", &PASSKEY);
+    let forged = assertion("ann", &core, &SecretKey::generate_p256());
+    let of_another = assertion("ann", b"another core", &PASSKEY);
     for (approvals, why) in [
         (vec![], "needs an approver"),
         (vec![unknown], "not approved"),

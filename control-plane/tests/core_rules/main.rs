@@ -6,13 +6,16 @@
 
 mod acts;
 mod appliance;
+mod approvals;
 mod bounds;
 mod documents;
 mod doors;
 mod drift;
 mod enrolment;
 mod evidence;
+mod foresee;
 mod held;
+mod holds;
 mod hostile;
 mod hours;
 mod identity;
@@ -20,6 +23,7 @@ mod incidents;
 mod isolation;
 #[path = "../common/keyring.rs"]
 mod keyring;
+mod levels;
 mod lines;
 mod log;
 mod mail;

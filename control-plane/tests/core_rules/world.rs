@@ -126,6 +126,7 @@ impl Safe {
                 organization: ORGANIZATION.into(),
                 address: "https://control.msp.example:8443".into(),
                 order_lifetime: 10 * MINUTE,
+                approval: 4 * HOUR,
                 stall_after: 30 * MINUTE,
                 retention: 2000 * DAY,
                 events_hour: 2000,

@@ -42,9 +42,9 @@ async fn a_packet_is_two_files_and_a_digest() {
     );
 
     for (tenant, month, code, says) in [
-        ("Elm Street Clinic", "2026-13", 1, "month"),
-        ("Elm Street Clinic", "", 1, "month must look like 2026-11"),
-        ("Elm Street Clinic", "2999-01", 1, "after the month began"),
+        ("Elm Street Clinic", "2026-13", 2, "month"),
+        ("Elm Street Clinic", "", 2, "month must look like 2026-11"),
+        ("Elm Street Clinic", "2999-01", 2, "after the month began"),
         ("Oak Street Clinic", month.as_str(), 1, "there is no tenant"),
     ] {
         let said = home.run(&["packet", "build", "--tenant", tenant, "--month", month, "--out", "others"]);
@@ -69,7 +69,7 @@ fn what_is_recorded_of_people_is_shown_again() {
     assert!(agreement(&[]).out.contains("none recorded"));
     assert_eq!(agreement(&["--signed", "2026-01-05"]).code, 2, "it must say what was signed");
     let refused = agreement(&["--signed", "2999-01-05", "--document", "baa.pdf"]);
-    assert!(refused.code == 1 && refused.err.contains("signed must be a day until today"), "{}", refused.err);
+    assert!(refused.code == 2 && refused.err.contains("signed must be a day until today"), "{}", refused.err);
     let said = agreement(&["--signed", "2026-01-05", "--until", "2099-01-04", "--document", "baa.pdf"]).out;
     let digest = Digest::of(b"signed").to_string();
     let line = format!("signed 2026-01-05 until 2099-01-04, document SHA-256 {digest}");

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::{
     digest::Digest,
     document,
-    ids::{ApplianceId, Incarnation, IncidentId, SiteId, WatchId},
+    ids::{ApplianceId, Incarnation, IncidentId, OrderId, RunbookId, SiteId, WatchId},
     succession::Cause,
     time::Millis,
 };
+
+use super::words::{Change, End, Level, Through, Verdict};
 
 /// Something done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +89,46 @@ pub enum Deed {
         change: Change,
         /// SHA-256 of its payload.
         digest: Digest,
+        /// The place whose own it is; `None`: the clinic's, wherever a place has none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        site: Option<SiteId>,
+    },
+    /// Orders were held: nothing runs, standing orders neither. Why, the control plane keeps: people's words stay outside.
+    Hold {
+        /// At which level.
+        level: Level,
+        /// The place, when it was held at one.
+        site: Option<SiteId>,
+        /// The box, when it was held at one.
+        appliance: Option<ApplianceId>,
+        /// Until when; `None`: until it is released.
+        until: Option<Millis>,
+    },
+    /// A hold was released, or ended.
+    Release {
+        /// At which level.
+        level: Level,
+        /// The place, when it was held at one.
+        site: Option<SiteId>,
+        /// The box, when it was held at one.
+        appliance: Option<ApplianceId>,
+    },
+    /// What became of asking people whether an order may be given. Why, the control plane keeps: people's words stay outside.
+    Decision {
+        /// The order that it would be, or was.
+        order: OrderId,
+        /// For what.
+        incident: IncidentId,
+        /// On which box.
+        appliance: ApplianceId,
+        /// Which procedure.
+        runbook: RunbookId,
+        /// SHA-256 of its core: what approvers sign.
+        core: Digest,
+        /// What was decided.
+        verdict: Verdict,
+        /// Whose approval it was, by name in the charter; `None`: it was none.
+        approver: Option<String>,
     },
     /// A charter was put in force.
     Charter {
@@ -227,44 +269,6 @@ pub enum Deed {
     Unknown,
 }
 
-crate::vocabulary! {
-    /// What of a policy was changed.
-    pub enum Change as "change" {
-        /// Shadow mode: plan and report, do not act.
-        Shadow = "shadow",
-        /// When people work in the clinic.
-        ClinicHours = "clinic-hours",
-        /// Maintenance windows.
-        Windows = "windows",
-        /// Nothing but the key that signs it.
-        Signature = "signature",
-        /// Something else.
-        Other = "other",
-    }
-}
-
-crate::vocabulary! {
-    /// How an acknowledgement came to the control plane.
-    pub enum Through as "through" {
-        /// On the page behind a one-time link that was mailed to a recipient.
-        Link = "link",
-        /// An operator was told, and wrote it down.
-        Operator = "operator",
-    }
-}
-
-crate::vocabulary! {
-    /// How an incident ended.
-    pub enum End as "end" {
-        /// The fault is gone after an order.
-        Resolved = "resolved",
-        /// A person was told.
-        Escalated = "escalated",
-        /// The fault went away by itself.
-        Withdrawn = "withdrawn",
-    }
-}
-
 impl Deed {
     /// One word for lists: `claim`.
     #[must_use]
@@ -278,6 +282,9 @@ impl Deed {
             Self::Ticket { .. } => "ticket",
             Self::Approval { .. } => "approval",
             Self::Policy { .. } => "policy",
+            Self::Hold { .. } => "hold",
+            Self::Release { .. } => "release",
+            Self::Decision { .. } => "decision",
             Self::Charter { .. } => "charter",
             Self::Catalogue { .. } => "catalogue",
             Self::Access { .. } => "access",
@@ -308,8 +315,11 @@ impl Deed {
             | Self::Readmission { appliance }
             | Self::Revocation { appliance }
             | Self::Gap { appliance, .. }
-            | Self::Incident { appliance, .. } => Some(*appliance),
-            Self::Approval { appliance, .. } => *appliance,
+            | Self::Incident { appliance, .. }
+            | Self::Decision { appliance, .. } => Some(*appliance),
+            Self::Approval { appliance, .. }
+            | Self::Hold { appliance, .. }
+            | Self::Release { appliance, .. } => *appliance,
             Self::Ticket { .. }
             | Self::Policy { .. }
             | Self::Charter { .. }
@@ -351,9 +361,25 @@ impl Deed {
                 true => format!("{what} {name} was put in force"),
                 false => format!("{what} {name} was approved by {}", approvers.join(" and ")),
             },
-            Self::Policy { serial, change, .. } => {
-                format!("policy {serial} was put in force: {change} changed")
+            Self::Policy { serial, change, site, .. } => {
+                let of = site.as_ref().map_or_else(String::new, |site| format!(" of site {site}"));
+                format!("policy {serial}{of} was put in force: {change} changed")
             }
+            Self::Hold { level, site, appliance, until } => {
+                let until = until.as_ref().map_or_else(String::new, |until| format!(", until {until}"));
+                format!("orders were held {}{until}", held_at(*level, site.as_ref(), appliance.as_ref()))
+            }
+            Self::Release { level, site, appliance } => {
+                format!("the hold {} ended", held_at(*level, site.as_ref(), appliance.as_ref()))
+            }
+            Self::Decision { runbook, verdict, approver, .. } => match (verdict, approver) {
+                (Verdict::Asked, _) => format!("approvers were asked about {runbook}"),
+                (Verdict::Approved, Some(name)) => format!("{runbook} was approved by {name}"),
+                (Verdict::Approved, None) => format!("{runbook} was approved"),
+                (Verdict::Rejected, _) => format!("{runbook} was rejected"),
+                (Verdict::Expired, _) => format!("{runbook} was not approved in time"),
+                (Verdict::Void, _) => format!("what was asked about {runbook} is void: things have changed"),
+            },
             Self::Charter { serial, .. } => format!("charter {serial} was put in force"),
             Self::Catalogue { version, .. } => format!("catalogue {version} was put in force"),
             Self::Access { name, until } => format!("{name} was given access until {until}"),
@@ -401,5 +427,15 @@ impl Deed {
             Self::Operation { call } => format!("something was changed: {call}"),
             Self::Unknown => "of a newer version of the control plane".into(),
         }
+    }
+}
+
+fn held_at(level: Level, site: Option<&SiteId>, appliance: Option<&ApplianceId>) -> String {
+    match (level, site, appliance) {
+        (Level::Organization, ..) => "everywhere".into(),
+        (Level::Tenant, ..) => "in the whole clinic".into(),
+        (Level::Site, Some(site), _) => format!("at site {site}"),
+        (Level::Appliance, _, Some(appliance)) => format!("on appliance {appliance}"),
+        (Level::Site | Level::Appliance, ..) => format!("at a {level}"),
     }
 }

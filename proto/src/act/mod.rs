@@ -6,6 +6,7 @@
 //! write-once storage cannot be cleaned.
 
 mod deed;
+mod words;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,7 +22,8 @@ use crate::{
     time::Millis,
 };
 
-pub use deed::{Change, Deed, End, Through};
+pub use deed::Deed;
+pub use words::{Change, End, Level, Through, Verdict};
 
 /// Predicate of every act of this version.
 pub const PREDICATE_TYPE: &str = "urn:orderly:act:v1";

@@ -40,13 +40,12 @@ pub fn clear(order: &Order, facts: &Facts<'_>, reported: Presence) -> Result<Vec
     Ok(in_order(passed))
 }
 
+/// A guardrail, and what it says.
+pub type Verdict = (Guardrail, Result<(), Refusal>);
+
 /// What every guardrail from 2 on says, for people who ask why: not only the first that refuses.
 #[must_use]
-pub fn explain(
-    order: &Order,
-    facts: &Facts<'_>,
-    reported: Presence,
-) -> Vec<(Guardrail, Result<(), Refusal>)> {
+pub fn explain(order: &Order, facts: &Facts<'_>, reported: Presence) -> Vec<Verdict> {
     let mut verdicts: Vec<_> =
         CHECKS.iter().map(|(guardrail, check)| (*guardrail, check(order, facts))).collect();
     verdicts.push((Guardrail::Precondition, precondition(reported)));

@@ -32,8 +32,8 @@ use crate::{
 };
 
 pub use crate::fault::Presence;
-pub use admitted::{Admitted, Confirmed, admit, clear, explain, precondition};
-pub use moment::{APPROVAL_AHEAD_MAX, hold, window};
+pub use admitted::{Admitted, Confirmed, Verdict, admit, clear, explain, precondition};
+pub use moment::{APPROVAL_AHEAD_MAX, OPERATOR, hold, window};
 pub use origin::{binding, charter_in_force, verify};
 pub use permission::{allowlist, digest, parameters};
 pub use rate::{NOT_REPEATED_FOR, budget, cooldown};
@@ -158,7 +158,7 @@ pub struct Facts<'a> {
     pub taken_before: bool,
     /// What happened before.
     pub history: History,
-    /// Why orders are held at the box itself, in a word (`file`); `None`: they are not.
+    /// Why orders are held, in a word: [`OPERATOR`], or at the box itself (`file`); `None`: they are not.
     pub hold: Option<String>,
 }
 

@@ -8,10 +8,13 @@ use proto::{
 };
 
 use super::{Facts, Guardrail, Refusal};
-use crate::{policy::Mode, runbook::Risk};
+use crate::policy::Mode;
 
 /// How far ahead the end of an approval may lie: for that long whoever took the order must know that it was taken.
 pub const APPROVAL_AHEAD_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Who holds orders, in a word, when it is an operator of the control plane.
+pub const OPERATOR: &str = "operator";
 
 /// **Guardrail 10**, "window and approval (maintenance window, change freeze; high risk wants an approver's passkey,
 /// destructive two)". Clinic hours are its other side: then nothing runs that disturbs people at work, whoever approved it.
@@ -19,13 +22,13 @@ pub fn window(order: &Order, facts: &Facts<'_>) -> Result<(), Refusal> {
     let refuse = |reason: String| Err(Guardrail::Window.refuses(reason));
     let policy = facts.policy;
     let runbook = &facts.entry(Guardrail::Window, &order.core.runbook)?.runbook;
-    let needed = match (policy.mode(runbook.risk), runbook.risk) {
-        (Mode::Never, risk) => {
-            return refuse(format!("policy never runs runbooks of {risk} risk; a person must do it"));
-        }
-        (_, Risk::Destructive) => 2,
-        (Mode::Approval, _) | (_, Risk::High) => 1,
-        (Mode::Automatic, Risk::Low | Risk::Medium) => 0,
+    let Some(needed) = policy.approvers_for(runbook) else {
+        return refuse(match policy.mode(runbook.risk) {
+            Mode::Never => {
+                format!("policy never runs runbooks of {} risk; a person must do it", runbook.risk)
+            }
+            _ => format!("policy never runs runbook {}; a person must do it", runbook.id),
+        });
     };
     let Some(now) = facts.now else {
         return refuse("nobody can say whether a window is open; waits for a time token".to_owned());
@@ -94,6 +97,8 @@ pub fn hold(_: &Order, facts: &Facts<'_>) -> Result<(), Refusal> {
         return Err(Guardrail::Hold.refuses(format!("shadow mode until {until}: it is reported, not run")));
     }
     match &facts.hold {
+        Some(by) if by == OPERATOR => Err(Guardrail::Hold
+            .refuses("orders are paused by an operator; `control-plane hold release` lets them run again")),
         Some(by) => Err(Guardrail::Hold
             .refuses(format!("orders are paused at the box itself, by {by}; release them there"))),
         None => Ok(()),

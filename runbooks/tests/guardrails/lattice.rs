@@ -57,15 +57,16 @@ fn policies() -> impl Strategy<Value = Policy> {
         prop::sample::select(Mode::ALL.to_vec()),
         0..4,
     );
+    let own = prop::collection::btree_map(runbook(), prop::sample::select(Mode::ALL.to_vec()), 0..3);
     let moment = || prop::option::of(any::<i64>().prop_map(Millis));
     let hours = prop::collection::vec(window(), 0..3).prop_map(ClinicHours::during);
     let stops = (prop::option::of("[a-c]{1,2}"), moment(), moment(), any::<bool>(), windows(), hours);
     let rates = (0..9000u64, any::<[u32; 3]>(), 0..9000u64);
-    (who, sites, modes, stops, rates).prop_map(
+    (who, sites, (modes, own), stops, rates).prop_map(
         |(
             (serial, tenant, allow),
             sites,
-            modes,
+            (modes, runbook_modes),
             (hold, freeze_until, shadow_until, standing_orders, windows, clinic_hours),
             (cooldown, counts, reset),
         )| Policy {
@@ -74,6 +75,7 @@ fn policies() -> impl Strategy<Value = Policy> {
             allow,
             sites,
             modes,
+            runbook_modes,
             hold,
             freeze_until,
             shadow_until,
@@ -108,6 +110,11 @@ fn near(case: &Case, part: [u8; 10]) -> Policy {
     };
     let mode = Mode::ALL[usize::from(changed(3)) + usize::from(hits(3))];
     policy.modes = Risk::ALL.iter().filter(|_| part[3] > 20).map(|risk| (*risk, mode)).collect();
+    policy.runbook_modes = match (changed(4), hits(0)) {
+        (false, _) => BTreeMap::new(),
+        (_, false) => [(case.core.runbook.clone(), Mode::Automatic)].into(),
+        (_, true) => [(case.core.runbook.clone(), Mode::Never)].into(),
+    };
     policy.hold = hits(4).then(|| format!("hold {}", part[4] % 3));
     let around = |at: usize| Duration::from_secs(u64::from(part[at]));
     policy.shadow_until = hits(6).then(|| case.now().plus(std::time::Duration::from_millis(1)));
@@ -155,6 +162,7 @@ proptest! {
 
     #[test]
     fn joining_is_a_semilattice(a in policies(), b in policies(), c in policies()) {
+        prop_assert_eq!(a.tightened_by(&Policy::silent()), a.clone());
         prop_assert_eq!(a.tightened_by(&b), b.tightened_by(&a));
         prop_assert_eq!(a.tightened_by(&b).tightened_by(&c), a.tightened_by(&b.tightened_by(&c)));
         prop_assert_eq!(a.tightened_by(&a), a.clone());
@@ -175,16 +183,26 @@ proptest! {
     /// And it is not stricter than both: a policy that forbids nothing changes nothing.
     #[test]
     fn joining_with_one_that_forbids_nothing_changes_no_verdict(case in valid(), part in any::<[u8; 10]>()) {
-        let loosest = Policy {
-            per_appliance_hour: u32::MAX,
-            per_tenant_hour: u32::MAX,
-            breaker_after: u32::MAX,
-            breaker_reset_seconds: 0,
-            modes: BTreeMap::new(),
-            ..Policy::default_local()
-        };
         let policy = near(&case, part);
-        prop_assert_eq!(policy.tightened_by(&loosest), policy);
+        prop_assert_eq!(policy.tightened_by(&Policy::silent()), policy);
+    }
+
+    /// Organization, tenant and site, in whatever order: together they admit only what each admits.
+    #[test]
+    fn three_levels_admit_only_what_each_of_them_admits(
+        case in valid(), a in any::<[u8; 10]>(), b in any::<[u8; 10]>(), c in any::<[u8; 10]>(),
+    ) {
+        let levels = [near(&case, a), near(&case, b), near(&case, c)];
+        let joined = levels.iter().fold(Policy::silent(), |all, one| all.tightened_by(one));
+        let admitted = verdicts(&case, &joined).iter().all(|(_, verdict)| verdict.is_ok());
+        for level in &levels {
+            prop_assert!(!admitted || verdicts(&case, level).iter().all(|(_, verdict)| verdict.is_ok()));
+        }
+        let people = |policy: &Policy| policy.approvers_for(&case.catalogue.entries[&case.core.runbook].runbook);
+        match people(&joined) {
+            None => prop_assert!(levels.iter().any(|level| people(level).is_none())),
+            Some(needed) => prop_assert!(levels.iter().all(|level| people(level).is_some_and(|own| own <= needed))),
+        }
     }
 
     #[test]

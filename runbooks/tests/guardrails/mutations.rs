@@ -187,6 +187,13 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         let risk = c.runbook().risk;
         c.policy.modes.insert(risk, Mode::Never);
     }),
+    m(Guardrail::Window, "never, this runbook", |c, _| {
+        c.policy.runbook_modes.insert(c.core.runbook.clone(), Mode::Never);
+    }),
+    m(Guardrail::Window, "approval, this runbook, and nobody asked", |c, _| {
+        c.policy.runbook_modes.insert(c.core.runbook.clone(), Mode::Approval);
+        (c.core.approve_until, c.approving) = (None, Vec::new());
+    }),
     m(Guardrail::Window, "change freeze", |c, k| c.policy.freeze_until = Some(c.now().plus(ms(k)))),
     m(Guardrail::Window, "no window at all", |c, _| c.policy.windows = Windows::any_of([])),
     m(Guardrail::Window, "unknown zone", |c, _| {

@@ -125,6 +125,7 @@ impl Server {
             organization: organization::NAME.to_owned(),
             address: "https://127.0.0.1:1".to_owned(),
             order_lifetime: ORDER_LIFETIME,
+            approval: Duration::from_secs(4 * 3600),
             stall_after: STALL_AFTER,
             retention: Duration::from_secs(6 * 365 * 86_400),
             events_hour: 2000,

@@ -1,6 +1,7 @@
 //! Everything that whoever owns the agent, or the order key, or both, can send. Nothing runs that must not, nothing is
 //! signed but what the executor saw and did, and no evidence is lost.
 
+mod approvals;
 mod documents;
 mod frames;
 mod hours;

@@ -131,3 +131,28 @@ fn a_stop_of_a_stolen_key_does_not_outlive_its_rotation() {
     scene.tell_time();
     scene.still_runs_a_good_order(1);
 }
+
+/// An operator's hold reaches a box as a stop does, and its evidence says whose it is.
+#[test]
+fn an_operators_hold_is_a_stop_that_is_called_by_its_name() {
+    let mut scene = Scene::new();
+    let stop = Stop { reason: format!("{}: they are moving", proto::stop::HELD), ..scene.stop(5, true) };
+    assert_eq!(scene.tell(stop.seal(&scene.office.order_key)), [""; 0]);
+    assert!(scene.is_stopped());
+    let order = scene.sealed(&scene.good_order(1, 1));
+    scene.is_refused_by(order, "hold");
+    assert!(scene.refusals().last().unwrap().reason.contains("paused by an operator"));
+    assert_eq!(scene.told(6, false), [""; 0]);
+    scene.work();
+    scene.refusals();
+    let holds: Vec<_> = scene
+        .office
+        .records()
+        .into_iter()
+        .filter_map(
+            |record| if let Body::Hold(hold) = record.body { Some((hold.held, hold.by)) } else { None },
+        )
+        .collect();
+    assert_eq!(holds, [(true, "operator".to_owned()), (false, "operator".to_owned())]);
+    scene.still_runs_a_good_order(2);
+}

@@ -77,6 +77,14 @@ fn one_step(id: &str, risk: &str, step: &str, parameter: &str, kind: &str, fault
 pub fn runbooks() -> Vec<Runbook> {
     vec![
         one_step("RB-DISK-002", "medium", "files.prune", "directory", "directory", "directory.over-limit"),
+        one_step(
+            "RB-DISK-003",
+            "destructive",
+            "files.prune",
+            "directory",
+            "directory",
+            "directory.over-limit",
+        ),
         one_step("RB-BACKUP-001", "low", "restic.backup", "backup", "backup", "backup.stale"),
         Runbook {
             disruptive: Some(false),

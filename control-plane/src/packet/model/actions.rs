@@ -8,6 +8,8 @@ use proto::{
     time::Millis,
 };
 
+use runbooks::guardrails::OPERATOR;
+
 use super::super::readings;
 use crate::bundle::{Fact, Facts};
 
@@ -134,6 +136,7 @@ pub(super) fn refused(fact: &Fact) -> Option<Refused> {
                 None if hold.by == QUARANTINE => {
                     "The service provider stopped all orders: it had two histories of this box, or could not believe one."
                 }
+                None if hold.by == OPERATOR => "An operator of the service provider paused all orders.",
                 Some(_) => {
                     "The box was shown a log that contradicts the one it had verified, and stopped all orders."
                 }
@@ -141,7 +144,7 @@ pub(super) fn refused(fact: &Fact) -> Option<Refused> {
             };
             Some(of("held".into(), why, true))
         }
-        Body::Hold(hold) if hold.by == QUARANTINE => {
+        Body::Hold(hold) if hold.by == QUARANTINE || hold.by == OPERATOR => {
             Some(of("released".into(), "The service provider let orders run again.", true))
         }
         Body::Hold(_) => Some(of("released".into(), "A person at the box let orders run again.", true)),
