@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proto::act::Deed;
+use proto::{act::Deed, time::Millis};
 
 use super::{named, paragraph};
 use crate::{
@@ -61,23 +61,25 @@ fn acts(model: &Model<'_>) -> Vec<Block> {
 
 /// Orders carried out: what happened, and who decided it.
 fn done(model: &Model<'_>) -> Vec<Block> {
-    let rows = model.actions.iter().map(|action| {
+    let rows = alike(&model.actions).into_iter().map(|all| {
+        let (first, last) = (all[0], all[all.len() - 1]);
+        let more = |one: String, last: String| if all.len() == 1 { one } else { format!("{one}{last}") };
         vec![
-            minute(action.at),
-            model.facts.name_of(action.appliance),
-            what(action),
-            action.result.to_owned(),
-            action.hipaa.join("\n"),
-            grouped(action.record),
+            more(minute(first.at), format!("\nto {}", time(last.at))),
+            model.facts.name_of(first.appliance),
+            what(&all),
+            first.result.to_owned(),
+            first.hipaa.join("\n"),
+            more(grouped(first.record), format!("\nand {} more", grouped(all.len() - 1))),
         ]
     });
     let columns = ["When (UTC)", "Appliance", "What was done", "Result", "45 CFR", "Record"];
     let empty = "No order was carried out in this period.";
     let mut blocks = vec![
         Block::Paragraph(
-            "Each line is one order that an appliance accepted and carried out. The result is what it measured \
-             afterwards, not what the procedure reported. The record is the number of the file in the bundle's folder \
-             “evidence” that proves the line."
+            "Each line is one order that an appliance accepted and carried out, or several alike of one day. The result is \
+             what it measured afterwards, not what the procedure reported. The record is the number of the file in the \
+             bundle's folder “evidence” that proves the line."
                 .into(),
         ),
         Block::Records(Table {
@@ -94,12 +96,48 @@ fn done(model: &Model<'_>) -> Vec<Block> {
     blocks
 }
 
-fn what(action: &Action) -> String {
-    let about = if action.target.is_empty() { String::new() } else { format!(": {}", action.target) };
-    let took = format!("took {}", duration(action.took));
-    let parts: Vec<&str> =
-        [action.change.as_str(), &took].into_iter().filter(|part| !part.is_empty()).collect();
-    format!("{}{about}\n{}", action.title, parts.join("; "))
+/// Orders of one day that did the same to the same with the same result, in the order of the first of each: nobody reads
+/// a page of lines that differ in their minutes.
+fn alike(actions: &[Action]) -> Vec<Vec<&Action>> {
+    let mut places = BTreeMap::new();
+    let mut all: Vec<Vec<&Action>> = Vec::new();
+    for action in actions {
+        let same = (
+            day(action),
+            action.appliance,
+            &action.runbook,
+            &action.target,
+            action.result,
+            &action.approvers,
+        );
+        let place = *places.entry(same).or_insert(all.len());
+        match all.get_mut(place) {
+            Some(others) => others.push(action),
+            None => all.push(vec![action]),
+        }
+    }
+    all
+}
+
+fn day(action: &Action) -> i64 {
+    action.at.0.div_euclid(86_400_000)
+}
+
+fn time(at: Millis) -> String {
+    let minute = minute(at);
+    minute.split_once(' ').map_or(minute.clone(), |(_, time)| time.to_owned())
+}
+
+fn what(all: &[&Action]) -> String {
+    let first = all[0];
+    let about = if first.target.is_empty() { String::new() } else { format!(": {}", first.target) };
+    let took = duration(all.iter().map(|action| action.took).sum());
+    let did = match all.len() {
+        1 => vec![first.change.clone(), format!("took {took}")],
+        n => vec![format!("{} times", grouped(n)), format!("took {took} in all")],
+    };
+    let parts: Vec<String> = did.into_iter().filter(|part| !part.is_empty()).collect();
+    format!("{}{about}\n{}", first.title, parts.join("; "))
 }
 
 /// Who chose the runbook and why, and who approved; alike decisions in one line.
@@ -155,4 +193,49 @@ fn refused(model: &Model<'_>) -> Vec<Block> {
         ));
     }
     blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proto::ids::ApplianceId;
+
+    use super::*;
+
+    fn action(record: u64, at: &str, target: &str, approver: Option<&str>) -> Action {
+        Action {
+            record,
+            at: at.parse::<jiff::Timestamp>().map(|at| Millis(at.as_millisecond())).unwrap(),
+            appliance: ApplianceId::new(Millis(0), [1; 10]),
+            title: "Empty it".into(),
+            runbook: "RB-DISK-002".into(),
+            target: target.into(),
+            change: "size: 2.0 MB → 1.0 MB".into(),
+            result: "Repaired",
+            good: true,
+            hipaa: Vec::new(),
+            planner: "rules".into(),
+            approvers: approver.map(ToOwned::to_owned).into_iter().collect(),
+            reason: String::new(),
+            took: Duration::from_secs(40),
+        }
+    }
+
+    #[test]
+    fn what_is_alike_on_one_day_is_one_line_and_nothing_else_is() {
+        let all = [
+            action(1, "2026-11-03T00:00:00Z", "uploads", None),
+            action(2, "2026-11-03T10:00:00Z", "scans", None),
+            action(3, "2026-11-03T23:59:59.999Z", "uploads", None),
+            action(4, "2026-11-03T12:00:00Z", "uploads", Some("ann")),
+            action(5, "2026-11-04T00:00:00Z", "uploads", None),
+        ];
+        let lines = alike(&all);
+        let records: Vec<Vec<u64>> =
+            lines.iter().map(|line| line.iter().map(|action| action.record).collect()).collect();
+        assert_eq!(records, [vec![1, 3], vec![2], vec![4], vec![5]]);
+        assert_eq!(what(&lines[0]), "Empty it: uploads\n2 times; took 80 s in all");
+        assert_eq!(what(&lines[1]), "Empty it: scans\nsize: 2.0 MB → 1.0 MB; took 40 s");
+    }
 }
