@@ -35,6 +35,8 @@ pub mod planner;
 pub mod serve;
 #[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
+pub mod telling;
 pub mod timestamp;
 #[cfg(feature = "server")]
 pub mod vault;

@@ -416,6 +416,7 @@ fn acts_of_every_kind() {
             verdict: proto::act::Verdict::Approved,
             approver: Some("ann".into()),
         },
+        Deed::Acknowledgement { id: IncidentId::new(AT, [5; 10]), appliance },
     ];
     let mut place = Place { index: 0, previous: Digest::ZERO };
     for deed in deeds {

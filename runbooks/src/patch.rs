@@ -95,7 +95,10 @@ pub struct Patch {
 impl Patch {
     /// Reads what was sent: JSON.
     pub fn parse(text: &str) -> Result<Self, BadField> {
-        serde_json::from_str(text).map_err(|e| BadField::new("settings", e.to_string()))
+        let bad = |e: serde_json::Error| BadField::new("settings", e.to_string());
+        // By name and in no other form: a list would be taken for the settings in their order.
+        let named: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(bad)?;
+        serde_json::from_value(named.into()).map_err(bad)
     }
 
     /// Whether it changes nothing.
@@ -180,18 +183,18 @@ mod tests {
     #[test]
     fn what_is_not_named_stays_and_what_is_unset_says_nothing_any_more() {
         let (base, mut policy) = (Policy::silent(), Policy::silent());
-        patch(r#"{"modes":{"low":"approval"},"runbook_modes":{"RB-A-001":"never"},"per_tenant_hour":5}"#)
+        patch(r#"{"modes":{"low":"approval"},"runbook_modes":{"RB-DISK-001":"never"},"per_tenant_hour":5}"#)
             .apply(&mut policy, &base)
             .unwrap();
-        patch(r#"{"runbook_modes":{"RB-B-001":"approval"},"windows":["sunday 01:00-02:00 UTC"]}"#)
+        patch(r#"{"runbook_modes":{"RB-DISK-002":"approval"},"windows":["sunday 01:00-02:00 UTC"]}"#)
             .apply(&mut policy, &base)
             .unwrap();
         assert_eq!((policy.per_tenant_hour, policy.runbook_modes.len()), (5, 2));
         assert_eq!(policy.modes, [(Risk::Low, Mode::Approval)].into());
-        patch(r#"{"unset":["runbook_modes","windows"],"runbook_modes":{"RB-C-001":"never"}}"#)
+        patch(r#"{"unset":["runbook_modes","windows"],"runbook_modes":{"RB-DISK-003":"never"}}"#)
             .apply(&mut policy, &base)
             .unwrap();
-        assert_eq!(policy.runbook_modes, [("RB-C-001".parse().unwrap(), Mode::Never)].into());
+        assert_eq!(policy.runbook_modes, [("RB-DISK-003".parse().unwrap(), Mode::Never)].into());
         assert_eq!((&policy.windows, policy.per_tenant_hour), (&Windows::always(), 5));
     }
 

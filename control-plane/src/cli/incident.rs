@@ -1,7 +1,10 @@
 //! `control-plane incident`: what went wrong, and what became of it.
 
 use clap::Subcommand;
-use proto::pb::{self, ListIncidents, ShowIncident, incidents_client::IncidentsClient};
+use proto::pb::{
+    self, AcknowledgeIncident, ListIncidents, ShowIncident, incidents_client::IncidentsClient,
+    notifications_client::NotificationsClient,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -24,6 +27,14 @@ pub(super) enum Incident {
         /// At most this many
         #[arg(long, default_value_t = 100)]
         limit: u32,
+    },
+    /// Take one on, so that nobody else is called for it
+    #[command(
+        after_help = "Example:\n  control-plane incident acknowledge 0190a0c0-0000-7000-8000-000000000005"
+    )]
+    Acknowledge {
+        /// Its ID
+        id: String,
     },
     /// Show one with its history
     Show {
@@ -54,6 +65,10 @@ impl Incident {
                 let json = json!({ "incidents": list.iter().map(view).collect::<Vec<_>>() });
                 Ok(Answer::new(table(HEADINGS, rows), json))
             }
+            Self::Acknowledge { id } => {
+                let mut client = NotificationsClient::new(connect(global).await?);
+                Ok(shown(&answer(client.acknowledge(AcknowledgeIncident { id })).await?))
+            }
             Self::Show { id } => Ok(shown(&answer(client.show(ShowIncident { id })).await?)),
         }
     }
@@ -68,6 +83,7 @@ fn shown(incident: &pb::Incident) -> Answer {
         ("reason", incident.reason.clone()),
         ("runbook", incident.runbook.clone()),
         ("told", telling(incident.told.as_ref())),
+        ("acknowledged", acknowledged(incident)),
         ("opened", when(incident.opened_ms)),
         ("changed", when(incident.changed_ms)),
         ("events", incident.events.to_string()),
@@ -82,6 +98,14 @@ fn shown(incident: &pb::Incident) -> Answer {
         .map(|entry| json!({ "at": time(entry.at_ms), "what": entry.what, "detail": entry.detail }))
         .collect();
     Answer::new(text, json)
+}
+
+/// Who took it on.
+fn acknowledged(incident: &pb::Incident) -> String {
+    match incident.acknowledged_ms {
+        0 => "by nobody".to_owned(),
+        at => format!("by {}, {}", incident.acknowledged_by, when(at)),
+    }
 }
 
 /// Whether anybody was told, in a word.
@@ -113,6 +137,8 @@ fn view(incident: &pb::Incident) -> Value {
         "opened": time(incident.opened_ms),
         "changed": time(incident.changed_ms),
         "events": incident.events,
+        "acknowledged": time(incident.acknowledged_ms),
+        "acknowledged_by": optional(&incident.acknowledged_by),
         "told": incident.told.as_ref().map(|told| json!({
             "state": told.state,
             "attempts": told.attempts,

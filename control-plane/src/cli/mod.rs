@@ -16,6 +16,7 @@ mod hold;
 mod incident;
 mod init;
 mod mcp;
+mod notification;
 mod operator;
 mod order;
 mod output;
@@ -27,6 +28,7 @@ mod serve;
 mod site;
 mod succession;
 mod tenant;
+mod usage;
 mod watch_list;
 mod witness;
 
@@ -129,6 +131,9 @@ enum Noun {
     /// What went wrong, and what became of it
     #[command(subcommand)]
     Incident(incident::Incident),
+    /// What people were told of it, and what they could not be told
+    #[command(subcommand)]
+    Notification(notification::Notification),
     /// Signed permissions to run one runbook once
     #[command(subcommand)]
     Order(order::Order),
@@ -200,6 +205,7 @@ impl Noun {
             Self::Hold(hold) => hold.run(global).await,
             Self::Secret(secret) => secret.run(global).await,
             Self::Incident(incident) => incident.run(global).await,
+            Self::Notification(notification) => notification.run(global).await,
             Self::Order(order) => order.run(global).await,
             Self::Evidence(evidence) => evidence.run(global, world).await,
             Self::Packet(packet) => packet.run(global).await,

@@ -19,8 +19,12 @@ use super::{
     catalogue::date,
     connection::{answer, connect},
     output::{Answer, facts, optional, table, time, when},
+    usage::usage,
 };
-use crate::{bundle::date as day, files};
+use crate::{
+    bundle::{Month, date as day},
+    files,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Tenant {
@@ -87,6 +91,21 @@ pub(super) enum Tenant {
         /// Send them no more to this address; may be given again
         #[arg(long, value_name = "EMAIL")]
         remove: Vec<String>,
+    },
+    /// Show what each clinic used in a month, for invoices
+    #[command(
+        after_help = "Months are UTC.\n\nExample:\n  control-plane tenant usage --month 2026-11 --csv > usage.csv"
+    )]
+    Usage {
+        /// Only this clinic, by name or ID
+        #[arg(default_value = "", hide_default_value = true)]
+        tenant: String,
+        /// Which month, such as 2026-11
+        #[arg(long, value_name = "MONTH")]
+        month: Month,
+        /// Print CSV, for a spreadsheet or another program
+        #[arg(long)]
+        csv: bool,
     },
     /// A clinic leaves: shut out its boxes and whoever had access to it alone, for good; its evidence stays
     #[command(after_help = OFFBOARD)]
@@ -246,6 +265,7 @@ impl Tenant {
                 ]);
                 Ok(Answer::new(text, view(&tenant)))
             }
+            Self::Usage { tenant, month, csv } => usage(global, tenant, month.to_string(), csv).await,
             Self::Offboard { tenant, confirm, why } => {
                 let asked = OffboardTenant { tenant, name: confirm, why };
                 let tenant = answer(client.offboard(asked)).await?;

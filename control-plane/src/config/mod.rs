@@ -14,6 +14,8 @@ use crate::{
     vault::VaultError,
 };
 
+mod channel;
+mod escalation;
 mod mail;
 mod planner;
 mod template;
@@ -24,11 +26,13 @@ mod value;
 mod vault;
 mod witness;
 
+pub use channel::{Channel, Secrets, Way};
+pub use escalation::{Deadman, Escalation};
 pub use mail::{Mail, MailTls};
 pub use planner::Planner;
 pub use template::template;
 pub use timestamps::Timestamps;
-use value::{address, bad, host, plain_host, socket, webhook, within};
+use value::{address, bad, host, plain_host, socket, within};
 pub use vault::{S3, Vault, VaultStore};
 pub use witness::Witness;
 
@@ -36,7 +40,6 @@ pub use witness::Witness;
 pub const APPLIANCES: &str = "0.0.0.0:8443";
 /// Where people connect, unless said otherwise: this machine only.
 pub const PEOPLE: &str = "127.0.0.1:8444";
-const STALL_MINUTES: i64 = 30;
 const EVENTS_PER_HOUR: i64 = 2_000;
 const EVENTS_PER_HOUR_MIN: i64 = 100;
 const EVENTS_PER_HOUR_MAX: i64 = 1_000_000;
@@ -44,7 +47,6 @@ const LIFETIME_SECONDS: i64 = 600;
 const APPROVAL_MINUTES: i64 = 240;
 
 const CONFIG_MAX: u64 = 64 * 1024;
-const STALL_MINUTES_MAX: i64 = 7 * 24 * 60;
 const LIFETIME_SECONDS_MIN: i64 = 10;
 const APPROVAL_MINUTES_MIN: i64 = 5;
 const APPROVAL_MINUTES_MAX: i64 = APPROVAL_MAX.as_secs() as i64 / 60;
@@ -85,15 +87,6 @@ pub struct Listen {
     pub address: String,
     /// More host names and IP addresses that the server's certificate is to be good for.
     pub names: Vec<String>,
-}
-
-/// `[escalation]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Escalation {
-    /// Gets a POST for every incident that needs a human.
-    pub webhook: Option<Uri>,
-    /// An incident that has not moved for this long is escalated.
-    pub stall: Duration,
 }
 
 /// `[limits]`
@@ -142,7 +135,7 @@ struct File {
     organization: String,
     listen: FileListen,
     #[serde(default)]
-    escalation: FileEscalation,
+    escalation: escalation::FileEscalation,
     #[serde(default)]
     orders: FileOrders,
     #[serde(default)]
@@ -164,13 +157,6 @@ struct FileListen {
     address: String,
     #[serde(default)]
     names: Vec<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct FileEscalation {
-    webhook: Option<String>,
-    stall_minutes: Option<i64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -206,11 +192,6 @@ impl Config {
                 .map(|name| host("listen.names", name))
                 .collect::<Result<_, _>>()?,
         };
-        let stall = within(
-            "escalation.stall_minutes",
-            file.escalation.stall_minutes.unwrap_or(STALL_MINUTES),
-            (1, STALL_MINUTES_MAX),
-        )?;
         let lifetime = within(
             "orders.lifetime_seconds",
             file.orders.lifetime_seconds.unwrap_or(LIFETIME_SECONDS),
@@ -229,10 +210,7 @@ impl Config {
         Ok(Self {
             organization: host("organization", file.organization)?,
             listen,
-            escalation: Escalation {
-                webhook: file.escalation.webhook.map(|url| webhook("escalation.webhook", url)).transpose()?,
-                stall: Duration::from_secs(stall * 60),
-            },
+            escalation: file.escalation.check(file.mail.is_some())?,
             orders: Orders {
                 lifetime: Duration::from_secs(lifetime),
                 approval: Duration::from_secs(approval * 60),

@@ -4,7 +4,7 @@ use proto::order::ORDER_LIFETIME_MAX;
 
 use super::{
     APPROVAL_MINUTES, APPROVAL_MINUTES_MAX, APPROVAL_MINUTES_MIN, EVENTS_PER_HOUR, EVENTS_PER_HOUR_MAX,
-    EVENTS_PER_HOUR_MIN, LIFETIME_SECONDS, LIFETIME_SECONDS_MIN, STALL_MINUTES, STALL_MINUTES_MAX,
+    EVENTS_PER_HOUR_MIN, LIFETIME_SECONDS, LIFETIME_SECONDS_MIN,
 };
 
 /// The text of a new configuration file: every key with its meaning and default.
@@ -17,10 +17,6 @@ pub fn template(
     webhook: Option<&str>,
 ) -> String {
     let text = |value: &str| toml::Value::from(value).to_string();
-    let webhook = match webhook {
-        Some(url) => format!("webhook = {}", text(url)),
-        None => "# webhook = \"https://alerts.example/orderly\"".to_owned(),
-    };
     format!(
         r#"# Settings of this control plane. `control-plane serve --check-config` says whether they are right.
 # Changes take effect when the server is started again.
@@ -38,12 +34,7 @@ address = {address}
 # More host names and IP addresses that the server's certificate is to be good for.
 names = []
 
-[escalation]
-# Gets a POST (JSON) for every incident that needs a human. Without it, look at `control-plane incident list`.
-{webhook}
-# An incident that has not moved for this long is escalated: 1 to {STALL_MINUTES_MAX}.
-stall_minutes = {STALL_MINUTES}
-
+{escalation}
 [orders]
 # How long an order may be begun after it was signed: {LIFETIME_SECONDS_MIN} to {lifetime_max}.
 lifetime_seconds = {LIFETIME_SECONDS}
@@ -72,6 +63,7 @@ events_per_hour = {EVENTS_PER_HOUR}
         appliances = text(appliances),
         people = text(people),
         address = text(address),
+        escalation = super::escalation::template(webhook),
         vault = super::vault::template(),
         mail = super::mail::TEMPLATE,
         planner = super::planner::TEMPLATE,

@@ -97,3 +97,200 @@ fn the_certificate_covers_where_the_server_can_be_reached() {
     let names = Config::parse(text).unwrap().server_names();
     assert_eq!(names, ["127.0.0.1", "192.0.2.7", "2001:db8::1", "::1", "dashboard.example", "localhost"]);
 }
+
+/// Channels of every kind, as the template shows them.
+fn channels() -> String {
+    let shown = super::channel::TEMPLATE.lines().skip_while(|line| !line.contains("[[escalation.channel]]"));
+    let lines: Vec<&str> = shown
+        .filter_map(|line| line.strip_prefix("# "))
+        .filter(|line| line.starts_with('[') || line.contains('=') || line.trim_start().starts_with('"'))
+        .collect();
+    format!("[mail]\nserver = \"smtp.a\"\nfrom = \"a@a.example\"\n{}\n", lines.join("\n"))
+}
+
+#[test]
+fn the_examples_of_the_template_are_right() {
+    let steps = "[[escalation.step]]\ntell = [\"desk\", \"chat\", \"psa\"]\n[[escalation.step]]\nafter_minutes = 15\ntell = [\"pager\"]\n\
+        [escalation.deadman]\nurl = \"https://hc.example/x\"\n";
+    let config = Config::parse(&format!("{LEAST}{}{steps}", channels())).unwrap().escalation;
+    let names: Vec<&str> = config.channels.iter().map(|channel| channel.name.as_str()).collect();
+    assert_eq!(names, ["desk", "chat", "pager", "psa"]);
+    assert_eq!(config.rules.steps.len(), 2);
+    assert_eq!(config.rules.steps[1].after, Duration::from_secs(15 * 60));
+    assert_eq!(config.rules.channels["desk"].len(), 1);
+    assert_eq!(config.rules.only, [("pager".to_owned(), vec!["Elm Street Clinic".to_owned()])].into());
+    assert_eq!(config.deadman.map(|deadman| (deadman.post, deadman.every.as_secs())), Some((false, 300)));
+    assert!(matches!(&config.channels[3].way, Way::Ticket { template, headers, .. }
+        if template.find.is_some() && headers.len() == 1));
+}
+
+#[test]
+fn without_a_chain_all_are_told_at_once_and_without_channels_nobody() {
+    let of = |more: &str| Config::parse(&format!("{LEAST}{more}")).unwrap().escalation.rules;
+    assert!(of("").steps.is_empty() && of("").channels.is_empty());
+    assert!(of("").is_urgent("log.halted", None) && !of("").is_urgent("backup.stale", None));
+    let rules = of(
+        "[escalation]\nwebhook = \"https://a/\"\nurgent = []\n[[escalation.channel]]\nname = \"b\"\nkind = \"webhook\"\nurl = \"https://b/\"\n",
+    );
+    assert_eq!(rules.steps[0].tell, ["b", "webhook"]);
+    assert!(!rules.is_urgent("log.halted", None));
+}
+
+#[test]
+fn every_complaint_about_channels_names_the_key_and_what_is_allowed() {
+    let hook = "[[escalation.channel]]\nname = \"a\"\nkind = \"webhook\"\n";
+    let ticket = |open: &str| {
+        let call = |name: &str| format!("{name} = {{ method = \"PUT\", url = \"https://a/{{ticket}}\" }}\n");
+        let rest = ["update", "reopen", "close"].map(call).concat();
+        format!("[[escalation.channel]]\nname = \"a\"\nkind = \"ticket\"\nopen = {open}\n{rest}")
+    };
+    let url = "url = \"https://a/\"\n";
+    for (more, key, allowed) in [
+        (hook.to_owned(), "escalation.channel.name", "along with `url`"),
+        (format!("{hook}url = \"ftp://a/\"\n"), "escalation.channel.url", "an http or https URL"),
+        (
+            format!("{hook}{url}to = \"a@b.example\"\n"),
+            "escalation.channel.to",
+            "left out where kind is \"webhook\"",
+        ),
+        (
+            format!("{hook}{url}secret_file = \"s\"\n"),
+            "escalation.channel.secret_file",
+            "a path from the root",
+        ),
+        (
+            format!("{hook}{url}quiet = [\"at night\"]\n"),
+            "escalation.channel.quiet",
+            "days, hours and a time zone",
+        ),
+        (
+            format!("{hook}{url}quiet = [\"daily 20:00-07:00 America/Gotham\"]\n"),
+            "escalation.channel.quiet",
+            "IANA",
+        ),
+        (
+            format!("{hook}{url}quiet = [\"daily 07:00-07:00 UTC\"]\n"),
+            "escalation.channel.quiet",
+            "never be over",
+        ),
+        (format!("{hook}{url}{hook}{url}"), "escalation.channel.name", "another name for each"),
+        (format!("{hook}{url}colour = \"red\"\n"), "colour", "expected one of"),
+        (
+            "[[escalation.channel]]\nname = \"a b\"\nkind = \"webhook\"\n".into(),
+            "escalation.channel.name",
+            "letters, digits",
+        ),
+        (
+            "[[escalation.channel]]\nname = \"a\"\nkind = \"pigeon\"\n".into(),
+            "escalation.channel.kind",
+            "\"ticket\"",
+        ),
+        (
+            "[[escalation.channel]]\nname = \"a\"\nkind = \"mail\"\nto = \"a@b.example\"\n".into(),
+            "escalation.channel.kind",
+            "[mail]",
+        ),
+        (
+            "[[escalation.channel]]\nname = \"a\"\nkind = \"pagerduty\"\n".into(),
+            "escalation.channel.name",
+            "integration key",
+        ),
+        (
+            ticket("{ method = \"POST\", url = \"https://a/\" }"),
+            "escalation.channel.open",
+            "where in the answer",
+        ),
+        (ticket("{ method = \"BREW\", url = \"https://a/\" }"), "escalation.channel.method", "\"POST\""),
+        (
+            ticket("{ method = \"POST\", url = \"https://{tenant}/\" }"),
+            "escalation.channel.url",
+            "after its host",
+        ),
+        (
+            ticket("{ method = \"POST\", url = \"https://a/\", id = \"id\" }"),
+            "escalation.channel.id",
+            "a JSON pointer",
+        ),
+        (
+            ticket("{ method = \"POST\", url = \"https://a/\", body = \"{\" }"),
+            "escalation.channel.body",
+            "JSON",
+        ),
+        (
+            ticket("{ method = \"POST\", url = \"https://a/\", body = '{\"a\":\"{colour}\"}' }"),
+            "escalation.channel.body",
+            "{colour} is none",
+        ),
+        (
+            "[escalation]\nwebhook_secret_file = \"/s\"\n".into(),
+            "escalation.webhook_secret_file",
+            "along with escalation.webhook",
+        ),
+        ("[escalation]\nsilent_minutes = 1\n".into(), "escalation.silent_minutes", "from 10 to 10080"),
+        ("[escalation]\nrepeat_minutes = 1\n".into(), "escalation.repeat_minutes", "from 5 to 10080"),
+        ("[escalation]\nurgent = [\"All Of Them\"]\n".into(), "escalation.urgent", "\"log.*\""),
+        (
+            "[[escalation.step]]\ntell = [\"nobody\"]\n".into(),
+            "escalation.step.tell",
+            "the name of a channel",
+        ),
+        (
+            format!(
+                "{hook}{url}{}{url}[[escalation.step]]\ntell = [\"a\"]\n",
+                hook.replace("\"a\"", "\"idle\"")
+            ),
+            "escalation.step.tell",
+            "in some step",
+        ),
+        (
+            format!("{hook}{url}[[escalation.step]]\ntell = []\n"),
+            "escalation.step.tell",
+            "one channel or more",
+        ),
+        (
+            format!("{hook}{url}[[escalation.step]]\ntell = [\"a\"]\nafter_minutes = 5\n"),
+            "escalation.step.after_minutes",
+            "from 0 to 0",
+        ),
+        (
+            "[escalation.deadman]\nurl = \"https://a/\"\nmethod = \"HEAD\"\n".into(),
+            "escalation.deadman.method",
+            "\"POST\"",
+        ),
+        (
+            "[escalation.deadman]\nurl = \"https://a/\"\nevery_minutes = 0\n".into(),
+            "escalation.deadman.every_minutes",
+            "from 1 to 1440",
+        ),
+    ] {
+        let error = refused(&format!("{LEAST}{more}"));
+        for part in [key, allowed] {
+            assert!(error.contains(part), "{more} -> {error:?} lacks {part:?}");
+        }
+    }
+}
+
+#[test]
+fn a_secret_that_is_not_there_or_is_none_is_named_with_its_file_and_not_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    let of = |kind: &str| {
+        let more = format!(
+            "[[escalation.channel]]\nname = \"a\"\nkind = \"{kind}\"\nurl = \"https://a/\"\nsecret_file = \"{}\"\n",
+            file.display()
+        );
+        Config::parse(&format!("{LEAST}{more}")).unwrap().escalation.check()
+    };
+    let missing = of("webhook").unwrap_err().to_string();
+    assert!(
+        missing.contains("escalation.channel.secret_file") && missing.contains("cannot read"),
+        "{missing}"
+    );
+    files::create(&file, b"hush hush", files::Access::Secret).unwrap();
+    for kind in ["webhook", "pagerduty"] {
+        let wrong = of(kind).unwrap_err().to_string();
+        assert!(wrong.contains("secret_file") && !wrong.contains("hush"), "{wrong}");
+    }
+    files::replace(&file, b"R0UT1NGKEY\n", files::Access::Secret).unwrap();
+    of("pagerduty").unwrap();
+}

@@ -17,7 +17,7 @@ use runbooks::Fault;
 
 use super::{
     Core, CoreError, Intake, LOG_HALTED, beside::LOG_BESIDE, budget, deliveries, incidents, log::broken,
-    months, oversight::Agreement, payload_digest, quarantine, witnesses,
+    months, oversight::Agreement, payload_digest, quarantine, silence, witnesses,
 };
 use crate::{
     access::Scope,
@@ -36,8 +36,9 @@ const CAUSES: [&str; 8] = [
     "outbox-damaged",
 ];
 /// What this server itself finds wrong with a box or a log.
-const OWN: [&str; 8] = [
+const OWN: [&str; 9] = [
     quarantine::FAULT,
+    silence::SILENT,
     budget::OVER,
     incidents::CROWDED,
     LOG_HALTED,

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{Core, CoreError, InForce, incident::State, payload_digest};
 use crate::store::{
     ApplianceRow, ApplianceState, Document, EnrolmentTokenRow, EvidenceRow, GapRow, IncidentRow, LinesRow,
-    NewTenant, OrderRow, SiteRow, TenantRow, TimelineRow, ToldRow,
+    NewTenant, OrderRow, SiteRow, TenantRow, TimelineRow,
 };
 
 /// The longest an enrolment token lasts.
@@ -170,11 +170,6 @@ impl Core {
         let row = self.seen_incident("id", id)?;
         let timeline = self.store.timeline(row.id)?;
         Ok((row, timeline))
-    }
-
-    /// What became of telling people of an incident.
-    pub fn told_of(&self, incident: &IncidentRow) -> Result<Option<ToldRow>, CoreError> {
-        Ok(self.store.told(incident.id)?)
     }
 
     /// Orders, newest first.

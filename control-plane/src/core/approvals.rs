@@ -148,7 +148,7 @@ impl Core {
         self.note_decision(&asked, Verdict::Asked, None, now);
         let reason = waits_for(&asked, 0);
         self.hold_back(row, &reason, now)?;
-        self.tell_people(row, "approval.asked", &reason, now)
+        self.notify_of_question(row, &reason, now)
     }
 
     /// Takes an approver's assertion over the core of an order that waits for it.

@@ -20,15 +20,11 @@ use crate::{
     bundle::Month,
     packet::{self, PacketFiles},
     store::{MailRow, MailState, PacketRow},
+    telling::retry::PACKETS,
 };
 
 /// Mails that are taken out of the outbox at once: each carries a packet.
 const AT_ONCE: u32 = 4;
-/// First wait after a failure; doubled each time.
-const AGAIN: Duration = Duration::from_secs(60);
-const AGAIN_MOST: Duration = Duration::from_secs(6 * 3600);
-/// About five days, as RFC 5321 section 4.5.4.1 asks for.
-const TRIES: u64 = 28;
 /// A packet that a database from a backup hears of again is not mailed again.
 const NEWS_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long a link is good for, and then how late an acknowledgement is.
@@ -238,16 +234,18 @@ impl Core {
 
     /// What a mail server came to.
     pub fn mailed(&mut self, row: &MailRow, posted: &Posted, now: Millis) -> Result<(), CoreError> {
-        let ended = match posted {
-            Posted::Taken => self.store.mail_ended(row.id, MailState::Sent, "", now)?,
-            Posted::Later(error) if row.attempts + 1 < TRIES => {
-                let wait = AGAIN.saturating_mul(1 << row.attempts.min(16)).min(AGAIN_MOST);
+        let (error, again) = match posted {
+            Posted::Taken => ("", None),
+            Posted::Later(error) => (error.as_str(), PACKETS.again(row.attempts + 1, None)),
+            Posted::Never(error) => (error.as_str(), None),
+        };
+        let state = if *posted == Posted::Taken { MailState::Sent } else { MailState::Refused };
+        let ended = match again {
+            Some(wait) => {
                 self.store.mail_delayed(row.id, now.plus(wait), error, now)?;
                 false
             }
-            Posted::Later(error) | Posted::Never(error) => {
-                self.store.mail_ended(row.id, MailState::Refused, error, now)?
-            }
+            None => self.store.mail_ended(row.id, state, error, now)?,
         };
         if ended { self.delivery_ended(row.tenant, &row.month, now) } else { Ok(()) }
     }

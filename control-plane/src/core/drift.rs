@@ -85,7 +85,7 @@ impl Core {
         self.store.add_timeline(row.id, now, "grown", &reason)?;
         let change = IncidentChange { reason: Some(reason.clone()), ..IncidentChange::default() };
         self.store.change_incident(row, &change, now)?;
-        self.notify(row, &reason, now)
+        self.notify_of_more(row, &reason, now)
     }
 }
 

@@ -4,6 +4,7 @@
 //! open ──> planned ──> ordered ──> resolved
 //!   │         │ ^─(held, run out)─┤
 //!   └─────────┴───────────────────┴──> escalated (a person is told) or withdrawn (the fault went by itself)
+//!                                         └─(evidence says so late)─> resolved; (the silent box is back)─> withdrawn
 //! ```
 
 use proto::act::End;
@@ -58,6 +59,8 @@ pub enum Input {
     Cleared,
     /// Nothing moved for too long.
     Stalled,
+    /// A box that was silent is heard again.
+    Returned,
 }
 
 /// Something happened that cannot happen there; the state stays.
@@ -135,6 +138,9 @@ impl State {
             (Self::Planned | Self::Ordered, I::NotRepaired) => Self::Escalated,
             (Self::Planned | Self::Ordered, I::GoneBefore) => Self::Withdrawn,
 
+            // Silence needs no repair to be over.
+            (Self::Escalated, I::Returned) => Self::Withdrawn,
+
             (state, input) => return Err(Unexpected { state, input }),
         })
     }
@@ -144,7 +150,7 @@ impl State {
 mod tests {
     use super::*;
 
-    const INPUTS: [Input; 15] = [
+    const INPUTS: [Input; 16] = [
         Input::Proposed,
         Input::RunbookChosen,
         Input::NoRunbook,
@@ -160,6 +166,7 @@ mod tests {
         Input::GoneBefore,
         Input::Cleared,
         Input::Stalled,
+        Input::Returned,
     ];
 
     #[test]
@@ -178,6 +185,7 @@ mod tests {
                         let goes_on = match input {
                             Input::Repaired => State::Resolved,
                             Input::Proposed => State::Planned,
+                            Input::Returned => State::Withdrawn,
                             _ => panic!("{state:?} {input:?}"),
                         };
                         assert_eq!((state, next), (State::Escalated, goes_on));

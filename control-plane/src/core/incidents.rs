@@ -9,7 +9,6 @@ use proto::{
     time::Millis,
 };
 use runbooks::Policy;
-use serde_json::json;
 
 use super::{
     Core, CoreError, drift,
@@ -88,8 +87,11 @@ impl Core {
             !row.state.has_ended() || (row.state == State::Escalated && row.present)
         });
         if let Some(row) = absorbs {
-            if !is_there && row.state != State::Escalated {
-                self.move_incident(&row, Input::Cleared, gone, now)?;
+            match row.state {
+                _ if is_there => {}
+                // It stays a person's; but who was called is to know.
+                State::Escalated => self.fault_is_gone(&row, gone, now)?,
+                _ => self.move_incident(&row, Input::Cleared, gone, now)?,
             }
             return Ok(Some(row.id));
         }
@@ -206,37 +208,9 @@ impl Core {
         if moved && next == State::Escalated {
             self.notify(row, reason, now)?;
         }
-        Ok(())
-    }
-
-    /// Tells people of an incident that is theirs, where there is a way to.
-    pub(super) fn notify(&mut self, row: &IncidentRow, reason: &str, now: Millis) -> Result<(), CoreError> {
-        self.tell_people(row, "incident.escalated", reason, now)
-    }
-
-    /// Tells people something of an incident, where there is a way to.
-    pub(super) fn tell_people(
-        &mut self,
-        row: &IncidentRow,
-        what: &str,
-        reason: &str,
-        now: Millis,
-    ) -> Result<(), CoreError> {
-        if !self.settings.notify {
-            return Ok(());
+        if moved && matches!(next, State::Resolved | State::Withdrawn) {
+            self.fault_is_gone(row, reason, now)?;
         }
-        let tenant = self.store.tenant(row.tenant)?.map(|t| t.name).unwrap_or_default();
-        let body = json!({
-            "type": what,
-            "incident": row.id,
-            "tenant": { "id": row.tenant, "name": tenant },
-            "appliance": row.appliance,
-            "fault": row.kind,
-            "watch": row.watch,
-            "reason": reason,
-            "opened": row.opened,
-            "at": now,
-        });
-        Ok(self.store.add_notification(row.tenant, row.id, &body.to_string(), now)?)
+        Ok(())
     }
 }

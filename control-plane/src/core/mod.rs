@@ -25,6 +25,7 @@ pub mod holds;
 pub mod incident;
 mod incidents;
 mod kept;
+pub mod letters;
 pub mod level;
 pub mod limits;
 mod log;
@@ -46,12 +47,14 @@ mod quarantine;
 mod recipients;
 mod rotation;
 mod sight;
+mod silence;
 pub mod standing;
 mod stops;
 mod succession;
 pub mod timestamps;
 mod tokens;
 mod trail;
+pub mod usage;
 mod watchdog;
 pub mod witnesses;
 
@@ -73,6 +76,7 @@ use runbooks::Catalogue;
 use crate::{
     access::Principal,
     store::{Document, Store, StoreError, WaitingAct},
+    telling::Rules,
 };
 
 pub use error::{CoreError, chain};
@@ -101,8 +105,10 @@ pub struct Settings {
     pub retention: Duration,
     /// The most events of one box that are kept, an hour; five times as many a day.
     pub events_hour: u64,
-    /// Whether there is anybody to tell.
-    pub notify: bool,
+    /// A box of which nothing was heard for so long is silent.
+    pub silent_after: Duration,
+    /// Who is told of what needs a person.
+    pub telling: Rules,
     /// Whether packets go out by mail.
     pub mail: deliveries::Mailing,
     /// Whom to ask where several runbooks are allowed; `None`: the rules decide.
@@ -163,6 +169,8 @@ pub struct Core {
     pub(crate) beside: beside::Beside,
     /// Whose word in the vault counts.
     pub(crate) known: ours::Known,
+    /// Since when this server has been listening.
+    pub(crate) listening: silence::Listening,
 }
 
 impl Core {
@@ -210,10 +218,12 @@ impl Core {
             replaying: false,
             beside: beside::Beside::default(),
             known: ours::Known::default(),
+            listening: silence::Listening::since(now),
         };
         core.run(now, |core| {
             core.recover_logs(now)?;
             core.sign_anew(now)?;
+            core.bury_strangers()?;
             core.note_documents(now)
         })?;
         core.beside.is_up = true;

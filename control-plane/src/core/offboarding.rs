@@ -42,6 +42,7 @@ impl Core {
         for address in self.store.recipients(row.id)? {
             self.store.remove_recipient(row.id, &address)?;
         }
+        self.end_chains(row.id, "the clinic left", now)?;
         self.store.close_tenant(row.id, now)?;
         self.changed(Some(row.id), "clinic", json!("served"), json!({ "left": now, "why": why }));
         self.note_act(row.id, Deed::Closure {}, now);

@@ -1,4 +1,4 @@
-//! What happens when nothing happens: orders run out, incidents stall, people are told again until it worked.
+//! What happens when nothing happens: orders run out, incidents stall, nobody acknowledges, boxes fall silent.
 
 use std::time::Duration;
 
@@ -8,15 +8,10 @@ use super::{
     Core, CoreError,
     incident::{Input, State},
 };
-use crate::store::{IncidentRow, NotificationRow, OrderRow};
+use crate::store::{IncidentRow, OrderRow};
 
 /// How long after its end an order may still be heard of before it counts as lost.
 const LATE: Duration = Duration::from_secs(60);
-/// First wait before telling again; doubles up to an hour.
-const TELL_AGAIN: Duration = Duration::from_secs(2);
-const TELL_AGAIN_MOST: Duration = Duration::from_secs(3600);
-/// After this many tries a notification is a dead letter that an operator sees.
-const TELL_TRIES: u64 = 24;
 
 impl Core {
     /// One round of the watchdog. Idempotent.
@@ -42,10 +37,17 @@ impl Core {
                 now,
             )?;
         }
+        self.look_for_silence(now)?;
+        self.climb(now)?;
         self.keep_waiting_acts(now)?;
         self.wake.extend(self.store.appliances_to_wake(self.woke_until, now)?);
         self.woke_until = now;
         Ok(())
+    }
+
+    /// Stores something, to show that it can.
+    pub fn still_writes(&self, now: Millis) -> Result<(), CoreError> {
+        Ok(self.store.put_number("wrote_ms", now.0.cast_unsigned())?)
     }
 
     /// Until when an order may still be heard of. Its lifetime is for its beginning: one that was taken has its
@@ -63,28 +65,5 @@ impl Core {
         }
         let Some(order) = self.store.order_out(row.id)? else { return Ok(false) };
         Ok(row.state == State::Ordered && now < self.heard_until(&order)?)
-    }
-
-    /// What people are to be told now.
-    pub fn to_tell(&self, now: Millis) -> Result<Vec<NotificationRow>, CoreError> {
-        Ok(self.store.notifications_due(now, 16)?)
-    }
-
-    /// It was told, or could not be.
-    pub fn told(
-        &mut self,
-        note: &NotificationRow,
-        outcome: Result<(), String>,
-        now: Millis,
-    ) -> Result<(), CoreError> {
-        match outcome {
-            Ok(()) => Ok(self.store.notification_sent(note.id)?),
-            Err(error) => {
-                tracing::warn!(incident = %note.incident, error, "could not tell anybody of incident {}", note.incident);
-                let wait = TELL_AGAIN.saturating_mul(1 << note.attempts.min(16)).min(TELL_AGAIN_MOST);
-                let next = (note.attempts + 1 < TELL_TRIES).then(|| now.plus(wait));
-                Ok(self.store.notification_failed(note.id, next, &error)?)
-            }
-        }
     }
 }

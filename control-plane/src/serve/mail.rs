@@ -1,4 +1,5 @@
-//! Sends packets: takes what is due from the core's outbox and gives it to the mail server, until that has answered for good.
+//! Sends mail: letters of an incident, and packets, which it takes from the core's outbox until the mail server has answered
+//! for good.
 //!
 //! The rule: what the server said decides. 2xx is sent, 5xx never will be, all else (4xx, silence, a broken line) is tried
 //! again with the same Message-ID. A crash between the server's yes and ours repeats a mail, as SMTP itself may; nothing is lost.
@@ -32,16 +33,21 @@ use crate::{
         deliveries::{Outgoing, Posted},
     },
     files, packet,
+    telling::mail::Letter,
 };
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// All of one mail: a packet has some hundred kB.
 pub const MAIL_WITHIN: Duration = Duration::from_secs(300);
+/// All of one letter: some lines.
+pub const LETTER_WITHIN: Duration = Duration::from_secs(60);
 const AUTHORITY_MAX: u64 = 1 << 20;
 /// No TLS, no password, or a wrong one (RFC 4954 section 6, RFC 3207 section 4).
 const NOT_ABOUT_A_MAIL: [&str; 4] = ["530", "534", "535", "538"];
 /// How much of what went wrong is kept.
 const ERROR_KEPT: usize = 300;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// A way to the mail server.
 #[derive(Clone)]
@@ -75,7 +81,28 @@ impl Mailer {
 
     /// Gives one mail to the server.
     pub async fn post(&self, outgoing: &Outgoing, now: Millis) -> Posted {
-        let message = match self.message(outgoing, now) {
+        self.give(self.message(outgoing, now)).await
+    }
+
+    /// Gives one letter about an incident to the server.
+    pub async fn post_letter(&self, letter: &Letter, now: Millis) -> Posted {
+        let to = letter.to.parse().map_err(|error: AddressError| error.into());
+        let message = to.and_then(|to| {
+            let builder = Message::builder()
+                .from(self.from.clone())
+                .to(Mailbox::new(None, to))
+                .subject(letter.subject.clone())
+                .message_id(Some(letter.message_id.clone()))
+                .in_reply_to(letter.thread.clone())
+                .references(letter.thread.clone())
+                .date(sent(now));
+            Ok(builder.singlepart(SinglePart::plain(letter.text.clone()))?)
+        });
+        self.give(message).await
+    }
+
+    async fn give(&self, message: Result<Message, Failure>) -> Posted {
+        let message = match message {
             Ok(message) => message,
             Err(error) => return Posted::Never(kept(&chain(&*error))),
         };
@@ -93,11 +120,7 @@ impl Mailer {
     }
 
     /// The mail: the month in a few lines, the packet, and how to check it.
-    fn message(
-        &self,
-        outgoing: &Outgoing,
-        now: Millis,
-    ) -> Result<Message, Box<dyn std::error::Error + Send + Sync>> {
+    fn message(&self, outgoing: &Outgoing, now: Millis) -> Result<Message, Failure> {
         let files = &outgoing.files;
         let (bytes, ending, kind) = match &files.pdf {
             Some(pdf) => (pdf.clone(), "pdf", "application/pdf"),
@@ -106,14 +129,13 @@ impl Mailer {
         let name = format!("packet-{}.{ending}", outgoing.row.month);
         let body = self.body(outgoing, &name, Digest::of(&bytes));
         let to: lettre::Address = outgoing.row.address.parse().map_err(|e: AddressError| e)?;
-        let sent = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(now.0).unwrap_or(0));
         let attachment = Attachment::new(name).body(bytes, ContentType::parse(kind)?);
         let message = Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, to))
             .subject(format!("Evidence packet of {}, {}", outgoing.clinic, outgoing.month.title()))
             .message_id(Some(outgoing.row.message_id.clone()))
-            .date(sent)
+            .date(sent(now))
             .multipart(MultiPart::mixed().singlepart(SinglePart::plain(body)).singlepart(attachment))?;
         Ok(message)
     }
@@ -141,6 +163,10 @@ impl Mailer {
             self.organization,
         )
     }
+}
+
+fn sent(now: Millis) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(now.0).unwrap_or(0))
 }
 
 /// How the way to the server is secured, with the certificates that the settings name.

@@ -90,7 +90,8 @@ pub fn open_core(
         stall_after: config.escalation.stall,
         retention: config.vault.retention,
         events_hour: config.limits.events_per_hour,
-        notify: config.escalation.webhook.is_some(),
+        silent_after: config.escalation.silent,
+        telling: config.escalation.rules.clone(),
         mail: match &config.mail {
             None => Mailing::Off,
             Some(mail) if mail.link.is_none() => Mailing::Plain,

@@ -12,9 +12,10 @@ use proto::pb::{
     catalogue_server::CatalogueServer, charter_server::CharterServer, compliance_server::ComplianceServer,
     documents_server::DocumentsServer, enrollment_server::EnrollmentServer, evidence_server::EvidenceServer,
     holds_server::HoldsServer, incidents_server::IncidentsServer, link_server::LinkServer,
-    operators_server::OperatorsServer, orders_server::OrdersServer, packets_server::PacketsServer,
-    planner_server::PlannerServer, plans_server::PlansServer, policies_server::PoliciesServer,
-    sites_server::SitesServer, tenants_server::TenantsServer,
+    notifications_server::NotificationsServer, operators_server::OperatorsServer,
+    orders_server::OrdersServer, packets_server::PacketsServer, planner_server::PlannerServer,
+    plans_server::PlansServer, policies_server::PoliciesServer, sites_server::SitesServer,
+    tenants_server::TenantsServer, usage_server::UsageServer,
 };
 use tokio::{net::TcpListener, sync::watch, time};
 use tonic::service::Routes;
@@ -22,18 +23,22 @@ use tonic::service::Routes;
 use super::{
     admit::{EXCHANGE_MAX, PAPERS_MAX},
     crowd::Crowd,
+    deadman,
     gate::{Gate, Rule},
     http::{Front, Health, remembered},
     link::Appliances,
     listener::{self, Limits, Stop},
-    mail::{self, MAIL_WITHIN, Mailer},
+    mail::{self, LETTER_WITHIN, MAIL_WITHIN, Mailer},
     mcp::Assistants,
     model::{self, Endpoint},
     monthly::{self, Monthly},
     open::{KEY_FILE_MAX, open_core},
     operators::{About, Operators},
+    outside::Outside,
     review::Reviews,
-    stamp, submit, teller, tls,
+    stamp, submit,
+    teller::{self, ANSWER_WITHIN, Teller},
+    tls,
     writer::Writer,
 };
 use crate::{
@@ -120,6 +125,9 @@ pub async fn run(
     let operators = operator_routes(service);
     let mailer = config.mail.as_ref().map(|mail| Mailer::new(mail, &config.organization, MAIL_WITHIN));
     let mailer = mailer.transpose()?;
+    let outside = Outside::new(ANSWER_WITHIN);
+    let tellers = tellers(&config, &outside)?;
+    let well = remembered(health(about.clone()), HEALTH_FOR, clock::now);
     let endpoint = config.planner.as_ref().map(Endpoint::new).transpose()?;
     let reviews = Reviews {
         writer: writer.clone(),
@@ -137,8 +145,7 @@ pub async fn run(
     let of_people = Rule::People { writer: writer.clone() };
     let assistants =
         Assistants::new(of_people.clone(), Front::programs(operators.clone()), config.server_names());
-    let well = remembered(health(about.clone()), HEALTH_FOR, clock::now);
-    let front = Front::people(operators.clone(), well, Some(reviews)).with_assistants(assistants);
+    let front = Front::people(operators.clone(), well.clone(), Some(reviews)).with_assistants(assistants);
     let people = Gate::new(of_people, front);
     // A box has one call held open, and another when that one hangs in a broken connection.
     let of_appliances =
@@ -175,8 +182,11 @@ pub async fn run(
         let looking = model::Looking { reader, clock: clock::now };
         tasks.spawn(model::ask(writer.clone(), looking, endpoint, stopped.clone()));
     }
-    if let Some(url) = config.escalation.webhook.clone() {
-        tasks.spawn(teller::tell(writer.clone(), url, stopped.clone()));
+    for teller in tellers {
+        tasks.spawn(teller::tell(writer.clone(), teller, stopped.clone()));
+    }
+    if let Some(deadman) = config.escalation.deadman.clone() {
+        tasks.spawn(deadman::feed(writer.clone(), well, deadman, outside, stopped.clone()));
     }
     tracing::info!(appliances = %at_appliances, people = %at_people, "serving");
     ready(directory.root());
@@ -196,6 +206,15 @@ pub async fn run(
         None => writing.await,
     };
     ended?.map_err(|_| anyhow::anyhow!("the writer broke; the log says at what"))
+}
+
+/// Ways to all channels of the settings.
+fn tellers(config: &Config, outside: &Outside) -> Result<Vec<Teller>, ConfigError> {
+    let host = &config.organization;
+    let mailer =
+        config.mail.as_ref().map(|mail| Mailer::new(mail, host, LETTER_WITHIN)).transpose()?.map(Arc::new);
+    let teller = |channel| Teller::new(channel, mailer.as_ref(), host, outside.clone(), clock::now);
+    config.escalation.channels.iter().map(teller).collect()
 }
 
 /// Well is: the database can be read, and the charter in it has not ended.
@@ -245,6 +264,8 @@ pub fn operator_routes(service: Operators) -> Routes {
         .add_service(CatalogueServer::new(service.clone()))
         .add_service(CharterServer::new(service.clone()))
         .add_service(ComplianceServer::new(service.clone()))
+        .add_service(NotificationsServer::new(service.clone()))
+        .add_service(UsageServer::new(service.clone()))
         .add_service(OperatorsServer::new(service))
 }
 

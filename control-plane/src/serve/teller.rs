@@ -1,23 +1,208 @@
-//! Tells people: takes what is due from the core's outbox and posts it, over and over until somebody has taken it.
+//! Tells people: takes what is due from the core's outbox and sends it, over and over until somebody has taken it.
+//!
+//! The rule: each channel is served by itself, so that one which hangs holds up no other. What an answer means is decided in
+//! [`crate::telling`]; here it is only carried.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use http::Uri;
+use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
+use lettre::Address;
+use proto::time::Millis;
+use serde_json::Value;
 use tokio::{task::JoinSet, time};
 
 use super::{
     listener::{self, Stop},
-    webhook::{Outcome, Webhook},
+    mail::Mailer,
+    outside::{Answer, Outside, Reply},
     writer::Writer,
 };
-use crate::store::NotificationRow;
+use crate::{
+    config::{Channel, ConfigError, Secrets, Way},
+    core::{deliveries::Posted, letters::Outgoing},
+    telling::{
+        Outcome, hook, judge, mail, pager,
+        ticket::{self, Call, Change, Step, Template, Words},
+    },
+};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long one answer may take.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// Posts notifications to `url` until `stopped`.
-pub async fn tell(writer: Writer, url: Uri, mut stopped: Stop) {
-    let webhook = Webhook::new(ANSWER_WITHIN);
+/// A way to one channel.
+#[derive(Clone)]
+pub struct Teller {
+    channel: String,
+    means: Means,
+    outside: Outside,
+    clock: fn() -> Millis,
+}
+
+#[derive(Clone)]
+enum Means {
+    Mail { to: Address, mailer: Arc<Mailer>, host: String },
+    Webhook { url: Uri, secret: Option<hook::Secret> },
+    PagerDuty { url: Uri, key: String },
+    Ticket { template: Arc<Template>, headers: Vec<(HeaderName, HeaderValue)> },
+}
+
+impl Teller {
+    /// To `channel`, with what its files have. `mailer` is for those who get mail, `host` whose names their mails have.
+    pub fn new(
+        channel: &Channel,
+        mailer: Option<&Arc<Mailer>>,
+        host: &str,
+        outside: Outside,
+        clock: fn() -> Millis,
+    ) -> Result<Self, ConfigError> {
+        let secrets = channel.secrets()?;
+        let means = match (&channel.way, secrets) {
+            (Way::Mail { to }, _) => {
+                let mailer = mailer.ok_or_else(|| ConfigError::Value {
+                    key: "escalation.channel.kind",
+                    value: "mail".to_owned(),
+                    allowed: "along with [mail]".to_owned(),
+                })?;
+                Means::Mail { to: to.clone(), mailer: mailer.clone(), host: host.to_owned() }
+            }
+            (Way::Webhook { url, .. }, secrets) => {
+                let secret = if let Secrets::Webhook(secret) = secrets { Some(secret) } else { None };
+                Means::Webhook { url: url.clone(), secret }
+            }
+            (Way::PagerDuty { url, .. }, secrets) => {
+                let key = if let Secrets::PagerDuty(key) = secrets { key } else { String::new() };
+                Means::PagerDuty { url: url.clone(), key }
+            }
+            (Way::Ticket { template, headers, .. }, secrets) => {
+                let mut headers = headers.clone();
+                if let Secrets::Ticket(more) = secrets {
+                    headers.extend(more);
+                }
+                Means::Ticket { template: Arc::new(template.as_ref().clone()), headers }
+            }
+        };
+        Ok(Self { channel: channel.name.clone(), means, outside, clock })
+    }
+
+    /// Sends one letter.
+    pub async fn send(&self, letter: &Outgoing) -> Outcome {
+        match &self.means {
+            Means::Mail { to, mailer, host } => {
+                let row = &letter.row;
+                let letter =
+                    mail::letter(to.as_ref(), host, (&row.key, &row.thread), row.news, &letter.message);
+                match mailer.post_letter(&letter, (self.clock)()).await {
+                    Posted::Taken => Outcome::Taken(Change::None),
+                    Posted::Later(why) => Outcome::Later(why, None),
+                    Posted::Never(why) => Outcome::Never(why),
+                }
+            }
+            Means::Webhook { url, secret } => {
+                let (key, body) = (&letter.row.key, letter.row.body.clone().into_bytes());
+                let seconds = (self.clock)().0.div_euclid(1000);
+                let mut request = json(Method::POST, url, key)
+                    .header("webhook-id", key)
+                    .header("webhook-timestamp", seconds);
+                if let Some(secret) = secret {
+                    request = request.header("webhook-signature", secret.sign(key, seconds, &body));
+                }
+                taken(self.outside.call(request, body).await)
+            }
+            Means::PagerDuty { url, key } => {
+                let row = &letter.row;
+                let event = pager::event(key, &row.thread, row.news, &letter.message);
+                let request = json(Method::POST, url, &row.key);
+                taken(self.outside.call(request, event.to_string().into_bytes()).await)
+            }
+            Means::Ticket { template, headers } => self.ticket(template, headers, letter).await,
+        }
+    }
+
+    async fn ticket(
+        &self,
+        template: &Template,
+        headers: &[(HeaderName, HeaderValue)],
+        letter: &Outgoing,
+    ) -> Outcome {
+        let step = ticket::step(letter.ticket.as_ref(), letter.row.news);
+        let words = Words {
+            message: &letter.message,
+            thread: &letter.row.thread,
+            ticket: letter.ticket.as_ref().map_or("", |ticket| &ticket.number),
+        };
+        // A try before may have opened one, and broken off before that was kept.
+        if let (Step::Open, true, Some(find)) = (step, letter.is_repeated, &template.find) {
+            match answered(self.ask(find, headers, &words, &letter.row.key).await) {
+                Ok(answer) => {
+                    if let Some(number) = value(&answer).and_then(|found| ticket::number(&found, &find.id)) {
+                        return Outcome::Taken(Change::Open(number));
+                    }
+                }
+                Err((_, outcome)) => return outcome,
+            }
+        }
+        let Some(call) = template.call(step) else { return Outcome::Taken(Change::None) };
+        match answered(self.ask(call, headers, &words, &letter.row.key).await) {
+            Ok(answer) => ticket::answered(template, step, letter.ticket.as_ref(), value(&answer).as_ref()),
+            Err((Some(404 | 410), outcome)) => ticket::missing(step).unwrap_or(outcome),
+            Err((_, outcome)) => outcome,
+        }
+    }
+
+    async fn ask(
+        &self,
+        call: &Call,
+        headers: &[(HeaderName, HeaderValue)],
+        words: &Words<'_>,
+        key: &str,
+    ) -> Reply {
+        let mut request = json(call.method.clone(), call.url.fill(words), key);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let body = call.body.as_ref().map(|body| body.fill(words).to_string().into_bytes());
+        self.outside.call(request, body.unwrap_or_default()).await
+    }
+}
+
+/// A request of JSON. The key is the same whenever the same letter is sent, so that it can be told apart.
+fn json(
+    method: Method,
+    url: impl TryInto<Uri, Error: Into<http::Error>>,
+    key: &str,
+) -> http::request::Builder {
+    Request::builder()
+        .method(method)
+        .uri(url)
+        .header(header::CONTENT_TYPE, "application/json")
+        .header("idempotency-key", key)
+}
+
+/// The answer, if it judged well; else its status, if there was one, and what that means.
+fn answered(reply: Reply) -> Result<Answer, (Option<u16>, Outcome)> {
+    match reply {
+        Reply::Answered(answer) => match judge(answer.status, &answer.said(), answer.retry_after) {
+            Ok(()) => Ok(answer),
+            Err(outcome) => Err((Some(answer.status), outcome)),
+        },
+        Reply::TimedOut => {
+            Err((None, Outcome::Later("the receiver did not answer in time".to_owned(), None)))
+        }
+        Reply::Unreachable { reason } => Err((None, Outcome::Later(reason, None))),
+    }
+}
+
+fn taken(reply: Reply) -> Outcome {
+    answered(reply).map_or_else(|(_, outcome)| outcome, |_| Outcome::Taken(Change::None))
+}
+
+fn value(answer: &Answer) -> Option<Value> {
+    serde_json::from_slice(answer.body.as_ref()?).ok()
+}
+
+/// Sends what is due until `stopped`.
+pub async fn tell(writer: Writer, teller: Teller, mut stopped: Stop) {
     let mut tick = time::interval(LOOK_EVERY);
     tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     loop {
@@ -25,39 +210,32 @@ pub async fn tell(writer: Writer, url: Uri, mut stopped: Stop) {
             () = listener::stopped(&mut stopped) => return,
             _ = tick.tick() => {}
         }
-        let Ok(due) = writer.run(|core, now| core.to_tell(now)).await else { continue };
-        // All at once: what is slow to be told delays the next round, and nothing else of this one.
-        let mut posts: JoinSet<(NotificationRow, Outcome)> = due
-            .into_iter()
-            .map(|note| {
-                let (webhook, url) = (webhook.clone(), url.clone());
-                async move {
-                    let outcome =
-                        webhook.post(&url, &note.id.to_string(), note.body.clone().into_bytes()).await;
-                    (note, outcome)
-                }
-            })
-            .collect();
-        loop {
-            let (note, outcome) = tokio::select! {
-                // Told again after the next start: the receiver drops doubles by the number.
-                () = listener::stopped(&mut stopped) => return,
-                posted = posts.join_next() => match posted {
-                    None => break,
-                    Some(Err(_)) => continue,
-                    Some(Ok(posted)) => posted,
-                },
-            };
-            let outcome = match outcome {
-                Outcome::Delivered { .. } => Ok(()),
-                Outcome::Refused { status, answer } => {
-                    Err(format!("the receiver answered {status}: {answer}"))
-                }
-                Outcome::TimedOut => Err("the receiver did not answer in time".to_owned()),
-                Outcome::Unreachable { reason } => Err(reason),
-            };
-            // If this is not stored it is told again: the receiver drops doubles by the number.
-            let _ = writer.run(move |core, now| core.told(&note, outcome, now)).await;
+        tokio::select! {
+            // Told again after the next start, under the same key.
+            () = listener::stopped(&mut stopped) => return,
+            () = round(&writer, &teller) => {}
         }
+    }
+}
+
+/// Everything that is due now to a channel, once.
+pub async fn round(writer: &Writer, teller: &Teller) {
+    let channel = teller.channel.clone();
+    let Ok(due) = writer.run(move |core, now| core.to_tell(&channel, now)).await else { return };
+    // All at once: what is slow to be told delays the next round, and nothing else of this one.
+    let mut posts: JoinSet<(Outgoing, Outcome)> = due
+        .into_iter()
+        .map(|letter| {
+            let teller = teller.clone();
+            async move {
+                let outcome = teller.send(&letter).await;
+                (letter, outcome)
+            }
+        })
+        .collect();
+    while let Some(posted) = posts.join_next().await {
+        let Ok((letter, outcome)) = posted else { continue };
+        // If this is not stored it is told again, under the same key.
+        let _ = writer.run(move |core, now| core.told(&letter.row, &outcome, now)).await;
     }
 }

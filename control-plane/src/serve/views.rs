@@ -5,12 +5,13 @@ use runbooks::{Catalogue, Policy};
 
 use crate::core::{
     deliveries::{Reviewed, Tracked},
+    letters::Told,
     oversight::Agreement,
     timestamps::Stamped,
 };
 use crate::store::{
     ApplianceRow, CosignatureRow, EvidenceRow, GapRow, IncidentRow, LinesRow, MailRow, OperatorTokenRow,
-    OrderRow, SiteRow, StandingRow, TenantRow, TimelineRow, ToldRow,
+    OrderRow, SiteRow, StandingRow, TenantRow, TimelineRow,
 };
 
 /// A clinic, and what its policy says at `now`.
@@ -172,9 +173,11 @@ pub fn lines(row: LinesRow) -> pb::LineChunk {
 }
 
 /// An incident, whether people were told of it and, when shown alone, its timeline.
-pub fn incident(told: Option<ToldRow>, row: IncidentRow, timeline: Vec<TimelineRow>) -> pb::Incident {
-    let told = told.map(|told| pb::Told {
-        state: told.telling.name().into(),
+pub fn incident(told: Told, row: IncidentRow, timeline: Vec<TimelineRow>) -> pb::Incident {
+    let (acknowledged_by, acknowledged) =
+        told.escalation.map(|it| (it.acknowledged_by, it.acknowledged)).unwrap_or_default();
+    let told = told.told.map(|told| pb::Told {
+        state: told.telling.as_str().into(),
         attempts: u32::try_from(told.attempts).unwrap_or(u32::MAX),
         last_error: told.last_error,
     });
@@ -195,6 +198,8 @@ pub fn incident(told: Option<ToldRow>, row: IncidentRow, timeline: Vec<TimelineR
             .map(|line| pb::TimelineEntry { at_ms: line.at.0, what: line.what, detail: line.detail })
             .collect(),
         told,
+        acknowledged_by,
+        acknowledged_ms: acknowledged.map_or(0, |at| at.0),
     }
 }
 

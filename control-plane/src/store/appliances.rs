@@ -393,7 +393,7 @@ impl Store {
     }
 }
 
-fn appliance(row: &Row<'_>) -> rusqlite::Result<ApplianceRow> {
+pub(super) fn appliance(row: &Row<'_>) -> rusqlite::Result<ApplianceRow> {
     let state: String = row.get("state")?;
     let heartbeat: Option<String> = row.get("heartbeat")?;
     let corrupt = |column: &str| rusqlite::Error::InvalidColumnName(column.to_owned());

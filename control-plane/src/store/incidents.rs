@@ -265,7 +265,7 @@ impl Store {
     }
 }
 
-fn incident(row: &Row<'_>) -> rusqlite::Result<IncidentRow> {
+pub(super) fn incident(row: &Row<'_>) -> rusqlite::Result<IncidentRow> {
     let corrupt = |column: &str| rusqlite::Error::InvalidColumnName(column.to_owned());
     let state: String = row.get("state")?;
     let plan: Option<String> = row.get("plan")?;

@@ -12,6 +12,7 @@ mod audit;
 mod convert;
 mod cosignatures;
 mod documents;
+mod escalations;
 mod evidence;
 mod holds;
 mod inbox;
@@ -27,11 +28,13 @@ mod packets;
 mod past_logs;
 #[cfg(test)]
 mod released;
+mod silence;
 mod standing;
 mod stops;
 mod tenants;
 mod timestamps;
 mod tokens;
+mod usage;
 mod vault_objects;
 
 use std::path::{Path, PathBuf};
@@ -44,6 +47,7 @@ pub use asked::AskedRow;
 pub use audit::AuditRow;
 pub use cosignatures::CosignatureRow;
 pub use documents::Document;
+pub use escalations::EscalationRow;
 pub use evidence::{EvidenceRow, LogHead, NewEvidence, TenantTiles};
 pub use holds::HoldRow;
 pub use inbox::GapRow;
@@ -52,7 +56,7 @@ pub use levels::{LevelRow, TemplateRow};
 pub use lines::LinesRow;
 pub use mails::{MailRow, MailState};
 pub use model_calls::{ModelCallRow, NewModelCall};
-pub use notifications::{NotificationRow, Telling, ToldRow};
+pub use notifications::{NewNotification, NotificationRow, Telling, ToldRow};
 pub use orders::{NewOrder, OrderRow, OrderState};
 pub use packets::PacketRow;
 pub use standing::StandingRow;
@@ -60,6 +64,7 @@ pub use stops::StopRow;
 pub use tenants::{NewTenant, SiteRow, TenantRow, Within};
 pub use timestamps::TimestampRow;
 pub use tokens::{EnrolmentTokenRow, OperatorTokenRow};
+pub use usage::UsageRow;
 pub use vault_objects::VaultRow;
 
 /// Every schema step ever released, oldest first. Never edit one; add one.
@@ -83,6 +88,7 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/017_access.sql"),
     include_str!("schema/018_model_calls.sql"),
     include_str!("schema/019_deciding.sql"),
+    include_str!("schema/020_letters.sql"),
 ];
 
 /// Why the store did not do it.

@@ -5,10 +5,11 @@ use std::time::Duration;
 use proto::{digest::Digest, ids::Incarnation, log::Tiles as _, time::Millis};
 use rusqlite::Connection;
 
-use super::{ApplianceState, Document, OrderState, STEPS, Store, Telling, migrate};
+use super::{ApplianceState, Document, NewNotification, OrderState, STEPS, Store, Telling, Within, migrate};
+use crate::telling::News;
 
 /// SHA-256 of every step. A line here never changes: databases in the field have seen exactly that text.
-const RELEASED: [&str; 19] = [
+const RELEASED: [&str; 20] = [
     "993fa1a092eb445b79c94c6762e2626f3315fbc349e0c18af93349385871a176",
     "cc3d8a77e9531a42028c09a89df8c36fbeafef6a3963cc12c5da3df24ef665cc",
     "a49aec92bb00c92a9db86c9bc4453b4cf97e20dab983a79b396eac6bdff96072",
@@ -28,6 +29,7 @@ const RELEASED: [&str; 19] = [
     "1ce2fbcb3ec3c3c1faa8ca7aaed60273c7d2628a101e8ad9f5f4a82cbdde755c",
     "87bc779178a43639e0d18e6fc9e5a9ce52ac70de7664ea6ca5c2a9f280a3cd49",
     "cd698c8da927e2de2eb18e885f1b25e452c81015ba5b8712ff3924a69bef17ee",
+    "e3afa27de97acb823a427ecf6bdeb73ed203da99d22733e165a59548e440d6ec",
 ];
 
 /// What a clinic's database held under each schema, a row in every table: all of it under schema 1, then what the next
@@ -94,6 +96,11 @@ fn reads_all(store: &Store, age: usize) {
     assert_eq!(store.timeline(id(5)).unwrap()[0].what, "seen");
     let told = store.told(id(5)).unwrap().unwrap();
     assert_eq!((told.telling, told.attempts, told.last_error.as_str()), (Telling::Dead, 24, "no answer"));
+    let letter = store
+        .notifications(Within { tenant: Some(tenant.id), site: None }, Some(Telling::Dead), 9)
+        .unwrap()
+        .remove(0);
+    assert_eq!((letter.key.as_str(), letter.channel.as_str(), letter.news), ("1", "webhook", News::Raised));
     let order = store.order(id(6)).unwrap().unwrap();
     assert_eq!(
         (order.state, order.outcome.as_str(), order.ended),
@@ -111,7 +118,18 @@ fn reads_all(store: &Store, age: usize) {
 #[track_caller]
 fn goes_on(store: &Store) {
     let later = Millis(1_795_000_000_000).plus(Duration::from_secs(1));
-    store.add_notification(id(1), id(5), "{}", later).unwrap();
+    let letter = NewNotification {
+        key: "k",
+        tenant: id(1),
+        incident: id(5),
+        channel: "webhook",
+        thread: "t",
+        news: News::Raised,
+        body: "{}",
+        due: later,
+    };
+    store.add_notification(&letter, later).unwrap();
+    assert_eq!(store.notifications_due("webhook", later, 9).unwrap().len(), 1);
     assert_eq!(store.told(id(5)).unwrap().unwrap().telling, Telling::Due);
     store.put_document(Document::Charter, 3, b"charter 3", later).unwrap();
     store.raise_issued_high(id(3), 2).unwrap();

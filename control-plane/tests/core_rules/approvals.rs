@@ -1,6 +1,7 @@
 //! Asking people: what they sign is what is ordered, an approval is good for that alone, and every question ends.
 
 mod changed;
+mod told;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -24,7 +25,7 @@ use runbooks::{Catalogue, Facts, History, Patch, Policy, Presence, Risk, WatchKi
 
 use crate::{
     appliance::Appliance,
-    world::{DAY, DISK, HOUR, MINUTE, World, shipped},
+    world::{DAY, DISK, HOUR, MINUTE, Safe, World, shipped},
 };
 
 static PASSKEYS: LazyLock<BTreeMap<&str, SecretKey>> =
@@ -56,7 +57,12 @@ pub fn approver(name: &str) -> Approver {
 
 /// A clinic where that runbook needs approval, under a charter of two approvers, and a box that has the fault.
 fn asked_about(risk: Option<Risk>) -> (World, Appliance) {
+    asked_about_under(risk, |_| {})
+}
+
+fn asked_about_under(risk: Option<Risk>, change: impl FnOnce(&mut Safe)) -> (World, Appliance) {
     let mut world = World::with(|safe| {
+        change(safe);
         safe.charter.approvers = vec![approver("ann"), approver("bob")];
         let mut all = shipped();
         if let Some(risk) = risk {
@@ -90,9 +96,9 @@ fn approve(world: &mut World, asked: &AskedRow, name: &str) -> Result<AskedRow, 
     world.core.run(now, |core| core.approve(&asked.order.to_string(), approval, now))
 }
 
-/// Where each question stands, oldest first.
+/// Where each question stands, oldest first; of those of one moment, what is over first.
 fn stand(world: &World) -> String {
-    world.text(r#"SELECT group_concat(state, ' ') FROM (SELECT state FROM asked ORDER BY asked_ms, "order")"#)
+    world.text(r#"SELECT group_concat(state, ' ') FROM (SELECT state FROM asked ORDER BY asked_ms, ended_ms IS NULL)"#)
 }
 
 fn incident(world: &World) -> String {

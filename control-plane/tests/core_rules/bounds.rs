@@ -11,7 +11,7 @@ use runbooks::{Mode, Policy, Risk};
 
 use crate::{
     appliance::{Appliance, execution},
-    world::{DAY, DISK, HOUR, MINUTE, World},
+    world::{CHANNEL, DAY, DISK, HOUR, MINUTE, World},
 };
 
 /// Events of so many faults that nobody has seen before.
@@ -127,12 +127,13 @@ fn one_clinics_flood_delays_nobody_elses_news() {
     world.wait(MINUTE);
     let event = quiet.event(world.now, "odd.fault", "uploads", Phase::Raised);
     world.send(&mut quiet, vec![event]);
-    let due = world.core.to_tell(world.now).unwrap();
+    let now = world.now;
+    let due = world.core.run(now, |core| core.to_tell(CHANNEL, now)).unwrap();
     assert_eq!(due.len(), 16);
-    let of_hill: Vec<usize> = (0..due.len()).filter(|at| due[*at].tenant.to_string() == hill).collect();
+    let of_hill: Vec<usize> = (0..due.len()).filter(|at| due[*at].row.tenant.to_string() == hill).collect();
     assert_eq!(of_hill, [1], "after the one that waits longest");
     let numbers: Vec<i64> =
-        due.iter().filter(|note| note.tenant.to_string() != hill).map(|note| note.id).collect();
+        due.iter().filter(|note| note.row.tenant.to_string() != hill).map(|note| note.row.id).collect();
     assert!(numbers.is_sorted(), "oldest first: {numbers:?}");
 }
 

@@ -12,15 +12,18 @@ use std::{
 
 use control_plane::{
     access::Grant,
+    config::{Channel, Way},
     serve::{
         crowd::Crowd,
         gate::{Gate, Rule},
         link::Appliances,
         listener::{Address, Admission, Peer},
-        teller,
+        outside::Outside,
+        teller::{self, Teller},
         writer::Writer,
     },
     store::Store,
+    telling::Rules,
 };
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -40,7 +43,7 @@ use tower::{ServiceExt as _, service_fn};
 
 use crate::{
     appliance::Appliance,
-    world::{DAY, START, World},
+    world::{CHANNEL, DAY, START, World},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -330,6 +333,52 @@ async fn answer(mut stream: TcpStream, all: Arc<tokio::sync::Barrier>) {
     stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await.unwrap();
 }
 
+/// A channel of that name that ends at `listener`.
+fn way_to(name: &str, listener: &TcpListener) -> Teller {
+    let url = format!("http://{}/hook", listener.local_addr().unwrap()).parse().unwrap();
+    let channel = Channel {
+        name: name.into(),
+        quiet: vec![],
+        clinics: vec![],
+        way: Way::Webhook { url, secret: None },
+    };
+    Teller::new(&channel, None, "msp.example", Outside::new(PATIENCE), clock).unwrap()
+}
+
+/// How many letters wait.
+async fn waiting(writer: &Writer) -> usize {
+    writer.run(|core, _| core.notifications("", "due", 100)).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_channel_that_hangs_holds_up_no_other() {
+    let channels = ["hangs".to_owned(), "takes".to_owned()].map(|name| (name, vec![]));
+    let mut world = World::with(|safe| safe.settings.telling = Rules::at_once(channels.into()));
+    let mut appliance = world.appliance();
+    let event = appliance.event(world.now, "odd.fault", "uploads", Phase::Raised);
+    world.send(&mut appliance, vec![event]);
+    let [hangs, takes] =
+        [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
+    let (writer, _thread) = Writer::spawn(world.core, clock).unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let tellers = [way_to("hangs", &hangs), way_to("takes", &takes)]
+        .map(|way| tokio::spawn(teller::tell(writer.clone(), way, stopped.clone())));
+    // Somebody picks up, and never says a word.
+    let silent = hangs.accept().await.unwrap();
+    let heard = async {
+        let alone = Arc::new(tokio::sync::Barrier::new(1));
+        answer(takes.accept().await.unwrap().0, alone).await;
+        while waiting(&writer).await > 1 {}
+    };
+    timeout(PATIENCE, heard).await.expect("the other one is told");
+    // And who hangs holds up no end.
+    stop.send(true).unwrap();
+    for teller in tellers {
+        timeout(PATIENCE, teller).await.expect("it ends").unwrap();
+    }
+    drop(silent);
+}
+
 #[tokio::test]
 async fn what_is_due_is_told_at_once_not_one_after_the_other() {
     let mut world = World::new();
@@ -339,17 +388,16 @@ async fn what_is_due_is_told_at_once_not_one_after_the_other() {
     let events = events.collect();
     world.send(&mut appliance, events);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap()).parse().unwrap();
+    let way = way_to(CHANNEL, &listener);
     let (writer, _thread) = Writer::spawn(world.core, clock).unwrap();
     let (stop, stopped) = watch::channel(false);
-    let teller = tokio::spawn(teller::tell(writer.clone(), url, stopped));
+    let teller = tokio::spawn(teller::tell(writer.clone(), way, stopped));
     let all = Arc::new(tokio::sync::Barrier::new(3));
     let accept = async {
         for _ in 0..3 {
             tokio::spawn(answer(listener.accept().await.unwrap().0, all.clone()));
         }
-        let due = || writer.run(|core, now| core.to_tell(now.plus(DAY)));
-        while !due().await.unwrap().is_empty() {}
+        while waiting(&writer).await > 0 {}
     };
     timeout(PATIENCE, accept).await.expect("all are told");
     stop.send(true).unwrap();

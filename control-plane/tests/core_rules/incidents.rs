@@ -24,8 +24,9 @@ fn states(world: &World) -> String {
     world.text("SELECT group_concat(state, ' ') FROM (SELECT state FROM incident ORDER BY opened_ms, id)")
 }
 
+/// How often somebody was called.
 fn told(world: &World) -> i64 {
-    world.count("SELECT count(*) FROM notification")
+    world.count("SELECT count(*) FROM notification WHERE news = 'raised'")
 }
 
 fn timeline(world: &World) -> String {

@@ -49,6 +49,8 @@ struct Clinic {
     asked: String,
     /// Why its site is held.
     hold: String,
+    /// The key of a letter about it.
+    letter: String,
 }
 
 impl Clinic {
@@ -56,7 +58,7 @@ impl Clinic {
         let ids = [self.id.to_string(), self.site.to_string(), self.appliance.id().to_string()];
         let words =
             [self.name.to_owned(), self.recipient.clone(), self.incident.clone(), self.digest.clone()];
-        let words = words.into_iter().chain([self.asked.clone(), self.hold.clone()]);
+        let words = words.into_iter().chain([self.asked.clone(), self.hold.clone(), self.letter.clone()]);
         ids.into_iter().chain(words).collect()
     }
 
@@ -69,6 +71,7 @@ impl Clinic {
             "id" => vec![self.appliance.id().to_string(), self.incident.clone()],
             "incident" => vec![self.incident.clone()],
             "order" => vec![self.asked.clone()],
+            "key" => vec![self.letter.clone()],
             "fault" => vec![DISK.into()],
             "watch" => vec!["uploads".into()],
             "settings" => vec![r#"{"per_tenant_hour":5}"#.into()],
@@ -112,11 +115,12 @@ fn clinic(world: &mut World, name: &'static str) -> Clinic {
     let asked = world.core.all_asked(&id, false, 0).unwrap().remove(0).order.to_string();
     let (place, hold) = (world.core.level(&id, "Main St", "").unwrap(), format!("held, {id}"));
     world.core.run(now, |core| core.hold(place, &hold, None, now)).unwrap();
+    let letter = world.core.notifications(&id, "", 1).unwrap().remove(0).key;
     let row = world.core.tenant(&id).unwrap();
     let incident = world.core.incidents(&id, "", 0).unwrap().remove(0).id.to_string();
     let digest = world.core.evidence(&id, 0, 1).unwrap().0[0].sha256.to_string();
     let site = world.core.sites(&id).unwrap()[0].id;
-    Clinic { id: row.id, site, name, recipient, appliance, incident, digest, asked, hold }
+    Clinic { id: row.id, site, name, recipient, appliance, incident, digest, asked, hold, letter }
 }
 
 /// Every call of operators there is, by the contract.
@@ -274,9 +278,16 @@ async fn nothing_of_another_clinic_is_returned_counted_or_hinted() {
         calls().len(),
         told.len()
     );
-    for call in
-        ["Tenants/List", "Sites/List", "Appliances/List", "Incidents/List", "Incidents/Show", "Evidence/List"]
-    {
+    for call in [
+        "Tenants/List",
+        "Sites/List",
+        "Appliances/List",
+        "Incidents/List",
+        "Incidents/Show",
+        "Notifications/List",
+        "Usage/Month",
+        "Evidence/List",
+    ] {
         assert!(
             told.contains(call),
             "{call} told nobody anything, so that this test says nothing about it: {told:?}"
@@ -287,7 +298,7 @@ async fn nothing_of_another_clinic_is_returned_counted_or_hinted() {
 /// Calls that change nothing, whatever is asked: what the owner may repeat.
 fn reads(call: &str) -> bool {
     let verb = call.split('/').nth(1).unwrap_or_default();
-    ["List", "Show", "Lines", "Witnesses", "Audit", "SealingKey"].contains(&verb)
+    ["List", "Show", "Month", "Lines", "Witnesses", "Audit", "SealingKey"].contains(&verb)
 }
 
 fn contains(bytes: &[u8], needle: &str) -> bool {

@@ -1,4 +1,4 @@
-//! Packets through a mail server that is none of ours, with STARTTLS, a password, and the faults that real ones have.
+//! Packets and letters through a mail server that is none of ours, with STARTTLS, a password, and the faults that real ones have.
 
 use std::{
     fs,
@@ -13,17 +13,22 @@ use std::{
 };
 
 use control_plane::{
-    config::{Mail, MailTls},
+    config::{Channel, Mail, MailTls, Way},
     files::{self, Access},
-    serve::mail::{Mailer, round},
+    serve::{
+        mail::{Mailer, round},
+        outside::Outside,
+        teller::Teller,
+    },
     store::MailState,
+    telling::{Outcome, Rules, ticket::Change},
 };
-use proto::{act::Deed, digest::Digest, time::Millis};
+use proto::{act::Deed, digest::Digest, sync::Phase, time::Millis};
 use rcgen::{CertificateParams, KeyPair};
 
 use crate::{
     monthly::{Server, world},
-    world::{HOUR, MINUTE},
+    world::{HOUR, MINUTE, START, World},
 };
 
 /// `.ci/setup test` makes it.
@@ -206,4 +211,61 @@ async fn a_packet_reaches_everybody_whom_a_mail_server_takes_it_for() {
     let page = links.pop_first().unwrap();
     let shown = server.writer.run(move |core, now| core.review_page(&page, now)).await.unwrap().unwrap();
     assert_eq!((shown.clinic.as_str(), shown.sha256), ("Riverside Dental", packet));
+}
+
+/// A letter about an incident, through the same server and the outbox of letters.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_called_by_mail_and_all_mails_of_a_fault_lie_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(post) = Post::start(folder.path()) else { return };
+    let to = |name: &str| {
+        let way = Way::Mail { to: format!("{name}@msp.example").parse().unwrap() };
+        Channel { name: name.to_owned(), quiet: vec![], clinics: vec![], way }
+    };
+    let channels = [to("desk"), to("grey"), to("never")];
+    let names = channels.iter().map(|channel| (channel.name.clone(), vec![]));
+    let mut world = World::with(|safe| safe.settings.telling = Rules::at_once(names.collect()));
+    let mut appliance = world.appliance();
+    let rounds = async |world: &mut World| {
+        let mut said = Vec::new();
+        for channel in &channels {
+            let outside = Outside::new(MINUTE);
+            let mailer = post.mailer(|_| {});
+            let teller = Teller::new(channel, Some(&mailer), "msp.example", outside, || START).unwrap();
+            let (now, name) = (world.now, channel.name.clone());
+            for letter in world.core.run(now, |core| core.to_tell(&name, now)).unwrap() {
+                let outcome = teller.send(&letter).await;
+                world.core.run(now, |core| core.told(&letter.row, &outcome, now)).unwrap();
+                said.push((name.clone(), outcome));
+            }
+        }
+        said
+    };
+    for phase in [Phase::Raised, Phase::Cleared] {
+        let event = appliance.event(world.now, "odd.fault", "uploads", phase);
+        world.send(&mut appliance, vec![event]);
+    }
+    let first = rounds(&mut world).await;
+    let taken = || Outcome::Taken(Change::None);
+    assert_eq!(first[0], ("desk".to_owned(), taken()));
+    assert!(matches!(&first[1].1, Outcome::Later(why, None) if why.contains("450")), "{first:?}");
+    assert!(matches!(&first[2].1, Outcome::Never(why) if why.contains("550")), "{first:?}");
+    world.now = world.now.plus(MINUTE);
+    rounds(&mut world).await;
+    world.now = world.now.plus(MINUTE);
+    rounds(&mut world).await;
+
+    let mails = post.taken();
+    let of = |name: &str| -> Vec<&String> {
+        mails.iter().filter(|mail| header(mail, "To").starts_with(name)).collect()
+    };
+    assert_eq!((of("desk").len(), of("grey").len(), of("never").len()), (2, 2, 0));
+    let [raised, gone] = of("desk")[..] else { panic!("{mails:?}") };
+    assert_eq!(header(raised, "Subject"), "odd.fault on uploads at Riverside Dental");
+    assert_eq!(header(gone, "Subject"), "Over: odd.fault on uploads at Riverside Dental");
+    assert!(raised.contains("control-plane incident acknowledge"), "{raised}");
+    assert_eq!(header(raised, "References"), header(gone, "References"));
+    assert_ne!(header(raised, "Message-ID"), header(gone, "Message-ID"));
+    let dead = world.core.notifications("", "dead", 9).unwrap();
+    assert!(dead.iter().all(|row| row.channel == "never") && dead.len() == 2, "{dead:?}");
 }

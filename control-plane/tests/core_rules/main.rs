@@ -35,10 +35,13 @@ mod order_papers;
 mod orders;
 mod oversight;
 mod packets;
+#[path = "../common/receiver.rs"]
+mod receiver;
 mod rotation;
 mod standing;
 mod stops;
 mod sync;
+mod telling;
 mod trail;
 #[path = "../common/tsa.rs"]
 mod tsa;

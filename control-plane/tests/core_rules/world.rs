@@ -16,6 +16,7 @@ use control_plane::{
         ports::{CertificateIssuer, Entropy, Ports},
     },
     store::{Document, Store},
+    telling::Rules,
     vault::{MemoryVault, Vault},
 };
 use proto::{
@@ -35,6 +36,7 @@ use crate::appliance::Appliance;
 
 pub const ORGANIZATION: &str = "msp.example";
 pub const START: Millis = Millis(1_795_000_000_000);
+pub const CHANNEL: &str = "webhook";
 pub const SECOND: Duration = Duration::from_secs(1);
 pub const MINUTE: Duration = Duration::from_secs(60);
 pub const HOUR: Duration = Duration::from_secs(3600);
@@ -130,7 +132,8 @@ impl Safe {
                 stall_after: 30 * MINUTE,
                 retention: 2000 * DAY,
                 events_hour: 2000,
-                notify: true,
+                silent_after: 30 * MINUTE,
+                telling: Rules::at_once([(CHANNEL.to_owned(), Vec::new())].into()),
                 mail: Mailing::WithLinks,
                 model: None,
             },
@@ -440,8 +443,7 @@ impl Memory {
     /// One more connection to it.
     pub fn share(&self) -> Connection {
         let db = Connection::open(&self.name).unwrap();
-        // Nobody else is there to wait for.
-        db.busy_timeout(Duration::ZERO).unwrap();
+        db.busy_timeout(Duration::ZERO).unwrap(); // nobody else is there to wait for
         db
     }
 }

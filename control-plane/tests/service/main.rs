@@ -10,6 +10,9 @@ mod mcp;
 mod packets;
 #[path = "../common/program.rs"]
 mod program;
+#[path = "../common/receiver.rs"]
+#[expect(dead_code, reason = "what came is read by other tests")]
+mod receiver;
 mod running;
 #[path = "../common/serving.rs"]
 mod serving;

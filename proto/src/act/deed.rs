@@ -12,7 +12,7 @@ use crate::{
     time::Millis,
 };
 
-use super::words::{Change, End, Level, Through, Verdict};
+use super::words::{Change, End, Level, Through, Verdict, held_at};
 
 /// Something done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,6 +184,13 @@ pub enum Deed {
         /// How it ended.
         end: End,
     },
+    /// A person took an incident on.
+    Acknowledgement {
+        /// Which.
+        id: IncidentId,
+        /// On which box.
+        appliance: ApplianceId,
+    },
     /// This control plane came back from a backup, and read back what it had forgotten.
     Restore {
         /// Its generation since.
@@ -291,6 +298,7 @@ impl Deed {
             Self::AccessEnd { .. } => "access-end",
             Self::Gap { .. } => "gap",
             Self::Incident { .. } => "incident",
+            Self::Acknowledgement { .. } => "acknowledgement",
             Self::Restore { .. } => "restore",
             Self::Succession { .. } => "succession",
             Self::Agreement { .. } => "agreement",
@@ -316,6 +324,7 @@ impl Deed {
             | Self::Revocation { appliance }
             | Self::Gap { appliance, .. }
             | Self::Incident { appliance, .. }
+            | Self::Acknowledgement { appliance, .. }
             | Self::Decision { appliance, .. } => Some(*appliance),
             Self::Approval { appliance, .. }
             | Self::Hold { appliance, .. }
@@ -391,6 +400,7 @@ impl Deed {
                 format!("{fault} on {watch} ended {end}")
             }
             Self::Incident { fault, end, .. } => format!("{fault} ended {end}"),
+            Self::Acknowledgement { id, .. } => format!("incident {id} was acknowledged"),
             Self::Restore { generation } => {
                 format!("the control plane came back from a backup, generation {generation}")
             }
@@ -427,15 +437,5 @@ impl Deed {
             Self::Operation { call } => format!("something was changed: {call}"),
             Self::Unknown => "of a newer version of the control plane".into(),
         }
-    }
-}
-
-fn held_at(level: Level, site: Option<&SiteId>, appliance: Option<&ApplianceId>) -> String {
-    match (level, site, appliance) {
-        (Level::Organization, ..) => "everywhere".into(),
-        (Level::Tenant, ..) => "in the whole clinic".into(),
-        (Level::Site, Some(site), _) => format!("at site {site}"),
-        (Level::Appliance, _, Some(appliance)) => format!("on appliance {appliance}"),
-        (Level::Site | Level::Appliance, ..) => format!("at a {level}"),
     }
 }

@@ -1,5 +1,7 @@
 //! The words in which deeds say what was changed, decided or ended: closed lists.
 
+use crate::ids::{ApplianceId, SiteId};
+
 crate::vocabulary! {
     /// What of a policy was changed.
     pub enum Change as "change" {
@@ -73,5 +75,16 @@ crate::vocabulary! {
         Escalated = "escalated",
         /// The fault went away by itself.
         Withdrawn = "withdrawn",
+    }
+}
+
+/// Where orders were held, for a person.
+pub(super) fn held_at(level: Level, site: Option<&SiteId>, appliance: Option<&ApplianceId>) -> String {
+    match (level, site, appliance) {
+        (Level::Organization, ..) => "everywhere".into(),
+        (Level::Tenant, ..) => "in the whole clinic".into(),
+        (Level::Site, Some(site), _) => format!("at site {site}"),
+        (Level::Appliance, _, Some(appliance)) => format!("on appliance {appliance}"),
+        (Level::Site | Level::Appliance, ..) => format!("at a {level}"),
     }
 }

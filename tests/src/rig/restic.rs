@@ -70,9 +70,15 @@ impl Repository {
         Ok(())
     }
 
-    /// Takes its keys away: nobody can open it any more.
+    /// Takes its keys away: nobody can open it, until a person brings them back.
     pub fn break_it(&self) -> Result<()> {
-        fs::remove_dir_all(self.path.join("keys")).context("the repository has keys")
+        fs::rename(self.path.join("keys"), self.path.with_extension("keys"))
+            .context("the repository has keys")
+    }
+
+    /// Brings them back.
+    pub fn mend_it(&self) -> Result<()> {
+        fs::rename(self.path.with_extension("keys"), self.path.join("keys")).context("its keys were taken")
     }
 
     /// Its snapshots.

@@ -1,8 +1,13 @@
 //! What comes late, comes back, or has to wait.
 
-use control_plane::store::Telling;
+use control_plane::{
+    core::letters::Outgoing,
+    store::Telling,
+    telling::{Outcome, Rules, ticket::Change},
+};
 
 use super::*;
+use crate::world::CHANNEL;
 
 #[test]
 fn late_evidence_still_counts() {
@@ -144,6 +149,12 @@ fn one_boxs_refused_orders_do_not_use_up_its_neighbours_budget() {
     assert_eq!(quiet.orders.len(), 1);
 }
 
+/// What the one channel is to tell now.
+fn due(world: &mut World) -> Vec<Outgoing> {
+    let now = world.now;
+    world.core.run(now, |core| core.to_tell(CHANNEL, now)).unwrap()
+}
+
 #[test]
 fn people_are_told_again_until_it_worked_and_in_the_end_it_is_a_dead_letter() {
     let mut world = World::new();
@@ -154,22 +165,23 @@ fn people_are_told_again_until_it_worked_and_in_the_end_it_is_a_dead_letter() {
     for _ in 0..24 {
         let started = world.now;
         let note = loop {
-            if let Some(note) = world.core.to_tell(world.now).unwrap().pop() {
+            if let Some(note) = due(&mut world).pop() {
                 break note;
             }
             world.now = world.now.plus(SECOND);
         };
         pauses.push(world.now.since(started).as_secs());
         let now = world.now;
-        world.core.run(now, |core| core.told(&note, Err("no answer".into()), now)).unwrap();
+        let outcome = Outcome::Later("no answer".into(), None);
+        world.core.run(now, |core| core.told(&note.row, &outcome, now)).unwrap();
     }
     assert_eq!(pauses[..6], [0, 2, 4, 8, 16, 32]);
     assert_eq!(pauses[23], 3600);
     world.now = world.now.plus(100 * HOUR);
-    assert!(world.core.to_tell(world.now).unwrap().is_empty());
+    assert!(due(&mut world).is_empty());
     assert_eq!(world.text("SELECT state || ' ' || last_error FROM notification"), "dead no answer");
     let row = world.core.incidents("", "escalated", 1).unwrap().remove(0);
-    let told = world.core.told_of(&row).unwrap().unwrap();
+    let told = world.core.told_of(&row).unwrap().told.unwrap();
     assert_eq!((told.telling, told.attempts, told.last_error.as_str()), (Telling::Dead, 24, "no answer"));
 }
 
@@ -179,15 +191,17 @@ fn what_was_told_is_not_told_again() {
     let mut appliance = world.appliance();
     let event = appliance.event(world.now, "odd.fault", "uploads", Phase::Raised);
     world.send(&mut appliance, vec![event]);
-    let note = world.core.to_tell(world.now).unwrap().remove(0);
+    let note = due(&mut world).remove(0);
     let now = world.now;
-    world.core.run(now, |core| core.told(&note, Ok(()), now)).unwrap();
-    assert!(world.core.to_tell(now.plus(100 * HOUR)).unwrap().is_empty());
+    let taken = Outcome::Taken(Change::None);
+    world.core.run(now, |core| core.told(&note.row, &taken, now)).unwrap();
+    world.now = now.plus(100 * HOUR);
+    assert!(due(&mut world).is_empty());
 }
 
 #[test]
 fn with_nobody_to_tell_nothing_piles_up() {
-    let mut world = World::with(|safe| safe.settings.notify = false);
+    let mut world = World::with(|safe| safe.settings.telling = Rules::default());
     let mut appliance = world.appliance();
     let event = appliance.event(world.now, "odd.fault", "uploads", Phase::Raised);
     world.send(&mut appliance, vec![event]);

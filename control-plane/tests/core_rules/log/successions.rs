@@ -9,6 +9,7 @@ use proto::{
 };
 
 use super::*;
+use crate::telling::usage::used;
 
 const WAITING: &str = "waits";
 
@@ -81,6 +82,23 @@ fn report(world: &World, log: u64) -> bundle::verify::Report {
     let parts = export::parts(&store, &row, world.core.charter(), None, now).unwrap();
     let bundle = bundle::export::build(&parts).unwrap();
     bundle::verify::verify(&bundle, Some(&world.safe.trust), now)
+}
+
+#[test]
+fn what_was_used_is_counted_once_however_many_logs_there_are() {
+    let (mut world, mut appliance) = halted();
+    let before = used(&world, "2026-11");
+    let envelope = signed(&world, &draft(&world));
+    assert_eq!(succeed(&mut world, &envelope).unwrap(), 2);
+    follows(&mut world, &mut appliance, 2);
+    let after = used(&world, "2026-11");
+    let all = world.count(
+        "SELECT count(*) FROM (SELECT sha256 FROM evidence UNION SELECT sha256 FROM past_evidence
+         UNION SELECT sha256 FROM act UNION SELECT sha256 FROM past_act)",
+    );
+    assert_eq!((after.appliances, after.active, after.evidence), (1, 1, all.cast_unsigned()));
+    assert!(before.evidence < after.evidence && before.bytes < after.bytes, "{before:?} {after:?}");
+    assert_eq!(used(&world, "2026-10").evidence, 0);
 }
 
 #[test]

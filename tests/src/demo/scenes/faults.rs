@@ -67,9 +67,23 @@ pub(super) fn broken_repository(stage: &mut Stage, teller: &mut Teller) -> Resul
         Ok(stage.receiver.got().into_iter().find(|alert| alert["incident"] == incident["id"]))
     })?;
     ensure!(told["watch"] == "images" && told["tenant"]["name"] == TENANT, "the webhook got {told}");
+    let opened = asked(stage, "POST /tickets")?;
+    teller.say(format!("a ticket was opened: {}", opened["title"].as_str().unwrap_or_default()));
+    let id = incident["id"].as_str().context("an incident has an ID")?;
+    stage.provider.ask(&["incident", "acknowledge", id])?;
+    teller.say("an operator takes it on, finds the repository's keys, and brings them back");
+    stage.images.mend_it()?;
+    let closed = wait::until("the ticket is closed", stage.patience, || {
+        stage.clinic.check()?;
+        let last = stage.receiver.tickets().pop();
+        Ok(last.map(|(_, said)| said).filter(|said| said["state"] == "closed"))
+    })?;
+    teller.say(format!("the ticket was closed: {}", closed["note"].as_str().unwrap_or_default()));
+    let opened = stage.receiver.tickets().iter().filter(|(what, _)| what.starts_with("POST")).count();
+    ensure!(opened == 1, "one fault, and {opened} tickets");
     teller.proved(
         "escalation",
-        "tried once, did not help, a person was told by webhook",
+        "tried once, did not help, a person was told by webhook and by one ticket, closed when it was over",
         clock::since(start),
     );
     Ok(())
@@ -97,6 +111,13 @@ pub(super) fn no_control_plane(stage: &mut Stage, teller: &mut Teller) -> Result
     ensure!(size(&stage.spool)? <= LIMIT_BYTES, "the directory is still over its limit");
     teller.proved("outage survived", "nothing was lost; handled when it returned", clock::since(start));
     Ok(())
+}
+
+/// The first that the ticket system was asked so.
+fn asked(stage: &Stage, what: &str) -> Result<serde_json::Value> {
+    wait::until(&format!("the ticket system is asked: {what}"), stage.patience, || {
+        Ok(stage.receiver.tickets().into_iter().find(|(asked, _)| asked == what).map(|(_, said)| said))
+    })
 }
 
 fn mega(bytes: u64) -> f64 {

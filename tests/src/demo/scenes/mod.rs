@@ -91,7 +91,7 @@ impl Scene {
             Self::FullDirectory => "A directory grows over its limit",
             Self::StaleBackup => "The newest backup is months old",
             Self::ProvenRestore => "No restore was ever proven",
-            Self::BrokenRepository => "A repository that cannot be repaired",
+            Self::BrokenRepository => "A repository that only a person can mend",
             Self::NoControlPlane => "The control plane is down",
             Self::ForgedOrders => "Somebody owns the agent, and even the order key",
             Self::CrashedService => "A service crashes, and stays down",

@@ -288,7 +288,9 @@ fn incidents_count_right(server: &Server) -> anyhow::Result<()> {
             |query: &str| db.query_row(query, params![row.id.to_string()], |row| row.get::<_, i64>(0));
         let events = count("SELECT count(*) FROM event WHERE incident = ?1")?.cast_unsigned();
         ensure!(events == row.events, "incident {} counts {} events, has {events}", row.id, row.events);
-        let told = count("SELECT count(*) FROM notification WHERE incident = ?1 AND state = 'sent'")?;
+        let told = count(
+            "SELECT count(*) FROM notification WHERE incident = ?1 AND news = 'raised' AND state = 'sent'",
+        )?;
         let escalated = row.state == State::Escalated;
         ensure!(!escalated || told == 1, "of incident {} people were told {told} times", row.id);
     }
