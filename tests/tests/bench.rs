@@ -12,7 +12,17 @@ const KEYS: [&str; 7] = ["what", "ours", "unit", "against", "theirs", "ratio", "
 fn every_required_bench_writes_its_rows() -> Result<()> {
     let folder = Folder::new()?;
     // Redaction's has a test of its own text (tests/tests/phi.rs), and needs the generators.
-    for (name, rows) in [("events", 1), ("evidence", 3), ("latency", 2), ("verify-year", 2), ("packets", 2)] {
+    let all = [
+        ("events", 1),
+        ("evidence", 3),
+        ("latency", 2),
+        ("verify-year", 2),
+        ("packets", 2),
+        ("exchange", 6),
+        ("fleet", 2),
+        ("storm", 2),
+    ];
+    for (name, rows) in all {
         let mut bench = Command::new(binary("bench")?);
         bench.arg("--quick").args(["--only", name]).arg("--folder").arg(folder.path());
         let printed = run(&mut bench, &[0])?.stdout;
@@ -35,8 +45,8 @@ fn every_required_bench_writes_its_rows() -> Result<()> {
             let (ours, theirs) = (row["ours"].as_f64(), row["theirs"].as_f64());
             let (ours, theirs) = (ours.context("a number")?, theirs.context("a number")?);
             // Higher is better: of rates ours by theirs, of times and memory theirs by ours.
-            let ratio =
-                if row["unit"] == "ms" || row["unit"] == "MB" { theirs / ours } else { ours / theirs };
+            let is_cost = ["ms", "MB", "%"].iter().any(|unit| row["unit"] == *unit);
+            let ratio = if is_cost { theirs / ours } else { ours / theirs };
             let off = (row["ratio"].as_f64().context("a number")? - ratio).abs();
             ensure!(off < 1e-9, "{name}: {row:#}");
         }

@@ -243,6 +243,7 @@ impl Core {
             *steps -= 1;
         }
         if head != signer.chain {
+            self.quiet.ends_for(signer.appliance);
             self.store.put_chain(signer.incarnation, head)?;
         }
         Ok(())

@@ -35,6 +35,11 @@ pub struct Answer {
 impl Core {
     /// Takes an exchange. `spki` is the digest of the key that the caller proved to hold.
     pub fn sync(&mut self, spki: Digest, exchange: &Exchange, now: Millis) -> Result<Answer, CoreError> {
+        if exchange.batch.is_none()
+            && let Some(answer) = self.nothing_new(spki, exchange, now)
+        {
+            return Ok(answer);
+        }
         let mut appliance = self.admitted(spki)?;
         if incarnation(appliance.incarnation, exchange.incarnation) == IncarnationCheck::Other {
             self.quarantine(
@@ -49,11 +54,20 @@ impl Core {
             Some(batch) => self.take(&appliance, batch, now)?,
             None => None,
         };
+        // After the batch: what it leads to rings.
+        if ack.is_some()
+            && let Some(mut answer) = self.nothing_new(spki, exchange, now)
+        {
+            answer.response.ack = ack.map(Into::into);
+            return Ok(Answer { idle: false, ..answer });
+        }
         self.catch_up(appliance.incarnation, now)?;
         self.store.saw_appliance(appliance.id, now, &exchange.version, exchange.order_high)?;
         self.doubt(&appliance, exchange)?;
         let appliance = self.admitted(spki)?;
-        self.compose(&appliance, exchange, ack, now)
+        let answer = self.compose(&appliance, exchange, ack, now)?;
+        self.note_nothing(spki, exchange, &answer, now);
+        Ok(answer)
     }
 
     /// Answers an exchange that was held open, without taking its batch again.

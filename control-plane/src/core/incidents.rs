@@ -46,16 +46,14 @@ pub(super) struct Sighting<'a> {
 }
 
 impl Core {
-    /// Takes an event: into the incident of its fault, or a new one. One fault is one incident, however often it is seen.
+    /// Takes an event that is not here yet: into the incident of its fault, or a new one. One fault is one incident, however
+    /// often it is seen.
     pub(super) fn take_event(
         &mut self,
         appliance: &ApplianceRow,
         event: &Event,
         now: Millis,
     ) -> Result<(), CoreError> {
-        if self.store.has_event(appliance.id, event.id)? {
-            return Ok(());
-        }
         let sighting = Sighting {
             kind: &event.kind,
             watch: &event.watch,

@@ -44,6 +44,7 @@ pub mod posture;
 mod proposals;
 mod publish;
 mod quarantine;
+mod quiet;
 mod recipients;
 mod rotation;
 mod sight;
@@ -157,6 +158,8 @@ pub struct Core {
     pub(crate) woke_until: Millis,
     /// The set of documents that each box was told last.
     pub(crate) told: BTreeMap<ApplianceId, Digest>,
+    /// Boxes for which there was nothing just now.
+    pub(crate) quiet: quiet::Quiet,
     /// In whose name the command is run.
     pub(crate) acting: Principal,
     /// What this command changed, for the audit trail.
@@ -212,6 +215,7 @@ impl Core {
             wake: BTreeSet::new(),
             woke_until: now,
             told: BTreeMap::new(),
+            quiet: quiet::Quiet::default(),
             acting: Principal::control_plane(),
             changes: Vec::new(),
             acts: Vec::new(),
@@ -276,6 +280,7 @@ impl Core {
     pub fn commit_group(&mut self, now: Millis) -> Result<Published, CoreError> {
         if let Err(error) = self.keep_findings(now).and_then(|()| Ok(self.store.commit()?)) {
             self.level.clear();
+            self.quiet.ends();
             let _ = self.store.rollback();
             self.acts.clear();
             self.reread()?;
@@ -306,6 +311,7 @@ impl Core {
     /// Undoes what a part of a command wrote. What it put into the vault is there still.
     pub(crate) fn undo_to_mark(&mut self) -> Result<(), StoreError> {
         self.level.clear();
+        self.quiet.ends();
         self.store.undo_to_mark()
     }
 
@@ -317,7 +323,9 @@ impl Core {
 
     /// Appliances to wake since the last call.
     pub fn take_wakes(&mut self) -> BTreeSet<ApplianceId> {
-        std::mem::take(&mut self.wake)
+        let wake = std::mem::take(&mut self.wake);
+        wake.iter().for_each(|appliance| self.quiet.ends_for(*appliance));
+        wake
     }
 
     /// Clinics of whose log the commands since the last call have spoken.

@@ -124,6 +124,7 @@ impl Core {
         let (tenant, origin) = (succession.tenant, &succession.new.origin);
         self.store.end_log(tenant, log_number(&succession.old.origin), (origin, envelope))?;
         self.halts.remove(&tenant);
+        self.quiet.ends();
         tracing::warn!(%tenant, origin, "the log {origin} follows {}: {}", succession.old.origin, succession.cause);
         Ok(())
     }

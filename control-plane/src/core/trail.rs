@@ -43,6 +43,7 @@ impl Core {
     /// Says what is being changed, of a clinic or (`None`) of the organization.
     pub(super) fn changed(&mut self, tenant: Option<TenantId>, what: &str, before: Value, after: Value) {
         if before != after {
+            self.quiet.ends();
             self.changes.push(Change { tenant, what: what.to_owned(), before, after });
         }
     }

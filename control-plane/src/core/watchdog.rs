@@ -40,6 +40,7 @@ impl Core {
         self.look_for_silence(now)?;
         self.climb(now)?;
         self.keep_waiting_acts(now)?;
+        self.keep_heard()?;
         self.wake.extend(self.store.appliances_to_wake(self.woke_until, now)?);
         self.woke_until = now;
         Ok(())

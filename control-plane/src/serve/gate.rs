@@ -169,11 +169,10 @@ fn enrolled(
     facts: &CertificateFacts,
 ) -> Result<Option<crate::store::ApplianceState>, Status> {
     let store = reader.lock().unwrap_or_else(PoisonError::into_inner);
-    let row = store.appliance_by_key(facts.spki).map_err(|error| {
+    store.state_by_key(facts.spki).map_err(|error| {
         tracing::error!(%error, "cannot look up an appliance");
         Status::unavailable("the server cannot look up this key now; call again")
-    })?;
-    Ok(row.map(|row| row.state))
+    })
 }
 
 impl<S> Service<Request<Body>> for Gate<S>

@@ -6,6 +6,7 @@ mod compliance;
 pub mod crowd;
 pub mod deadman;
 mod deciding;
+pub mod descriptors;
 mod documents;
 mod evidence;
 pub mod gate;

@@ -23,7 +23,7 @@ use tonic::service::Routes;
 use super::{
     admit::{EXCHANGE_MAX, PAPERS_MAX},
     crowd::Crowd,
-    deadman,
+    deadman, descriptors,
     gate::{Gate, Rule},
     http::{Front, Health, remembered},
     link::Appliances,
@@ -148,8 +148,9 @@ pub async fn run(
     let front = Front::people(operators.clone(), well.clone(), Some(reviews)).with_assistants(assistants);
     let people = Gate::new(of_people, front);
     // A box has one call held open, and another when that one hangs in a broken connection.
+    let connections = descriptors::for_appliances(descriptors::raise());
     let of_appliances =
-        Limits { streams: 8, body_bytes: EXCHANGE_MAX, idle: Some(IDLE), ..Limits::default() };
+        Limits { connections, streams: 8, body_bytes: EXCHANGE_MAX, idle: Some(IDLE), ..Limits::default() };
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(listener::serve_tls(
         doors.appliances,
@@ -188,7 +189,7 @@ pub async fn run(
     if let Some(deadman) = config.escalation.deadman.clone() {
         tasks.spawn(deadman::feed(writer.clone(), well, deadman, outside, stopped.clone()));
     }
-    tracing::info!(appliances = %at_appliances, people = %at_people, "serving");
+    tracing::info!(appliances = %at_appliances, people = %at_people, connections, "serving");
     ready(directory.root());
 
     let mut writing = tokio::task::spawn_blocking(move || thread.join());

@@ -173,6 +173,17 @@ impl Store {
             .optional()?)
     }
 
+    /// What the appliance that an enrolled TLS key belongs to may do: all that a door must know.
+    pub fn state_by_key(&self, spki: Digest) -> Result<Option<ApplianceState>, StoreError> {
+        let found: Option<String> = self
+            .db
+            .prepare_cached("SELECT state FROM appliance WHERE tls_spki = ?1")?
+            .query_row([Col(spki)], |row| row.get(0))
+            .optional()?;
+        let corrupt = StoreError::Corrupt { column: "appliance.state" };
+        found.map(|name| ApplianceState::named(&name).ok_or(corrupt)).transpose()
+    }
+
     /// One appliance.
     pub fn appliance(&self, id: ApplianceId) -> Result<Option<ApplianceRow>, StoreError> {
         Ok(self

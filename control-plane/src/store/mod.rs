@@ -203,12 +203,12 @@ impl Store {
 
     /// Marks a point inside the transaction to which [`Store::undo_to_mark`] goes back.
     pub fn mark(&self) -> Result<(), StoreError> {
-        Ok(self.db.execute_batch("SAVEPOINT command")?)
+        Ok(self.db.prepare_cached("SAVEPOINT command")?.execute([]).map(drop)?)
     }
 
     /// Keeps what was written since the mark.
     pub fn keep_since_mark(&self) -> Result<(), StoreError> {
-        Ok(self.db.execute_batch("RELEASE command")?)
+        Ok(self.db.prepare_cached("RELEASE command")?.execute([]).map(drop)?)
     }
 
     /// Forgets what was written since the mark.

@@ -35,6 +35,7 @@ mod order_papers;
 mod orders;
 mod oversight;
 mod packets;
+mod quiet;
 #[path = "../common/receiver.rs"]
 mod receiver;
 mod rotation;

@@ -104,7 +104,7 @@ fn take(core: &mut Core, spki: Digest, group: &[Exchange]) -> Result<()> {
 }
 
 /// The core on the files that `init` made.
-fn core(dir: &Path) -> Result<Core> {
+pub(super) fn core(dir: &Path) -> Result<Core> {
     let directory = Directory::new(dir);
     let config = Config::load(&directory.config())?;
     let text = |path| std::fs::read_to_string(path);

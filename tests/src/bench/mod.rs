@@ -4,8 +4,11 @@
 //! take turns (A B A B), and the median of each counts.
 
 mod bare;
+mod crowd;
 mod events;
 mod evidence;
+mod exchange;
+mod fleet;
 mod idle;
 mod intake;
 mod latency;
@@ -16,6 +19,7 @@ mod redaction;
 mod report;
 mod scan;
 mod stage;
+mod storm;
 mod year;
 
 use std::{
@@ -26,6 +30,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
+pub use crowd::Part;
 pub use report::Row;
 
 /// How much of everything.
@@ -59,6 +64,20 @@ pub struct Effort {
     pub year: u64,
     /// Packets in a turn.
     pub packets: usize,
+    /// Appliances in another process.
+    pub crowd: usize,
+    /// Exchanges of each in a turn.
+    pub exchanges: usize,
+    /// New connections in a turn.
+    pub connections: usize,
+    /// Incidents that an order answers.
+    pub orders: usize,
+    /// Batches of each while the server is killed.
+    pub batches_each: usize,
+    /// Appliances that are there and have nothing to say.
+    pub fleet: usize,
+    /// How long they are looked at, in seconds.
+    pub fleet_seconds: u64,
 }
 
 impl Effort {
@@ -78,6 +97,13 @@ impl Effort {
         scans: 5,
         year: 1_000_000,
         packets: 24,
+        crowd: 1_000,
+        exchanges: 20,
+        connections: 2_000,
+        orders: 500,
+        batches_each: 5,
+        fleet: 10_000,
+        fleet_seconds: 120,
     };
     /// To see that it works.
     pub const QUICK: Self = Self {
@@ -95,6 +121,13 @@ impl Effort {
         scans: 1,
         year: 3_000,
         packets: 1,
+        crowd: 12,
+        exchanges: 3,
+        connections: 12,
+        orders: 6,
+        batches_each: 5,
+        fleet: 20,
+        fleet_seconds: 2,
     };
 }
 
@@ -121,10 +154,16 @@ pub enum Bench {
     VerifyYear,
     /// What a packet costs.
     Packets,
+    /// What an exchange, a connection and an order cost.
+    Exchange,
+    /// What ten thousand appliances cost.
+    Fleet,
+    /// All come back at once.
+    Storm,
 }
 
 impl Bench {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::Events,
         Self::Evidence,
         Self::Latency,
@@ -135,6 +174,9 @@ impl Bench {
         Self::Scan,
         Self::VerifyYear,
         Self::Packets,
+        Self::Exchange,
+        Self::Fleet,
+        Self::Storm,
     ];
 
     fn name(self) -> &'static str {
@@ -149,6 +191,9 @@ impl Bench {
             Self::Scan => "scan",
             Self::VerifyYear => "verify-year",
             Self::Packets => "packets",
+            Self::Exchange => "exchange",
+            Self::Fleet => "fleet",
+            Self::Storm => "storm",
         }
     }
 
@@ -168,6 +213,9 @@ impl Bench {
             Self::Scan => scan::run(work, effort),
             Self::VerifyYear => year::run(work, effort),
             Self::Packets => packets::run(effort),
+            Self::Exchange => exchange::run(work, effort),
+            Self::Fleet => fleet::run(work, effort),
+            Self::Storm => storm::run(work, effort),
         }
     }
 }

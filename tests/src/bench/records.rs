@@ -64,10 +64,15 @@ impl Executor {
 
     /// The next records, sealed.
     pub(super) fn executions(&mut self, count: usize) -> Result<Vec<Vec<u8>>> {
-        (0..count).map(|_| self.execution()).collect()
+        let next = |_| {
+            let body = execution(self.head.next, clock::now())?;
+            self.sealed(Body::Execution(Box::new(body)))
+        };
+        (0..count).map(next).collect()
     }
 
-    fn execution(&mut self) -> Result<Vec<u8>> {
+    /// The next record, sealed.
+    pub(super) fn sealed(&mut self, body: Body) -> Result<Vec<u8>> {
         let at = clock::now();
         let record = Record {
             chain: self.head.link(self.incarnation),
@@ -81,7 +86,7 @@ impl Executor {
             },
             checkpoint: None,
             key_protection: KeyProtection::File,
-            body: Body::Execution(Box::new(execution(self.head.next, at)?)),
+            body,
         };
         let envelope = evidence::seal(&record, &self.key)?;
         self.head = self.head.after(Digest::of(&envelope));

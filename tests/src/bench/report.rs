@@ -75,8 +75,13 @@ pub(super) fn rate<T>(count: usize, work: impl FnOnce() -> Result<T>) -> Result<
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a bench are far below 2^52")]
-fn per_second(count: usize, took: Duration) -> f64 {
+pub(super) fn per_second(count: usize, took: Duration) -> f64 {
     count as f64 / took.as_secs_f64()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure to be printed")]
+pub(super) fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
 }
 
 /// The value that a share of all is at most, by nearest rank.

@@ -13,14 +13,20 @@ pub(super) const ORGANIZATION: &str = "bench.example";
 
 /// A control plane that serves, with the clinic.
 pub(super) fn provider(work: &Path) -> Result<Provider> {
-    let mut provider = Provider::init(&work.join("control-plane"), ORGANIZATION, None)?;
+    let mut provider = installed(work)?;
+    provider.start()?;
+    provider.ask(&["tenant", "create", TENANT])?;
+    Ok(provider)
+}
+
+/// A control plane as `init` makes it.
+pub(super) fn installed(work: &Path) -> Result<Provider> {
+    let provider = Provider::init(&work.join("control-plane"), ORGANIZATION, None)?;
     // One box reports what a thousand do otherwise.
     let config = provider.dir.join("config.toml");
     let text =
         std::fs::read_to_string(&config)?.replace("events_per_hour = 2000", "events_per_hour = 1000000");
     std::fs::write(&config, text)?;
-    provider.start()?;
-    provider.ask(&["tenant", "create", TENANT])?;
     Ok(provider)
 }
 

@@ -19,7 +19,7 @@ use proto::{
 use super::{
     Effort,
     evidence::Signed,
-    report::{Row, in_turn, rate},
+    report::{Row, in_turn, megabytes, rate},
 };
 use crate::{
     rig::{binary, usage::peak_memory, wait},
@@ -80,11 +80,6 @@ fn verify(bundle: &Path) -> Result<f64> {
     })?;
     ensure!(ended.success(), "the verifier ended with {ended}");
     Ok(megabytes(peak))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a figure to be printed")]
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
 }
 
 /// One record, as the bare loop takes it.

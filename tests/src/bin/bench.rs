@@ -4,7 +4,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use tests::bench::{self, Bench, Effort};
+use tests::bench::{self, Bench, Effort, Part};
 
 /// Measures the product against bare loops and prints ratios: higher is better.
 #[derive(Parser)]
@@ -18,12 +18,19 @@ struct Options {
     /// Small counts: shows that it works, the figures mean little
     #[arg(long)]
     quick: bool,
+    /// What a bench has this program do in another process
+    #[arg(long, hide = true)]
+    part: Option<Part>,
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
     let effort = if options.quick { Effort::QUICK } else { Effort::FULL };
-    match bench::run(&options.folder, options.only, &effort) {
+    let done = match options.part {
+        Some(part) => part.play(),
+        None => bench::run(&options.folder, options.only, &effort),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("\nbench: {error:#}");

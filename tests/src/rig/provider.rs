@@ -149,6 +149,11 @@ impl Provider {
         self.server.take().context("the control plane is not running")?.kill()
     }
 
+    /// The server's process ID.
+    pub fn id(&self) -> Result<u32> {
+        Ok(self.server.as_ref().context("the control plane is not running")?.id())
+    }
+
     /// Fails when the server has ended by itself.
     pub fn check(&mut self) -> Result<()> {
         self.server.as_mut().map_or(Ok(()), Process::check)
