@@ -91,6 +91,12 @@ impl Directory {
         self.0.join("offline")
     }
 
+    /// What is left of the link that `init` printed, until the first start: whose it is, and its hash.
+    #[must_use]
+    pub fn first_owner(&self) -> PathBuf {
+        self.0.join("first-owner.json")
+    }
+
     /// Where the command line reaches the server.
     #[must_use]
     pub fn admin_socket(&self) -> PathBuf {

@@ -4,22 +4,26 @@
 //! stops it leaves a folder without `config.toml`, which nothing starts on, and no key is ever overwritten.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use proto::{
     charter::{CHARTER_LIFETIME_MAX, Charter, OrganizationKeys, Quorum},
+    digest::Digest,
     field::BadField,
     keys::SecretKey,
     time::Millis,
 };
 use runbooks::{BadRunbook, Catalogue, CatalogueError};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     ca::{CaError, CertificateAuthority},
     config::{self, Config, ConfigError},
+    core::people::operator_name,
     directory::Directory,
     files::{self, Access, FileError},
 };
@@ -28,6 +32,9 @@ use crate::{
 pub const THRESHOLD: usize = 2;
 /// How long the first catalogue holds.
 pub const CATALOGUE_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How long the first owner's link holds; `operator invite` makes another.
+pub const FIRST_LINK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What to make.
 #[derive(Debug, Clone)]
@@ -42,6 +49,8 @@ pub struct Options {
     pub people: String,
     /// Whom to tell of incidents that need a human.
     pub webhook: Option<String>,
+    /// What acts call the first owner.
+    pub owner: String,
 }
 
 /// What was made: public things only.
@@ -55,6 +64,20 @@ pub struct Made {
     pub catalogue: Catalogue,
     /// Keys that must be carried away.
     pub carry_away: Vec<PathBuf>,
+    /// What the first owner opens, once, to make a passkey. It stands nowhere else.
+    pub link: Link,
+    /// Until when.
+    pub link_until: Millis,
+}
+
+/// A link that lets somebody in, once: a secret, so it is not printed with what it stands in.
+#[derive(Clone)]
+pub struct Link(pub String);
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Link(secret)")
+    }
 }
 
 /// Why nothing, or not everything, was made.
@@ -84,6 +107,9 @@ pub enum InitError {
     /// No certificate authority.
     #[error("cannot make the certificate authority")]
     Authority(#[source] CaError),
+    /// Nobody can be called so.
+    #[error("first owner's {0}")]
+    Owner(BadField),
     /// A runbook that ships with this program is broken.
     #[error("cannot read the runbooks of this program")]
     Runbook(#[source] BadRunbook),
@@ -93,6 +119,18 @@ pub enum InitError {
     /// The disk.
     #[error("stopped half-way; remove the folder and run init again")]
     Write(#[source] FileError),
+}
+
+/// What [`Directory::first_owner`] holds.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FirstOwner {
+    /// What acts will call them.
+    pub name: String,
+    /// SHA-256 of the link's secret.
+    pub hash: Digest,
+    /// Until when it holds.
+    pub expires: Millis,
 }
 
 struct NewFile {
@@ -165,7 +203,15 @@ fn decide(
         &options.people,
         options.webhook.as_deref(),
     );
-    Config::parse(&settings).map_err(InitError::Config)?;
+    let config = Config::parse(&settings).map_err(InitError::Config)?;
+    let mut secret = [0; 32];
+    random(&mut secret);
+    let secret = URL_SAFE_NO_PAD.encode(secret);
+    let owner = FirstOwner {
+        name: operator_name(&options.owner).map_err(InitError::Owner)?,
+        hash: Digest::of(secret.as_bytes()),
+        expires: now.plus(FIRST_LINK),
+    };
     let authority =
         CertificateAuthority::create(&options.organization, now, serial).map_err(InitError::Authority)?;
     let charter = Charter {
@@ -207,6 +253,8 @@ fn decide(
             Access::Public,
         ),
     ];
+    new.push(NewFile::new(directory.first_owner(), pretty(&owner), Access::Secret));
+    let link = Link(format!("{}/invite/{secret}", config.people_address(config.listen.people.port())));
     let mut carry_away = Vec::new();
     for (kind, keys) in [(OfflineKey::Organization, &organization), (OfflineKey::Release, &release)] {
         for (number, key) in (1..).zip(keys) {
@@ -219,7 +267,7 @@ fn decide(
     }
     // Last: without it nothing starts.
     new.push(NewFile::new(directory.config(), settings, Access::Secret));
-    Ok((Made { trust, charter, catalogue, carry_away }, new))
+    Ok((Made { trust, charter, catalogue, carry_away, link, link_until: owner.expires }, new))
 }
 
 /// The payload of the catalogue that ships with this program.

@@ -34,6 +34,7 @@ fn options() -> Options {
         appliances: "127.0.0.1:0".into(),
         people: "127.0.0.1:0".into(),
         webhook: None,
+        owner: "owner".into(),
     }
 }
 
@@ -86,6 +87,7 @@ fn everything_is_there_and_nothing_else() {
             "catalogue.json",
             "charter.json",
             "config.toml",
+            "first-owner.json",
             "keys/ca.key",
             "keys/ca.pem",
             "keys/log.key",

@@ -4,12 +4,17 @@
 //! in one place of the core that every look passes ([`crate::core::Core::tenant`] and its neighbours). What is out of
 //! sight is answered as what does not exist.
 
+pub mod begun;
 mod grant;
+pub mod guesses;
+pub mod passkeys;
+mod person;
 pub mod table;
 
 use proto::act::Actor;
 
 pub use grant::{Grant, Role, Scope};
+pub use person::{FRESH, PersonState, RECOVERY_MAX, SESSION_IDLE, SESSION_MAX, SIGN_IN_AGAIN, SessionKind};
 
 /// How somebody proved who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +23,11 @@ pub enum Means {
     Console,
     /// By an API token: a program, or a person's command line.
     Token,
+    /// By signing in.
+    Person {
+        /// Whether that was a moment ago.
+        fresh: bool,
+    },
 }
 
 /// Whoever calls: proven, not claimed.
@@ -52,5 +62,11 @@ impl Principal {
     #[must_use]
     pub fn token(name: String, from: String, grant: Grant) -> Self {
         Self { actor: Actor::Operator(name), means: Means::Token, from, grant }
+    }
+
+    /// Somebody who signed in.
+    #[must_use]
+    pub fn person(name: String, from: String, grant: Grant, fresh: bool) -> Self {
+        Self { actor: Actor::Operator(name), means: Means::Person { fresh }, from, grant }
     }
 }

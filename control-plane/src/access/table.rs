@@ -2,7 +2,7 @@
 
 use tonic::Status;
 
-use super::{Means, Principal, Role, Scope};
+use super::{Means, Principal, Role, SIGN_IN_AGAIN, Scope};
 
 /// How far somebody's scope must reach for a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +26,9 @@ pub struct Rule {
     pub reach: Reach,
     /// Whether a token is not enough: who could make tokens with a token could never be shut out.
     pub in_person: bool,
+    /// Whether it gives somebody a way in: then a session counts only while its sign-in is fresh, or whoever finds one open
+    /// makes themselves at home.
+    pub gives_access: bool,
 }
 
 const ALL: &[Role] = &[Role::Owner, Role::Operator, Role::Technician, Role::Auditor];
@@ -36,11 +39,15 @@ const OWNS: &[Role] = &[Role::Owner];
 const OVERSEES: &[Role] = &[Role::Owner, Role::Auditor];
 
 const fn rule(call: &'static str, roles: &'static [Role], reach: Reach) -> Rule {
-    Rule { call, roles, reach, in_person: false }
+    Rule { call, roles, reach, in_person: false, gives_access: false }
 }
 
 const fn in_person(call: &'static str, roles: &'static [Role], reach: Reach) -> Rule {
-    Rule { call, roles, reach, in_person: true }
+    Rule { call, roles, reach, in_person: true, gives_access: false }
+}
+
+const fn gives_access(call: &'static str) -> Rule {
+    Rule { call, roles: OWNS, reach: Reach::Organization, in_person: true, gives_access: true }
 }
 
 /// Every call there is.
@@ -103,11 +110,15 @@ pub const TABLE: &[Rule] = &[
     rule("Documents/List", READS, Reach::Tenant),
     rule("Documents/Withdraw", RUNS, Reach::Tenant),
     rule("Documents/SealingKey", TENDS, Reach::Site),
-    in_person("Operators/IssueToken", OWNS, Reach::Organization),
+    gives_access("Operators/IssueToken"),
     in_person("Operators/ListTokens", OWNS, Reach::Organization),
     in_person("Operators/RevokeToken", OWNS, Reach::Organization),
     in_person("Operators/Review", OWNS, Reach::Organization),
     rule("Operators/Audit", OVERSEES, Reach::Tenant),
+    gives_access("People/Invite"),
+    in_person("People/List", OWNS, Reach::Organization),
+    in_person("People/End", OWNS, Reach::Organization),
+    in_person("People/EndSession", OWNS, Reach::Organization),
 ];
 
 /// What a path calls: `/orderly.v1.Tenants/List` is `Tenants/List`.
@@ -135,8 +146,11 @@ pub fn authorize(principal: &Principal, path: &str) -> Result<(), Status> {
         return Err(Status::permission_denied(why));
     }
     if rule.in_person && principal.means == Means::Token {
-        let why = "access is given and taken back by people, not with an API token; use the server's console";
+        let why = "access is given and taken back by people, not with an API token; sign in, or use the server's console";
         return Err(Status::permission_denied(why));
+    }
+    if rule.gives_access && principal.means == (Means::Person { fresh: false }) {
+        return Err(Status::failed_precondition(SIGN_IN_AGAIN));
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! `control-plane init`: makes an installation and says what to do next. Prints nothing secret.
+//! `control-plane init`: makes an installation and says what to do next. The only secret that it prints
+//! is the first owner's link, which works once.
 
 use clap::Args;
 use serde_json::json;
@@ -31,6 +32,9 @@ pub(super) struct Init {
     /// Gets a POST for every incident that needs a human
     #[arg(long, value_name = "URL")]
     webhook: Option<String>,
+    /// What the first owner is called
+    #[arg(long, value_name = "NAME", default_value = "owner")]
+    owner: String,
 }
 
 impl Init {
@@ -43,6 +47,7 @@ impl Init {
             appliances: self.appliances,
             people: self.people,
             webhook: self.webhook,
+            owner: self.owner,
         };
         let mut random = world.random;
         let made = init(directory, &options, (world.now)(), &mut random)?;
@@ -71,9 +76,13 @@ fn told(directory: &Directory, made: &Made) -> Answer {
         "  2. Give the public keys to whoever is to verify your evidence: {}\n  \
          3. Look through {}\n  \
          4. Start it: control-plane serve --dir {root}\n  \
-         5. In another terminal: control-plane --dir {root} tenant create \"NAME\"\n",
+         5. In another terminal: control-plane --dir {root} tenant create \"NAME\"\n  \
+         6. Open this in a browser, once, until {until}, to make the first owner's passkey. It is written nowhere else:\n       \
+         {link}\n",
         directory.organization_keys().display(),
         directory.config().display(),
+        link = made.link.0,
+        until = made.link_until,
     ));
     let json = json!({
         "folder": directory.root(),
@@ -84,6 +93,8 @@ fn told(directory: &Directory, made: &Made) -> Answer {
         "release_keys": made.charter.release_keys,
         "catalogue": { "version": made.catalogue.version, "expires": made.catalogue.expires },
         "carry_away": made.carry_away,
+        "link": made.link.0,
+        "link_until": made.link_until,
     });
     Answer::new(text, json)
 }

@@ -21,6 +21,7 @@ mod operator;
 mod order;
 mod output;
 mod packet;
+mod person;
 mod planner;
 mod policy;
 mod secret;
@@ -149,7 +150,7 @@ enum Noun {
     /// Which runbook is chosen for what, and how well
     #[command(subcommand)]
     Planner(planner::Planner),
-    /// API tokens for people and programs
+    /// Who may use this server: people, and API tokens for programs
     #[command(subcommand)]
     Operator(operator::Operator),
     /// Tools for an assistant (Model Context Protocol), over standard input and output

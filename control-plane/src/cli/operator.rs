@@ -1,4 +1,4 @@
-//! `control-plane operator`: API tokens for people and programs.
+//! `control-plane operator`: people who sign in, and API tokens for programs.
 
 use std::path::PathBuf;
 
@@ -16,6 +16,7 @@ use super::{
     Global,
     connection::{answer, connect},
     output::{Answer, facts, table, time, when},
+    person::Person,
 };
 use crate::{
     access::Role,
@@ -24,6 +25,8 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Operator {
+    #[command(flatten)]
+    Person(Person),
     /// Make an API token; the server keeps only its hash
     #[command(
         after_help = "Examples:\n  control-plane operator token --name alice --role operator --out alice.token\n  \
@@ -98,8 +101,13 @@ Examples:
 
 impl Operator {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<Answer> {
+        let operator = match self {
+            Self::Person(person) => return person.run(global).await,
+            operator => operator,
+        };
         let mut client = OperatorsClient::new(connect(global).await?);
-        match self {
+        match operator {
+            Self::Person(person) => person.run(global).await,
             Self::Token { name, role, tenant, site, days, out } => {
                 let scope = Scope { tenant: tenant.unwrap_or_default(), site: site.unwrap_or_default() };
                 let asked =
@@ -119,19 +127,34 @@ impl Operator {
             Self::List => {
                 let tokens = answer(client.list_tokens(ListOperatorTokens {})).await?.tokens;
                 let rows = tokens.iter().map(|t| {
-                    [t.name.clone(), grant(t), state(t).to_owned(), when(t.expires_ms), when(t.used_ms)]
+                    [
+                        t.name.clone(),
+                        grant(&t.role, t.scope.as_ref()),
+                        state(t).to_owned(),
+                        when(t.expires_ms),
+                        when(t.used_ms),
+                    ]
                 });
                 let json = json!({ "tokens": tokens.iter().map(view).collect::<Vec<_>>() });
                 Ok(Answer::new(table(["NAME", "MAY", "STATE", "EXPIRES", "USED"], rows), json))
             }
             Self::Review { confirm, keep, end } => {
                 let review = answer(client.review(ReviewAccess { confirm, keep, end })).await?;
-                let rows = review.tokens.iter().map(|t| {
-                    [t.name.clone(), grant(t), when(t.created_ms), when(t.expires_ms), when(t.used_ms)]
+                let people = review.people.iter().map(|p| {
+                    let may = grant(&p.role, p.scope.as_ref());
+                    [p.name.clone(), may, when(p.created_ms), "signs in".to_owned(), when(p.used_ms)]
                 });
+                let tokens = review.tokens.iter().map(|t| {
+                    let may = grant(&t.role, t.scope.as_ref());
+                    [t.name.clone(), may, when(t.created_ms), when(t.expires_ms), when(t.used_ms)]
+                });
+                let rows = people.chain(tokens);
                 let due = if review.due_ms == 0 { "no".to_owned() } else { when(review.due_ms) };
                 let about = facts([("reviewed", when(review.reviewed_ms)), ("due", due)]);
                 let json = json!({
+                    "people": review.people.iter().map(|p| {
+                        json!({ "name": p.name, "role": p.role, "state": p.state, "used": time(p.used_ms) })
+                    }).collect::<Vec<_>>(),
                     "tokens": review.tokens.iter().map(view).collect::<Vec<_>>(),
                     "reviewed": time(review.reviewed_ms),
                     "due": time(review.due_ms),
@@ -174,11 +197,11 @@ fn state(token: &OperatorTokenView) -> &'static str {
 }
 
 /// `operator in a clinic`, in few words.
-fn grant(token: &OperatorTokenView) -> String {
-    match token.scope.as_ref().map(|scope| (scope.tenant.as_str(), scope.site.as_str())) {
-        None | Some(("", _)) => token.role.clone(),
-        Some((tenant, "")) => format!("{} in {tenant}", token.role),
-        Some((_, site)) => format!("{} at {site}", token.role),
+pub(super) fn grant(role: &str, scope: Option<&Scope>) -> String {
+    match scope.map(|scope| (scope.tenant.as_str(), scope.site.as_str())) {
+        None | Some(("", _)) => role.to_owned(),
+        Some((tenant, "")) => format!("{role} in {tenant}"),
+        Some((_, site)) => format!("{role} at {site}"),
     }
 }
 

@@ -17,6 +17,8 @@ use crate::{
 mod channel;
 mod escalation;
 mod mail;
+mod oidc;
+mod people;
 mod planner;
 mod template;
 #[cfg(test)]
@@ -29,6 +31,8 @@ mod witness;
 pub use channel::{Channel, Secrets, Way};
 pub use escalation::{Deadman, Escalation};
 pub use mail::{Mail, MailTls};
+pub use oidc::{Group, Oidc};
+pub use people::People;
 pub use planner::Planner;
 pub use template::template;
 pub use timestamps::Timestamps;
@@ -72,6 +76,10 @@ pub struct Config {
     pub timestamps: Option<Timestamps>,
     /// Through which mail server packets go out; `None`: they do not.
     pub mail: Option<Mail>,
+    /// Whose word lets people in, beside passkeys.
+    pub oidc: Option<Oidc>,
+    /// Where people reach it.
+    pub people: People,
     /// Which model is asked where several runbooks are allowed; `None`: none.
     pub planner: Option<Planner>,
 }
@@ -146,6 +154,9 @@ struct File {
     witness: Vec<witness::FileWitness>,
     timestamps: Option<timestamps::FileTimestamps>,
     mail: Option<mail::FileMail>,
+    oidc: Option<oidc::FileOidc>,
+    #[serde(default)]
+    people: people::FilePeople,
     planner: Option<planner::FilePlanner>,
 }
 
@@ -220,6 +231,8 @@ impl Config {
             witnesses: witness::witnesses(file.witness)?,
             timestamps: file.timestamps.map(timestamps::FileTimestamps::check).transpose()?,
             mail: file.mail.map(mail::FileMail::check).transpose()?,
+            oidc: file.oidc.map(oidc::FileOidc::check).transpose()?,
+            people: file.people.check()?,
             planner: file.planner.map(planner::FilePlanner::check).transpose()?,
         })
     }

@@ -46,7 +46,7 @@ approval_minutes = {APPROVAL_MINUTES}
 # The most events of one appliance that are kept, an hour (five times as many a day): {EVENTS_PER_HOUR_MIN} to {EVENTS_PER_HOUR_MAX}.
 # What is over is counted, and a person is told. Evidence has no such limit.
 events_per_hour = {EVENTS_PER_HOUR}
-{vault}{mail}{planner}
+{vault}{mail}{sign_in}{oidc}{planner}
 # Outside witnesses (C2SP tlog-witness), each run by somebody else: they cosign the logs, so that nobody can show two. The
 # charter names their keys (`control-plane charter renew --witness VKEY`); here is where they are reached. One block each.
 # [[witness]]
@@ -66,6 +66,8 @@ events_per_hour = {EVENTS_PER_HOUR}
         escalation = super::escalation::template(webhook),
         vault = super::vault::template(),
         mail = super::mail::TEMPLATE,
+        sign_in = super::people::TEMPLATE,
+        oidc = super::oidc::TEMPLATE,
         planner = super::planner::TEMPLATE,
         lifetime_max = ORDER_LIFETIME_MAX.as_secs(),
     )

@@ -28,6 +28,34 @@ fn witness(name: &str, url: &str) -> String {
     format!("[[witness]]\nname = \"{name}\"\nurl = \"{url}\"\n")
 }
 
+fn oidc(issuer: &str, group: &str) -> String {
+    let group =
+        if group.is_empty() { String::new() } else { format!("[[oidc.groups]]\ngroup = \"g\"\n{group}\n") };
+    format!("[oidc]\n{issuer}\nclient_id = \"o\"\nclient_secret_file = \"/s\"\n{group}")
+}
+
+#[test]
+fn people_are_told_the_port_that_they_reach_unless_an_address_is_set() {
+    let config = Config::parse(LEAST).unwrap();
+    assert_eq!(config.people_address(8444), "https://control.msp.example:8444");
+    assert_eq!(config.people_address(443), "https://control.msp.example");
+    let set = format!("{LEAST}[people]\naddress = \"https://Sign-In.msp.example:443/\"\n");
+    assert_eq!(Config::parse(&set).unwrap().people_address(8444), "https://sign-in.msp.example");
+}
+
+#[test]
+fn of_several_groups_the_first_in_the_settings_counts() {
+    let groups = "role = \"auditor\"\n[[oidc.groups]]\ngroup = \"h\"\nrole = \"owner\"";
+    let text = format!("{LEAST}{}", oidc("issuer = \"https://login.example\"", groups));
+    let oidc = Config::parse(&text).unwrap().oidc.unwrap();
+    let role = |theirs: &[&str]| {
+        let theirs: Vec<String> = theirs.iter().map(|one| (*one).to_owned()).collect();
+        oidc.grant_of(&theirs).map(|group| group.role.as_str())
+    };
+    assert_eq!((role(&["h", "g"]), role(&["h"])), (Some("auditor"), Some("owner")));
+    assert_eq!((role(&["G"]), role(&[])), (None, None));
+}
+
 #[test]
 fn every_complaint_names_key_value_and_what_is_allowed() {
     for (more, key, value, allowed) in [
@@ -48,6 +76,16 @@ fn every_complaint_names_key_value_and_what_is_allowed() {
         (&stamps("ftp://t/", "/t.pem"), "timestamps.url", "ftp://t/", "an http or https URL"),
         (&stamps("https://t/", "t.pem"), "timestamps.authority", "t.pem", "a path from the root"),
         ("[timestamps]\nurl = \"https://t/\"", "timestamps", "authority", "missing field `authority`"),
+        ("[people]\naddress = \"http://x\"", "people.address", "http://x", "an https URL without a path"),
+        (&oidc("issuer = \"http://login\"", ""), "oidc.issuer", "http://login", "an https URL"),
+        (&oidc("issuer = \"https://login\"", ""), "oidc.groups", "empty", "one block"),
+        (&oidc("issuer = \"https://login\"", "role = \"boss\""), "oidc.groups.role", "boss", "\"owner\""),
+        (
+            &oidc("issuer = \"https://login\"", "role = \"owner\"\nsite = \"Main\""),
+            "oidc.groups.site",
+            "Main",
+            "oidc.groups.tenant",
+        ),
         // What the parser itself finds shows the line.
         ("[orders]\nlifetime_seconds = \"ten\"", "lifetime_seconds", "\"ten\"", "expected i64"),
         ("[orders]\nlifetime = 5", "lifetime", "5", "expected `lifetime_seconds`"),

@@ -7,7 +7,7 @@
 use std::mem;
 
 use proto::{
-    act::{Act, Claim, Deed, End, Place},
+    act::{Act, Claim, Deed, End, NO_END, Place},
     digest::Digest,
     ids::{ApplianceId, TenantId},
     sync::Gap,
@@ -20,7 +20,7 @@ use super::{
     months, oversight::Agreement, payload_digest, quarantine, silence, witnesses,
 };
 use crate::{
-    access::Scope,
+    access::{PersonState, Scope},
     store::{ApplianceRow, ApplianceState, Document, IncidentRow, NewAct, WaitingAct},
 };
 
@@ -294,6 +294,11 @@ impl Core {
         for token in self.store.operator_tokens()? {
             if !token.revoked && now < token.expires && token.grant.scope.sees(tenant) {
                 self.note_once(tenant, Deed::Access { name: token.name, until: token.expires }, now)?;
+            }
+        }
+        for person in self.store.operators()? {
+            if person.state != PersonState::Ended && person.grant.scope.sees(tenant) {
+                self.note_once(tenant, Deed::Access { name: person.name, until: NO_END }, now)?;
             }
         }
         if let Some(Agreement { signed, until, document, .. }) = self.agreement(tenant)? {

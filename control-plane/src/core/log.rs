@@ -289,6 +289,7 @@ impl Core {
 
     /// After a start: every tenant's log is brought up to what the vault has, and compared with the newest that it knows.
     pub(super) fn recover_logs(&mut self, now: Millis) -> Result<(), CoreError> {
+        let before = self.generation;
         self.restore_charters(now)?;
         self.restore_tenants()?;
         self.restore_token_revocations()?;
@@ -303,6 +304,10 @@ impl Core {
                     self.halt(tenant.id, super::error::chain(&error));
                 }
             }
+        }
+        if self.generation != before {
+            // Links and codes may have been used, and sessions ended, since that backup.
+            self.store.forget_what_may_be_used_up()?;
         }
         self.grown.extend(self.store.unpublished()?);
         Ok(())

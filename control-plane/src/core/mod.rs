@@ -37,16 +37,19 @@ mod ours;
 pub mod oversight;
 pub mod packets;
 mod papers;
+pub mod people;
 pub mod planner;
 pub mod policies;
 pub mod ports;
 pub mod posture;
 mod proposals;
+pub mod provided;
 mod publish;
 mod quarantine;
 mod quiet;
 mod recipients;
 mod rotation;
+pub mod sessions;
 mod sight;
 mod silence;
 pub mod standing;
@@ -57,6 +60,7 @@ mod tokens;
 mod trail;
 pub mod usage;
 mod watchdog;
+mod ways_in;
 pub mod witnesses;
 
 use std::{

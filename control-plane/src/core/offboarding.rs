@@ -8,7 +8,10 @@ use proto::{
 use serde_json::json;
 
 use super::{Core, CoreError};
-use crate::store::{ApplianceState, TenantRow};
+use crate::{
+    access::PersonState,
+    store::{ApplianceState, TenantRow},
+};
 
 impl Core {
     /// Shuts out a clinic's boxes, its enrolment tokens, whoever had access to it alone, and its packets' recipients. `name`
@@ -37,6 +40,11 @@ impl Core {
         for token in self.store.operator_tokens()? {
             if token.grant.scope.tenant() == Some(row.id) && !token.revoked {
                 self.revoke_operator_token(&token.name, now)?;
+            }
+        }
+        for person in self.store.operators()? {
+            if person.grant.scope.tenant() == Some(row.id) && person.state != PersonState::Ended {
+                self.end_person(&person.name, now)?;
             }
         }
         for address in self.store.recipients(row.id)? {

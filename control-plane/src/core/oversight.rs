@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{
-    act::{Claim, Deed},
+    act::{Claim, Deed, NO_END},
     digest::Digest,
     field::{BadField, fixed},
     ids::TenantId,
@@ -18,7 +18,10 @@ use serde_json::{Value, json};
 
 use super::{Core, CoreError};
 pub use crate::packet::REVIEW_EVERY;
-use crate::store::{OperatorTokenRow, TenantRow};
+use crate::{
+    access::{Grant, PersonState},
+    store::{OperatorRow, OperatorTokenRow, TenantRow},
+};
 
 /// As many accesses as one act can name.
 const REVIEW_MOST: usize = 200;
@@ -41,10 +44,19 @@ pub struct Agreement {
 pub struct Access {
     /// Tokens that hold.
     pub tokens: Vec<OperatorTokenRow>,
+    /// People who were not shut out.
+    pub people: Vec<OperatorRow>,
     /// The last review.
     pub reviewed: Option<Millis>,
     /// Until when the next is due; `None`: nobody ever had access.
     pub due: Option<Millis>,
+}
+
+/// Who has access, be it a person or a token.
+struct Holder {
+    name: String,
+    until: Millis,
+    grant: Grant,
 }
 
 impl Core {
@@ -84,7 +96,16 @@ impl Core {
     pub fn review_access(&mut self, asked: &ReviewAccess, now: Millis) -> Result<Access, CoreError> {
         if asked.confirm {
             let (keep, end) = decided(&asked.keep, &asked.end)?;
-            let holds = self.access(now)?.tokens;
+            let Access { tokens, people, .. } = self.access(now)?;
+            let holds: Vec<Holder> = tokens
+                .into_iter()
+                .map(|row| Holder { name: row.name, until: row.expires, grant: row.grant })
+                .chain(people.into_iter().map(|row| Holder {
+                    name: row.name,
+                    until: NO_END,
+                    grant: row.grant,
+                }))
+                .collect();
             if let Some(open) = holds.iter().find(|row| !keep.contains(&row.name) && !end.contains(&row.name))
             {
                 let problem =
@@ -104,15 +125,18 @@ impl Core {
                 return Err(BadField::new("keep", problem).into());
             }
             for name in &end {
-                self.revoke_operator_token(name, now)?;
+                match self.store.operator_called(name)? {
+                    Some(_) => self.end_person(name, now).map(drop)?,
+                    None => self.revoke_operator_token(name, now).map(drop)?,
+                }
             }
             self.changed(None, "review of access", Value::Null, json!({ "kept": keep, "ended": end }));
             for tenant in self.store.tenants()? {
                 // Each clinic's log names who could see it, and nobody else.
-                let sees = |row: &&OperatorTokenRow| row.grant.scope.sees(tenant.id);
+                let sees = |row: &&Holder| row.grant.scope.sees(tenant.id);
                 let of = |names: &BTreeSet<String>| -> BTreeMap<String, Millis> {
                     let named = holds.iter().filter(sees).filter(|row| names.contains(&row.name));
-                    named.map(|row| (row.name.clone(), row.expires)).collect()
+                    named.map(|row| (row.name.clone(), row.until)).collect()
                 };
                 let (kept, ended) = (of(&keep), of(&end).into_keys().collect());
                 self.note_act(tenant.id, Deed::AccessReview { kept, ended }, now);
@@ -127,10 +151,13 @@ impl Core {
     fn access(&self, now: Millis) -> Result<Access, CoreError> {
         let all = self.store.operator_tokens()?;
         let reviewed = self.newest_act(None, "access-review")?.map(|act| act.at);
-        let since = reviewed.or_else(|| all.iter().map(|row| row.created).min());
+        let people = self.store.operators()?;
+        let began = all.iter().map(|row| row.created).chain(people.iter().map(|row| row.created)).min();
+        let since = reviewed.or(began);
         let holds = |row: &OperatorTokenRow| !row.revoked && now < row.expires;
         Ok(Access {
             tokens: all.into_iter().filter(holds).collect(),
+            people: people.into_iter().filter(|row| row.state != PersonState::Ended).collect(),
             reviewed,
             due: since.map(|since| since.plus(REVIEW_EVERY)),
         })

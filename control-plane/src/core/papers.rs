@@ -144,19 +144,25 @@ impl Core {
         Ok(newest.map(|_| clinic))
     }
 
-    /// Keeps there that an API token was taken back.
+    /// Keeps there that an API token was taken back, or (by the digest of their ID) that somebody was shut out.
     pub(super) fn keep_token_revocation(&self, hash: Digest, now: Millis) -> Result<(), CoreError> {
         self.keep_revoked(&format!("{REVOKED_TOKENS}/{hash}"), now)
     }
 
-    /// Takes back the API tokens that the vault says were.
+    /// Takes back the API tokens, and shuts out the people, that the vault says were.
     pub(super) fn restore_token_revocations(&self) -> Result<(), CoreError> {
-        let holds = |hash: &Digest| Ok(self.store.operator_token(*hash)?.is_some_and(|token| !token.revoked));
+        let known = self.ways_in()?;
+        let holds = |hash: &Digest| {
+            let token = self.store.operator_token(*hash)?;
+            Ok(known.contains_key(hash) || token.is_some_and(|token| !token.revoked))
+        };
         for (key, hash, bytes) in self.papers_in(REVOKED_TOKENS, holds)? {
             if self.open_paper::<Revoked>(&key, &bytes).is_none() {
                 self.is_strange(&key)?;
             } else if self.store.revoke_operator_token_of(hash)? {
                 tracing::warn!("an API token was taken back before this database was restored");
+            } else if let Some(way) = known.get(&hash) {
+                self.close(way)?;
             }
         }
         self.note_unknown_in(REVOKED_TOKENS, |key, bytes| self.open_paper::<Revoked>(key, bytes).is_some())

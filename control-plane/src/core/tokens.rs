@@ -2,15 +2,10 @@
 
 use std::time::Duration;
 
-use proto::{
-    act::{Actor, Deed},
-    digest::Digest,
-    field::{BadField, text},
-    time::Millis,
-};
+use proto::{act::Deed, digest::Digest, field::BadField, time::Millis};
 use serde_json::{Value, json};
 
-use super::{Core, CoreError, admin::Token};
+use super::{Core, CoreError, admin::Token, people::operator_name};
 use crate::{
     access::{Grant, Scope},
     store::OperatorTokenRow,
@@ -28,11 +23,7 @@ impl Core {
         valid: Duration,
         now: Millis,
     ) -> Result<Token, CoreError> {
-        let name = text("name", name, 60)?;
-        if [Actor::ControlPlane, Actor::Console].iter().any(|actor| actor.to_string() == name) {
-            let problem = format!("must not be {name:?}: acts call somebody else so");
-            return Err(BadField::new("name", problem).into());
-        }
+        let name = operator_name(name)?;
         if valid.is_zero() || valid > OPERATOR_TOKEN_MAX {
             return Err(BadField::new("valid_days", "must be 1 to 365").into());
         }

@@ -53,6 +53,7 @@ impl operators_server::Operators for Operators {
             let access = core.review_access(&asked, now)?;
             Ok(AccessReview {
                 tokens: access.tokens.into_iter().map(views::operator_token).collect(),
+                people: access.people.into_iter().map(views::person).collect(),
                 reviewed_ms: access.reviewed.map_or(0, |at| at.0),
                 due_ms: access.due.map_or(0, |at| at.0),
             })

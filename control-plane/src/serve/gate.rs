@@ -20,11 +20,12 @@ use super::{
     listener::{Address, Peer},
     mcp,
     operators::Caller,
-    review,
+    people, review,
     writer::Writer,
 };
 use crate::{
     access::{Principal, table},
+    core::sessions::is_fresh,
     store::Store,
 };
 
@@ -47,10 +48,13 @@ pub enum Rule {
         /// Connections, by the same.
         connections: Crowd<Digest>,
     },
-    /// People over the network: an API token, but for the page, the health and packets to acknowledge.
+    /// People over the network: an API token or a session, but for the page, the health, packets to acknowledge and where
+    /// people sign in.
     People {
-        /// Checks tokens.
+        /// Checks tokens and sessions.
         writer: Writer,
+        /// The only origin whose pages may call with a session.
+        origin: Arc<str>,
     },
     /// The server's own console: whoever may open its socket may do everything.
     Console,
@@ -108,7 +112,7 @@ impl Rule {
                 let place = place.ok_or_else(too_many)?;
                 Ok(Entry { place: Some(place), ..admitted.into() })
             }
-            Self::People { writer } => {
+            Self::People { writer, origin } => {
                 let admitted = |known| Entry::from(Admitted { known, bytes: usize::MAX });
                 let path = request.uri.path();
                 if matches!(path, "/" | "/healthz") {
@@ -118,16 +122,15 @@ impl Rule {
                 if path.starts_with(review::PATH) {
                     return Ok(Admitted { known: false, bytes: review::FORM_MAX }.into());
                 }
+                // Who looks at these is theirs to say, too.
+                if people::is_ours(path) {
+                    return Ok(Admitted { known: false, bytes: people::BODY_MAX }.into());
+                }
                 let by_assistant = path == mcp::PATH;
-                let token = request.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-                let token = token.and_then(|value| value.strip_prefix("Bearer ")).map(ToOwned::to_owned);
-                let token = token.ok_or_else(|| Status::unauthenticated("this call needs an API token"))?;
-                let (name, grant) = writer.run(move |core, now| core.operator(&token, now)).await?;
-                let from = match request.extensions.get::<Peer>().map(|peer| peer.address) {
-                    Some(Address::Network(address)) => address.ip().to_string(),
-                    Some(Address::Local { .. }) | None => "unknown".to_owned(),
-                };
-                let principal = Principal::token(name, from, grant);
+                if by_assistant && !request.headers.contains_key(header::AUTHORIZATION) {
+                    return Err(Status::unauthenticated("this call needs an API token"));
+                }
+                let principal = caller(writer, origin, request).await?;
                 if by_assistant {
                     // What it then asks comes through this door again, each call by the table.
                     return Ok(Admitted { known: true, bytes: mcp::ASKED_MAX }.into());
@@ -149,6 +152,28 @@ impl Rule {
             }
         }
     }
+}
+
+/// Whoever calls over the network: the holder of an API token, or, from a page of our own, somebody who signed in.
+async fn caller(writer: &Writer, origin: &str, request: &Parts) -> Result<Principal, Status> {
+    let (from, _) = people::from(request);
+    if let Some(value) = request.headers.get(header::AUTHORIZATION) {
+        let token =
+            value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).map(ToOwned::to_owned);
+        let token = token.ok_or_else(|| Status::unauthenticated("this call needs an API token"))?;
+        let (name, grant) = writer.run(move |core, now| core.operator(&token, now)).await?;
+        return Ok(Principal::token(name, from, grant));
+    }
+    let session = people::session_cookie(&request.headers);
+    let session =
+        session.ok_or_else(|| Status::unauthenticated("this call needs an API token, or a session"))?;
+    // A cookie comes along with whatever a browser is led to send; only our own pages mean it.
+    if !people::comes_from(&request.headers, origin) {
+        return Err(Status::permission_denied(format!("with a session only pages of {origin} may call")));
+    }
+    let found = writer.run(move |core, now| core.full_session(&session, now).map(|found| (found, now)));
+    let ((session, person), now) = found.await?;
+    Ok(Principal::person(person.name, from, person.grant, is_fresh(&session, now)))
 }
 
 /// In the caller's own dialect: a browser's client looks at no answer of another type.

@@ -1,7 +1,7 @@
 //! What a listener answers: to programs gRPC and nothing else; to people gRPC-web and plain HTTP as well.
 //!
 //! The rule: plain HTTP here reads nothing of a request but method and path, and says nothing that needs a token. The one
-//! exception is a packet's page, whose path is a token by itself ([`review`]).
+//! exceptions are a packet's page, whose path is a token by itself ([`review`]), and where people sign in ([`people`]).
 
 use std::{
     convert::Infallible,
@@ -21,6 +21,7 @@ use tower::{Layer as _, Service};
 
 use super::{
     mcp::{self, Assistants},
+    people::{self, People},
     review::{self, Reviews},
 };
 
@@ -78,16 +79,26 @@ enum Kind {
         grpc: GrpcWebService<Routes>,
         health: HealthCheck,
         reviews: Option<Reviews>,
+        people: Option<People>,
         assistants: Option<Box<Assistants>>,
     },
 }
 
 impl Front {
-    /// For people: gRPC, gRPC-web, the page, the health, and packets to acknowledge.
+    /// For people: gRPC, gRPC-web, the page, the health, packets to acknowledge, and where they sign in.
     #[must_use]
     pub fn people(routes: Routes, health: HealthCheck, reviews: Option<Reviews>) -> Self {
         let grpc = GrpcWebLayer::new().layer(routes.prepare());
-        Self(Kind::People { grpc, health, reviews, assistants: None })
+        Self(Kind::People { grpc, health, reviews, people: None, assistants: None })
+    }
+
+    /// The same, and where people sign in.
+    #[must_use]
+    pub fn with_people(mut self, with: People) -> Self {
+        if let Kind::People { people, .. } = &mut self.0 {
+            *people = Some(with);
+        }
+        self
     }
 
     /// The same, and tools for assistants at [`mcp::PATH`].
@@ -129,6 +140,10 @@ impl Service<Request<Body>> for Front {
             Kind::People { reviews: Some(reviews), .. } if request.uri().path().starts_with(review::PATH) => {
                 let reviews = reviews.clone();
                 Box::pin(async move { Ok(reviews.answer(request).await) })
+            }
+            Kind::People { people: Some(people), .. } if people::is_ours(request.uri().path()) => {
+                let people = people.clone();
+                Box::pin(async move { Ok(people.answer(request).await) })
             }
             Kind::People { assistants: Some(assistants), .. } if request.uri().path() == mcp::PATH => {
                 let assistants = assistants.clone();

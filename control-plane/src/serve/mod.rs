@@ -23,6 +23,8 @@ pub mod operators;
 pub mod outside;
 mod pace;
 mod packets;
+mod page;
+pub mod people;
 mod planner;
 mod presence;
 pub mod review;

@@ -13,6 +13,7 @@ use proto::{
 use runbooks::Catalogue;
 
 use crate::{
+    access::Principal,
     ca::CertificateAuthority,
     clock,
     config::{Config, ConfigError},
@@ -24,6 +25,7 @@ use crate::{
     },
     directory::Directory,
     files,
+    init::FirstOwner,
     store::{Document, Store},
     vault::{self, VaultError},
 };
@@ -104,8 +106,31 @@ pub fn open_core(
     };
     let store = Store::open(&directory.database())?;
     seed(&store, &trust, directory)?;
-    let core = Core::open(store, ports, keys, settings, trust.clone(), clock::now())?;
+    let mut core = Core::open(store, ports, keys, settings, trust.clone(), clock::now())?;
+    first_owner(&mut core, directory)?;
     Ok((core, trust))
+}
+
+/// The link that `init` printed is known from now on; then what was left of it is.
+fn first_owner(core: &mut Core, directory: &Directory) -> Result<()> {
+    let path = directory.first_owner();
+    if !path.exists() {
+        return Ok(());
+    }
+    let first: FirstOwner = serde_json::from_slice(files::read_secret(&path, KEY_FILE_MAX)?.as_bytes())
+        .with_context(|| format!("first owner {}", path.display()))?;
+    let now = clock::now();
+    let taken = core.run(now, |core| {
+        core.acting_as(Principal::control_plane(), "init", now, |core| {
+            core.first_owner(&first.name, first.hash, first.expires, now)
+        })
+    })?;
+    if !taken {
+        tracing::warn!(
+            "the first owner's link is too old, or not the first: `control-plane operator invite` makes another"
+        );
+    }
+    std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))
 }
 
 /// Whoever starts this program must not start it again before the settings, or the bucket, were changed.

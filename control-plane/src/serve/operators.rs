@@ -29,6 +29,8 @@ pub struct Operators {
 pub struct About {
     /// What appliances are told to call.
     pub address: String,
+    /// What people type into their browsers.
+    pub people: String,
     /// The device CA, PEM: what appliances pin.
     pub ca_pem: String,
     /// The organization's public keys: what appliances pin.

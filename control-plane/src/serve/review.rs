@@ -5,51 +5,24 @@
 
 use std::{
     fmt::Write as _,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use proto::{digest::Digest, time::Millis};
 use tonic::{Code, body::Body};
 
-use super::writer::Writer;
+use super::{
+    page::{escape, page},
+    writer::Writer,
+};
 use crate::{bundle::minute, core::deliveries::Page, store::Store};
 
 /// Below it are links.
 pub const PATH: &str = "/review/";
 /// The most bytes of a form.
 pub const FORM_MAX: usize = 4096;
-
-const STYLE: &str = "\
-:root{color-scheme:light dark}\
-body{font:1.05rem/1.5 system-ui,sans-serif;max-width:40rem;margin:0 auto;padding:1.5rem 1rem 4rem;\
-color:#1b1f24;background:#fff}\
-h1{font-size:1.5rem;line-height:1.25;margin:0 0 .25rem}\
-h2{font-size:1.1rem;margin:2rem 0 .5rem}\
-p.of{margin:0 0 1.5rem;color:#4b5563}\
-code{font-size:.85em;overflow-wrap:anywhere}\
-label{display:block;margin:1rem 0 .25rem;font-weight:600}\
-input[type=text]{font:inherit;width:100%;box-sizing:border-box;padding:.6rem;border:1px solid #6b7280;border-radius:.4rem;\
-color:inherit;background:transparent}\
-.check{display:flex;gap:.75rem;align-items:flex-start;margin:1.25rem 0}\
-.check label{margin:0;font-weight:400}\
-input[type=checkbox]{width:1.4rem;height:1.4rem;flex:none;margin:.1rem 0 0}\
-button{font:inherit;font-weight:600;padding:.75rem 1.5rem;border:0;border-radius:.4rem;color:#fff;background:#14532d}\
-:focus-visible{outline:3px solid #2563eb;outline-offset:2px}\
-.wrong{border-left:.3rem solid #b91c1c;padding:.25rem 0 .25rem .75rem}\
-@media(prefers-color-scheme:dark){body{color:#e5e7eb;background:#111418}p.of{color:#aab2bd}\
-input[type=text]{border-color:#9ca3af}button{color:#06210f;background:#86efac}:focus-visible{outline-color:#93c5fd}}";
-
-/// Only this page's own style, and forms to this server.
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let style = STANDARD.encode(Digest::of(STYLE.as_bytes()).0);
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    );
-    HeaderValue::from_str(&policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
-});
 
 /// Answers at [`PATH`].
 #[derive(Clone)]
@@ -190,47 +163,4 @@ fn later(method: &Method) -> Response<Body> {
     let text =
         "<h1>Not now</h1><p>The server could not do this now. Nothing was changed; try again in a while.</p>";
     page(StatusCode::SERVICE_UNAVAILABLE, method, "Not now", text)
-}
-
-/// A whole page; without anything in it that asks another server.
-fn page(status: StatusCode, method: &Method, title: &str, body: &str) -> Response<Body> {
-    let html = format!(
-        "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"/>\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/><title>{}</title>\
-         <style>{STYLE}</style></head><body><main>{body}</main></body></html>\n",
-        escape(title)
-    );
-    let length = HeaderValue::from(html.len());
-    let body = if *method == Method::HEAD { Body::empty() } else { Body::new(Full::from(html)) };
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
-        // The address is a secret.
-        (header::REFERRER_POLICY, "no-referrer"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
-    headers.insert(header::CONTENT_LENGTH, length);
-    response
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }

@@ -13,9 +13,9 @@ use proto::pb::{
     documents_server::DocumentsServer, enrollment_server::EnrollmentServer, evidence_server::EvidenceServer,
     holds_server::HoldsServer, incidents_server::IncidentsServer, link_server::LinkServer,
     notifications_server::NotificationsServer, operators_server::OperatorsServer,
-    orders_server::OrdersServer, packets_server::PacketsServer, planner_server::PlannerServer,
-    plans_server::PlansServer, policies_server::PoliciesServer, sites_server::SitesServer,
-    tenants_server::TenantsServer, usage_server::UsageServer,
+    orders_server::OrdersServer, packets_server::PacketsServer, people_server::PeopleServer,
+    planner_server::PlannerServer, plans_server::PlansServer, policies_server::PoliciesServer,
+    sites_server::SitesServer, tenants_server::TenantsServer, usage_server::UsageServer,
 };
 use tokio::{net::TcpListener, sync::watch, time};
 use tonic::service::Routes;
@@ -35,6 +35,7 @@ use super::{
     open::{KEY_FILE_MAX, open_core},
     operators::{About, Operators},
     outside::Outside,
+    people::{People, provider::Provider},
     review::Reviews,
     stamp, submit,
     teller::{self, ANSWER_WITHIN, Teller},
@@ -42,6 +43,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
+    access::passkeys::Ceremonies,
     ca::CertificateAuthority,
     clock,
     config::{Config, ConfigError},
@@ -100,9 +102,11 @@ pub async fn run(
     }
     let (writer, thread) = Writer::spawn(core, clock::now)?;
     let (stopping, stopped) = watch::channel(false);
+    let (at_appliances, at_people) = (doors.appliances.local_addr()?, doors.people.local_addr()?);
     let database = directory.database();
     let about = Arc::new(About {
         address: config.listen.address.clone(),
+        people: config.people_address(at_people.port()),
         ca_pem: authority.certificate_pem().to_owned(),
         trust,
         witnesses: config.witnesses.clone(),
@@ -119,7 +123,6 @@ pub async fn run(
     let appliances_tls = tls::appliances(&authorities, identity.clone(), now.clone())?;
     let people_tls = tls::people(identity, now)?;
 
-    let (at_appliances, at_people) = (doors.appliances.local_addr()?, doors.people.local_addr()?);
     let service = Operators::new(writer.clone(), about.clone());
     let monthly = Monthly::new(service.clone());
     let operators = operator_routes(service);
@@ -134,6 +137,15 @@ pub async fn run(
         reader: Arc::new(Mutex::new(Store::open_reader(&database)?)),
         clock: clock::now,
     };
+    let provider = config.oidc.clone().map(|oidc| Provider::new(oidc, &about.people, clock::random));
+    let sign_in = People {
+        writer: writer.clone(),
+        ceremonies: Arc::new(Ceremonies::new(&about.people, &config.organization, clock::random)),
+        guesses: Arc::default(),
+        clock: Arc::new(clock::now),
+        provider: provider.transpose()?.map(Arc::new),
+        organization: config.organization.as_str().into(),
+    };
     let admin = listener::bind_admin(&directory.admin_socket())?;
     let rule = Rule::Appliances {
         reader: Arc::new(Mutex::new(Store::open_reader(&database)?)),
@@ -142,11 +154,11 @@ pub async fn run(
         connections: Crowd::default(),
     };
     let appliances = Gate::new(rule, Front::programs(appliance_routes(&writer, &stopped)));
-    let of_people = Rule::People { writer: writer.clone() };
+    let of_people = Rule::People { writer: writer.clone(), origin: about.people.as_str().into() };
     let assistants =
         Assistants::new(of_people.clone(), Front::programs(operators.clone()), config.server_names());
-    let front = Front::people(operators.clone(), well.clone(), Some(reviews)).with_assistants(assistants);
-    let people = Gate::new(of_people, front);
+    let front = Front::people(operators.clone(), well.clone(), Some(reviews));
+    let people = Gate::new(of_people, front.with_people(sign_in).with_assistants(assistants));
     // A box has one call held open, and another when that one hangs in a broken connection.
     let connections = descriptors::for_appliances(descriptors::raise());
     let of_appliances =
@@ -255,6 +267,7 @@ pub fn operator_routes(service: Operators) -> Routes {
         .add_service(DocumentsServer::new(service.clone()))
         .add_service(IncidentsServer::new(service.clone()))
         .add_service(OrdersServer::new(service.clone()))
+        .add_service(PeopleServer::new(service.clone()))
         .add_service(PoliciesServer::new(service.clone()))
         .add_service(ApprovalsServer::new(service.clone()))
         .add_service(HoldsServer::new(service.clone()))
@@ -306,6 +319,7 @@ mod tests {
             appliances: "127.0.0.1:0".into(),
             people: "127.0.0.1:0".into(),
             webhook: None,
+            owner: "owner".into(),
         };
         init(&directory, &options, MADE, &mut clock::random).unwrap();
         let config = Config::load(&directory.config()).unwrap();
@@ -315,6 +329,7 @@ mod tests {
         let reader = Box::new(move || Store::open_reader(&database));
         let about = About {
             address: String::new(),
+            people: String::new(),
             ca_pem: String::new(),
             trust,
             witnesses: vec![],

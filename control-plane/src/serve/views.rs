@@ -3,6 +3,7 @@
 use proto::{identity::CertificateFacts, log::WitnessKey, pb, time::Millis};
 use runbooks::{Catalogue, Policy};
 
+use crate::access::Scope;
 use crate::core::{
     deliveries::{Reviewed, Tracked},
     letters::Told,
@@ -10,8 +11,8 @@ use crate::core::{
     timestamps::Stamped,
 };
 use crate::store::{
-    ApplianceRow, CosignatureRow, EvidenceRow, GapRow, IncidentRow, LinesRow, MailRow, OperatorTokenRow,
-    OrderRow, SiteRow, StandingRow, TenantRow, TimelineRow,
+    ApplianceRow, CosignatureRow, EvidenceRow, GapRow, IncidentRow, LinesRow, MailRow, OperatorRow,
+    OperatorTokenRow, OrderRow, SiteRow, StandingRow, TenantRow, TimelineRow,
 };
 
 /// A clinic, and what its policy says at `now`.
@@ -261,9 +262,26 @@ pub fn operator_token(row: OperatorTokenRow) -> pb::OperatorTokenView {
         used_ms: row.used.0,
         revoked: row.revoked,
         role: row.grant.role.to_string(),
-        scope: Some(pb::Scope {
-            tenant: row.grant.scope.tenant().map(|id| id.to_string()).unwrap_or_default(),
-            site: row.grant.scope.site().map(|id| id.to_string()).unwrap_or_default(),
-        }),
+        scope: Some(scope(&row.grant.scope)),
+    }
+}
+
+/// Somebody who signs in, as a review of access lists them.
+pub fn person(row: OperatorRow) -> pb::PersonAccess {
+    pb::PersonAccess {
+        name: row.name,
+        role: row.grant.role.to_string(),
+        scope: Some(scope(&row.grant.scope)),
+        state: row.state.to_string(),
+        created_ms: row.created.0,
+        used_ms: row.used.0,
+    }
+}
+
+/// Where an access holds.
+pub fn scope(scope: &Scope) -> pb::Scope {
+    pb::Scope {
+        tenant: scope.tenant().map(|id| id.to_string()).unwrap_or_default(),
+        site: scope.site().map(|id| id.to_string()).unwrap_or_default(),
     }
 }

@@ -12,7 +12,9 @@ use rusqlite::{
     types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Value, ValueRef},
 };
 
-use crate::access::Role;
+use uuid::Uuid;
+
+use crate::access::{PersonState, Role, SessionKind};
 
 /// A type that a column can be read as.
 pub(super) trait Column: Sized {
@@ -67,7 +69,20 @@ macro_rules! as_text {
 }
 
 as_blob!(Digest, Hash, Incarnation, StreamId);
-as_text!(ApplianceId, IncidentId, OrderId, RunbookId, SiteId, TenantId, WatchId, PublicKey, Role);
+as_text!(
+    ApplianceId,
+    IncidentId,
+    OrderId,
+    RunbookId,
+    SiteId,
+    TenantId,
+    WatchId,
+    PublicKey,
+    PersonState,
+    Role,
+    SessionKind,
+    Uuid
+);
 
 impl Column for Millis {
     fn read(value: ValueRef<'_>) -> FromSqlResult<Self> {

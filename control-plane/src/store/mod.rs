@@ -25,7 +25,9 @@ mod notifications;
 mod order_papers;
 mod orders;
 mod packets;
+mod passkeys;
 mod past_logs;
+mod people;
 #[cfg(test)]
 mod released;
 mod silence;
@@ -59,6 +61,8 @@ pub use model_calls::{ModelCallRow, NewModelCall};
 pub use notifications::{NewNotification, NotificationRow, Telling, ToldRow};
 pub use orders::{NewOrder, OrderRow, OrderState};
 pub use packets::PacketRow;
+pub use passkeys::PasskeyRow;
+pub use people::{OperatorRow, SessionRow};
 pub use standing::StandingRow;
 pub use stops::StopRow;
 pub use tenants::{NewTenant, SiteRow, TenantRow, Within};
@@ -89,6 +93,7 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/018_model_calls.sql"),
     include_str!("schema/019_deciding.sql"),
     include_str!("schema/020_letters.sql"),
+    include_str!("schema/021_people.sql"),
 ];
 
 /// Why the store did not do it.

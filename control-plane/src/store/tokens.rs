@@ -82,13 +82,14 @@ impl Store {
         if changed == 1 { Ok(()) } else { Err(StoreError::Conflict { what: "enrolment token" }) }
     }
 
-    /// Keeps a new API token's hash; `false` when the name is taken.
+    /// Keeps a new API token's hash; `false` when the name is taken, be it by a person.
     pub fn add_operator_token(&self, row: &OperatorTokenRow, hash: Digest) -> Result<bool, StoreError> {
         let added = self
             .db
             .prepare_cached(
                 "INSERT INTO operator_token (name, hash, created_ms, expires_ms, used_ms, revoked, role, tenant, site)
-                 VALUES (?1, ?2, ?3, ?4, 0, 0, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+                 SELECT ?1, ?2, ?3, ?4, 0, 0, ?5, ?6, ?7
+                 WHERE NOT EXISTS (SELECT 1 FROM operator WHERE name = ?1) ON CONFLICT DO NOTHING",
             )?
             .execute(params![
                 row.name,
@@ -145,7 +146,7 @@ impl Store {
 }
 
 /// Columns `role`, `tenant` and `site`.
-fn grant(row: &Row<'_>) -> rusqlite::Result<Grant> {
+pub(super) fn grant(row: &Row<'_>) -> rusqlite::Result<Grant> {
     let scope = match (col(row, "tenant")?, col(row, "site")?) {
         (None, _) => Scope::Organization,
         (Some(tenant), None) => Scope::Tenant(tenant),

@@ -36,6 +36,7 @@ impl Home {
             appliances: "127.0.0.1:0".into(),
             people: "127.0.0.1:0".into(),
             webhook: None,
+            owner: "owner".into(),
         };
         init(&Directory::new(folder.path().join("orderly")), &options, clock::now(), &mut clock::random)
             .unwrap();

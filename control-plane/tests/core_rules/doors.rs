@@ -222,7 +222,7 @@ async fn api_tokens_are_not_made_with_api_tokens() {
         .secret;
     let (writer, _thread) = Writer::spawn(world.core, clock).unwrap();
     let behind = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
-    let gate = Gate::new(Rule::People { writer }, behind);
+    let gate = Gate::new(Rule::People { writer, origin: "https://localhost".into() }, behind);
     for (method, token, expected) in [
         ("Tenants/List", Some(&token), None),
         ("Operators/IssueToken", Some(&token), Some(Code::PermissionDenied)),

@@ -7,6 +7,8 @@
 mod acts;
 mod appliance;
 mod approvals;
+#[path = "../common/authenticator.rs"]
+mod authenticator;
 mod bounds;
 mod documents;
 mod doors;
@@ -35,6 +37,7 @@ mod order_papers;
 mod orders;
 mod oversight;
 mod packets;
+mod people;
 mod quiet;
 #[path = "../common/receiver.rs"]
 mod receiver;

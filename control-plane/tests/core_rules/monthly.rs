@@ -65,6 +65,7 @@ impl Server {
         let (writer, thread) = Writer::spawn(core, clock).unwrap();
         let about = About {
             address: "https://control.msp.example:8443".into(),
+            people: String::new(),
             ca_pem: String::new(),
             trust: world.safe.trust.clone(),
             witnesses: Vec::new(),
@@ -246,7 +247,8 @@ async fn killed_in_between_or_restored_a_packet_is_made_and_sent_once() {
 async fn asked(server: &Server, method: Method, path: &str, form: &str) -> Response<Body> {
     let health: control_plane::serve::http::HealthCheck = Arc::new(|| Box::pin(async { Health::Well }));
     let front = Front::people(Routes::default(), health, Some(server.reviews.clone()));
-    let mut door = Gate::new(Rule::People { writer: server.writer.clone() }, front);
+    let mut door =
+        Gate::new(Rule::People { writer: server.writer.clone(), origin: "https://localhost".into() }, front);
     let body = Body::new(Full::from(form.to_owned()));
     let request = Request::builder().method(method).uri(path).body(body).unwrap();
     door.ready().await.unwrap().call(request).await.unwrap()

@@ -2,20 +2,25 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
+#[path = "../common/chromium.rs"]
+mod chromium;
 mod documents;
 mod grpc_web;
 #[path = "../common/home.rs"]
 mod home;
+mod liar;
 mod mcp;
 mod packets;
 #[path = "../common/program.rs"]
 mod program;
+mod provider;
 #[path = "../common/receiver.rs"]
 #[expect(dead_code, reason = "what came is read by other tests")]
 mod receiver;
 mod running;
 #[path = "../common/serving.rs"]
 mod serving;
+mod sign_in;
 mod stop;
 mod successions;
 mod timestamps;

@@ -14,6 +14,9 @@ use crate::{
 
 use super::words::{Change, End, Level, Through, Verdict, held_at};
 
+/// Until when somebody has access who signs in: until it is taken back. A day that nobody here sees, and that a timestamp can say.
+pub const NO_END: Millis = Millis(253_402_041_600_000);
+
 /// Something done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
@@ -391,6 +394,7 @@ impl Deed {
             },
             Self::Charter { serial, .. } => format!("charter {serial} was put in force"),
             Self::Catalogue { version, .. } => format!("catalogue {version} was put in force"),
+            Self::Access { name, until: NO_END } => format!("{name} was given access"),
             Self::Access { name, until } => format!("{name} was given access until {until}"),
             Self::AccessEnd { name } => format!("the access of {name} was taken back"),
             Self::Gap { appliance, cause, amount, .. } => {

@@ -22,7 +22,7 @@ use crate::{
     time::Millis,
 };
 
-pub use deed::Deed;
+pub use deed::{Deed, NO_END};
 pub use words::{Change, End, Level, Through, Verdict};
 
 /// Predicate of every act of this version.

@@ -1,5 +1,7 @@
 //! Agreement and access: the contract between clinic and service provider, and who of the provider may use the control plane.
 
+use proto::act::NO_END;
+
 use super::{count, last_moment, paragraph, row, title};
 use crate::{
     bundle::{day, minute},
@@ -107,7 +109,8 @@ fn agreement(model: &Model<'_>) -> Option<Block> {
 
 fn holders(model: &Model<'_>) -> Table {
     let rows = model.access.holders.iter().map(|holder| {
-        vec![holder.name.to_owned(), minute(holder.since.0), minute(holder.until), grouped(holder.since.1)]
+        let until = if holder.until == NO_END { "taken back".to_owned() } else { minute(holder.until) };
+        vec![holder.name.to_owned(), minute(holder.since.0), until, grouped(holder.since.1)]
     });
     let empty = "Nobody had access by a name of their own.";
     Table {

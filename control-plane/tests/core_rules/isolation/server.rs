@@ -56,6 +56,7 @@ impl Server {
         let (writer, _thread) = Writer::spawn(world.core, at_start).unwrap();
         let about = About {
             address: "https://control.msp.example:8443".into(),
+            people: "https://control.msp.example:8444".into(),
             ca_pem: "the authority".into(),
             trust,
             witnesses: Vec::new(),
@@ -66,7 +67,7 @@ impl Server {
         let routes = operator_routes(Operators::new(writer.clone(), Arc::new(about)));
         let health: HealthCheck = Arc::new(|| Box::pin(async { Health::Well }));
         Self {
-            rule: Rule::People { writer: writer.clone() },
+            rule: Rule::People { writer: writer.clone(), origin: "https://control.msp.example:8444".into() },
             writer,
             front: Front::people(routes, health, None),
         }
