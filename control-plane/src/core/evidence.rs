@@ -5,13 +5,14 @@
 
 use proto::{
     digest::Digest,
+    dsse::Verified,
     evidence::{self, Arrival, Body, ChainState, Claim, Head, Record},
     ids::{Incarnation, TenantId},
     sync::Gap,
     time::Millis,
 };
 
-use super::{Core, CoreError, effects};
+use super::{Core, CoreError, ahead::Arrived, effects};
 use crate::store::{ApplianceState, IncarnationRow, NewEvidence};
 
 /// What became of a piece of evidence.
@@ -59,7 +60,7 @@ impl Core {
         &mut self,
         entries: &mut Entries,
         tenant: TenantId,
-        envelope: Vec<u8>,
+        (envelope, record): (Vec<u8>, Option<Verified<Record>>),
         now: Millis,
     ) -> Result<Intake, CoreError> {
         let begin = match entries.begin {
@@ -68,8 +69,9 @@ impl Core {
         };
         entries.begin = Some(begin);
         let index = begin + entries.kept.len() as u64;
+        let arrived = Arrived { envelope: &envelope, record };
         let intake =
-            self.take_evidence(tenant, &envelope, index, Origin::Appliance, &mut entries.steps, now)?;
+            self.take_evidence(tenant, arrived, index, Origin::Appliance, &mut entries.steps, now)?;
         if intake == Intake::Kept {
             entries.kept.push(envelope);
         }
@@ -94,7 +96,7 @@ impl Core {
     pub(super) fn take_evidence(
         &mut self,
         tenant: TenantId,
-        envelope: &[u8],
+        Arrived { envelope, record: opened }: Arrived<'_>,
         index: u64,
         origin: Origin,
         steps: &mut usize,
@@ -108,13 +110,23 @@ impl Core {
             return Ok(Intake::Known);
         }
         let rejected = |why: &str| Ok(Intake::Rejected(why.to_owned()));
-        let Ok(claim) = Claim::read(envelope) else {
-            return rejected("it is not a record of any version");
+        let (record, signer) = match opened {
+            Some(record) => {
+                let signer = self.store.incarnation(record.value().chain.incarnation)?;
+                (Some(record), signer)
+            }
+            None => {
+                let Ok(claim) = Claim::read(envelope) else {
+                    return rejected("it is not a record of any version");
+                };
+                let signer = self.store.incarnation(claim.incarnation())?;
+                (signer.as_ref().and_then(|signer| claim.verify(&signer.evidence_key).ok()), signer)
+            }
         };
-        let Some(signer) = self.store.incarnation(claim.incarnation())? else {
+        let Some(signer) = signer else {
             return rejected("its incarnation is not enrolled");
         };
-        let Ok(record) = claim.verify(&signer.evidence_key) else {
+        let Some(record) = record else {
             return rejected("it is not signed by the enrolled evidence key");
         };
         let record = record.into_value();

@@ -147,12 +147,14 @@ impl Core {
     ) -> Result<(), CoreError> {
         // In the order in which they were kept: a fault that came back after its repair must not be taken for the old one.
         let (mut entries, mut events, mut unnamed) = (Entries::default(), Events::default(), false);
+        let mut opened = self.open_ahead(appliance.incarnation, &records)?.into_iter();
         for record in records {
             match record {
                 Record::Event(event) => self.take_event_within(&mut events, appliance, &event, now)?,
                 Record::Evidence(envelope) => {
+                    let arrived = (envelope, opened.next().flatten());
                     if let Intake::Rejected(why) =
-                        self.take_into(&mut entries, appliance.tenant, envelope, now)?
+                        self.take_into(&mut entries, appliance.tenant, arrived, now)?
                     {
                         let gap = Gap { cause: "evidence-refused".into(), dropped: 1, first: now, last: now };
                         self.note_gap(appliance.tenant, appliance.id, &gap, now)?;

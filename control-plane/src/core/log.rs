@@ -19,6 +19,7 @@ use proto::{
 
 use super::{
     Core, CoreError, Intake,
+    ahead::Arrived,
     evidence::{CATCH_UP, Origin},
 };
 use crate::store::{LogHead, TenantRow};
@@ -217,7 +218,10 @@ impl Core {
     ) -> Result<Intake, CoreError> {
         match act::Claim::read(entry) {
             Ok(Some(claim)) => self.take_act(tenant, claim, entry, index, now),
-            _ => self.take_evidence(tenant, entry, index, Origin::Vault { restored }, &mut { CATCH_UP }, now),
+            _ => {
+                let arrived = Arrived { envelope: entry, record: None };
+                self.take_evidence(tenant, arrived, index, Origin::Vault { restored }, &mut { CATCH_UP }, now)
+            }
         }
     }
 

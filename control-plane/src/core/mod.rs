@@ -6,6 +6,7 @@
 
 mod acts;
 pub mod admin;
+mod ahead;
 pub mod approvals;
 pub mod approved;
 pub mod asking;
