@@ -407,7 +407,8 @@ fn a_new_clinics_log_begins_with_its_making() {
     home.json(&["tenant", "create", "Elm Street Clinic"]);
     let listed = home.json(&["evidence", "list", "--tenant", "Elm Street Clinic"]);
     assert_eq!((listed["size"].as_u64(), listed["evidence"].as_array().map(Vec::len)), (Some(1), Some(1)));
-    assert_eq!(listed["evidence"][0]["kind"], "operation");
+    // Who has access to it: the first owner, whom `init` invited.
+    assert_eq!(listed["evidence"][0]["kind"], "access");
     let exported = home.run(&["evidence", "export", "--tenant", "Elm Street Clinic", "--out", "bundle"]);
     server.end();
     assert_eq!(exported.code, 0, "{}", exported.err);

@@ -97,8 +97,10 @@ impl Patch {
     pub fn parse(text: &str) -> Result<Self, BadField> {
         let bad = |e: serde_json::Error| BadField::new("settings", e.to_string());
         // By name and in no other form: a list would be taken for the settings in their order.
-        let named: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(bad)?;
-        serde_json::from_value(named.into()).map_err(bad)
+        if !text.trim_start().starts_with('{') {
+            return Err(BadField::new("settings", "must be an object of settings by name"));
+        }
+        serde_json::from_str(text).map_err(bad)
     }
 
     /// Whether it changes nothing.
@@ -208,7 +210,14 @@ mod tests {
             let bad = patch(text).apply(&mut policy, &Policy::silent()).unwrap_err();
             assert_eq!((bad.field.as_str(), policy), (field, Policy::silent()));
         }
-        for text in [r#"{"serial":9}"#, r#"{"hold":"x"}"#, r#"{"modes":{"low":"sometimes"}}"#, "[]", ""] {
+        for text in [
+            r#"{"serial":9}"#,
+            r#"{"hold":"x"}"#,
+            r#"{"modes":{"low":"sometimes"}}"#,
+            "[]",
+            "",
+            r#"{"modes":{"low":"never"},"modes":{}}"#,
+        ] {
             assert_eq!(Patch::parse(text).unwrap_err().field, "settings", "{text}");
         }
     }

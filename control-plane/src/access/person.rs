@@ -13,7 +13,8 @@ pub const RECOVERY_MAX: Duration = Duration::from_secs(15 * 60);
 /// How long after signing in somebody may give access, be it to themselves or to others.
 pub const FRESH: Duration = Duration::from_secs(15 * 60);
 /// What is said after that.
-pub const SIGN_IN_AGAIN: &str = "first sign out and in again: you signed in a while ago";
+pub const SIGN_IN_AGAIN: &str =
+    "first sign out and in again with a passkey: you signed in a while ago, or without one";
 
 proto::vocabulary! {
     /// Where somebody stands.

@@ -73,6 +73,7 @@ struct FileGroup {
 
 impl FileOidc {
     pub(super) fn check(self) -> Result<Oidc, ConfigError> {
+        let issuer = issuer(self.issuer)?;
         let groups = self.groups.into_iter().map(|one| {
             let role = one.role.parse().map_err(|_| {
                 bad("oidc.groups.role", &one.role, "\"owner\", \"operator\", \"technician\" or \"auditor\"")
@@ -92,7 +93,7 @@ impl FileOidc {
         }
         Ok(Oidc {
             name: self.name.unwrap_or_else(|| "your organization's account".to_owned()),
-            issuer: issuer(self.issuer)?,
+            issuer,
             client_id: self.client_id,
             client_secret_file: absolute("oidc.client_secret_file", self.client_secret_file)?,
             authority: self.authority.map(|path| absolute("oidc.authority", path)).transpose()?,

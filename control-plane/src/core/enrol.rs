@@ -7,7 +7,7 @@ use proto::{
     digest::Digest,
     enrolment::{Enrolment, Renewal},
     identity::{CertificateFacts, KeyProof, SpiffeId, Standing, standing},
-    ids::ApplianceId,
+    ids::{ApplianceId, SiteId, TenantId},
     pb,
     time::Millis,
 };
@@ -75,11 +75,11 @@ impl Core {
         let (incarnation, site) = (proof.incarnation, token.site);
         let claim = Deed::Claim { appliance: id, incarnation, site, certificate: Digest::of(&certificate) };
         self.note_act(token.tenant, claim, now);
-        self.welcome(token.tenant, certificate)
+        self.welcome(token.tenant, token.site, certificate)
     }
 
     fn enrolled_before(
-        &self,
+        &mut self,
         id: ApplianceId,
         proof: &KeyProof,
         spki: Digest,
@@ -94,12 +94,13 @@ impl Core {
         {
             return Err(denied());
         }
-        self.welcome(known.tenant, known.certificate)
+        self.welcome(known.tenant, known.site, known.certificate)
     }
 
     fn welcome(
-        &self,
-        tenant: proto::ids::TenantId,
+        &mut self,
+        tenant: TenantId,
+        site: SiteId,
         certificate: Vec<u8>,
     ) -> Result<pb::EnrollResponse, CoreError> {
         let tenant =
@@ -108,7 +109,7 @@ impl Core {
             certificate,
             charter: self.charter.envelope.clone(),
             catalogue: self.catalogue.envelope.clone(),
-            policy: tenant.policy,
+            policy: self.policy_for(&tenant, site)?,
         })
     }
 

@@ -1,6 +1,6 @@
 //! Holds: an operator's pause of everything, a clinic, one of its places or one box.
 //!
-//! The rule: a hold reaches a box as a stop does ([`super::stops`]), signed for that box alone and taken at its next
+//! The rule: a hold reaches a box as a stop does (see the module `stops`), signed for that box alone and taken at its next
 //! exchange; there is no second way to say the same. A hold in the policy would do for a clinic, but a new policy makes every
 //! standing order of its boxes void, and they would all be signed anew when it is released. While a hold lasts, guardrail 12
 //! refuses on both sides, and what was signed before does not leave any more.
@@ -18,7 +18,7 @@ use super::{Core, CoreError, level::Level};
 use crate::store::{ApplianceRow, ApplianceState, HoldRow};
 
 impl Core {
-    /// Holds a level; one that is held already is held for this reason and time from now on.
+    /// Holds a level; one that is held already is held for this reason, and for longer: who may hold may not release.
     pub fn hold(
         &mut self,
         level: Level,
@@ -29,6 +29,16 @@ impl Core {
         let reason = text("reason", reason, 100)?;
         if until.is_some_and(|until| until <= now) {
             return Err(BadField::new("until", format!("must be later than now, {now}")).into());
+        }
+        let before = self.store.hold_of(&level.key())?;
+        if let Some(held) = &before
+            && until.is_some_and(|until| held.until.0 == 0 || until < held.until)
+        {
+            let end = if held.until.0 == 0 { "it is released".to_owned() } else { held.until.to_string() };
+            return Err(CoreError::Precondition(format!(
+                "it is held already, by {}, until {end}; hold it as long, or have it released first",
+                held.by
+            )));
         }
         let row = HoldRow {
             place: level.key(),
@@ -41,7 +51,7 @@ impl Core {
             until: until.unwrap_or(Millis(0)),
         };
         self.store.put_hold_of(&row)?;
-        self.changed(level.tenant(), "hold", Value::Null, said(&row));
+        self.changed(level.tenant(), "hold", before.as_ref().map_or(Value::Null, said), said(&row));
         tracing::warn!(place = row.place, reason = row.reason, by = row.by, "orders are held: {}", row.place);
         let (site, appliance) = (level.site(), level.appliance());
         let deed = Deed::Hold { level: level.word(), site, appliance, until };
@@ -129,6 +139,7 @@ impl Core {
         match deed {
             Deed::Hold { level, site, appliance, until } => {
                 let Some(level) = of(*level, *site, *appliance) else { return Ok(()) };
+                self.wake.extend(self.below(level)?.into_iter().map(|row| row.id));
                 Ok(self.store.put_hold_of(&HoldRow {
                     place: level.key(),
                     tenant: level.tenant(),

@@ -266,7 +266,9 @@ impl Core {
         {
             return Err(gone());
         }
-        if known.len() >= PASSKEYS_MAX {
+        if matches!(proof, Proof::Invitation(_)) {
+            self.begin_anew(&person, now)?;
+        } else if known.len() >= PASSKEYS_MAX {
             let problem = format!("you have {PASSKEYS_MAX} passkeys; remove one first");
             return Err(CoreError::Precondition(problem));
         }
@@ -297,6 +299,15 @@ impl Core {
         }
         let session = self.begin_session(&person, SessionKind::Full, from, now)?;
         Ok(Entered { session, person, codes })
+    }
+
+    /// Whoever is invited again begins anew: what was lost opens nothing any more, and whoever invited them stands beside
+    /// nobody unseen.
+    fn begin_anew(&mut self, person: &OperatorRow, now: Millis) -> Result<(), CoreError> {
+        for row in self.store.passkeys(person.id)? {
+            self.keep_token_revocation(paper_of(&WayIn::Passkey(row.id, person.id)), now)?;
+        }
+        Ok(self.store.forget_ways_in(person.id)?)
     }
 
     /// Removes one of the passkeys of whoever this session belongs to.

@@ -92,14 +92,14 @@ impl Core {
         row.ok_or_else(|| CoreError::NotFound(format!("there is no incident {id}")))
     }
 
-    /// The scope that is called so: everywhere, a clinic, a site of it.
+    /// The scope that is called so, to give access to: everywhere, a clinic that has not left, a site of it.
     pub fn scope_called(&self, tenant: &str, site: &str) -> Result<Scope, CoreError> {
         match (tenant, site) {
             ("", "") => Ok(Scope::Organization),
             ("", _) => Err(BadField::new("scope.tenant", "must be given, to say which clinic's site").into()),
-            (tenant, "") => Ok(Scope::Tenant(self.tenant(tenant)?.id)),
+            (tenant, "") => Ok(Scope::Tenant(self.served(tenant)?.id)),
             (tenant, site) => {
-                let tenant = self.tenant(tenant)?;
+                let tenant = self.served(tenant)?;
                 Ok(Scope::Site(tenant.id, self.site_called(&tenant, site)?.id))
             }
         }

@@ -173,7 +173,9 @@ async fn caller(writer: &Writer, origin: &str, request: &Parts) -> Result<Princi
     }
     let found = writer.run(move |core, now| core.full_session(&session, now).map(|found| (found, now)));
     let ((session, person), now) = found.await?;
-    Ok(Principal::person(person.name, from, person.grant, is_fresh(&session, now)))
+    // A provider lets in again whoever it let in hours ago, unasked: by its word alone nobody gives access.
+    let is_fresh = is_fresh(&session, now) && person.subject.is_none();
+    Ok(Principal::person(person.name, from, person.grant, is_fresh))
 }
 
 /// In the caller's own dialect: a browser's client looks at no answer of another type.

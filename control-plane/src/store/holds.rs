@@ -53,6 +53,12 @@ impl Store {
         Ok(())
     }
 
+    /// The hold of a place.
+    pub fn hold_of(&self, place: &str) -> Result<Option<HoldRow>, StoreError> {
+        let mut statement = self.db.prepare_cached("SELECT * FROM hold WHERE place = ?1")?;
+        Ok(statement.query_row([place], hold).optional()?)
+    }
+
     /// Ends the hold of a place; `None`: there was none.
     pub fn end_hold_of(&self, place: &str) -> Result<Option<HoldRow>, StoreError> {
         let mut statement = self.db.prepare_cached("DELETE FROM hold WHERE place = ?1 RETURNING *")?;

@@ -1,6 +1,6 @@
 //! Holds: at every level, effective at the next exchange of every box below it, on both sides, until they end.
 
-use control_plane::core::level::Level;
+use control_plane::core::{CoreError, level::Level};
 use proto::{act::Deed, evidence::Body, ids::ApplianceId, sync::Phase, sync::Record};
 
 use crate::{
@@ -142,6 +142,23 @@ fn one_ends_by_itself_and_several_end_one_by_one() {
     assert_eq!(bad_field(past), "until");
     assert_eq!(bad_field(scene.world.core.run(now, |core| core.hold(clinic, "", None, now))), "reason");
     assert!(scene.world.core.run(now, |core| core.release(clinic, now)).is_err(), "there is none any more");
+}
+
+#[test]
+fn who_may_hold_releases_nothing_by_holding_for_a_moment() {
+    let mut scene = Scene::new();
+    let (all, now) = (scene.level(false, "", None), scene.world.now);
+    let until = |world: &mut World, end| world.core.run(now, |core| core.hold(all, "x", Some(end), now));
+    for held in [None, Some(now.plus(HOUR))] {
+        hold(&mut scene.world, all, held);
+        let refused = until(&mut scene.world, now.plus(MINUTE));
+        assert!(matches!(refused, Err(CoreError::Precondition(why)) if why.contains("released first")));
+        assert_eq!(scene.stopped(), [true; 3]);
+        if held.is_none() {
+            release(&mut scene.world, all);
+        }
+    }
+    assert_eq!(until(&mut scene.world, now.plus(2 * HOUR)).unwrap().until, now.plus(2 * HOUR));
 }
 
 #[test]

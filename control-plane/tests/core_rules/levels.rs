@@ -112,6 +112,21 @@ fn every_box_below_is_woken_and_told_under_a_new_serial_and_each_change_is_an_ac
 }
 
 #[test]
+fn a_box_that_comes_later_is_told_at_its_enrolment_what_its_place_says() {
+    let mut world = World::new();
+    let tenant = world.tenant.clone();
+    let place = level(&world, &tenant, "Main St");
+    change(&mut world, place, r#"{"per_appliance_hour":2}"#);
+    let token = world.token(&tenant);
+    let request = world.unknown_box().enrol_request(&token);
+    for time in ["at first", "when its answer was lost"] {
+        let welcome = world.enroll(&request).unwrap();
+        let policy = Policy::open(&welcome.policy, world.core.charter()).unwrap().into_value();
+        assert_eq!(policy.per_appliance_hour, 2, "{time}");
+    }
+}
+
+#[test]
 fn it_is_shown_which_level_says_what() {
     let mut world = World::new();
     let tenant = world.tenant.clone();

@@ -145,6 +145,23 @@ fn the_last_owner_who_can_sign_in_stays_but_for_the_console() {
 }
 
 #[test]
+fn whoever_is_invited_again_begins_anew() {
+    let mut world = World::new();
+    let now = world.now;
+    let first = Proof::Invitation(invite(&mut world, "alice", Grant::everything()));
+    let was = world.core.run(now, |core| core.add_passkey(&first, passkey(1), "x", now)).unwrap();
+    let again = Proof::Invitation(invite(&mut world, "alice", Grant::everything()));
+    let holds = |world: &mut World, session: &str| {
+        world.core.run(now, |core| core.full_session(session, now).map(drop)).is_ok()
+    };
+    assert!(holds(&mut world, &was.session), "a link that nobody has used ends nothing");
+    let is = world.core.run(now, |core| core.add_passkey(&again, passkey(2), "x", now)).unwrap();
+    assert!(!holds(&mut world, &was.session) && holds(&mut world, &is.session));
+    assert!(is.codes.len() == was.codes.len() && is.codes.iter().all(|code| !was.codes.contains(code)));
+    assert_eq!(world.count("SELECT count(*) FROM passkey"), 1);
+}
+
+#[test]
 fn a_review_leaves_no_person_out_and_ends_whom_it_names() {
     let mut world = World::new();
     let now = world.now;
