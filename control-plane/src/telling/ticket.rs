@@ -108,7 +108,7 @@ impl Template {
     }
 }
 
-/// What placeholders stand for.
+/// What the variables of a template are filled with.
 #[derive(Debug, Clone)]
 pub struct Words<'a> {
     /// What the letter says.
@@ -119,8 +119,8 @@ pub struct Words<'a> {
     pub ticket: &'a str,
 }
 
-/// All placeholders.
-pub const PLACEHOLDERS: [&str; 16] = [
+/// All variables.
+pub const VARIABLES: [&str; 16] = [
     "appliance",
     "at",
     "by",
@@ -140,9 +140,9 @@ pub const PLACEHOLDERS: [&str; 16] = [
 ];
 
 impl Words<'_> {
-    fn of(&self, placeholder: &str) -> String {
+    fn of(&self, variable: &str) -> String {
         let message = self.message;
-        match placeholder {
+        match variable {
             "appliance" => message.appliance.to_string(),
             "at" => message.at.to_string(),
             "by" => message.by.clone(),

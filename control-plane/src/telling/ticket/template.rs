@@ -1,8 +1,8 @@
-//! Templates of URLs and JSON with placeholders in braces: checked once, filled many times.
+//! Templates of URLs and JSON with variables in braces: checked once, filled many times.
 
 use serde_json::Value;
 
-use super::{PLACEHOLDERS, Words};
+use super::{VARIABLES, Words};
 
 /// Why a template is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,21 +11,21 @@ pub enum TemplateError {
     #[error("JSON: {0}")]
     Json(String),
     /// A word in braces that stands for nothing.
-    #[error("JSON or a URL with these placeholders in braces: {}; {{{name}}} is none", PLACEHOLDERS.join(", "))]
+    #[error("JSON or a URL with these variables in braces: {}; {{{name}}} is none", VARIABLES.join(", "))]
     Unknown {
         /// The word.
         name: String,
     },
-    /// A placeholder where it could change more than a value.
-    #[error("placeholders only in values, and in a URL only after its host")]
+    /// A variable where it could change more than a value.
+    #[error("variables only in values, and in a URL only after its host")]
     Place,
 }
 
-/// A JSON text whose strings may hold placeholders.
+/// A JSON text whose strings may hold variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body(Value);
 
-/// A URL whose path and query may hold placeholders.
+/// A URL whose path and query may hold variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link(String);
 
@@ -69,7 +69,7 @@ fn check(value: &Value) -> Result<(), TemplateError> {
         Value::String(text) => known(text),
         Value::Array(all) => all.iter().try_for_each(check),
         Value::Object(fields) => fields.iter().try_for_each(|(name, value)| {
-            if parts(name).any(|part| matches!(part, Part::Placeholder(_))) {
+            if parts(name).any(|part| matches!(part, Part::Variable(_))) {
                 return Err(TemplateError::Place);
             }
             check(value)
@@ -80,7 +80,7 @@ fn check(value: &Value) -> Result<(), TemplateError> {
 
 fn known(text: &str) -> Result<(), TemplateError> {
     let unknown = parts(text).find_map(|part| match part {
-        Part::Placeholder(name) if !PLACEHOLDERS.contains(&name) => Some(name),
+        Part::Variable(name) if !VARIABLES.contains(&name) => Some(name),
         _ => None,
     });
     unknown.map_or(Ok(()), |name| Err(TemplateError::Unknown { name: name.to_owned() }))
@@ -102,17 +102,17 @@ fn fill(text: &str, of: impl Fn(&str) -> String) -> String {
     parts(text)
         .map(|part| match part {
             Part::Text(text) => text.to_owned(),
-            Part::Placeholder(name) => of(name),
+            Part::Variable(name) => of(name),
         })
         .collect()
 }
 
 enum Part<'t> {
     Text(&'t str),
-    Placeholder(&'t str),
+    Variable(&'t str),
 }
 
-/// A word of small letters in braces is a placeholder; any other brace is a brace.
+/// A word of small letters in braces is a variable; any other brace is a brace.
 fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -121,7 +121,7 @@ fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
         }
         if let Some(name) = leading(rest) {
             rest = &rest[name.len() + 2..];
-            return Some(Part::Placeholder(name));
+            return Some(Part::Variable(name));
         }
         let next = (1..rest.len()).find(|at| rest.is_char_boundary(*at) && leading(&rest[*at..]).is_some());
         let (text, after) = rest.split_at(next.unwrap_or(rest.len()));
