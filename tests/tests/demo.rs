@@ -8,9 +8,10 @@ use std::{
     path::Path,
     process::{Command, Output},
     sync::{Mutex, PoisonError},
+    thread,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::unistd::Uid;
 use proto::{
     charter::OrganizationKeys,
@@ -34,6 +35,8 @@ fn complaint(scene: Scene) -> &'static str {
         Scene::ProvenRestore => "in vain: the incident on archive is resolved",
         Scene::BrokenRepository => "in vain: the incident on images is escalated",
         Scene::NoControlPlane => "in vain: the event waits in the outbox",
+        Scene::PeopleDecide => "in vain: the order is held back",
+        Scene::HostileModel => "in vain: what the model says is refused",
         Scene::ForgedOrders => "in vain: the refusals are in the log",
         Scene::CrashedService => "in vain: the incident on frontdesk is resolved",
         Scene::NoUplink => "in vain: a standing order has run",
@@ -165,22 +168,31 @@ fn verified(left: &Path) -> Result<()> {
 #[test]
 fn without_its_fault_each_scene_fails() -> Result<()> {
     let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
-    for &scene in Scene::ALL {
-        if matches!(scene, Scene::CrashedService | Scene::NoUplink | Scene::DriftedControl)
-            && let Some(why) = machine::unavailable()?
-        {
-            println!("scene {} was not asked: {why}", scene.number());
-            continue;
-        }
-        let folder = Folder::new()?;
-        let number = scene.number().to_string();
-        let mut demo = Command::new(binary("demo")?);
-        demo.arg("--folder").arg(folder.join("demo"));
-        demo.args(["--only", &number, "--without", &number, "--patience", "3"]);
-        let said = String::from_utf8_lossy(&run(&mut demo, &[1])?.stderr).into_owned();
-        let right = said.contains(&format!("demo: scene {number}, ")) && said.contains(complaint(scene));
-        ensure!(right, "without the fault of scene {number} the demo said:\n{said}");
+    // Two at a time: mostly they wait for what does not come.
+    let scenes = Mutex::new(Scene::ALL.iter().copied());
+    let next = || scenes.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let play = || std::iter::from_fn(next).try_for_each(fails_without_its_fault);
+    thread::scope(|scope| {
+        let other = scope.spawn(play);
+        play().and(other.join().map_err(|_| anyhow!("the other one panicked"))?)
+    })
+}
+
+fn fails_without_its_fault(scene: Scene) -> Result<()> {
+    let number = scene.number().to_string();
+    if matches!(scene, Scene::CrashedService | Scene::NoUplink | Scene::DriftedControl)
+        && let Some(why) = machine::unavailable()?
+    {
+        println!("scene {number} was not asked: {why}");
+        return Ok(());
     }
+    let folder = Folder::new()?;
+    let mut demo = Command::new(binary("demo")?);
+    demo.arg("--folder").arg(folder.join("demo"));
+    demo.args(["--only", &number, "--without", &number, "--patience", "3"]);
+    let said = String::from_utf8_lossy(&run(&mut demo, &[1])?.stderr).into_owned();
+    let right = said.contains(&format!("demo: scene {number}, ")) && said.contains(complaint(scene));
+    ensure!(right, "without the fault of scene {number} the demo said:\n{said}");
     Ok(())
 }
 

@@ -82,6 +82,9 @@ impl Core {
                 let later = |kind| self.store.has_later(signer.incarnation, record.chain.index, kind);
                 if !later("hold")? && !later("heartbeat")? {
                     self.store.put_hold(signer.appliance, hold.held.then_some(hold.by.as_str()))?;
+                    if !hold.held {
+                        self.store.order_at_once(signer.appliance, now)?;
+                    }
                     self.wake.insert(signer.appliance);
                 }
                 Ok(())

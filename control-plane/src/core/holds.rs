@@ -113,7 +113,9 @@ impl Core {
         tracing::warn!(place = level.key(), "orders are not held any more: {}", level.key());
         let (site, appliance) = (level.site(), level.appliance());
         let deed = Deed::Release { level: level.word(), site, appliance };
-        self.note_below(level, &deed, now)
+        self.note_below(level, &deed, now)?;
+        // What waited for this waits no longer; a box that still holds says when it no longer does.
+        self.below(level)?.iter().try_for_each(|row| Ok(self.store.order_at_once(row.id, now)?))
     }
 
     /// An act of each clinic that it concerns; and each box is to hear of it at once.

@@ -169,6 +169,15 @@ impl Store {
         Ok(statement.query_map(params![Col(appliance), Col(now)], incident)?.collect::<Result<_, _>>()?)
     }
 
+    /// Has incidents of an appliance that wait for an order tried at once.
+    pub fn order_at_once(&self, appliance: ApplianceId, now: Millis) -> Result<(), StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "UPDATE incident SET retry_ms = ?2 WHERE appliance = ?1 AND state = 'planned' AND retry_ms > ?2",
+        )?;
+        statement.execute(params![Col(appliance), Col(now)])?;
+        Ok(())
+    }
+
     /// Appliances with a planned incident whose time to be tried came after `since`.
     pub fn appliances_to_wake(&self, since: Millis, now: Millis) -> Result<Vec<ApplianceId>, StoreError> {
         let mut statement = self.db.prepare_cached(

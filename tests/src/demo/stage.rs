@@ -3,6 +3,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -12,7 +16,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::{Scene, Teller, place};
 use crate::{
     clock,
-    rig::{Clinic, Machine, Provider, Receiver, Watch, Witness, restic::Repository, wait},
+    rig::{Behaviour, Clinic, Machine, Model, Provider, Receiver, Watch, Witness, restic::Repository, wait},
 };
 
 /// What the clinic is called.
@@ -44,6 +48,12 @@ pub struct Stage {
     pub uploads: PathBuf,
     /// Another, while nobody listens.
     pub spool: PathBuf,
+    /// Another, about which people decide.
+    pub scans: PathBuf,
+    /// Another, about which a model is asked.
+    pub letters: PathBuf,
+    /// Whether that model means harm.
+    pub hostile: Arc<AtomicBool>,
     /// A repository that goes stale.
     pub records: Repository,
     /// A repository that breaks.
@@ -73,16 +83,24 @@ impl Stage {
         provider.is_watched_by(&witness)?;
         let config = provider.dir.join("config.toml");
         fs::write(&config, fs::read_to_string(&config)? + &receiver.channel())?;
+        let hostile = Arc::new(AtomicBool::new(false));
+        let means_harm = hostile.clone();
+        let model = Model::start(move |_| match means_harm.load(Ordering::Relaxed) {
+            true => Behaviour::Chooses("RB-SHELL-666".into()),
+            false => Behaviour::Chooses("RB-DISK-002".into()),
+        })?;
+        provider.ask_model(&model.url(), "a-model", "sk-of-the-demo")?;
         provider.start()?;
         teller.say("control plane: keys, CA and charter made, catalogue signed by 2 of 3, serving");
 
         let world = folder.join("clinic");
-        let (uploads, spool) = (world.join("uploads"), world.join("spool"));
-        for path in [&uploads, &spool] {
+        let [uploads, spool, scans, letters] =
+            ["uploads", "spool", "scans", "letters"].map(|name| world.join(name));
+        for path in [&uploads, &spool, &scans, &letters] {
             fs::create_dir_all(path)?;
         }
         let [records, archive, images] = repositories(&world, ["records", "archive", "images"])?;
-        teller.say("clinic: two directories and three restic repositories to look after");
+        teller.say("clinic: four directories and three restic repositories to look after");
 
         provider.ask(&["tenant", "create", TENANT])?;
         let standing = provider.ask(&["evidence", "witnesses", "--tenant", TENANT])?;
@@ -97,6 +115,8 @@ impl Stage {
         let mut watch = vec![
             ("uploads", Watch::Directory(&uploads, LIMIT_BYTES)),
             ("spool", Watch::Directory(&spool, LIMIT_BYTES)),
+            ("scans", Watch::Directory(&scans, LIMIT_BYTES)),
+            ("letters", Watch::Directory(&letters, LIMIT_BYTES)),
             ("records", Watch::Backup(&records)),
             ("images", Watch::Backup(&images)),
         ];
@@ -129,6 +149,9 @@ impl Stage {
             receiver,
             uploads,
             spool,
+            scans,
+            letters,
+            hostile,
             records,
             images,
             fault: true,

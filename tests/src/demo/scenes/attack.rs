@@ -93,7 +93,7 @@ fn newest_order(bundle: &Path) -> Result<(Vec<u8>, Order)> {
         let order = Order::decode(Envelope::parse(&envelope)?.unverified_payload())?;
         all.push((envelope, order));
     }
-    let disk = |order: &Order| order.core.runbook.as_str() == "RB-DISK-002";
+    let disk = |order: &Order| order.core.runbook.as_str().starts_with("RB-DISK-");
     all.into_iter()
         .filter(|(_, order)| disk(order))
         .max_by_key(|(_, order)| order.sequence)

@@ -6,6 +6,7 @@
 
 mod attack;
 mod audit;
+mod deciding;
 mod faults;
 mod fork;
 mod machine;
@@ -35,6 +36,10 @@ pub enum Scene {
     BrokenRepository,
     /// A fault while nobody listens.
     NoControlPlane,
+    /// An operator's hold, an approver's no and yes.
+    PeopleDecide,
+    /// A model says what it must not.
+    HostileModel,
     /// Orders that nobody gave, or nobody may give.
     ForgedOrders,
     /// A service that does not come back by itself.
@@ -69,6 +74,8 @@ impl Scene {
         Self::ProvenRestore,
         Self::BrokenRepository,
         Self::NoControlPlane,
+        Self::PeopleDecide,
+        Self::HostileModel,
         Self::ForgedOrders,
         // While the others are played, the first box, cut off as well, comes back in its own time.
         Self::NoUplink,
@@ -93,6 +100,8 @@ impl Scene {
             Self::ProvenRestore => "No restore was ever proven",
             Self::BrokenRepository => "A repository that only a person can mend",
             Self::NoControlPlane => "The control plane is down",
+            Self::PeopleDecide => "An operator says stop, an approver no, and then yes",
+            Self::HostileModel => "A language model says what it must not",
             Self::ForgedOrders => "Somebody owns the agent, and even the order key",
             Self::CrashedService => "A service crashes, and stays down",
             Self::NoUplink => "The clinic's line is cut, and a service crashes",
@@ -120,6 +129,8 @@ impl Scene {
             Self::ProvenRestore => faults::proven_restore(stage, teller)?,
             Self::BrokenRepository => faults::broken_repository(stage, teller)?,
             Self::NoControlPlane => faults::no_control_plane(stage, teller)?,
+            Self::PeopleDecide => deciding::people_decide(stage, teller)?,
+            Self::HostileModel => deciding::hostile_model(stage, teller)?,
             Self::ForgedOrders => attack::forged_orders(stage, teller)?,
             Self::CrashedService => return machine::crashed_service(stage, teller),
             Self::NoUplink => return machine::no_uplink(stage, teller),
