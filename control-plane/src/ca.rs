@@ -121,6 +121,12 @@ impl CertificateAuthority {
         &self.pem
     }
 
+    /// When it ends.
+    #[must_use]
+    pub fn not_after(&self) -> Millis {
+        self.not_after
+    }
+
     /// The private key, PKCS#8 in PEM: for the one file that keeps it, mode 0600.
     #[must_use]
     pub fn key_pem(&self) -> String {

@@ -2,7 +2,7 @@
 //!
 //! Everything else takes both as arguments, so that a run can be replayed.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use proto::time::Millis;
 
@@ -13,6 +13,13 @@ pub fn now() -> Millis {
     // Before 1970 there is no time that anything here could be valid at.
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A stopwatch that starts now: to measure by, never to decide by.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine for the time")]
+pub fn stopwatch() -> Instant {
+    Instant::now()
 }
 
 /// Fills `bytes` from the system's generator.

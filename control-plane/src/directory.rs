@@ -55,6 +55,18 @@ impl Directory {
         self.0.join("keys/log.key")
     }
 
+    /// The order key that is to follow, where one was made.
+    #[must_use]
+    pub fn next_order_key(&self) -> PathBuf {
+        self.0.join("keys/order.next.key")
+    }
+
+    /// The log key that is to follow, where one was made.
+    #[must_use]
+    pub fn next_log_key(&self) -> PathBuf {
+        self.0.join("keys/log.next.key")
+    }
+
     /// The certificate authority's key, PEM.
     #[must_use]
     pub fn ca_key(&self) -> PathBuf {
@@ -65,6 +77,12 @@ impl Directory {
     #[must_use]
     pub fn ca_certificate(&self) -> PathBuf {
         self.0.join("keys/ca.pem")
+    }
+
+    /// Account and certificate by ACME, see [`crate::serve::certificate`].
+    #[must_use]
+    pub fn acme(&self) -> PathBuf {
+        self.0.join("acme")
     }
 
     /// The charter (DSSE) to begin with, or one that was renewed while the server stood still.

@@ -24,8 +24,9 @@ pub mod directory;
 pub mod files;
 #[cfg(feature = "server")]
 pub mod init;
-#[cfg(feature = "server")]
 pub mod mcp;
+#[cfg(feature = "server")]
+pub mod metrics;
 pub mod offline;
 pub mod oscal;
 pub mod packet;
@@ -33,6 +34,8 @@ pub mod packet;
 pub mod planner;
 #[cfg(feature = "server")]
 pub mod serve;
+#[cfg(feature = "server")]
+pub mod signer;
 #[cfg(feature = "server")]
 pub mod store;
 #[cfg(feature = "server")]

@@ -313,7 +313,7 @@ async fn the_health_is_looked_up_once_for_many() {
         LOOKED_UP.fetch_add(1, Relaxed);
         Health::Well
     };
-    let health = remembered(check, second, || Millis(NOW.load(Relaxed)));
+    let health = remembered(check, || Health::Well, second, || Millis(NOW.load(Relaxed)));
     for (time, looked_up) in [(1000, 1), (1000, 1), (1999, 1), (2000, 2), (2001, 2), (500, 3), (501, 3)] {
         NOW.store(time, Relaxed);
         let all = tokio::join!(health(), health());

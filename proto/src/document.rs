@@ -10,7 +10,7 @@ use crate::{
     approval::{self, Approval, ApprovalError},
     charter::Charter,
     digest::Digest,
-    dsse::{self, EnvelopeError, Verified},
+    dsse::{self, EnvelopeError, Unsigned, Verified},
     evidence::Identity,
     field::{BadField, text},
     ids::{ApplianceId, Incarnation, TenantId},
@@ -261,10 +261,16 @@ impl Document {
         .encode_to_vec()
     }
 
+    /// What the order key is to sign.
+    #[must_use]
+    pub fn unsigned(&self) -> Unsigned {
+        Unsigned::new(DOCUMENT_TYPE, self.encode())
+    }
+
     /// Signs with the order key.
     #[must_use]
     pub fn seal(&self, order_key: &SecretKey) -> Vec<u8> {
-        dsse::seal(DOCUMENT_TYPE, &self.encode(), &[order_key])
+        self.unsigned().seal(order_key)
     }
 
     /// Opens a document: an order key of the charter sent it, and who must has approved it. For whom it is, and that it is

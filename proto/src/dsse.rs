@@ -11,7 +11,7 @@ use base64::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::keys::{PublicKey, SecretKey};
+use crate::keys::{BadSignature, PublicKey, SecretKey};
 
 /// The largest envelope that is looked at, in bytes of JSON.
 pub const ENVELOPE_MAX: usize = 4 << 20;
@@ -116,10 +116,52 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 #[must_use]
 pub fn seal(payload_type: &str, payload: &[u8], keys: &[&SecretKey]) -> Vec<u8> {
     let message = pae(payload_type, payload);
-    let signatures = keys.iter().map(|key| signature(key, &message)).collect();
+    envelope(payload_type, payload, keys.iter().map(|key| signature(key, &message)).collect())
+}
+
+fn envelope(payload_type: &str, payload: &[u8], signatures: Vec<JsonSignature<'_>>) -> Vec<u8> {
     let json =
         Json { payload: STANDARD.encode(payload).into(), payload_type: payload_type.into(), signatures };
     serde_json::to_vec(&json).expect("strings always serialise")
+}
+
+/// A payload and its type before anybody has signed them: for keys that are not at hand, which somebody else signs with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsigned {
+    payload_type: &'static str,
+    payload: Vec<u8>,
+}
+
+impl Unsigned {
+    /// What is to be signed.
+    #[must_use]
+    pub fn new(payload_type: &'static str, payload: Vec<u8>) -> Self {
+        Self { payload_type, payload }
+    }
+
+    /// What is said, whoever signs it.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The bytes that are signed.
+    #[must_use]
+    pub fn message(&self) -> Vec<u8> {
+        pae(self.payload_type, &self.payload)
+    }
+
+    /// The envelope, signed by a key that is at hand.
+    #[must_use]
+    pub fn seal(&self, key: &SecretKey) -> Vec<u8> {
+        seal(self.payload_type, &self.payload, &[key])
+    }
+
+    /// The envelope with a signature that was made elsewhere; one that is not of `key` over [`Unsigned::message`] makes none.
+    pub fn sealed_with(&self, key: &PublicKey, signature: &[u8]) -> Result<Vec<u8>, BadSignature> {
+        key.verify(&self.message(), signature)?;
+        Ok(envelope(self.payload_type, &self.payload, vec![in_json(key, signature)]))
+    }
 }
 
 /// Adds a signature to an envelope that somebody else began: how a second offline key signs the same bytes.
@@ -133,7 +175,11 @@ pub fn countersign(envelope: &[u8], key: &SecretKey) -> Result<Vec<u8>, Envelope
 }
 
 fn signature(key: &SecretKey, message: &[u8]) -> JsonSignature<'static> {
-    JsonSignature { keyid: key.public().hint().into(), sig: STANDARD.encode(key.sign(message)).into() }
+    in_json(&key.public(), &key.sign(message))
+}
+
+fn in_json(key: &PublicKey, signature: &[u8]) -> JsonSignature<'static> {
+    JsonSignature { keyid: key.hint().into(), sig: STANDARD.encode(signature).into() }
 }
 
 impl Envelope {

@@ -13,6 +13,10 @@
 )]
 pub mod pb {
     include!("gen/orderly.v1.rs");
+
+    /// The contract itself, for whoever asks a server what there is to call: an encoded `FileDescriptorSet`.
+    #[cfg(feature = "rpc")]
+    pub const DESCRIPTORS: &[u8] = include_bytes!("gen/orderly.v1.binpb");
 }
 
 /// Generated: what agent and executor say to each other on the appliance.

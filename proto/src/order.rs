@@ -7,7 +7,7 @@ use prost::Message as _;
 use crate::{
     approval::Approval,
     digest::Digest,
-    dsse,
+    dsse::Unsigned,
     field::{BadField, text},
     ids::{ApplianceId, Incarnation, IncidentId, OrderId, RunbookId, SiteId, TenantId, WatchId},
     keys::SecretKey,
@@ -281,10 +281,16 @@ impl Order {
         .encode_to_vec()
     }
 
+    /// What the order key is to sign.
+    #[must_use]
+    pub fn unsigned(&self) -> Unsigned {
+        Unsigned::new(ORDER_TYPE, self.encode())
+    }
+
     /// Signs with the order key.
     #[must_use]
     pub fn seal(&self, order_key: &SecretKey) -> Vec<u8> {
-        dsse::seal(ORDER_TYPE, &self.encode(), &[order_key])
+        self.unsigned().seal(order_key)
     }
 
     /// Reads a payload. Says what an order is, not that it may run: that is for the guardrails.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     digest::Digest,
-    dsse,
+    dsse::Unsigned,
     field::{BadField, text},
     ids::{ApplianceId, Incarnation, OrderId, RunbookId, SiteId, TenantId, WatchId},
     keys::SecretKey,
@@ -69,10 +69,16 @@ impl StandingOrder {
         serde_json::to_vec(self).expect("plain data serialises")
     }
 
+    /// What the order key is to sign.
+    #[must_use]
+    pub fn unsigned(&self) -> Unsigned {
+        Unsigned::new(STANDING_TYPE, self.encode())
+    }
+
     /// Signs with the order key.
     #[must_use]
     pub fn seal(&self, order_key: &SecretKey) -> Vec<u8> {
-        dsse::seal(STANDING_TYPE, &self.encode(), &[order_key])
+        self.unsigned().seal(order_key)
     }
 
     /// Reads a payload. Says what a standing order is, not that it may be used: that is for the guardrails.

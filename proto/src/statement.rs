@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{digest::Digest, dsse, keys::SecretKey};
+use crate::{digest::Digest, dsse::Unsigned, keys::SecretKey};
 
 /// DSSE payload type (in-toto attestation framework, envelope.md).
 pub const STATEMENT_PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -50,6 +50,15 @@ pub(crate) fn seal(
     more: &[(&str, Digest)],
     key: &SecretKey,
 ) -> serde_json::Result<Vec<u8>> {
+    Ok(unsigned(predicate_type, predicate, more)?.seal(key))
+}
+
+/// A statement with this predicate, to be signed.
+pub(crate) fn unsigned(
+    predicate_type: &str,
+    predicate: &impl Serialize,
+    more: &[(&str, Digest)],
+) -> serde_json::Result<Unsigned> {
     let predicate = serde_json::value::to_raw_value(predicate)?;
     let own = Subject::new(RECORD, Digest::of(predicate.get().as_bytes()));
     let more = more.iter().map(|(name, sha256)| Subject::new(name, *sha256));
@@ -59,7 +68,7 @@ pub(crate) fn seal(
         predicate_type: predicate_type.into(),
         predicate,
     };
-    Ok(dsse::seal(STATEMENT_PAYLOAD_TYPE, &serde_json::to_vec(&statement)?, &[key]))
+    Ok(Unsigned::new(STATEMENT_PAYLOAD_TYPE, serde_json::to_vec(&statement)?))
 }
 
 impl Statement {

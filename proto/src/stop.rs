@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     charter::Charter,
-    dsse::{self, EnvelopeError, Verified},
+    dsse::{self, EnvelopeError, Unsigned, Verified},
     evidence::Identity,
     field::{BadField, text},
     ids::{ApplianceId, TenantId},
@@ -52,10 +52,16 @@ pub enum StopError {
 }
 
 impl Stop {
+    /// What the order key is to sign.
+    #[must_use]
+    pub fn unsigned(&self) -> Unsigned {
+        Unsigned::new(STOP_TYPE, serde_json::to_vec(self).expect("plain data serialises"))
+    }
+
     /// Signs with the order key.
     #[must_use]
     pub fn seal(&self, order_key: &SecretKey) -> Vec<u8> {
-        dsse::seal(STOP_TYPE, &serde_json::to_vec(self).expect("plain data serialises"), &[order_key])
+        self.unsigned().seal(order_key)
     }
 
     /// Opens one that an order key of `charter` signed.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     charter::Charter,
-    dsse::{self, EnvelopeError},
+    dsse::{self, EnvelopeError, Unsigned},
     field::BadField,
     ids::{Incarnation, Nonce},
     keys::SecretKey,
@@ -81,10 +81,16 @@ pub struct TimeToken {
 }
 
 impl TimeToken {
+    /// What the order key is to sign.
+    #[must_use]
+    pub fn unsigned(&self) -> Unsigned {
+        Unsigned::new(TIME_TOKEN_TYPE, serde_json::to_vec(self).expect("plain data serialises"))
+    }
+
     /// Signs with the order key.
     #[must_use]
     pub fn seal(&self, order_key: &SecretKey) -> Vec<u8> {
-        dsse::seal(TIME_TOKEN_TYPE, &serde_json::to_vec(self).expect("plain data serialises"), &[order_key])
+        self.unsigned().seal(order_key)
     }
 }
 

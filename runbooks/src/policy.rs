@@ -12,7 +12,7 @@ use std::{
 use proto::{
     charter::{self, Charter, CharterError},
     digest::Digest,
-    dsse::{self, EnvelopeError, Verified},
+    dsse::{self, EnvelopeError, Unsigned, Verified},
     field::{BadField, text},
     ids::{RunbookId, SiteId, TenantId},
     keys::SecretKey,
@@ -172,10 +172,16 @@ impl Policy {
         )
     }
 
+    /// What the order key is to sign.
+    #[must_use]
+    pub fn unsigned(&self) -> Unsigned {
+        Unsigned::new(POLICY_TYPE, serde_json::to_vec(self).expect("plain data serialises"))
+    }
+
     /// Signs with the order key.
     #[must_use]
     pub fn seal(&self, order_key: &SecretKey) -> Vec<u8> {
-        dsse::seal(POLICY_TYPE, &serde_json::to_vec(self).expect("plain data serialises"), &[order_key])
+        self.unsigned().seal(order_key)
     }
 
     /// What every policy must hold to, wherever it comes from.

@@ -121,6 +121,14 @@ pub const TABLE: &[Rule] = &[
     in_person("People/EndSession", OWNS, Reach::Organization),
 ];
 
+/// What else the people's door leads to, by its whole path. Metrics are numbers of the whole organization.
+pub const BESIDE: &[Rule] = &[
+    rule("/metrics", ALL, Reach::Organization),
+    rule("/grpc.health.v1.Health/Check", ALL, Reach::Site),
+    rule("/grpc.health.v1.Health/Watch", ALL, Reach::Site),
+    rule("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", ALL, Reach::Site),
+];
+
 /// What a path calls: `/orderly.v1.Tenants/List` is `Tenants/List`.
 #[must_use]
 pub fn call_of(path: &str) -> Option<&str> {
@@ -129,7 +137,10 @@ pub fn call_of(path: &str) -> Option<&str> {
 
 /// Lets a call in, or says what it would need.
 pub fn authorize(principal: &Principal, path: &str) -> Result<(), Status> {
-    let rule = call_of(path).and_then(|call| TABLE.iter().find(|rule| rule.call == call));
+    let rule = match call_of(path) {
+        Some(call) => TABLE.iter().find(|rule| rule.call == call),
+        None => BESIDE.iter().find(|rule| rule.call == path),
+    };
     let rule = rule.ok_or_else(|| Status::unimplemented("there is no such call"))?;
     let grant = &principal.grant;
     if !rule.roles.contains(&grant.role) {

@@ -29,6 +29,7 @@ const APPROVER_MAX: u64 = 64 * 1024;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, off the command line")]
 pub(super) enum Charter {
     /// Show the charter in force and until when it holds
     Show {
@@ -52,6 +53,18 @@ pub(super) enum Charter {
         /// Leaves out the approver of that name; what only they approved is not in force any more
         #[arg(long = "without-approver", value_name = "NAME")]
         without: Vec<String>,
+        /// Adds an order key: the server signs with it from then on, where it has it (`key rotate order`)
+        #[arg(long = "order-key", value_name = "KEY")]
+        order_keys: Vec<PublicKey>,
+        /// Leaves out an order key; nothing that it signed counts any more
+        #[arg(long = "without-order-key", value_name = "KEY")]
+        without_order_keys: Vec<PublicKey>,
+        /// Adds a log key: the server signs with it from then on, where it has it (`key rotate log`)
+        #[arg(long = "log-key", value_name = "KEY")]
+        log_keys: Vec<PublicKey>,
+        /// Leaves out a log key; checkpoints that it alone signed count no more
+        #[arg(long = "without-log-key", value_name = "KEY")]
+        without_log_keys: Vec<PublicKey>,
         /// Adds an outside witness, or replaces the one of that name: its C2SP verifier key
         #[arg(long = "witness", value_name = "VKEY")]
         witnesses: Vec<String>,
@@ -89,6 +102,10 @@ impl Charter {
                 days,
                 approvers,
                 without,
+                order_keys,
+                without_order_keys,
+                log_keys,
+                without_log_keys,
                 witnesses,
                 without_witnesses,
                 witness_quorum,
@@ -99,6 +116,8 @@ impl Charter {
                 let (envelope, found) = current(global).await?;
                 let mut charter = trust.open(&envelope)?.into_value();
                 change_approvers(&mut charter, &approvers, &without)?;
+                change_keys("order-key", &mut charter.order_keys, order_keys, &without_order_keys)?;
+                change_keys("log-key", &mut charter.log_keys, log_keys, &without_log_keys)?;
                 change_witnesses(&mut charter, &witnesses, &without_witnesses)?;
                 change_quorum(&mut charter, witness_quorum)?;
                 charter.serial += 1;
@@ -133,6 +152,30 @@ fn change_approvers(charter: &mut Document, files: &[PathBuf], without: &[String
         charter.approvers.push(approver);
     }
     Ok(())
+}
+
+fn change_keys(
+    flag: &str,
+    keys: &mut BTreeSet<PublicKey>,
+    more: Vec<PublicKey>,
+    without: &[PublicKey],
+) -> anyhow::Result<()> {
+    keys.extend(more);
+    for key in without {
+        if !keys.remove(key) {
+            return Err(misuse(format!("--without-{flag} {key}: the charter names no such key")));
+        }
+    }
+    match keys.is_empty() {
+        true => Err(misuse(format!("--without-{flag}: one key at least must be left"))),
+        false => Ok(()),
+    }
+}
+
+/// The charter in force, verified.
+pub(super) async fn in_force(global: &Global) -> anyhow::Result<Document> {
+    let trust = read_trust(&trust_path(global, None))?;
+    Ok(trust.open(&current(global).await?.0)?.into_value())
 }
 
 pub(super) use crate::offline::read_trust;

@@ -15,6 +15,7 @@ mod exception;
 mod hold;
 mod incident;
 mod init;
+mod key;
 mod mcp;
 mod notification;
 mod operator;
@@ -102,6 +103,9 @@ enum Noun {
     /// The organization's charter: who may sign what, until when
     #[command(subcommand)]
     Charter(charter::Charter),
+    /// The server's own signing keys: exchanged while it runs
+    #[command(subcommand)]
+    Key(key::Key),
     /// The catalogue of runbooks: build, sign offline, publish
     #[command(subcommand)]
     Catalogue(catalogue::Catalogue),
@@ -195,6 +199,7 @@ impl Noun {
     async fn ask(self, global: &Global, world: World) -> anyhow::Result<Answer> {
         match self {
             Self::Charter(charter) => charter.run(global, world).await,
+            Self::Key(key) => key.run(global, world).await,
             Self::Catalogue(catalogue) => catalogue.run(global, world).await,
             Self::Tenant(tenant) => tenant.run(global).await,
             Self::Succession(succession) => succession.run(global).await,

@@ -33,6 +33,7 @@ impl Serve {
         trust_of(directory, &config)?;
         config.vault.check()?;
         config.mail.as_ref().map_or(Ok(()), Mail::check)?;
+        config.certificate.check()?;
         config.escalation.check()?;
         config.planner.as_ref().map_or(Ok(()), Planner::check)?;
         if self.check_config {

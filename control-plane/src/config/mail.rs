@@ -1,6 +1,6 @@
 //! `[mail]`: through which mail server packets go out, and where those who get them acknowledge them.
 //!
-//! The password never stands here: a file of its own has it.
+//! The password never stands here: only where it is ([`Secret`]).
 
 use std::{
     net::IpAddr,
@@ -11,13 +11,11 @@ use lettre::message::Mailbox;
 use serde::Deserialize;
 
 use super::{
-    ConfigError,
+    ConfigError, Hidden, Secret,
     value::{address, bad, host, within},
 };
-use crate::files;
 
 const PORT: i64 = 587;
-const PASSWORD_MAX: u64 = 4096;
 
 /// `[mail]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +28,8 @@ pub struct Mail {
     pub tls: MailTls,
     /// In whose name mails go out.
     pub from: Mailbox,
-    /// Who it is to the server, and the file with the password; `None`: the server knows it by its address.
-    pub login: Option<(String, PathBuf)>,
+    /// Who it is to the server, and where the password is; `None`: the server knows it by its address.
+    pub login: Option<(String, Secret)>,
     /// Certificates that the server's must come from; `None`: the public web's.
     pub authority: Option<PathBuf>,
     /// Where those who get mail reach the people's listener: an https URL; `None`: mails have no link.
@@ -57,7 +55,7 @@ pub(super) struct FileMail {
     tls: Option<String>,
     from: String,
     user: Option<String>,
-    password_file: Option<PathBuf>,
+    password_file: Option<String>,
     authority: Option<PathBuf>,
     link: Option<String>,
 }
@@ -79,11 +77,10 @@ impl FileMail {
         })?;
         let login = match (self.user, self.password_file) {
             (None, None) => None,
-            (Some(user), Some(file)) => Some((user, absolute("mail.password_file", file)?)),
+            (Some(user), Some(file)) => Some((user, Secret::parse("mail.password_file", &file)?)),
             (Some(user), None) => return Err(bad("mail.user", &user, "given along with mail.password_file")),
-            (None, Some(file)) => {
-                let file = file.display().to_string();
-                return Err(bad("mail.password_file", &file, "given along with mail.user"));
+            (None, Some(_)) => {
+                return Err(bad("mail.password_file", "given", "given along with mail.user"));
             }
         };
         if login.is_some() && tls == MailTls::None {
@@ -102,14 +99,10 @@ impl FileMail {
 }
 
 impl Mail {
-    /// The password, as its file has it.
-    pub fn password(&self) -> Result<Option<(String, String)>, ConfigError> {
-        let Some((user, file)) = &self.login else { return Ok(None) };
-        let read = files::read_secret(file, PASSWORD_MAX).map_err(|error| {
-            let why = format!("a file with the password and nothing else: {}", crate::core::chain(&error));
-            bad("mail.password_file", &file.display().to_string(), why)
-        })?;
-        Ok(Some((user.clone(), read.trim_end_matches(['\r', '\n']).to_owned())))
+    /// User and password, as the password's place has it.
+    pub fn password(&self) -> Result<Option<(String, Hidden)>, ConfigError> {
+        let Some((user, password)) = &self.login else { return Ok(None) };
+        Ok(Some((user.clone(), password.read()?)))
     }
 
     /// Whether what the settings name beside themselves is there.
@@ -137,7 +130,8 @@ pub(super) const TEMPLATE: &str = r#"
 # port = 587
 # from = "Evidence <packets@msp.example>"
 # user = "packets@msp.example"
-# A file with the password and nothing else, readable by its owner alone.
+# Where the password is: a file that its owner alone can read, credential:NAME (systemd), env:NAME, or
+# sops:/path/to/file#key.in.it (decrypted by `sops`). So it is for every secret in this file.
 # password_file = "/etc/orderly/mail.password"
 # Certificates (PEM) that the mail server's must come from. Without it: the public web's.
 # authority = "/etc/orderly/mail-ca.pem"

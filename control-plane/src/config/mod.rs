@@ -14,28 +14,36 @@ use crate::{
     vault::VaultError,
 };
 
+mod certificate;
 mod channel;
 mod escalation;
 mod mail;
 mod oidc;
+mod order_key;
 mod people;
 mod planner;
+mod secret;
 mod template;
 #[cfg(test)]
 mod tests;
 mod timestamps;
+mod traces;
 mod value;
 mod vault;
 mod witness;
 
+pub use certificate::{Acme, Certificate};
 pub use channel::{Channel, Secrets, Way};
 pub use escalation::{Deadman, Escalation};
 pub use mail::{Mail, MailTls};
 pub use oidc::{Group, Oidc};
+pub use order_key::{OrderKey, Transit};
 pub use people::People;
 pub use planner::Planner;
+pub use secret::{Hidden, Secret};
 pub use template::template;
 pub use timestamps::Timestamps;
+pub use traces::Traces;
 use value::{address, bad, host, plain_host, socket, within};
 pub use vault::{S3, Vault, VaultStore};
 pub use witness::Witness;
@@ -76,6 +84,12 @@ pub struct Config {
     pub timestamps: Option<Timestamps>,
     /// Through which mail server packets go out; `None`: they do not.
     pub mail: Option<Mail>,
+    /// Where the order key is.
+    pub order_key: OrderKey,
+    /// Where traces go; `None`: nowhere.
+    pub traces: Option<Traces>,
+    /// What the people's listener shows.
+    pub certificate: Certificate,
     /// Whose word lets people in, beside passkeys.
     pub oidc: Option<Oidc>,
     /// Where people reach it.
@@ -154,6 +168,11 @@ struct File {
     witness: Vec<witness::FileWitness>,
     timestamps: Option<timestamps::FileTimestamps>,
     mail: Option<mail::FileMail>,
+    #[serde(default)]
+    order_key: order_key::FileOrderKey,
+    traces: Option<traces::FileTraces>,
+    #[serde(default)]
+    certificate: certificate::FileCertificate,
     oidc: Option<oidc::FileOidc>,
     #[serde(default)]
     people: people::FilePeople,
@@ -231,6 +250,9 @@ impl Config {
             witnesses: witness::witnesses(file.witness)?,
             timestamps: file.timestamps.map(timestamps::FileTimestamps::check).transpose()?,
             mail: file.mail.map(mail::FileMail::check).transpose()?,
+            order_key: file.order_key.check()?,
+            traces: file.traces.map(traces::FileTraces::check).transpose()?,
+            certificate: file.certificate.check()?,
             oidc: file.oidc.map(oidc::FileOidc::check).transpose()?,
             people: file.people.check()?,
             planner: file.planner.map(planner::FilePlanner::check).transpose()?,

@@ -1,6 +1,6 @@
 //! `[planner]`: the model that is asked where several runbooks are allowed for one fault. Without it, rules decide alone.
 //!
-//! The key never stands here: a file of its own has it.
+//! The key never stands here: only where it is ([`Secret`]).
 
 use std::{net::IpAddr, path::PathBuf};
 
@@ -11,7 +11,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde::Deserialize;
 
 use super::{
-    ConfigError,
+    ConfigError, Secret,
     value::{bad, plain_host, within},
     vault::absolute,
 };
@@ -21,7 +21,6 @@ const CALLS_PER_DAY: i64 = 50;
 const CALLS_PER_DAY_MAX: i64 = 10_000;
 /// An order names the model; it has room for so much.
 const MODEL_MAX: usize = 100;
-const KEY_MAX: u64 = 4096;
 const AUTHORITY_MAX: u64 = 1 << 20;
 const COMPLETIONS: &str = "/chat/completions";
 
@@ -32,8 +31,8 @@ pub struct Planner {
     pub url: Uri,
     /// What the endpoint calls the model.
     pub model: String,
-    /// A file with the key that the endpoint wants; `None`: it wants none.
-    pub api_key_file: Option<PathBuf>,
+    /// Where the key is that the endpoint wants; `None`: it wants none.
+    pub api_key: Option<Secret>,
     /// Certificates that the endpoint's must come from; `None`: the public web's.
     pub authority: Option<PathBuf>,
     /// The most calls for one clinic in a day.
@@ -45,7 +44,7 @@ pub struct Planner {
 pub(super) struct FilePlanner {
     url: String,
     model: String,
-    api_key_file: Option<PathBuf>,
+    api_key_file: Option<String>,
     authority: Option<PathBuf>,
     calls_per_day: Option<i64>,
 }
@@ -64,7 +63,10 @@ impl FilePlanner {
         Ok(Planner {
             url: completions(&self.url)?,
             model: self.model,
-            api_key_file: self.api_key_file.map(|path| absolute("planner.api_key_file", path)).transpose()?,
+            api_key: self
+                .api_key_file
+                .map(|text| Secret::parse("planner.api_key_file", &text))
+                .transpose()?,
             authority: self.authority.map(|path| absolute("planner.authority", path)).transpose()?,
             calls_per_day: most,
         })
@@ -96,18 +98,14 @@ fn completions(url: &str) -> Result<Uri, ConfigError> {
 impl Planner {
     /// What the endpoint knows us by.
     pub fn bearer(&self) -> Result<Option<HeaderValue>, ConfigError> {
-        let Some(file) = &self.api_key_file else { return Ok(None) };
-        let wrong = |why: String| {
-            let right = format!("a file with the key and nothing else: {why}");
-            bad("planner.api_key_file", &file.display().to_string(), right)
-        };
-        let key = files::read_secret(file, KEY_MAX).map_err(|error| wrong(chain(&error)))?;
-        let key = key.trim_end_matches(['\r', '\n']);
-        if key.is_empty() || key.contains(|c: char| !c.is_ascii_graphic()) {
-            return Err(wrong("it must be one line of visible characters".to_owned()));
-        }
-        let mut value =
-            HeaderValue::try_from(format!("Bearer {key}")).map_err(|error| wrong(error.to_string()))?;
+        let Some(place) = &self.api_key else { return Ok(None) };
+        let key = place.read()?;
+        let header = || HeaderValue::try_from(format!("Bearer {}", key.expose())).ok();
+        let is_visible = key.expose().bytes().all(|byte| byte.is_ascii_graphic());
+        let mut value = is_visible.then(header).flatten().ok_or_else(|| {
+            let right = "the key and nothing else: one line of visible characters";
+            bad("planner.api_key_file", &place.to_string(), right)
+        })?;
         value.set_sensitive(true);
         Ok(Some(value))
     }
@@ -148,7 +146,7 @@ pub(super) const TEMPLATE: &str = r#"
 # Any endpoint that speaks OpenAI's chat completions: https, or http to this machine.
 # url = "https://models.example/v1"
 # model = "name-of-the-model"
-# A file with the endpoint's API key and nothing else, readable by its owner alone.
+# Where the endpoint's API key is, in one of the ways described at [mail].
 # api_key_file = "/etc/orderly/planner.key"
 # Certificates (PEM) that the endpoint's must come from. Without it: the public web's.
 # authority = "/etc/orderly/planner-ca.pem"
@@ -196,7 +194,7 @@ mod tests {
             (&url("https://models.example/v1?a=b"), "planner.url", "without user and query"),
             (&url("models"), "planner.url", "an https URL"),
             (&format!("{least}calls_per_day = 0"), "planner.calls_per_day", "from 1 to 10000"),
-            (&format!("{least}api_key_file = \"key\""), "planner.api_key_file", "a path from the root"),
+            (&format!("{least}api_key_file = \"key\""), "planner.api_key_file", "where the secret is"),
             (&format!("{least}authority = \"ca\""), "planner.authority", "a path from the root"),
             (&format!("{least}api_key = \"hush\""), "api_key", "expected one of"),
         ] {
@@ -218,7 +216,7 @@ mod tests {
         for (content, mode, why) in [
             ("secret", 0o644, "readable by others"),
             ("two words", 0o600, "one line of visible characters"),
-            ("", 0o600, "one line"),
+            ("", 0o600, "nothing in it"),
         ] {
             fs::write(&file, content).unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();

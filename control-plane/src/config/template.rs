@@ -27,7 +27,8 @@ organization = {organization}
 [listen]
 # Appliances, by mutual TLS. Port 8443 must be reachable from the clinics.
 appliances = {appliances}
-# People: gRPC-web and HTTP over TLS, with API tokens. As long as it is a loopback address, only from this machine.
+# People: gRPC-web and HTTP over TLS, with API tokens (50 calls a second each, 200 at once). As long as it is a loopback address, only from this machine.
+# Monitoring reads /metrics here (OpenMetrics; `control-plane operator token --role auditor` makes its token), load balancers /healthz.
 people = {people}
 # What appliances are told to connect to. It is written into enrolment tickets.
 address = {address}
@@ -46,7 +47,7 @@ approval_minutes = {APPROVAL_MINUTES}
 # The most events of one appliance that are kept, an hour (five times as many a day): {EVENTS_PER_HOUR_MIN} to {EVENTS_PER_HOUR_MAX}.
 # What is over is counted, and a person is told. Evidence has no such limit.
 events_per_hour = {EVENTS_PER_HOUR}
-{vault}{mail}{sign_in}{oidc}{planner}
+{vault}{mail}{sign_in}{oidc}{planner}{order_key}{certificate}{traces}
 # Outside witnesses (C2SP tlog-witness), each run by somebody else: they cosign the logs, so that nobody can show two. The
 # charter names their keys (`control-plane charter renew --witness VKEY`); here is where they are reached. One block each.
 # [[witness]]
@@ -68,6 +69,9 @@ events_per_hour = {EVENTS_PER_HOUR}
         mail = super::mail::TEMPLATE,
         sign_in = super::people::TEMPLATE,
         oidc = super::oidc::TEMPLATE,
+        order_key = super::order_key::TEMPLATE,
+        certificate = super::certificate::TEMPLATE,
+        traces = super::traces::TEMPLATE,
         planner = super::planner::TEMPLATE,
         lifetime_max = ORDER_LIFETIME_MAX.as_secs(),
     )

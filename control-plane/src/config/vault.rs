@@ -13,7 +13,7 @@ use http::Uri;
 use serde::Deserialize;
 
 use super::{
-    ConfigError,
+    ConfigError, Secret,
     value::{bad, plain_host, within},
 };
 use crate::{clock, vault::S3Vault};
@@ -37,6 +37,7 @@ pub struct Vault {
 
 /// What a vault is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one, read at the start")]
 pub enum VaultStore {
     /// A folder of the installation.
     Directory,
@@ -59,8 +60,8 @@ pub struct S3 {
     pub prefix: String,
     /// Whether the bucket stands in the path, and not in the host's name.
     pub path_style: bool,
-    /// The file with the access key; `None`: the environment has it.
-    pub credentials: Option<PathBuf>,
+    /// Where the access key is; `None`: the environment has it.
+    pub credentials: Option<Secret>,
     /// Certificates that the server's must come from; `None`: the public web's.
     pub authority: Option<PathBuf>,
 }
@@ -81,7 +82,7 @@ pub(super) struct FileVault {
     bucket: Option<String>,
     prefix: Option<String>,
     path_style: Option<bool>,
-    credentials: Option<PathBuf>,
+    credentials: Option<String>,
     authority: Option<PathBuf>,
 }
 
@@ -109,7 +110,7 @@ impl FileVault {
             ("vault.bucket", self.bucket),
             ("vault.prefix", self.prefix),
             ("vault.path_style", self.path_style.map(|on| on.to_string())),
-            ("vault.credentials", self.credentials.map(path)),
+            ("vault.credentials", self.credentials),
             ("vault.authority", self.authority.map(path)),
         ] {
             if let Some(value) = value {
@@ -153,7 +154,10 @@ impl FileVault {
         }
         Ok(S3 {
             path_style: self.path_style.unwrap_or(false),
-            credentials: self.credentials.map(|path| absolute("vault.credentials", path)).transpose()?,
+            credentials: self
+                .credentials
+                .map(|place| Secret::parse("vault.credentials", &place))
+                .transpose()?,
             authority: self.authority.map(|path| absolute("vault.authority", path)).transpose()?,
             scheme,
             host,
@@ -168,8 +172,7 @@ impl Vault {
     /// Whether what the settings name beside themselves is there: credentials, certificates. Asks no server.
     pub fn check(&self) -> Result<(), ConfigError> {
         let VaultStore::S3(settings) = &self.store else { return Ok(()) };
-        let named =
-            settings.credentials.as_deref().map_or_else(String::new, |path| path.display().to_string());
+        let named = settings.credentials.as_ref().map_or_else(String::new, ToString::to_string);
         S3Vault::connect(settings, clock::now).map(drop).map_err(|error| {
             bad(
                 "vault.credentials",
@@ -229,7 +232,8 @@ kind = "directory"
 # true where the bucket stands in the path (Ceph, most stores of one's own), false where in the host's name (Amazon).
 # path_style = false
 # Whose the bucket is: a key with the rights to list, read, write and lock; give it none to delete.
-# A file with aws_access_key_id = ... and aws_secret_access_key = ..., readable by its owner alone. Without it:
+# Where there is a text with aws_access_key_id = ... and aws_secret_access_key = ...: a file that its owner alone can read,
+# credential:NAME (systemd), env:NAME or sops:/path/to/file#key.in.it. Without it:
 # the environment variables AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.
 # credentials = "/etc/orderly/vault.credentials"
 # Certificates (PEM) that the endpoint's must come from. Without it: the public web's.
@@ -286,7 +290,7 @@ mod tests {
             (&format!("{s3}region = \"US\""), "vault.region", "US", "a region's name"),
             (&format!("{s3}prefix = \"/a\""), "vault.prefix", "/a", "without slashes"),
             (&format!("{s3}prefix = \"..\""), "vault.prefix", "..", "a folder's name"),
-            (&format!("{s3}credentials = \"x\""), "vault.credentials", "x", "a path from the root"),
+            (&format!("{s3}credentials = \"x\""), "vault.credentials", "not shown", "a path from the root"),
             (&format!("{s3}secret = \"hush\""), "secret", "unknown field", "expected one of"),
         ] {
             let error = with(more).unwrap_err().to_string();

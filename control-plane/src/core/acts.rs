@@ -7,7 +7,7 @@
 use std::mem;
 
 use proto::{
-    act::{Act, Claim, Deed, End, NO_END, Place},
+    act::{Act, ActError, Claim, Deed, End, NO_END, Place},
     digest::Digest,
     ids::{ApplianceId, TenantId},
     sync::Gap,
@@ -161,7 +161,8 @@ impl Core {
                 deed: waiting.deed,
                 record: waiting.record,
             };
-            let envelope = act.seal(&self.keys.order).map_err(|e| broken(tenant, e.to_string()))?;
+            let unfit = |e: ActError| broken(tenant, e.to_string());
+            let envelope = Act::fitting(self.seal(&act.unsigned().map_err(unfit)?)?).map_err(unfit)?;
             place = Place { index: place.index + 1, previous: self.add_act(&act, index, &envelope)? };
             envelopes.push(envelope);
         }

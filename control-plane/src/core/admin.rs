@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use proto::{
     act::Deed,
-    charter::{self, CharterError},
+    charter,
     digest::Digest,
     field::{BadField, text},
     ids::{SiteId, TenantId, WatchId},
@@ -53,7 +53,7 @@ impl Core {
 
     /// Adds it; `false` when the name is taken.
     pub(super) fn add_tenant(&self, id: TenantId, name: &str, created: Millis) -> Result<bool, CoreError> {
-        let policy = self.first_policy(id)?.seal(&self.keys.order);
+        let policy = self.seal(&self.first_policy(id)?.unsigned())?;
         let added = self.store.add_tenant(&NewTenant {
             id,
             name,
@@ -196,14 +196,7 @@ impl Core {
         if !charter::succession(Some(newest), (offered.serial, digest))? {
             return Ok(());
         }
-        if !offered.order_keys.contains(&self.keys.order.public())
-            || !offered.log_keys.contains(&self.keys.log.public())
-        {
-            return Err(CoreError::Charter(CharterError::Content(BadField::new(
-                "order_keys",
-                "and log_keys must name the keys this server signs with",
-            ))));
-        }
+        let keys = self.keys_under(&offered)?;
         Catalogue::open(&self.catalogue.envelope, &offered)?;
         self.keep_charter(offered.serial, envelope, now)?;
         self.store.put_document(Document::Charter, offered.serial, envelope, now)?;
@@ -212,6 +205,7 @@ impl Core {
         let before = self.charter.document.serial;
         self.changed(None, "charter", json!(before), json!(offered.serial));
         self.charter = InForce { document: offered, envelope: envelope.to_vec() };
+        self.take_keys(keys);
         self.note_documents(now)?;
         self.sign_anew(now)
     }

@@ -265,8 +265,8 @@ impl Core {
         let serial = charter.serial;
         // A box that does not take what it is given must not be told without end.
         let is_news = set.is_some_and(|set| self.told.insert(appliance.id, set) != Some(set));
-        let seal = |one: Document| one.under(serial).seal(&self.keys.order);
-        Ok((all.into_iter().map(seal).collect(), is_news))
+        let seal = |one: Document| self.seal(&one.under(serial).unsigned());
+        Ok((all.into_iter().map(seal).collect::<Result<_, _>>()?, is_news))
     }
 }
 

@@ -55,8 +55,10 @@ impl Core {
         events.left = Some(left.saturating_sub(1));
         if left == 0 {
             events.over += 1;
+            self.counted.events_over += 1;
             return Ok(());
         }
+        self.counted.events += 1;
         self.take_event(appliance, event, now)
     }
 

@@ -6,6 +6,7 @@ use proto::{
 };
 use runbooks::CatalogueError;
 
+use super::ports::SignerError;
 use crate::{store::StoreError, vault::VaultError};
 
 /// Why a command was not carried out. Nothing was changed.
@@ -44,6 +45,9 @@ pub enum CoreError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Nothing could be signed.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
     /// Write-once storage failed.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -70,7 +74,7 @@ impl From<CoreError> for tonic::Status {
             CoreError::NotFound(_) => Self::not_found(text),
             CoreError::Exists(_) => Self::already_exists(text),
             CoreError::Precondition(_) => Self::failed_precondition(text),
-            CoreError::Store(_) | CoreError::Vault(_) | CoreError::Log { .. } => {
+            CoreError::Store(_) | CoreError::Signer(_) | CoreError::Vault(_) | CoreError::Log { .. } => {
                 // What broke inside is for the log, not for the caller.
                 tracing::error!(error = %chain(&error), "a command failed");
                 Self::unavailable("the server could not store this now; send it again")

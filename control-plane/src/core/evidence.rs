@@ -72,8 +72,13 @@ impl Core {
         let arrived = Arrived { envelope: &envelope, record };
         let intake =
             self.take_evidence(tenant, arrived, index, Origin::Appliance, &mut entries.steps, now)?;
-        if intake == Intake::Kept {
-            entries.kept.push(envelope);
+        match &intake {
+            Intake::Kept => {
+                entries.kept.push(envelope);
+                self.counted.evidence += 1;
+            }
+            Intake::Rejected(_) => self.counted.evidence_refused += 1,
+            Intake::Known => {}
         }
         Ok(intake)
     }

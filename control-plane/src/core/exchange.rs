@@ -1,5 +1,7 @@
 //! One exchange with one appliance: take what it sends, say what there is for it.
 
+use std::{fmt, sync::Arc};
+
 use proto::{
     digest::Digest,
     ids::ApplianceId,
@@ -12,7 +14,14 @@ use proto::{
     time::{Millis, TimeToken},
 };
 
-use super::{Core, CoreError, Intake, budget::Events, evidence::Entries};
+use super::{
+    Core, CoreError, Intake,
+    budget::Events,
+    chain,
+    evidence::Entries,
+    ports::{Signer, SignerError},
+    steps::{Step, StepKind},
+};
 use crate::store::{ApplianceRow, ApplianceState};
 
 /// The most bytes of attachments that one box may keep here while no record names them.
@@ -30,6 +39,27 @@ pub struct Answer {
     pub response: pb::SyncResponse,
     /// Whether it could as well wait: nothing in it but time.
     pub idle: bool,
+    /// The time, where its signature is still to be fetched. A box can do without for once.
+    pub time: Option<Untimed>,
+}
+
+/// Time that nobody has vouched for yet.
+pub struct Untimed {
+    token: TimeToken,
+    signer: Arc<dyn Signer>,
+}
+
+impl Untimed {
+    /// Fetches the signature. Blocks.
+    pub fn seal(&self) -> Result<Vec<u8>, SignerError> {
+        self.signer.seal(&self.token.unsigned())
+    }
+}
+
+impl fmt::Debug for Untimed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.token.fmt(f)
+    }
 }
 
 impl Core {
@@ -191,12 +221,99 @@ impl Core {
         now: Millis,
     ) -> Result<Answer, CoreError> {
         let mut response = pb::SyncResponse { ack: ack.map(Into::into), ..Default::default() };
-        self.add_documents(appliance, exchange, &mut response)?;
+        self.add_documents(exchange, &mut response);
         self.add_proofs(appliance, exchange, &mut response)?;
         // Along with whatever is said: a box that does not follow would else be told without a pause.
         response.succession = self.succession_after(appliance.tenant, exchange.log)?;
         if !response.checkpoint.is_empty() {
             self.spoken_of.insert(appliance.tenant);
+        }
+        if appliance.state == ApplianceState::Quarantined {
+            response.quarantine.clone_from(&appliance.state_reason);
+        }
+        let told_anew = self.add_signed_if_possible(appliance, exchange, &mut response, now)?;
+        let chain = self.store.incarnation(appliance.incarnation)?.map_or(0, |row| row.chain.next);
+        response.evidence_next = chain;
+        // Standing orders come along with whatever is said; only new ones are worth an answer of their own.
+        let idle = response.ack.is_none()
+            && !told_anew
+            && response.orders.is_empty()
+            && response.inclusions.is_empty()
+            && response.charter.is_empty()
+            && response.catalogue.is_empty()
+            && response.policy.is_empty()
+            && response.stop.is_empty();
+        let mut time = None;
+        if exchange.incarnation == appliance.incarnation {
+            let token = TimeToken { incarnation: appliance.incarnation, nonce: exchange.nonce, at: now };
+            (response.time_token, time) = self.time_for(token)?;
+        }
+        Ok(Answer { appliance: appliance.id, response, idle, time })
+    }
+
+    /// The time, signed; or what is to be signed where nobody waits for it.
+    pub(super) fn time_for(&self, token: TimeToken) -> Result<(Vec<u8>, Option<Untimed>), CoreError> {
+        match self.keys.order.is_at_hand() {
+            true => Ok((self.seal(&token.unsigned())?, None)),
+            false => Ok((Vec::new(), Some(Untimed { token, signer: self.keys.order.clone() }))),
+        }
+    }
+
+    fn add_documents(&self, exchange: &Exchange, response: &mut pb::SyncResponse) {
+        if exchange.charter_serial < self.charter.document.serial {
+            response.charter.clone_from(&self.charter.envelope);
+        }
+        if exchange.catalogue_version < self.catalogue.document.version {
+            response.catalogue.clone_from(&self.catalogue.envelope);
+        }
+    }
+
+    /// What the order key must sign. Where that key is elsewhere and cannot be used now, the rest is said without: whatever
+    /// a box has sent is taken all the same.
+    fn add_signed_if_possible(
+        &mut self,
+        appliance: &ApplianceRow,
+        exchange: &Exchange,
+        response: &mut pb::SyncResponse,
+        now: Millis,
+    ) -> Result<bool, CoreError> {
+        if self.keys.order.is_at_hand() {
+            return self.add_signed(appliance, exchange, response, now);
+        }
+        self.store.mark()?;
+        let (before, noted) = (response.clone(), (self.counted, self.steps.len(), self.acts.len()));
+        match self.add_signed(appliance, exchange, response, now) {
+            Err(CoreError::Signer(error)) => {
+                self.undo_to_mark()?;
+                self.told.remove(&appliance.id);
+                self.counted = noted.0;
+                self.steps.truncate(noted.1);
+                self.acts.truncate(noted.2);
+                *response = before;
+                tracing::warn!(appliance = %appliance.id, error = chain(&error), "appliance {} is told nothing new", appliance.id);
+                Ok(false)
+            }
+            done => {
+                self.store.keep_since_mark()?;
+                done
+            }
+        }
+    }
+
+    /// The same; and whether standing orders or documents among it are news.
+    fn add_signed(
+        &mut self,
+        appliance: &ApplianceRow,
+        exchange: &Exchange,
+        response: &mut pb::SyncResponse,
+        now: Millis,
+    ) -> Result<bool, CoreError> {
+        let tenant = self
+            .store
+            .tenant(appliance.tenant)?
+            .ok_or_else(|| CoreError::NotFound("tenant is gone".into()))?;
+        if exchange.policy_serial < tenant.policy_serial {
+            response.policy = self.policy_for(&tenant, appliance.site)?;
         }
         response.stop = self.stop_for(appliance, exchange, now)?;
         let (mut renewed, mut decided) = (false, false);
@@ -206,56 +323,17 @@ impl Core {
                 (response.documents, decided) = self.documents_for(appliance, exchange, now)?;
                 self.issue_orders(appliance, now)?;
                 if self.hold_over(appliance, now)?.is_none() {
-                    response.orders = self
-                        .store
-                        .orders_to_send(appliance.id, appliance.incarnation, exchange.order_high, now)?
-                        .into_iter()
-                        .map(|order| order.envelope)
-                        .collect();
+                    let (incarnation, high) = (appliance.incarnation, exchange.order_high);
+                    for order in self.store.orders_to_send(appliance.id, incarnation, high, now)? {
+                        let handed = Step::of(order.incident, StepKind::Exchange, now, "handed over");
+                        self.note_step(Step { order: Some(order.id), ..handed });
+                        response.orders.push(order.envelope);
+                    }
                 }
             }
-            ApplianceState::Quarantined => response.quarantine.clone_from(&appliance.state_reason),
-            ApplianceState::Revoked => {}
+            ApplianceState::Quarantined | ApplianceState::Revoked => {}
         }
-        let chain = self.store.incarnation(appliance.incarnation)?.map_or(0, |row| row.chain.next);
-        response.evidence_next = chain;
-        // Standing orders come along with whatever is said; only new ones are worth an answer of their own.
-        let idle = response.ack.is_none()
-            && !renewed
-            && !decided
-            && response.orders.is_empty()
-            && response.inclusions.is_empty()
-            && response.charter.is_empty()
-            && response.catalogue.is_empty()
-            && response.policy.is_empty()
-            && response.stop.is_empty();
-        if exchange.incarnation == appliance.incarnation {
-            let token = TimeToken { incarnation: appliance.incarnation, nonce: exchange.nonce, at: now };
-            response.time_token = token.seal(&self.keys.order);
-        }
-        Ok(Answer { appliance: appliance.id, response, idle })
-    }
-
-    fn add_documents(
-        &mut self,
-        appliance: &ApplianceRow,
-        exchange: &Exchange,
-        response: &mut pb::SyncResponse,
-    ) -> Result<(), CoreError> {
-        if exchange.charter_serial < self.charter.document.serial {
-            response.charter.clone_from(&self.charter.envelope);
-        }
-        if exchange.catalogue_version < self.catalogue.document.version {
-            response.catalogue.clone_from(&self.catalogue.envelope);
-        }
-        let tenant = self
-            .store
-            .tenant(appliance.tenant)?
-            .ok_or_else(|| CoreError::NotFound("tenant is gone".into()))?;
-        if exchange.policy_serial < tenant.policy_serial {
-            response.policy = self.policy_for(&tenant, appliance.site)?;
-        }
-        Ok(())
+        Ok(renewed || decided)
     }
 
     /// The newest checkpoint, that it continues the caller's, and that the caller's evidence is in it.

@@ -15,6 +15,7 @@ use super::{
     incident::{Input, State},
     orders::is_good_word,
     planner,
+    steps::{self, Step, StepKind},
 };
 use crate::store::{ApplianceRow, IncidentChange, IncidentRow, NewIncident, OrderRow, OrderState};
 
@@ -97,6 +98,8 @@ impl Core {
             return Ok(None);
         }
         let id = IncidentId::new(now, self.random());
+        self.counted.incidents += 1;
+        self.note_step(Step::of(id, StepKind::Intake, now, "seen"));
         self.store.add_incident(&NewIncident {
             id,
             tenant: appliance.tenant,
@@ -190,6 +193,9 @@ impl Core {
             }
         };
         let moved = next != row.state;
+        let (kind, outcome) = steps::meaning(input);
+        let runbook = change.plan.as_ref().map(|(id, _)| id.clone()).or_else(|| row.runbook.clone());
+        self.note_step(Step { runbook, ..Step::of(row.id, kind, now, outcome) });
         change.state = moved.then_some(next);
         change.reason = Some(reason.to_owned());
         self.store.change_incident(row, &change, now)?;
@@ -201,6 +207,7 @@ impl Core {
             self.asking_is_over(row.id, reason, now)?;
         }
         if moved && let Some(end) = next.end() {
+            self.note_step(Step::of(row.id, StepKind::Incident, now, next.name()));
             self.note_incident_act(row, end, now)?;
         }
         if moved && next == State::Escalated {

@@ -12,6 +12,7 @@ pub mod approved;
 pub mod asking;
 mod beside;
 mod budget;
+mod counted;
 pub mod deliveries;
 mod drift;
 mod effects;
@@ -54,6 +55,7 @@ pub mod sessions;
 mod sight;
 mod silence;
 pub mod standing;
+mod steps;
 mod stops;
 mod succession;
 pub mod timestamps;
@@ -66,12 +68,14 @@ pub mod witnesses;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
 use proto::{
     charter::{Charter, OrganizationKeys},
     digest::Digest,
+    dsse::Unsigned,
     evidence::CheckpointSeen,
     ids::{ApplianceId, TenantId},
     keys::SecretKey,
@@ -85,11 +89,13 @@ use crate::{
     telling::Rules,
 };
 
+pub use counted::Counted;
 pub use error::{CoreError, chain};
 pub use evidence::Intake;
 pub use exchange::Answer;
-use ports::Ports;
+use ports::{Keyring, Ports, Signer};
 pub use publish::Published;
+pub use steps::{Step, StepKind};
 
 /// The incident that says that a clinic's log is halted.
 const LOG_HALTED: &str = "log.halted";
@@ -124,9 +130,11 @@ pub struct Settings {
 /// The online keys.
 pub struct Keys {
     /// Signs orders, policies and time.
-    pub order: SecretKey,
+    pub order: Arc<dyn Signer>,
     /// Signs checkpoints.
     pub log: SecretKey,
+    /// Where others are found when a charter names them.
+    pub ring: Box<dyn Keyring>,
 }
 
 /// A charter in force, and the bytes that say so.
@@ -177,6 +185,10 @@ pub struct Core {
     pub(crate) beside: beside::Beside,
     /// Whose word in the vault counts.
     pub(crate) known: ours::Known,
+    /// What commands did, since it was taken last.
+    pub(crate) counted: Counted,
+    /// The steps that incidents took, since they were taken last.
+    pub(crate) steps: Vec<Step>,
     /// Since when this server has been listening.
     pub(crate) listening: silence::Listening,
 }
@@ -227,6 +239,8 @@ impl Core {
             replaying: false,
             beside: beside::Beside::default(),
             known: ours::Known::default(),
+            counted: Counted::default(),
+            steps: Vec::new(),
             listening: silence::Listening::since(now),
         };
         core.run(now, |core| {
@@ -258,11 +272,16 @@ impl Core {
     ) -> Result<T, CoreError> {
         self.store.mark()?;
         let before = (self.charter.document.serial, self.catalogue.document.version);
+        let (counted, steps) = (self.counted, self.steps.len());
         let outcome = command(self).and_then(|done| self.keep_acts().map(|()| done));
         self.acts.clear();
         match &outcome {
             Ok(_) => self.store.keep_since_mark()?,
-            Err(_) => self.undo_to_mark()?,
+            Err(_) => {
+                self.counted = counted;
+                self.steps.truncate(steps);
+                self.undo_to_mark()?;
+            }
         }
         if outcome.is_err() && before != (self.charter.document.serial, self.catalogue.document.version) {
             self.reread()?;
@@ -323,6 +342,11 @@ impl Core {
     /// After a transaction was undone: in force is what the database says.
     fn reread(&mut self) -> Result<(), CoreError> {
         (self.charter, self.catalogue) = documents(&self.store, &self.trust)?;
+        // A charter that was undone may have brought other keys into use.
+        match self.keys_under(&self.charter.document) {
+            Ok(keys) => self.take_keys(keys),
+            Err(error) => tracing::error!(error = chain(&error), "the keys of the charter in force"),
+        }
         Ok(())
     }
 
@@ -338,10 +362,20 @@ impl Core {
         std::mem::take(&mut self.spoken_of)
     }
 
+    /// What the commands since the last call did.
+    pub fn take_counted(&mut self) -> Counted {
+        std::mem::take(&mut self.counted)
+    }
+
     /// The charter in force.
     #[must_use]
     pub fn charter(&self) -> &Charter {
         &self.charter.document
+    }
+
+    /// Signs with the order key.
+    pub(crate) fn seal(&self, unsigned: &Unsigned) -> Result<Vec<u8>, CoreError> {
+        Ok(self.keys.order.seal(unsigned)?)
     }
 
     pub(crate) fn random<const N: usize>(&mut self) -> [u8; N] {

@@ -15,7 +15,13 @@ use runbooks::{
     history_key,
 };
 
-use super::{Core, CoreError, approvals::Consulted, incident::Input};
+use super::{
+    Core, CoreError,
+    approvals::Consulted,
+    chain,
+    incident::Input,
+    steps::{Step, StepKind},
+};
 use crate::store::{
     ApplianceRow, IncarnationRow, IncidentChange, IncidentRow, NewOrder, OrderRow, OrderState,
 };
@@ -116,7 +122,12 @@ impl Core {
         let facts = self.facts_for(&order, appliance, now)?;
         let cleared = clear(&order, &self.facts(&order, appliance, watch, &facts, now), reported(row));
         match cleared {
-            Ok(_) => self.sign_and_keep(&order, row, now),
+            Ok(_) => {
+                let (runbook, order_id) = (Some(order.core.runbook.clone()), Some(order.core.id));
+                let passed = Step::of(row.id, StepKind::Guardrails, now, "passed");
+                self.note_step(Step { runbook, order: order_id, ..passed });
+                self.sign_and_keep(&order, row, now)
+            }
             Err(refusal) => self.was_refused(row, &refusal, now),
         }
     }
@@ -266,9 +277,18 @@ impl Core {
     }
 
     fn sign_and_keep(&mut self, order: &Order, row: &IncidentRow, now: Millis) -> Result<(), CoreError> {
-        let (digest, envelope) = (Digest::of(&order.encode()), order.seal(&self.keys.order));
+        let envelope = match self.seal(&order.unsigned()) {
+            Ok(envelope) => envelope,
+            Err(CoreError::Signer(error)) => {
+                tracing::warn!(incident = %row.id, error = chain(&error), "no order for incident {}", row.id);
+                return self.hold_back(row, &error.to_string(), now);
+            }
+            Err(error) => return Err(error),
+        };
+        let digest = Digest::of(&order.encode());
         let (runbook, target) = history_key(&order.core);
         self.keep_orders(order.core.tenant, &[(digest, envelope.clone())], now)?;
+        self.counted.orders += 1;
         self.store.raise_issued_high(order.core.appliance, order.sequence)?;
         self.store.add_order(&NewOrder {
             id: order.core.id,

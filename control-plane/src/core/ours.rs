@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use proto::{
     digest::Digest,
-    dsse,
+    dsse::{self, Unsigned},
     keys::PublicKey,
     log::{Head, SignedCheckpoint, VerifierKey},
     order::ORDER_TYPE,
@@ -106,10 +106,10 @@ impl Core {
     }
 
     /// Signs what a paper says, for the place where it is to lie.
-    pub(super) fn seal_paper(&self, key: &str, says: &impl Serialize) -> Vec<u8> {
+    pub(super) fn seal_paper(&self, key: &str, says: &impl Serialize) -> Result<Vec<u8>, CoreError> {
         let paper = Paper { key: key.to_owned(), says };
         let payload = serde_json::to_vec(&paper).expect("plain data serialises");
-        dsse::seal(PAPER_TYPE, &payload, &[&self.keys.order])
+        self.seal(&Unsigned::new(PAPER_TYPE, payload))
     }
 
     /// What a paper says, when a key of ours signed it for this place, or for the one that it had to lie beside.

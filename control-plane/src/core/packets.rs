@@ -181,7 +181,7 @@ impl Core {
         }
         let key = edition_key(tenant, &name);
         let is_ours = |key: &str, bytes: &[u8]| self.open_paper::<Edition>(key, bytes).is_some();
-        self.put_ours(&key, &self.seal_paper(&key, &edition), until, is_ours)?;
+        self.put_ours(&key, &self.seal_paper(&key, &edition)?, until, is_ours)?;
         self.store.add_packet(tenant, &row)?;
         self.packet_made(tenant, &row, now)?;
         Ok(edition)

@@ -73,7 +73,7 @@ impl Core {
     pub(super) fn keep_tenant(&self, row: &TenantRow, now: Millis) -> Result<(), CoreError> {
         let key = format!("{TENANTS}/{}", row.id);
         let clinic = Clinic { name: row.name.clone(), created: row.created };
-        let paper = self.seal_paper(&key, &clinic);
+        let paper = self.seal_paper(&key, &clinic)?;
         let is_ours = |key: &str, bytes: &[u8]| self.open_paper::<Clinic>(key, bytes).is_some();
         self.keep_ours(&key, &paper, self.retain_until(now), is_ours)
     }
@@ -169,7 +169,7 @@ impl Core {
     }
 
     fn keep_revoked(&self, key: &str, now: Millis) -> Result<(), CoreError> {
-        let paper = self.seal_paper(key, &Revoked::Revoked);
+        let paper = self.seal_paper(key, &Revoked::Revoked)?;
         let is_ours = |key: &str, bytes: &[u8]| self.open_paper::<Revoked>(key, bytes).is_some();
         self.keep_ours(key, &paper, self.retain_until(now), is_ours)
     }

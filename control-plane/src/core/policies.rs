@@ -117,7 +117,7 @@ impl Core {
         policy.serial = row.policy_serial + 1;
         policy.tenant = Some(row.id);
         policy.check()?;
-        let envelope = policy.seal(&self.keys.order);
+        let envelope = self.seal(&policy.unsigned())?;
         self.store.put_policy(row.id, policy.serial, &envelope)?;
         let digest = payload_digest(&envelope)?;
         self.note_policy(row.id, policy.serial, what, digest, now)?;
@@ -137,7 +137,7 @@ impl Core {
         self.note_act(tenant, Deed::Policy { serial, change, digest, site: None }, now);
         for site in self.store.sites(tenant)? {
             if self.store.policy_level(&site.id.to_string())?.is_some() {
-                let digest = payload_digest(&self.policy_at(tenant, site.id)?.seal(&self.keys.order))?;
+                let digest = Digest::of(self.policy_at(tenant, site.id)?.unsigned().payload());
                 self.note_act(tenant, Deed::Policy { serial, change, digest, site: Some(site.id) }, now);
             }
         }
@@ -186,7 +186,8 @@ impl Core {
         if self.store.policy_level(&site.to_string())?.is_none() {
             return Ok(tenant.policy.clone());
         }
-        Ok(self.policy_at(tenant.id, site)?.seal(&self.keys.order))
+        let policy = self.policy_at(tenant.id, site)?;
+        self.seal(&policy.unsigned())
     }
 
     /// What holds at a level, and which level says what.

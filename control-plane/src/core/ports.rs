@@ -1,6 +1,14 @@
 //! The world as arguments: randomness, write-once storage, the device CA. (Time is an argument of every command.)
 
-use proto::{field::BadField, identity::SpiffeId, time::Millis};
+use std::{collections::BTreeSet, error::Error, sync::Arc};
+
+use proto::{
+    dsse::Unsigned,
+    field::BadField,
+    identity::SpiffeId,
+    keys::{PublicKey, SecretKey},
+    time::Millis,
+};
 
 use crate::vault::Vault;
 
@@ -23,6 +31,61 @@ impl Entropy for SystemEntropy {
 pub trait CertificateIssuer: Send {
     /// A certificate (DER) for the key of `csr` (DER), naming `id` and nothing else, lasting 7 days from `now`.
     fn issue(&self, csr: &[u8], id: &SpiffeId, now: Millis) -> Result<Vec<u8>, BadField>;
+}
+
+/// Signs with the order key, which need not be on this machine.
+pub trait Signer: Send + Sync {
+    /// The public half.
+    fn public(&self) -> PublicKey;
+
+    /// The envelope, signed; or why not. Bounded: the writer waits for it.
+    fn seal(&self, unsigned: &Unsigned) -> Result<Vec<u8>, SignerError>;
+
+    /// Whether it answers at once and cannot fail. Where it does not, what need not wait for the writer does not make it wait.
+    fn is_at_hand(&self) -> bool {
+        false
+    }
+}
+
+/// Why nothing was signed.
+#[derive(Debug, thiserror::Error)]
+#[error("the order key cannot be used")]
+pub struct SignerError(#[source] pub Box<dyn Error + Send + Sync>);
+
+impl Signer for SecretKey {
+    fn public(&self) -> PublicKey {
+        Self::public(self)
+    }
+
+    fn seal(&self, unsigned: &Unsigned) -> Result<Vec<u8>, SignerError> {
+        Ok(unsigned.seal(self))
+    }
+
+    fn is_at_hand(&self) -> bool {
+        true
+    }
+}
+
+/// Where the online keys are that a charter may name: those of before, and those that are to follow.
+pub trait Keyring: Send {
+    /// The order key to sign with under a charter that names these, the newest of several; `None`: none of them is here.
+    fn order(&self, named: &BTreeSet<PublicKey>) -> Result<Option<Arc<dyn Signer>>, SignerError>;
+
+    /// The same of the log key.
+    fn log(&self, named: &BTreeSet<PublicKey>) -> Result<Option<SecretKey>, SignerError>;
+}
+
+/// No other keys than those that a core was opened with.
+pub struct NoOthers;
+
+impl Keyring for NoOthers {
+    fn order(&self, _: &BTreeSet<PublicKey>) -> Result<Option<Arc<dyn Signer>>, SignerError> {
+        Ok(None)
+    }
+
+    fn log(&self, _: &BTreeSet<PublicKey>) -> Result<Option<SecretKey>, SignerError> {
+        Ok(None)
+    }
 }
 
 /// All of them.

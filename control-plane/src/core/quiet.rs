@@ -68,13 +68,11 @@ impl Core {
             return None;
         }
         looked.heard = Some(now);
+        let (appliance, evidence_next) = (looked.appliance, looked.evidence_next);
         let token = TimeToken { incarnation: exchange.incarnation, nonce: exchange.nonce, at: now };
-        let response = pb::SyncResponse {
-            evidence_next: looked.evidence_next,
-            time_token: token.seal(&self.keys.order),
-            ..Default::default()
-        };
-        Some(Answer { appliance: looked.appliance, response, idle: true })
+        let (time_token, time) = self.time_for(token).ok()?;
+        let response = pb::SyncResponse { evidence_next, time_token, ..Default::default() };
+        Some(Answer { appliance, response, idle: true, time })
     }
 
     /// Keeps in mind that a look found nothing, if that is all that it found.
@@ -89,7 +87,8 @@ impl Core {
             ..response.clone()
         };
         // Whoever is told no time speaks for another incarnation than was enrolled; whoever waits for proofs, for the vault.
-        let is_nothing = told == pb::SyncResponse::default() && !response.time_token.is_empty();
+        let is_timed = answer.time.is_some() || !response.time_token.is_empty();
+        let is_nothing = is_timed && told == pb::SyncResponse::default();
         if !is_nothing || !exchange.unproven.is_empty() {
             return;
         }

@@ -4,18 +4,55 @@
 //! The rule: a stolen key must be exchangeable for good. What stands in one's own database is trusted for its words,
 //! whoever's signature is on it; the boxes are shown nothing but signatures of the charter's keys.
 
+use std::sync::Arc;
+
 use proto::{
     act::Change,
+    charter::{Charter, CharterError},
     dsse::Envelope,
+    field::BadField,
+    keys::SecretKey,
     log::{Checkpoint, SignedCheckpoint, VerifierKey},
     time::Millis,
 };
 use runbooks::Policy;
 
-use super::{Core, CoreError, log::broken, payload_digest};
+use super::{Core, CoreError, log::broken, payload_digest, ports::Signer};
 use crate::store::TenantRow;
 
+/// Keys to sign with from now on; `None`: the one in use goes on.
+pub(super) struct NextKeys {
+    order: Option<Arc<dyn Signer>>,
+    log: Option<SecretKey>,
+}
+
 impl Core {
+    /// The keys to sign with under a charter, which must name one of each that is here. The newest that it names is taken, at
+    /// once and while the server runs; who has not heard of that charter yet gets it with what is signed by its keys.
+    pub(super) fn keys_under(&self, charter: &Charter) -> Result<NextKeys, CoreError> {
+        let keys = &self.keys;
+        let order = keys.ring.order(&charter.order_keys)?.filter(|key| key.public() != keys.order.public());
+        let log = keys.ring.log(&charter.log_keys)?.filter(|key| key.public() != keys.log.public());
+        let is_signed = order.is_some() || charter.order_keys.contains(&keys.order.public());
+        if !is_signed || !(log.is_some() || charter.log_keys.contains(&keys.log.public())) {
+            let problem = "and log_keys must name the keys this server signs with, or ones that it has";
+            return Err(CoreError::Charter(CharterError::Content(BadField::new("order_keys", problem))));
+        }
+        Ok(NextKeys { order, log })
+    }
+
+    /// Signs with these from now on.
+    pub(super) fn take_keys(&mut self, next: NextKeys) {
+        if let Some(order) = next.order {
+            tracing::warn!("orders are signed by another key from now on: {}", order.public());
+            self.keys.order = order;
+        }
+        if let Some(log) = next.log {
+            tracing::warn!("logs are signed by another key from now on: {}", log.public());
+            self.keys.log = log;
+        }
+    }
+
     /// Signs anew what the keys of the charter in force do not stand behind.
     pub(super) fn sign_anew(&mut self, now: Millis) -> Result<(), CoreError> {
         for tenant in self.store.tenants()? {
@@ -39,7 +76,7 @@ impl Core {
             return Ok(());
         };
         policy.serial = tenant.policy_serial + 1;
-        let envelope = policy.seal(&self.keys.order);
+        let envelope = self.seal(&policy.unsigned())?;
         self.store.put_policy(tenant.id, policy.serial, &envelope)?;
         let digest = payload_digest(&envelope)?;
         self.note_policy(tenant.id, policy.serial, Change::Signature, digest, now)?;

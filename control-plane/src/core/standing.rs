@@ -182,7 +182,7 @@ impl Core {
                 tracing::warn!(appliance = %appliance.id, %refusal, "no standing order for appliance {}", appliance.id);
                 continue;
             }
-            let envelope = next.seal(&self.keys.order);
+            let envelope = self.seal(&next.unsigned())?;
             self.store.add_standing(&next, &envelope)?;
             signed.push((Digest::of(&next.encode()), envelope));
         }

@@ -51,7 +51,7 @@ impl Core {
                     stopped,
                     reason,
                 };
-                let row = StopRow { serial, stopped, envelope: stop.seal(&self.keys.order) };
+                let row = StopRow { serial, stopped, envelope: self.seal(&stop.unsigned())? };
                 self.store.put_stop(appliance.id, &row)?;
                 row
             }

@@ -2,29 +2,33 @@
 
 use std::{
     convert::Infallible,
+    net::IpAddr,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
-use ::http::{Request, Response, header, request::Parts};
+use ::http::{Request, Response, StatusCode, header, request::Parts};
 use http_body_util::Limited;
 use proto::{digest::Digest, identity::CertificateFacts, time::Millis};
-use tonic::{Status, body::Body};
+use tonic::{Code, Status, body::Body};
 use tower::Service;
 
 use super::{
     admit::{self, Admitted},
     crowd::{Crowd, Place},
     http,
-    listener::{Address, Peer},
-    mcp,
+    listener::{Address, Peer, network},
+    mcp, monitoring,
     operators::Caller,
-    people, review,
+    people,
+    rate::Rates,
+    review,
     writer::Writer,
 };
 use crate::{
     access::{Principal, table},
+    clock,
     core::sessions::is_fresh,
     store::Store,
 };
@@ -64,13 +68,20 @@ pub enum Rule {
 #[derive(Clone)]
 pub struct Gate<S> {
     rule: Rule,
+    rates: Rates,
     inner: S,
 }
 
 impl<S> Gate<S> {
     /// Puts `inner` behind `rule`.
     pub fn new(rule: Rule, inner: S) -> Self {
-        Self { rule, inner }
+        Self { rule, rates: Rates::new(clock::now), inner }
+    }
+
+    /// The same, counting by another clock.
+    #[must_use]
+    pub fn with_rates(self, rates: Rates) -> Self {
+        Self { rates, ..self }
     }
 }
 
@@ -90,7 +101,7 @@ impl From<Admitted> for Entry {
 }
 
 impl Rule {
-    async fn decide(&self, request: &Parts) -> Result<Entry, Status> {
+    async fn decide(&self, rates: &Rates, request: &Parts) -> Result<Entry, Status> {
         match self {
             Self::Appliances { reader, clock, calls, connections } => {
                 let peer = request.extensions.get::<Peer>();
@@ -114,23 +125,26 @@ impl Rule {
             }
             Self::People { writer, origin } => {
                 let admitted = |known| Entry::from(Admitted { known, bytes: usize::MAX });
-                let path = request.uri.path();
-                if matches!(path, "/" | "/healthz") {
+                let (path, from) = (request.uri.path(), address(request));
+                if matches!(path, "/" | "/healthz" | monitoring::CHECK) {
+                    rates.open(from)?;
                     return Ok(admitted(false));
                 }
                 // The path is a token by itself; who looks at it is `review`'s to say.
                 if path.starts_with(review::PATH) {
+                    rates.open(from)?;
                     return Ok(Admitted { known: false, bytes: review::FORM_MAX }.into());
                 }
                 // Who looks at these is theirs to say, too.
                 if people::is_ours(path) {
+                    rates.open(from)?;
                     return Ok(Admitted { known: false, bytes: people::BODY_MAX }.into());
                 }
                 let by_assistant = path == mcp::PATH;
                 if by_assistant && !request.headers.contains_key(header::AUTHORIZATION) {
                     return Err(Status::unauthenticated("this call needs an API token"));
                 }
-                let principal = caller(writer, origin, request).await?;
+                let principal = caller(writer, origin, rates, request).await?;
                 if by_assistant {
                     // What it then asks comes through this door again, each call by the table.
                     return Ok(Admitted { known: true, bytes: mcp::ASKED_MAX }.into());
@@ -154,14 +168,24 @@ impl Rule {
     }
 }
 
+/// From where it comes, as far as one customer of a network goes; `None`: not over one.
+fn address(request: &Parts) -> Option<IpAddr> {
+    match request.extensions.get::<Peer>()?.address {
+        Address::Network(from) => Some(network(from.ip())),
+        Address::Local { .. } => None,
+    }
+}
+
 /// Whoever calls over the network: the holder of an API token, or, from a page of our own, somebody who signed in.
-async fn caller(writer: &Writer, origin: &str, request: &Parts) -> Result<Principal, Status> {
+async fn caller(writer: &Writer, origin: &str, rates: &Rates, request: &Parts) -> Result<Principal, Status> {
     let (from, _) = people::from(request);
     if let Some(value) = request.headers.get(header::AUTHORIZATION) {
         let token =
             value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).map(ToOwned::to_owned);
         let token = token.ok_or_else(|| Status::unauthenticated("this call needs an API token"))?;
-        let (name, grant) = writer.run(move |core, now| core.operator(&token, now)).await?;
+        let secret = token.clone();
+        let look = writer.run(move |core, now| core.operator(&token, now));
+        let (name, grant) = counted(rates, &secret, request, look).await?;
         return Ok(Principal::token(name, from, grant));
     }
     let session = people::session_cookie(&request.headers);
@@ -171,20 +195,49 @@ async fn caller(writer: &Writer, origin: &str, request: &Parts) -> Result<Princi
     if !people::comes_from(&request.headers, origin) {
         return Err(Status::permission_denied(format!("with a session only pages of {origin} may call")));
     }
-    let found = writer.run(move |core, now| core.full_session(&session, now).map(|found| (found, now)));
-    let ((session, person), now) = found.await?;
+    let secret = session.clone();
+    let look = writer.run(move |core, now| core.full_session(&session, now).map(|found| (found, now)));
+    let ((session, person), now) = counted(rates, &secret, request, look).await?;
     // A provider lets in again whoever it let in hours ago, unasked: by its word alone nobody gives access.
     let is_fresh = is_fresh(&session, now) && person.subject.is_none();
     Ok(Principal::person(person.name, from, person.grant, is_fresh))
 }
 
-/// In the caller's own dialect: a browser's client looks at no answer of another type.
+/// Looks up whose a secret is, as often as its holder may ask, and as often as somebody there may be wrong.
+async fn counted<T>(
+    rates: &Rates,
+    secret: &str,
+    request: &Parts,
+    look: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    let (digest, from) = (Digest::of(secret.as_bytes()), address(request));
+    rates.may_try(&digest, from)?;
+    let found = look.await.inspect_err(|status| {
+        if matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated) {
+            rates.was_wrong(from);
+        }
+    })?;
+    rates.token(digest)?;
+    Ok(found)
+}
+
+/// In the caller's own dialect: a browser's client looks at no answer of another type, and plain HTTP at the status alone.
 fn refusal(status: Status, request: &Parts) -> Response<Body> {
-    if request.uri.path() == mcp::PATH {
+    let code = status.code();
+    let is_denied = matches!(code, Code::Unauthenticated | Code::PermissionDenied);
+    if is_denied && request.uri.path() == mcp::PATH {
         return http::unauthorized(status.message());
     }
     let mut response = status.into_http();
     let asked = request.headers.get(header::CONTENT_TYPE);
+    if !asked.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        *response.status_mut() = match code {
+            Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Code::PermissionDenied => StatusCode::FORBIDDEN,
+            Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+    }
     if let Some(kind) = asked.filter(|kind| kind.as_bytes().starts_with(b"application/grpc-web")) {
         response.headers_mut().insert(header::CONTENT_TYPE, kind.clone());
     }
@@ -216,12 +269,12 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let rule = self.rule.clone();
+        let (rule, rates) = (self.rule.clone(), self.rates.clone());
         let waiting = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, waiting);
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
-            match rule.decide(&parts).await {
+            match rule.decide(&rates, &parts).await {
                 Ok(Entry { admitted, place: _place, caller }) => {
                     if let Some(caller) = caller {
                         parts.extensions.insert(caller);

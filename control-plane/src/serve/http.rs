@@ -1,7 +1,8 @@
 //! What a listener answers: to programs gRPC and nothing else; to people gRPC-web and plain HTTP as well.
 //!
-//! The rule: plain HTTP here reads nothing of a request but method and path, and says nothing that needs a token. The one
-//! exceptions are a packet's page, whose path is a token by itself ([`review`]), and where people sign in ([`people`]).
+//! The rule: plain HTTP here reads nothing of a request but method and path. What it says is for anybody, but for the
+//! metrics, for which the door has asked for a token. The exceptions are a packet's page, whose path is a token by itself
+//! ([`review`]), and where people sign in ([`people`]).
 
 use std::{
     convert::Infallible,
@@ -24,9 +25,14 @@ use super::{
     people::{self, People},
     review::{self, Reviews},
 };
+use crate::metrics;
+
+/// Where metrics are read.
+pub const METRICS: &str = "/metrics";
 
 const PAGE: &str = "Orderly control plane.\n\n\
-    This is a service. Its command line is `control-plane`, its health is at /healthz.\n";
+    This is a service. Its command line is `control-plane`, its health is at /healthz,\n\
+    its metrics are at /metrics (with an API token).\n";
 
 /// Whether the server can do its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,33 +43,40 @@ pub enum Health {
     Unwell(String),
 }
 
-/// Asked at every `/healthz`.
-pub type HealthCheck = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Health> + Send>> + Send + Sync>;
+/// Looked up when somebody asks.
+pub type Look<T> = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = T> + Send>> + Send + Sync>;
 
-/// A check that may block, on a thread of its own; what it found is told again for a while: `/healthz` is for anybody.
+/// What somebody reads; `None`: it cannot be looked up now.
+pub type Page = Look<Option<String>>;
+
+/// Asked at every `/healthz`.
+pub type HealthCheck = Look<Health>;
+
+/// A look that may block, on a thread of its own; what it found is told again for a while, so that nobody makes this server
+/// look all the time. `broken` is told when it panics.
 #[must_use]
-pub fn remembered(
-    check: impl Fn() -> Health + Send + Sync + 'static,
+pub fn remembered<T: Clone + Send + 'static>(
+    look: impl Fn() -> T + Send + Sync + 'static,
+    broken: fn() -> T,
     keep: Duration,
     clock: fn() -> Millis,
-) -> HealthCheck {
-    let (check, last) = (Arc::new(check), Arc::new(Mutex::new(None::<(Millis, Health)>)));
+) -> Look<T> {
+    let (look, last) = (Arc::new(look), Arc::new(Mutex::new(None::<(Millis, T)>)));
     Arc::new(move || {
-        let (check, last) = (check.clone(), last.clone());
+        let (look, last) = (look.clone(), last.clone());
         Box::pin(async move {
             // Held while it is looked up: whoever asks meanwhile gets the same answer.
             let mut last = last.lock().await;
             let now = clock();
-            if let Some((at, health)) = &*last
+            if let Some((at, found)) = &*last
                 && *at <= now
                 && now.since(*at) < keep
             {
-                return health.clone();
+                return found.clone();
             }
-            let found = tokio::task::spawn_blocking(move || check()).await;
-            let health = found.unwrap_or_else(|_| Health::Unwell("the health could not be looked up".into()));
-            *last = Some((now, health.clone()));
-            health
+            let found = tokio::task::spawn_blocking(move || look()).await.unwrap_or_else(|_| broken());
+            *last = Some((now, found.clone()));
+            found
         })
     })
 }
@@ -80,6 +93,7 @@ enum Kind {
         health: HealthCheck,
         reviews: Option<Reviews>,
         people: Option<People>,
+        metrics: Option<Page>,
         assistants: Option<Box<Assistants>>,
     },
 }
@@ -89,7 +103,16 @@ impl Front {
     #[must_use]
     pub fn people(routes: Routes, health: HealthCheck, reviews: Option<Reviews>) -> Self {
         let grpc = GrpcWebLayer::new().layer(routes.prepare());
-        Self(Kind::People { grpc, health, reviews, people: None, assistants: None })
+        Self(Kind::People { grpc, health, reviews, people: None, assistants: None, metrics: None })
+    }
+
+    /// The same, and metrics. The door asks whoever reads them for a token.
+    #[must_use]
+    pub fn with_metrics(mut self, page: Page) -> Self {
+        if let Kind::People { metrics, .. } = &mut self.0 {
+            *metrics = Some(page);
+        }
+        self
     }
 
     /// The same, and where people sign in.
@@ -149,9 +172,15 @@ impl Service<Request<Body>> for Front {
                 let assistants = assistants.clone();
                 Box::pin(async move { Ok(assistants.answer(request).await) })
             }
-            Kind::People { health, .. } => {
-                let health = health.clone();
-                Box::pin(async move { Ok(plain(health, request.method(), request.uri().path()).await) })
+            Kind::People { health, metrics, .. } => {
+                let (health, metrics) = (health.clone(), metrics.clone());
+                Box::pin(async move {
+                    let (method, path) = (request.method(), request.uri().path());
+                    Ok(match metrics.filter(|_| path == METRICS) {
+                        Some(page) => measured(page, method).await,
+                        None => plain(health, method, path).await,
+                    })
+                })
             }
         }
     }
@@ -176,10 +205,7 @@ async fn plain(health: HealthCheck, method: &Method, path: &str) -> Response<Bod
     if !matches!(path, "/" | "/healthz") {
         return nothing(method);
     }
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        let mut refused =
-            text(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are allowed here.\n", method);
-        refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    if let Some(refused) = unless_read(method) {
         return refused;
     }
     if path == "/" {
@@ -189,6 +215,29 @@ async fn plain(health: HealthCheck, method: &Method, path: &str) -> Response<Bod
         Health::Well => text(StatusCode::OK, "ok\n", method),
         Health::Unwell(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n"), method),
     }
+}
+
+/// Answers who asks for metrics.
+async fn measured(page: Page, method: &Method) -> Response<Body> {
+    if let Some(refused) = unless_read(method) {
+        return refused;
+    }
+    let Some(page) = page().await else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "The database cannot be read now.\n", method);
+    };
+    let mut response = text(StatusCode::OK, &page, method);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
+    response
+}
+
+/// What is here is only to be read.
+fn unless_read(method: &Method) -> Option<Response<Body>> {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return None;
+    }
+    let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are allowed here.\n", method);
+    refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    Some(refused)
 }
 
 /// What a program that speaks HTTP gets when its token is not good.

@@ -20,6 +20,10 @@ use super::{
     listener::{Peer, Stop, stopped},
     writer::Writer,
 };
+use crate::{
+    clock,
+    core::{Answer, chain},
+};
 
 /// How soon an appliance should call again after a held call that had nothing to say.
 const COME_AGAIN_MS: u32 = 0;
@@ -62,7 +66,8 @@ impl Link for Appliances {
         let exchange = Arc::new(asked);
         let held = exchange.clone();
         let wakes = self.writer.wakes.clone();
-        let (answer, bell) = self
+        let started = clock::stopwatch();
+        let stored = self
             .writer
             .run(move |core, now| {
                 // Here, not in the caller, who may hang up and call again.
@@ -72,9 +77,16 @@ impl Link for Appliances {
                 let bell = wakes.bell(answer.appliance);
                 Ok((answer, bell))
             })
-            .await?;
+            .await;
+        let outcome = match &stored {
+            Ok((answer, _)) if answer.idle => "idle",
+            Ok(_) => "answered",
+            Err(_) => "refused",
+        };
+        self.writer.metrics.exchanged(outcome, started.elapsed());
+        let (answer, bell) = stored?;
         if !answer.idle || exchange.hold_ms == 0 {
-            return Ok(Response::new(answer.response));
+            return Ok(timed(answer).await);
         }
         let mut stopping = self.stopping.clone();
         let mut patience = pin!(patience(exchange.hold_ms));
@@ -90,7 +102,7 @@ impl Link for Appliances {
             let last = over || !self.writer.wakes.is_newest(answer.appliance, &bell);
             if last || !answer.idle {
                 answer.response.come_again_ms = COME_AGAIN_MS;
-                return Ok(Response::new(answer.response));
+                return Ok(timed(answer).await);
             }
         }
     }
@@ -100,6 +112,19 @@ impl Link for Appliances {
         let request = Renewal::try_from(request.into_inner())?;
         self.writer.run(move |core, now| core.renew(&certificate, &request, now)).await.map(Response::new)
     }
+}
+
+/// With the time, where a signature is still to be fetched for it: off the writer's thread. Without it, a box waits for the
+/// next exchange.
+async fn timed(mut answer: Answer) -> Response<SyncResponse> {
+    if let Some(time) = answer.time.take() {
+        match tokio::task::spawn_blocking(move || time.seal()).await {
+            Ok(Ok(token)) => answer.response.time_token = token,
+            Ok(Err(error)) => tracing::debug!(error = chain(&error), "an exchange goes without the time"),
+            Err(error) => tracing::error!(%error, "an exchange goes without the time"),
+        }
+    }
+    Response::new(answer.response)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the appliance said how long its call may be held open")]

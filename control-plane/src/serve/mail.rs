@@ -68,7 +68,7 @@ impl Mailer {
             .hello_name(ClientId::Domain(organization.to_owned()))
             .timeout(Some(limit));
         if let Some((user, password)) = mail.password()? {
-            builder = builder.credentials(Credentials::new(user, password));
+            builder = builder.credentials(Credentials::new(user, password.expose().to_owned()));
         }
         Ok(Self {
             transport: builder.build(),

@@ -18,7 +18,7 @@ use crate::{
     clock,
     config::{Config, ConfigError},
     core::{
-        self, Core, Keys, Settings,
+        self, Core, Settings,
         deliveries::Mailing,
         planner::Model,
         ports::{CertificateIssuer, Ports, SystemEntropy},
@@ -26,6 +26,8 @@ use crate::{
     directory::Directory,
     files,
     init::FirstOwner,
+    metrics::{Metrics, Timed},
+    signer,
     store::{Document, Store},
     vault::{self, VaultError},
 };
@@ -73,15 +75,15 @@ pub fn open_core(
     directory: &Directory,
     config: &Config,
     authority: Arc<CertificateAuthority>,
+    metrics: &Metrics,
 ) -> Result<(Core, OrganizationKeys)> {
     let trust = trust_of(directory, config)?;
-    let keys = Keys {
-        order: files::read_secret_key(&directory.order_key())?,
-        log: files::read_secret_key(&directory.log_key())?,
-    };
+    let charter = newest_charter(&trust, directory, charter_file(&trust, directory)?.1.into_value())?;
+    let keys = signer::keys(&config.order_key, directory, &charter)?;
+    let vault = vault::open(&config.vault.store, directory, clock::now).map_err(unfit)?;
     let ports = Ports {
         entropy: Box::new(SystemEntropy),
-        vault: vault::open(&config.vault.store, directory, clock::now).map_err(unfit)?,
+        vault: Box::new(Timed::new(vault, metrics.clone())),
         issuer: Box::new(Issuer(authority)),
     };
     let settings = Settings {

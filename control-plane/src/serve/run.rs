@@ -19,18 +19,21 @@ use proto::pb::{
 };
 use tokio::{net::TcpListener, sync::watch, time};
 use tonic::service::Routes;
+use tonic_health::server::HealthReporter;
 
 use super::{
     admit::{EXCHANGE_MAX, PAPERS_MAX},
+    certificate::{self, PeopleCertificate, files::Files},
     crowd::Crowd,
     deadman, descriptors,
     gate::{Gate, Rule},
-    http::{Front, Health, remembered},
+    http::Front,
     link::Appliances,
     listener::{self, Limits, Stop},
     mail::{self, LETTER_WITHIN, MAIL_WITHIN, Mailer},
     mcp::Assistants,
     model::{self, Endpoint},
+    monitoring,
     monthly::{self, Monthly},
     open::{KEY_FILE_MAX, open_core},
     operators::{About, Operators},
@@ -40,23 +43,23 @@ use super::{
     stamp, submit,
     teller::{self, ANSWER_WITHIN, Teller},
     tls,
+    traces::{self, Traces},
     writer::Writer,
 };
 use crate::{
     access::passkeys::Ceremonies,
     ca::CertificateAuthority,
     clock,
-    config::{Config, ConfigError},
+    config::{Certificate, Config, ConfigError},
     directory::Directory,
     files,
-    store::{Document, Store},
+    metrics::Metrics,
+    store::Store,
 };
 
 /// How long a box's connection may stay without a request: it asks again as soon as it is answered.
 const IDLE: Duration = Duration::from_secs(300);
 const WATCH_EVERY: Duration = Duration::from_secs(1);
-/// How long what was found of the server's health is told again.
-const HEALTH_FOR: Duration = Duration::from_secs(1);
 /// Longest packet that is given in one message.
 const PACKET_MAX: usize = 16 << 20;
 
@@ -95,12 +98,13 @@ pub async fn run(
     let stamping = config.timestamps.as_ref();
     let stamping =
         stamping.map(|one| Ok::<_, ConfigError>((one.url.clone(), one.certificates()?))).transpose()?;
-    let (core, trust) = open_core(directory, &config, authority.clone())?;
+    let metrics = Metrics::default();
+    let (core, trust) = open_core(directory, &config, authority.clone(), &metrics)?;
     let authorities = core.charter().certificate_authorities.clone();
     if let Some(warning) = core.charter().warning(clock::now()) {
         tracing::warn!("{warning}");
     }
-    let (writer, thread) = Writer::spawn(core, clock::now)?;
+    let (writer, thread) = Writer::spawn_counted(core, clock::now, metrics.clone())?;
     let (stopping, stopped) = watch::channel(false);
     let (at_appliances, at_people) = (doors.appliances.local_addr()?, doors.people.local_addr()?);
     let database = directory.database();
@@ -119,18 +123,31 @@ pub async fn run(
     });
     let now: tls::Now = Arc::new(clock::now);
     let random: tls::Random = Arc::new(clock::random);
+    let authority_ends = authority.not_after();
     let identity = tls::ServerIdentity::new(authority, config.server_names(), now.clone(), random)?;
     let appliances_tls = tls::appliances(&authorities, identity.clone(), now.clone())?;
-    let people_tls = tls::people(identity, now)?;
+    let shown = PeopleCertificate::new(identity.clone());
+    if let Certificate::Files { chain, key } = &config.certificate {
+        shown.show(Files { chain: chain.clone(), key: key.clone() }.load()?);
+    }
+    let people_tls = tls::people(shown.clone(), now)?;
 
     let service = Operators::new(writer.clone(), about.clone());
     let monthly = Monthly::new(service.clone());
-    let operators = operator_routes(service);
+    let reporter = HealthReporter::new();
+    let operators = monitoring::add_to(operator_routes(service), reporter.clone())?;
+    let health = monitoring::healthy(about.clone());
+    let people_certificate = shown.clone();
+    let ends = move || {
+        let mut ends =
+            vec![("certificate_authority", authority_ends), ("server_certificate", identity.not_after())];
+        ends.extend(people_certificate.not_after().map(|at| ("people_certificate", at)));
+        ends
+    };
     let mailer = config.mail.as_ref().map(|mail| Mailer::new(mail, &config.organization, MAIL_WITHIN));
     let mailer = mailer.transpose()?;
     let outside = Outside::new(ANSWER_WITHIN);
     let tellers = tellers(&config, &outside)?;
-    let well = remembered(health(about.clone()), HEALTH_FOR, clock::now);
     let endpoint = config.planner.as_ref().map(Endpoint::new).transpose()?;
     let reviews = Reviews {
         writer: writer.clone(),
@@ -157,8 +174,11 @@ pub async fn run(
     let of_people = Rule::People { writer: writer.clone(), origin: about.people.as_str().into() };
     let assistants =
         Assistants::new(of_people.clone(), Front::programs(operators.clone()), config.server_names());
-    let front = Front::people(operators.clone(), well.clone(), Some(reviews));
-    let people = Gate::new(of_people, front.with_people(sign_in).with_assistants(assistants));
+    let front = Front::people(operators.clone(), health.clone(), Some(reviews))
+        .with_people(sign_in)
+        .with_assistants(assistants)
+        .with_metrics(monitoring::page(metrics.clone(), about.clone(), ends));
+    let people = Gate::new(of_people, front);
     // A box has one call held open, and another when that one hangs in a broken connection.
     let connections = descriptors::for_appliances(descriptors::raise());
     let of_appliances =
@@ -179,6 +199,22 @@ pub async fn run(
             tracing::warn!(%error, "the admin socket: {error}");
         }
     });
+    match config.certificate.clone() {
+        Certificate::Own => {}
+        Certificate::Files { chain, key } => {
+            tasks.spawn(certificate::files::watch(shown, Files { chain, key }, stopped.clone()));
+        }
+        Certificate::Acme(acme) => {
+            let folder = directory.acme();
+            tasks.spawn(certificate::acme::keep(shown, acme, folder, clock::now, stopped.clone()));
+        }
+    }
+    if let Some(traces) = &config.traces {
+        let (to, from) = Traces::new();
+        metrics.trace(to);
+        tasks.spawn(traces::export(traces.endpoint()?, from, stopped.clone()));
+    }
+    tasks.spawn(monitoring::report(reporter, health.clone(), stopped.clone()));
     tasks.spawn(watchdog(writer.clone(), stopped.clone()));
     tasks.spawn(monthly::make(monthly, stopped.clone()));
     if let Some(mailer) = mailer {
@@ -199,7 +235,7 @@ pub async fn run(
         tasks.spawn(teller::tell(writer.clone(), teller, stopped.clone()));
     }
     if let Some(deadman) = config.escalation.deadman.clone() {
-        tasks.spawn(deadman::feed(writer.clone(), well, deadman, outside, stopped.clone()));
+        tasks.spawn(deadman::feed(writer.clone(), health.clone(), deadman, outside, stopped.clone()));
     }
     tracing::info!(appliances = %at_appliances, people = %at_people, connections, "serving");
     ready(directory.root());
@@ -228,22 +264,6 @@ fn tellers(config: &Config, outside: &Outside) -> Result<Vec<Teller>, ConfigErro
         config.mail.as_ref().map(|mail| Mailer::new(mail, host, LETTER_WITHIN)).transpose()?.map(Arc::new);
     let teller = |channel| Teller::new(channel, mailer.as_ref(), host, outside.clone(), clock::now);
     config.escalation.channels.iter().map(teller).collect()
-}
-
-/// Well is: the database can be read, and the charter in it has not ended.
-fn health(about: Arc<About>) -> impl Fn() -> Health + Send + Sync + 'static {
-    move || {
-        let unwell = |what: &str| Health::Unwell(what.to_owned());
-        let Ok(store) = (about.reader)() else { return unwell("the database cannot be opened") };
-        let Ok(Some(envelope)) = store.newest_document(Document::Charter) else {
-            return unwell("the database cannot be read");
-        };
-        match about.trust.open(&envelope) {
-            Ok(charter) if charter.value().holds_at((about.clock)()) => Health::Well,
-            Ok(_) => unwell("the charter has ended: no order is signed; run `control-plane charter renew`"),
-            Err(_) => unwell("the charter in the database is not signed by this organization"),
-        }
-    }
 }
 
 fn ready(root: &Path) {
@@ -294,83 +314,5 @@ async fn watchdog(writer: Writer, mut stopped: Stop) {
         if let Err(status) = writer.run(|core, now| core.watch(now)).await {
             tracing::error!(%status, "the watchdog's round failed: {}", status.message());
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proto::time::Millis;
-
-    use super::{
-        super::open::{seed, trust_of},
-        *,
-    };
-    use crate::init::{Options, init};
-
-    const MADE: Millis = Millis(1_790_000_000_000);
-
-    /// An installation whose server ran once, as its health check sees it.
-    fn installed(clock: fn() -> Millis) -> (tempfile::TempDir, Arc<About>) {
-        let folder = tempfile::tempdir().unwrap();
-        let directory = Directory::new(folder.path().join("orderly"));
-        let options = Options {
-            organization: "msp.example".into(),
-            address: "https://127.0.0.1:8443".into(),
-            appliances: "127.0.0.1:0".into(),
-            people: "127.0.0.1:0".into(),
-            webhook: None,
-            owner: "owner".into(),
-        };
-        init(&directory, &options, MADE, &mut clock::random).unwrap();
-        let config = Config::load(&directory.config()).unwrap();
-        let trust = trust_of(&directory, &config).unwrap();
-        seed(&Store::open(&directory.database()).unwrap(), &trust, &directory).unwrap();
-        let database = directory.database();
-        let reader = Box::new(move || Store::open_reader(&database));
-        let about = About {
-            address: String::new(),
-            people: String::new(),
-            ca_pem: String::new(),
-            trust,
-            witnesses: vec![],
-            timestamps: String::new(),
-            reader,
-            clock,
-        };
-        (folder, Arc::new(about))
-    }
-
-    #[track_caller]
-    fn is_unwell(about: &Arc<About>, says: &str) {
-        let found = health(about.clone())();
-        assert!(matches!(&found, Health::Unwell(why) if why.contains(says)), "{found:?}");
-    }
-
-    #[test]
-    fn a_server_is_well_until_its_charter_ends() {
-        let (_folder, about) = installed(|| MADE);
-        assert_eq!(health(about)(), Health::Well);
-        let (_folder, about) = installed(|| MADE.plus(Duration::from_secs(179 * 86_400)));
-        assert_eq!(health(about)(), Health::Well);
-        let (_folder, about) = installed(|| MADE.plus(Duration::from_secs(180 * 86_400)));
-        is_unwell(&about, "charter has ended");
-    }
-
-    #[test]
-    fn a_server_is_not_well_whose_database_cannot_be_read_or_believed() {
-        let (folder, about) = installed(|| MADE);
-        let path = folder.path().join("orderly/control-plane.db");
-        let kept = std::fs::read(&path).unwrap();
-        std::fs::write(&path, b"this is no database, however long one looks at it").unwrap();
-        is_unwell(&about, "cannot be read");
-        std::fs::remove_file(&path).unwrap();
-        is_unwell(&about, "cannot be opened");
-        std::fs::write(&path, kept).unwrap();
-        assert_eq!(health(about.clone())(), Health::Well);
-
-        let (_other, other) = installed(|| MADE);
-        let mut mixed = Arc::into_inner(other).unwrap();
-        mixed.reader = Arc::into_inner(about).unwrap().reader;
-        is_unwell(&Arc::new(mixed), "not signed by this organization");
     }
 }

@@ -28,7 +28,8 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _};
 
-use crate::ca::{CaError, CertificateAuthority};
+use super::certificate::ACME_ALPN;
+use crate::ca::{CaError, CertificateAuthority, SERVER_LIFETIME};
 
 /// A clock that listeners share.
 pub type Now = Arc<dyn Fn() -> Millis + Send + Sync>;
@@ -89,10 +90,11 @@ pub fn appliances(
 }
 
 /// For people: HTTP/2 and HTTP/1.1, no client certificates.
-pub fn people(identity: Arc<ServerIdentity>, now: Now) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn people(identity: Arc<dyn ResolvesServerCert>, now: Now) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = versions(provider, now)?.with_no_client_auth().with_cert_resolver(identity);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // The last is spoken by ACME servers alone, which are shown a certificate and say nothing.
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), ACME_ALPN.to_vec()];
     Ok(Arc::new(config))
 }
 
@@ -230,6 +232,12 @@ impl ServerIdentity {
         let key = issue(&authority, &names, made, &random)?;
         let current = Mutex::new(Current { key, made, renew_at: made.plus(RENEW_EVERY) });
         Ok(Arc::new(Self { authority, names, now, random, current }))
+    }
+
+    /// When the certificate that is shown now ends.
+    #[must_use]
+    pub fn not_after(&self) -> Millis {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).made.plus(SERVER_LIFETIME)
     }
 
     fn current(&self) -> Arc<CertifiedKey> {

@@ -17,7 +17,11 @@ use proto::{
 use tokio::sync::{Notify, oneshot};
 use tonic::Status;
 
-use crate::core::{Core, CoreError, Published, chain};
+use crate::{
+    clock,
+    core::{Core, CoreError, Published, chain},
+    metrics::Metrics,
+};
 
 /// The most commands in one transaction, and how long more are taken into it: bounds how long the first waits for the last.
 const GROUP_MAX: usize = 256;
@@ -36,6 +40,8 @@ pub struct Writer {
     queue: mpsc::SyncSender<Command>,
     /// Whose held calls to answer.
     pub wakes: Wakes,
+    /// Who counts.
+    pub metrics: Metrics,
 }
 
 impl Writer {
@@ -44,13 +50,22 @@ impl Writer {
         core: Core,
         clock: impl Fn() -> Millis + Send + 'static,
     ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
+        Self::spawn_counted(core, clock, Metrics::default())
+    }
+
+    /// The same; what it does is counted in `metrics`.
+    pub fn spawn_counted(
+        core: Core,
+        clock: impl Fn() -> Millis + Send + 'static,
+        metrics: Metrics,
+    ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
         let (queue, commands) = mpsc::sync_channel(QUEUE_MAX);
         let wakes = Wakes::default();
-        let kept = wakes.clone();
+        let (rung, counted) = (wakes.clone(), metrics.clone());
         let thread = thread::Builder::new()
             .name("writer".into())
-            .spawn(move || work(core, &commands, &clock, &kept))?;
-        Ok((Self { queue, wakes }, thread))
+            .spawn(move || work(core, &commands, &clock, &rung, &counted))?;
+        Ok((Self { queue, wakes, metrics }, thread))
     }
 
     /// Runs a command and waits until it is durable.
@@ -69,6 +84,7 @@ impl Writer {
             })
         });
         let queue = self.queue.clone();
+        self.metrics.waits(1);
         let sent = match queue.try_send(boxed) {
             Ok(()) => true,
             Err(mpsc::TrySendError::Full(boxed)) => {
@@ -77,6 +93,7 @@ impl Writer {
             Err(mpsc::TrySendError::Disconnected(_)) => false,
         };
         if !sent {
+            self.metrics.waits(-1);
             return Err(Status::unavailable("the server is stopping; call again"));
         }
         answered.await.unwrap_or_else(|_| Err(not_stored()))
@@ -87,27 +104,46 @@ fn not_stored() -> Status {
     Status::unavailable("the server could not store this now; send it again")
 }
 
-fn work(mut core: Core, commands: &mpsc::Receiver<Command>, clock: &impl Fn() -> Millis, wakes: &Wakes) {
+fn work(
+    mut core: Core,
+    commands: &mpsc::Receiver<Command>,
+    now_is: &impl Fn() -> Millis,
+    wakes: &Wakes,
+    metrics: &Metrics,
+) {
     while let Ok(first) = commands.recv() {
-        let now = clock();
+        metrics.waits(-1);
+        let (now, begun) = (now_is(), clock::stopwatch());
         let mut releases = Vec::new();
         let stored = match core.begin() {
             Ok(()) => {
                 releases.push(first(&mut core, now));
-                while releases.len() < GROUP_MAX && clock().since(now) < GROUP_TIME {
+                while releases.len() < GROUP_MAX && now_is().since(now) < GROUP_TIME {
                     let Ok(next) = commands.try_recv() else { break };
+                    metrics.waits(-1);
                     releases.push(next(&mut core, now));
                 }
-                core.commit_group(now).map_err(|error| chain(&error))
+                let started = clock::stopwatch();
+                let stored = core.commit_group(now);
+                metrics.committed(releases.len(), started.elapsed());
+                stored.map_err(|error| chain(&error))
             }
             Err(error) => Err(chain(&error)),
         };
         match &stored {
-            Err(error) => tracing::error!(error, "a group of {} commands is not durable", releases.len()),
+            Err(error) => {
+                metrics.not_durable();
+                tracing::error!(error, "a group of {} commands is not durable", releases.len());
+            }
             Ok(Published { without, why: Some(why) }) => {
+                metrics.not_durable();
                 tracing::error!(error = %chain(why), "checkpoints of {} clinics wait", without.len());
             }
             Ok(_) => {}
+        }
+        let (counted, steps) = (core.take_counted(), core.take_steps());
+        if stored.is_ok() {
+            metrics.done(&counted, steps, begun.elapsed());
         }
         for release in releases {
             release(stored.as_ref().ok().map(|published| &published.without));

@@ -30,6 +30,9 @@ pub enum ApplianceState {
 }
 
 impl ApplianceState {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Active, Self::Quarantined, Self::Revoked];
+
     /// Its name, as stored and shown.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -41,7 +44,7 @@ impl ApplianceState {
     }
 
     fn named(name: &str) -> Option<Self> {
-        [Self::Active, Self::Quarantined, Self::Revoked].into_iter().find(|s| s.name() == name)
+        Self::ALL.into_iter().find(|s| s.name() == name)
     }
 }
 

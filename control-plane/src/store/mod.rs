@@ -36,6 +36,7 @@ mod stops;
 mod tenants;
 mod timestamps;
 mod tokens;
+mod totals;
 mod usage;
 mod vault_objects;
 
@@ -68,6 +69,7 @@ pub use stops::StopRow;
 pub use tenants::{NewTenant, SiteRow, TenantRow, Within};
 pub use timestamps::TimestampRow;
 pub use tokens::{EnrolmentTokenRow, OperatorTokenRow};
+pub use totals::{ByState, Totals};
 pub use usage::UsageRow;
 pub use vault_objects::VaultRow;
 

@@ -26,6 +26,9 @@ pub enum OrderState {
 }
 
 impl OrderState {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Issued, Self::Executed, Self::Refused, Self::Expired];
+
     /// Its name, as stored and shown.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -38,7 +41,7 @@ impl OrderState {
     }
 
     fn named(name: &str) -> Option<Self> {
-        [Self::Issued, Self::Executed, Self::Refused, Self::Expired].into_iter().find(|s| s.name() == name)
+        Self::ALL.into_iter().find(|s| s.name() == name)
     }
 }
 

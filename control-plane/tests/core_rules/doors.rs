@@ -19,6 +19,7 @@ use control_plane::{
         link::Appliances,
         listener::{Address, Admission, Peer},
         outside::Outside,
+        rate::Rates,
         teller::{self, Teller},
         writer::Writer,
     },
@@ -49,11 +50,11 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(30);
 const SYNC: &str = "/orderly.v1.Link/Sync";
 
-fn clock() -> Millis {
+pub fn clock() -> Millis {
     START
 }
 
-fn peer(certificate: Option<&[u8]>) -> Peer {
+pub fn peer(certificate: Option<&[u8]>) -> Peer {
     Peer {
         certificate: certificate.map(<[u8]>::to_vec),
         address: Address::Network(SocketAddr::from(([127, 0, 0, 1], 1))),
@@ -239,6 +240,43 @@ async fn api_tokens_are_not_made_with_api_tokens() {
         assert_eq!(refused(&gate.clone().oneshot(request).await.unwrap()), expected, "{method}");
         assert_eq!(timeout(Duration::ZERO, admission.given()).await.is_ok(), expected.is_none(), "{method}");
     }
+}
+
+/// By token, however many calls there are of others; by address, for whoever guesses.
+#[tokio::test]
+async fn whoever_asks_too_fast_is_told_to_wait_and_nobody_else_is() {
+    let mut world = World::new();
+    let now = world.now;
+    let [one, other] = ["one", "other"].map(|name| {
+        world
+            .core
+            .run(now, |core| core.issue_operator_token(name, Grant::everything(), DAY, now))
+            .unwrap()
+            .secret
+    });
+    let (writer, _thread) = Writer::spawn(world.core, clock).unwrap();
+    let behind = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    let gate = Gate::new(Rule::People { writer, origin: "https://127.0.0.1".into() }, behind)
+        .with_rates(Rates::new(clock));
+    let ask = async |token: &str, host: u8| {
+        let mut peer = peer(None);
+        peer.address = Address::Network(SocketAddr::from(([192, 0, 2, host], 1)));
+        let mut request = post("/orderly.v1.Tenants/List", peer, Vec::new());
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        refused(&gate.clone().oneshot(request).await.unwrap())
+    };
+    for _ in 0..200 {
+        assert_eq!(ask(&one, 1).await, None);
+    }
+    assert_eq!(ask(&one, 2).await, Some(Code::ResourceExhausted), "from wherever");
+    assert_eq!(ask(&other, 1).await, None);
+    for _ in 0..20 {
+        assert_eq!(ask("guessed", 3).await, Some(Code::PermissionDenied));
+    }
+    // Not even looked at any more, whatever it is.
+    assert_eq!(ask("guessed", 3).await, Some(Code::ResourceExhausted));
+    assert_eq!(ask(&other, 3).await, Some(Code::ResourceExhausted));
+    assert_eq!(ask(&other, 4).await, None);
 }
 
 /// The queue is for all: a box has one batch in it, even when it hangs up and calls again.

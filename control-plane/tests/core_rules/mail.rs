@@ -13,7 +13,7 @@ use std::{
 };
 
 use control_plane::{
-    config::{Channel, Mail, MailTls, Way},
+    config::{Channel, Mail, MailTls, Secret, Way},
     files::{self, Access},
     serve::{
         mail::{Mailer, round},
@@ -81,7 +81,7 @@ impl Post {
             port: line.trim().parse().unwrap(),
             tls: MailTls::StartTls,
             from: "Evidence <packets@msp.example>".parse().unwrap(),
-            login: Some(("orderly".into(), password)),
+            login: Some(("orderly".into(), Secret::file("mail.password_file", password))),
             authority: Some(pem),
             link: Some("https://packets.msp.example".into()),
         };
@@ -129,7 +129,9 @@ async fn a_packet_reaches_everybody_whom_a_mail_server_takes_it_for() {
     files::create(&wrong, b"loud", Access::Secret).unwrap();
     for mailer in [
         post.mailer(|mail| (mail.tls, mail.login, mail.authority) = (MailTls::None, None, None)),
-        post.mailer(|mail| mail.login = Some(("orderly".into(), wrong.clone()))),
+        post.mailer(|mail| {
+            mail.login = Some(("orderly".into(), Secret::file("mail.password_file", wrong.clone())))
+        }),
         post.mailer(|mail| mail.authority = None),
     ] {
         round(&server.writer, &mailer, clock).await;

@@ -29,6 +29,7 @@ mod levels;
 mod lines;
 mod log;
 mod mail;
+mod metrics;
 mod models;
 mod monthly;
 mod newer;
@@ -41,11 +42,13 @@ mod people;
 mod quiet;
 #[path = "../common/receiver.rs"]
 mod receiver;
+mod ring;
 mod rotation;
 mod standing;
 mod stops;
 mod sync;
 mod telling;
+mod traces;
 mod trail;
 #[path = "../common/tsa.rs"]
 mod tsa;

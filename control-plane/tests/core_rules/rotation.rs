@@ -1,8 +1,13 @@
 //! Rotation: a stolen online key is exchanged for good, and nothing stands still because of it.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::SeqCst},
+};
+
 use control_plane::{
     bundle,
-    core::{self, export},
+    core::{self, CoreError, export},
     store::{Document, Store},
 };
 use proto::{charter::Charter, keys::SecretKey, sync::Phase};
@@ -97,6 +102,39 @@ fn stolen_keys_are_exchanged_at_once_while_the_server_is_down() {
     everything_goes_on(&mut world, &mut appliance);
 }
 
+/// Without a restart: whoever was away through all of it comes through, and what fails changes nothing.
+#[test]
+fn keys_are_exchanged_while_the_server_runs() {
+    let mut world = World::with(|safe| safe.next = Some((NEW_ORDER, NEW_LOG)));
+    let mut appliance = shadowed(&mut world);
+    let (order, log, now) = (world.safe.order, world.safe.log, world.now);
+    // What a clinic that is made now gets is signed by one of `keys`.
+    let signed_by = |world: &mut World, clinic: &str, keys: [u8; 32]| {
+        let id = world.tenant_named(clinic);
+        let envelope = world.core.tenant(&id).unwrap().policy;
+        let mut charter = world.core.charter().clone();
+        charter.order_keys = [SecretKey::ed25519(keys).public()].into();
+        Policy::open(&envelope, &charter).is_ok()
+    };
+    let strangers = world.safe.charter(|charter| name(charter, 2, &[[99; 32]], &[log]));
+    assert!(world.core.run(now, |core| core.publish_charter(&strangers, now)).is_err());
+    let both = world.safe.charter(|charter| name(charter, 2, &[order, NEW_ORDER], &[log, NEW_LOG]));
+    // It was in force inside a command that came to nothing.
+    let undone = world.core.run(now, |core| {
+        core.publish_charter(&both, now)?;
+        Err::<(), _>(CoreError::NotFound("nothing".into()))
+    });
+    assert!(undone.is_err() && signed_by(&mut world, "One", order));
+    world.core.run(now, |core| core.publish_charter(&both, now)).unwrap();
+    assert!(signed_by(&mut world, "Two", NEW_ORDER));
+    assert_eq!(world.count("SELECT min(policy_serial) FROM tenant"), 1, "old signatures hold as yet");
+    let only = world.safe.charter(|charter| name(charter, 3, &[NEW_ORDER], &[NEW_LOG]));
+    world.core.run(now, |core| core.publish_charter(&only, now)).unwrap();
+    // What the box goes by, which has the newest charter by then.
+    exchange_keys(&mut world);
+    everything_goes_on(&mut world, &mut appliance);
+}
+
 /// A row that nobody can read is one clinic's trouble.
 #[test]
 fn a_damaged_policy_keeps_nobody_else_from_the_new_key() {
@@ -110,4 +148,28 @@ fn a_damaged_policy_keeps_nobody_else_from_the_new_key() {
     core::seed(&Store::with(world.db.share()).unwrap(), Document::Charter, 2, &only, world.now).unwrap();
     world.restart();
     everything_goes_on(&mut world, &mut appliance);
+}
+
+/// Evidence is worth more than a fresh order: only what needs the key waits for it, and the incident says why.
+#[test]
+fn what_a_box_sends_is_taken_while_the_order_key_is_out_of_reach() {
+    let away = Arc::new(AtomicBool::new(false));
+    let mut world = World::with(|safe| safe.away = Some(away.clone()));
+    let mut appliance = world.appliance();
+    away.store(true, SeqCst);
+    let beat = appliance.heartbeat(world.now);
+    let event = appliance.event(world.now, DISK, "uploads", Phase::Raised);
+    let response = world.send(&mut appliance, vec![beat, event]);
+    assert!(response.orders.is_empty() && !response.checkpoint.is_empty(), "{response:?}");
+    assert_eq!(world.text("SELECT reason FROM incident"), "the order key cannot be used");
+    assert_eq!(world.count("SELECT count(*) FROM \"order\""), 0);
+    // What would have to be said anew to every box of the clinic is not done by halves.
+    let (tenant, now) = (world.tenant.clone(), world.now);
+    let changed = world.core.run(now, |core| core.shadow_tenant(&tenant, Some(now.plus(DAY)), now));
+    assert!(matches!(changed, Err(CoreError::Signer(_))), "{changed:?}");
+    away.store(false, SeqCst);
+    world.wait(2 * MINUTE);
+    let response = world.call(&mut appliance);
+    assert_eq!(open_order(&response.orders[0], world.core.charter()).core.runbook.to_string(), "RB-DISK-002");
+    assert_eq!(world.count("SELECT count(*) FROM act_waiting"), 0);
 }

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -11,7 +11,7 @@ use std::{
 use control_plane::{
     ca::CertificateAuthority,
     core::{
-        self, Core, CoreError, Keys, Settings,
+        self, Core, CoreError, Settings,
         deliveries::Mailing,
         ports::{CertificateIssuer, Entropy, Ports},
     },
@@ -32,7 +32,7 @@ use proto::{
 use runbooks::{Catalogue, Runbook, from_yaml, sources};
 use rusqlite::{Connection, backup::Backup};
 
-use crate::appliance::Appliance;
+use crate::{appliance::Appliance, ring::keys};
 
 pub const ORGANIZATION: &str = "msp.example";
 pub const START: Millis = Millis(1_795_000_000_000);
@@ -86,6 +86,9 @@ pub struct Safe {
     pub release: Vec<SecretKey>,
     pub order: [u8; 32],
     pub log: [u8; 32],
+    /// Keys that are to follow, where there are such; whether the order key is out of reach, where it is not at hand.
+    pub next: Option<([u8; 32], [u8; 32])>,
+    pub away: Option<Arc<AtomicBool>>,
     pub trust: OrganizationKeys,
     pub charter: Charter,
     pub catalogue: Vec<u8>,
@@ -122,6 +125,8 @@ impl Safe {
             release,
             order,
             log,
+            next: None,
+            away: None,
             charter,
             catalogue: Vec::new(),
             settings: Settings {
@@ -414,10 +419,6 @@ pub fn open(
 
 fn ports(safe: &Safe, vault: Box<dyn Vault>, seed: u64) -> Ports {
     Ports { entropy: Box::new(Seeded::new(seed)), vault, issuer: Box::new(safe.issuer.clone()) }
-}
-
-fn keys(safe: &Safe) -> Keys {
-    Keys { order: SecretKey::ed25519(safe.order), log: SecretKey::ed25519(safe.log) }
 }
 
 fn seeded_store(safe: &Safe) -> Store {

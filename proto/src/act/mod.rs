@@ -15,7 +15,7 @@ use crate::{
     EVIDENCE_MAX,
     charter::Charter,
     digest::Digest,
-    dsse::{Envelope, EnvelopeError, Verified},
+    dsse::{Envelope, EnvelopeError, Unsigned, Verified},
     ids::TenantId,
     keys::{PublicKey, SecretKey},
     statement::{self, STATEMENT_PAYLOAD_TYPE, Statement},
@@ -101,14 +101,22 @@ pub enum ActError {
 }
 
 impl Act {
-    /// Signs with the order key.
-    pub fn seal(&self, order_key: &SecretKey) -> Result<Vec<u8>, ActError> {
-        let envelope = statement::seal(PREDICATE_TYPE, self, &[], order_key)
-            .map_err(|e| ActError::Malformed(e.to_string()))?;
+    /// What the order key is to sign.
+    pub fn unsigned(&self) -> Result<Unsigned, ActError> {
+        statement::unsigned(PREDICATE_TYPE, self, &[]).map_err(|e| ActError::Malformed(e.to_string()))
+    }
+
+    /// The envelope of an act, if it fits into a log.
+    pub fn fitting(envelope: Vec<u8>) -> Result<Vec<u8>, ActError> {
         if envelope.len() > EVIDENCE_MAX {
             return Err(ActError::TooLarge(envelope.len()));
         }
         Ok(envelope)
+    }
+
+    /// Signs with the order key.
+    pub fn seal(&self, order_key: &SecretKey) -> Result<Vec<u8>, ActError> {
+        Self::fitting(self.unsigned()?.seal(order_key))
     }
 
     /// What was said of acts of a newer version: place, clinic and time; of what was done, nothing.

@@ -5,7 +5,8 @@ use std::{fs::File, io::Write as _, path::Path, sync::Arc, time::Duration};
 use anyhow::{Result, ensure};
 use appliance::agent::credentials::{Folder, TlsKey};
 use control_plane::{
-    ca::CertificateAuthority, config::Config, core::Core, directory::Directory, serve::open::open_core,
+    ca::CertificateAuthority, config::Config, core::Core, directory::Directory, metrics::Metrics,
+    serve::open::open_core,
 };
 use proto::{
     digest::Digest,
@@ -110,7 +111,7 @@ pub(super) fn core(dir: &Path) -> Result<Core> {
     let text = |path| std::fs::read_to_string(path);
     let authority =
         CertificateAuthority::load(&text(directory.ca_certificate())?, &text(directory.ca_key())?)?;
-    Ok(open_core(&directory, &config, Arc::new(authority))?.0)
+    Ok(open_core(&directory, &config, Arc::new(authority), &Metrics::default())?.0)
 }
 
 /// An appliance with keys of ours, enrolled.

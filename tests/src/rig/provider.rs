@@ -164,7 +164,7 @@ impl Provider {
         let path = self.dir.join("config.toml");
         let text = fs::read_to_string(&path)?;
         let S3 { scheme, host, region, bucket: name, prefix, path_style, credentials, .. } = bucket;
-        let credentials = credentials.as_ref().context("credentials in a file")?.display();
+        let credentials = credentials.as_ref().context("credentials in a file")?;
         let s3 = format!(
             "kind = \"s3\"\nendpoint = \"{scheme}://{host}\"\nregion = \"{region}\"\nbucket = \"{name}\"\n\
              prefix = \"{prefix}\"\npath_style = {path_style}\ncredentials = \"{credentials}\"\n"

@@ -6,7 +6,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use appliance::world::Clock as _;
 use control_plane::{
-    core::{Answer, Core, CoreError, Keys, Settings, chain, ports::Ports, seed},
+    core::{
+        Answer, Core, CoreError, Keys, Settings, chain,
+        ports::{NoOthers, Ports},
+        seed,
+    },
     store::{Document, Store},
     telling,
 };
@@ -146,7 +150,11 @@ impl Server {
                     organization::Issuer::new().map_err(|e| CoreError::Precondition(e.to_string()))?,
                 ),
             };
-            let keys = Keys { order: organization::order_key(), log: organization::log_key() };
+            let keys = Keys {
+                order: Arc::new(organization::order_key()),
+                log: organization::log_key(),
+                ring: Box::new(NoOthers),
+            };
             let store = Store::with(self.disk.open(&life).map_err(control_plane::store::StoreError::from)?)?;
             Core::open(store, ports, keys, settings, organization::trust(), self.clock.wall())
         };

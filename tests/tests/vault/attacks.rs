@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 use control_plane::{
     audit::{Expected, Fault, judge},
-    config::{S3, VaultStore},
+    config::{S3, Secret, VaultStore},
     directory::Directory,
     vault::{self, Kept, Vault as _, VaultError},
 };
@@ -182,7 +182,8 @@ fn wrong_keys_are_refused_without_a_word_of_them() -> Result<()> {
     let path = folder.path().join("credentials");
     let text = "aws_access_key_id = NOBODY\naws_secret_access_key = hush\n";
     control_plane::files::create(&path, text.as_bytes(), control_plane::files::Access::Secret)?;
-    let error = opened(S3 { credentials: Some(path), ..settings }).unwrap_err();
+    let error =
+        opened(S3 { credentials: Some(Secret::file("vault.credentials", path)), ..settings }).unwrap_err();
     let said = format!("{:#} {error:?}", anyhow::anyhow!(error.to_string()));
     ensure!(error.is_settings() && said.contains("403") && said.contains("InvalidAccessKeyId"), "{said}");
     ensure!(!said.contains("hush") && !said.contains("NOBODY"), "{said}");

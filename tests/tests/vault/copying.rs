@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    path::Path,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -180,7 +179,7 @@ fn what_is_not_as_it_was_kept_is_not_copied() -> Result<()> {
 }
 
 fn arguments(to: &S3) -> Vec<String> {
-    let credentials = to.credentials.as_deref().unwrap_or(Path::new("")).display().to_string();
+    let credentials = to.credentials.as_ref().map_or_else(String::new, ToString::to_string);
     let endpoint = format!("{}://{}", to.scheme, to.host);
     let named = [("--bucket", &to.bucket), ("--endpoint", &endpoint), ("--prefix", &to.prefix)];
     let mut all: Vec<String> =

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 use control_plane::{
-    config::S3,
+    config::{S3, Secret},
     vault::{Object, S3Vault, Vault as _},
 };
 use tests::rig::s3::Kind;
@@ -116,7 +116,7 @@ fn in_front_of(stand_in: &StandIn) -> Result<(tempfile::TempDir, S3Vault)> {
         bucket: "evidence".to_owned(),
         prefix: "o".to_owned(),
         path_style: true,
-        credentials: Some(path),
+        credentials: Some(Secret::file("vault.credentials", path)),
         authority: None,
     };
     Ok((folder, vault(&settings)))

@@ -97,7 +97,7 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(settings: &S3, clock: fn() -> Millis) -> Result<Self, S3Error> {
-        let credentials = Source::new(settings.credentials.as_deref());
+        let credentials = Source::new(settings.credentials.clone());
         // What is wrong with them is said at the start, not with the first evidence.
         credentials.read().map_err(S3Error::Credentials)?;
         let mut tcp = HttpConnector::new();

@@ -1,15 +1,13 @@
-//! Whose the bucket is: keys from a file, or from the environment; never from the configuration, a log or an argument.
+//! Whose the bucket is: keys from where the settings say that they are, or from the environment; never from the
+//! configuration, a log or an argument.
 //!
-//! The file is read anew for every request, so that keys can be exchanged, and short-lived ones renewed, while the
+//! They are read anew for every request, so that keys can be exchanged, and short-lived ones renewed, while the
 //! server runs. Nothing here is `Debug`.
-
-use std::path::{Path, PathBuf};
 
 use aws_credential_types::Credentials;
 
-use crate::files::{self, FileError};
+use crate::config::{ConfigError, Secret};
 
-const FILE_MAX: u64 = 16 * 1024;
 const ID: &str = "aws_access_key_id";
 const SECRET: &str = "aws_secret_access_key";
 const TOKEN: &str = "aws_session_token";
@@ -17,8 +15,8 @@ const TOKEN: &str = "aws_session_token";
 /// Where they are.
 #[derive(Clone)]
 pub(super) enum Source {
-    /// In a file as the AWS command line has it.
-    File(PathBuf),
+    /// Where the settings say, as a file of the AWS command line has it.
+    Named(Secret),
     /// In `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, for short-lived ones, `AWS_SESSION_TOKEN`.
     Environment,
 }
@@ -26,14 +24,14 @@ pub(super) enum Source {
 /// Why there are none. Says where, never what.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    /// The file.
+    /// Where they are to be.
     #[error("credentials")]
-    File(#[source] FileError),
+    Place(#[source] Box<ConfigError>),
     /// The text in it.
-    #[error("credentials {}: {problem}", path.display())]
+    #[error("credentials {place}: {problem}")]
     Text {
-        /// Which file.
-        path: PathBuf,
+        /// Where it is.
+        place: String,
         /// What is wrong, without any value.
         problem: String,
     },
@@ -45,16 +43,17 @@ pub enum CredentialsError {
 }
 
 impl Source {
-    pub(super) fn new(file: Option<&Path>) -> Self {
-        file.map_or(Self::Environment, |path| Self::File(path.to_owned()))
+    pub(super) fn new(place: Option<Secret>) -> Self {
+        place.map_or(Self::Environment, Self::Named)
     }
 
     /// Reads them.
     pub(super) fn read(&self) -> Result<Credentials, CredentialsError> {
         let keys = match self {
-            Self::File(path) => {
-                let text = files::read_secret(path, FILE_MAX).map_err(CredentialsError::File)?;
-                parse(&text).map_err(|problem| CredentialsError::Text { path: path.clone(), problem })?
+            Self::Named(place) => {
+                let text = place.read().map_err(|error| CredentialsError::Place(error.into()))?;
+                parse(text.expose())
+                    .map_err(|problem| CredentialsError::Text { place: place.to_string(), problem })?
             }
             Self::Environment => from(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?,
         };

@@ -19,7 +19,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use control_plane::{
-    config::S3,
+    config::{S3, Secret},
     files::{self, Access},
 };
 
@@ -102,7 +102,7 @@ impl Store {
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
             path_style: true,
-            credentials: Some(self.credentials.clone()),
+            credentials: Some(Secret::file("vault.credentials", self.credentials.clone())),
             authority: None,
         }
     }
