@@ -106,7 +106,7 @@ impl Trouble {
             }
             Self::NotControlPlane => "compare host and port of control_plane.address with the ticket",
             Self::TlsInspected => {
-                "ask the clinic's IT to exempt the control plane's address from TLS inspection: this box speaks to nobody in between"
+                "ask the clinic's IT to exempt the control plane's address from TLS inspection: this box speaks to nobody in between; if nobody does that, the control plane's authority was exchanged while the box was away: enrol it anew"
             }
             Self::ClockWrong => "set the clock (`timedatectl`), and let NTP through; see RB-TIME-001",
             Self::CertificateExpired => {

@@ -6,6 +6,7 @@ use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
 
 use appliance::{
     agent::{
+        authorities::Authorities,
         credentials::{Folder, TlsKey, keep_certificate},
         link::{GrpcLink, Identity, Link as _, LinkError, Pins},
     },
@@ -18,6 +19,8 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use proto::{
+    charter::{Charter, OrganizationKeys, Quorum},
+    keys::SecretKey,
     pb::{
         self,
         link_server::{Link, LinkServer},
@@ -132,7 +135,12 @@ impl Appliance {
 
     fn pins(&self, clock: Arc<dyn Clock>) -> Pins {
         let identity = Identity::Folder(Folder::at(self.dir.path()));
-        Pins { authority: self.ca(), identity, clock }
+        Pins { authorities: self.authorities(), identity, clock }
+    }
+
+    fn authorities(&self) -> Authorities {
+        let keys = self.dir.path().join("organization.keys.json");
+        Authorities::pinned(self.ca()).until(Folder::at(self.dir.path()).charter(), keys)
     }
 
     fn ca(&self) -> PathBuf {
@@ -203,6 +211,67 @@ async fn anything_less_is_no_connection_and_says_why() {
     assert!(chain(&refused).contains("trust.ca"), "{}", chain(&refused));
     std::fs::remove_file(Folder::at(here.dir.path()).certificate()).unwrap();
     assert!(matches!(here.sync("nowhere", "0.1").await, Err(LinkError::Address { .. })));
+}
+
+/// A charter that names these authorities, signed by the organization's keys of these seeds.
+fn charter(serial: u64, authorities: &[&Authority], signers: &[u8]) -> Vec<u8> {
+    let key = |seed: u8| SecretKey::ed25519([seed; 32]);
+    let charter = Charter {
+        organization: "msp.example".into(),
+        serial,
+        issued: Millis(0),
+        not_after: Millis(0).plus(Duration::from_secs(86_400)),
+        order_keys: [key(21).public()].into(),
+        log_keys: [key(31).public()].into(),
+        release_keys: Quorum { threshold: 2, keys: [11, 12].map(|seed| key(seed).public()).into() },
+        certificate_authorities: authorities.iter().map(|authority| authority.0.pem()).collect(),
+        witnesses: Vec::new(),
+        witness_quorum: None,
+        approvers: Vec::new(),
+    };
+    charter.seal(&signers.iter().map(|seed| key(*seed)).collect::<Vec<_>>().iter().collect::<Vec<_>>())
+}
+
+/// An authority follows another by the organization's word alone; then whoever has the old one's key is nobody here.
+#[tokio::test]
+async fn the_newest_charter_says_which_authorities_count() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let (at_old, at_new) = (serve(&old, &[&TLS13], b"h2").await, serve(&new, &[&TLS13], b"h2").await);
+    let here = Appliance::new(&old, &old);
+    let keys = OrganizationKeys {
+        organization: "msp.example".into(),
+        threshold: 2,
+        keys: [1, 2, 3].map(|seed| SecretKey::ed25519([seed; 32]).public()).into(),
+    };
+    let file = here.dir.path().join("organization.keys.json");
+    let serial = |taken: Option<Charter>| taken.map(|charter| charter.serial);
+    let knows = async |at: &str| match here.sync(at, "0.1").await {
+        Ok(_) => true,
+        Err(refused) if chain(&refused).contains("UnknownIssuer") => false,
+        // It is talked to; that it does not know our certificate is another matter.
+        Err(refused) => !chain(&refused).contains("no TLS connection"),
+    };
+    let both = charter(2, &[&old, &new], &[1, 3]);
+    assert_eq!(here.authorities().go_by(&both).unwrap(), None, "nobody is pinned whom it could be by");
+    std::fs::write(&file, serde_json::to_vec(&keys).unwrap()).unwrap();
+    for (case, forged) in [
+        ("by one key", charter(2, &[&new], &[1])),
+        ("by strangers", charter(2, &[&new], &[7, 8])),
+        ("no charter", b"{}".to_vec()),
+    ] {
+        assert_eq!(here.authorities().go_by(&forged).unwrap(), None, "{case}");
+    }
+    assert!(knows(&at_old).await && !knows(&at_new).await, "nothing has changed");
+
+    assert_eq!(serial(here.authorities().go_by(&both).unwrap()), Some(2));
+    assert!(knows(&at_old).await && knows(&at_new).await);
+    here.authorities().go_by(&charter(3, &[&new], &[2, 3])).unwrap();
+    assert!(!knows(&at_old).await && knows(&at_new).await);
+    assert_eq!(serial(here.authorities().go_by(&both).unwrap()), Some(2), "genuine, but older");
+    assert!(!knows(&at_old).await, "and changes nothing");
+    // What cannot be read counts no more than if it had never come.
+    std::fs::write(Folder::at(here.dir.path()).charter(), b"half a char").unwrap();
+    assert!(knows(&at_old).await && !knows(&at_new).await);
 }
 
 struct DeadBattery;

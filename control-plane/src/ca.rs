@@ -16,7 +16,7 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType, SerialNumber,
     SubjectPublicKeyInfo, date_time_ymd,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
 use x509_parser::prelude::{FromDer as _, X509Certificate, X509CertificationRequest};
 
 /// How long the authority itself lasts.
@@ -46,7 +46,7 @@ pub enum CaError {
     },
     /// The authority would end before the certificate, or the clock is off.
     #[error(
-        "certificate authority holds until {not_after}, which is too soon for a certificate at {now}; make a new authority and a charter that names it"
+        "certificate authority holds until {not_after}, which is too soon for a certificate at {now}; `control-plane key rotate ca` makes the next"
     )]
     Ended {
         /// End of the authority.
@@ -77,6 +77,7 @@ pub struct ServerCertificate {
 #[derive(Debug)]
 pub struct CertificateAuthority {
     pem: String,
+    der: CertificateDer<'static>,
     not_after: Millis,
     issuer: Issuer<'static, KeyPair>,
 }
@@ -88,7 +89,9 @@ impl CertificateAuthority {
         let mut params = parameters(now, AUTHORITY_LIFETIME, serial)?;
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::OrganizationName, organization);
-        params.distinguished_name.push(DnType::CommonName, "Orderly device CA");
+        // Whoever meets a certificate of the one before is to say that it is by another, not that its signature is wrong.
+        let number = u32::from_be_bytes([serial[0], serial[1], serial[2], serial[3]]);
+        params.distinguished_name.push(DnType::CommonName, format!("Orderly device CA {number:08x}"));
         // Path length 0: what it signs cannot sign.
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -110,15 +113,22 @@ impl CertificateAuthority {
         if certificate.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
             return Err(bad("CA key", "must be the key of the CA certificate"));
         }
+        let der = CertificateDer::from(pem.contents.clone());
         let not_after = Millis(certificate.validity().not_after.timestamp().saturating_mul(1000));
         let issuer = Issuer::from_ca_cert_pem(certificate_pem, key).map_err(CaError::Make)?;
-        Ok(Self { pem: certificate_pem.to_owned(), not_after, issuer })
+        Ok(Self { pem: certificate_pem.to_owned(), der, not_after, issuer })
     }
 
     /// The certificate: what charter, appliances and browsers are told.
     #[must_use]
     pub fn certificate_pem(&self) -> &str {
         &self.pem
+    }
+
+    /// What it is told from others by: SHA-256 of the certificate.
+    #[must_use]
+    pub fn fingerprint(&self) -> Digest {
+        Digest::of(&self.der)
     }
 
     /// When it ends.
@@ -202,6 +212,12 @@ fn requested_key(csr: &[u8]) -> Result<SubjectPublicKeyInfo, CaError> {
             *kind == PKCS_ECDSA_P256_SHA256 || *kind == PKCS_ED25519
         })
         .ok_or_else(|| bad("must be for a P-256 or an Ed25519 key"))
+}
+
+/// What the certificate of an authority (PEM) is told from others by.
+pub fn fingerprint(pem: &str) -> Result<Digest, BadField> {
+    let wrong = || BadField::new("certificate authority", "must be a certificate in PEM");
+    CertificateDer::from_pem_slice(pem.as_bytes()).map(|der| Digest::of(&der)).map_err(|_| wrong())
 }
 
 fn server_name(name: &str) -> Result<SanType, CaError> {

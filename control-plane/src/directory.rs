@@ -79,6 +79,18 @@ impl Directory {
         self.0.join("keys/ca.pem")
     }
 
+    /// The key of the certificate authority that is to follow, PEM, where one was made.
+    #[must_use]
+    pub fn next_ca_key(&self) -> PathBuf {
+        self.0.join("keys/ca.next.key")
+    }
+
+    /// That authority, PEM. There is one once this file is there: it is written last and removed first.
+    #[must_use]
+    pub fn next_ca_certificate(&self) -> PathBuf {
+        self.0.join("keys/ca.next.pem")
+    }
+
     /// Account and certificate by ACME, see [`crate::serve::certificate`].
     #[must_use]
     pub fn acme(&self) -> PathBuf {

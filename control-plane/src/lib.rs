@@ -7,6 +7,8 @@
 pub mod access;
 #[cfg(feature = "server")]
 pub mod audit;
+#[cfg(feature = "server")]
+pub mod authorities;
 pub mod bundle;
 #[cfg(feature = "server")]
 pub mod ca;
@@ -27,6 +29,7 @@ pub mod init;
 pub mod mcp;
 #[cfg(feature = "server")]
 pub mod metrics;
+pub mod mode;
 pub mod offline;
 pub mod oscal;
 pub mod packet;

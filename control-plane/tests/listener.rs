@@ -22,10 +22,13 @@ use std::{
 
 use bytes::Bytes;
 use certificates::{appliance_id, authority, now, openssl, request};
-use control_plane::serve::{
-    http::{Front, Health, HealthCheck, remembered},
-    listener::{Address, AdminError, Limits, Peer, bind_admin, serve_admin, serve_tls},
-    tls,
+use control_plane::{
+    authorities::Authorities,
+    serve::{
+        http::{Front, Health, HealthCheck, remembered},
+        listener::{Address, AdminError, Limits, Peer, bind_admin, serve_admin, serve_tls},
+        tls,
+    },
 };
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -98,7 +101,7 @@ async fn whoever_had_a_request_admitted_may_stay_and_nobody_else() {
     let (authority, clock) = (Arc::new(authority()), Clock::at(now()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let config = tls::people(identity(&authority, &clock), clock.shared()).unwrap();
+    let config = tls::people(identity(&Authorities::one(authority.clone()), &clock), clock.shared()).unwrap();
     let (stop, stopped) = watch::channel(false);
     let limits = Limits { handshake: BRIEF, drain: SHORT, ..Limits::default() };
     let served = tokio::spawn(serve_tls(listener, config, service_fn(admitting), limits, stopped));
@@ -123,7 +126,7 @@ async fn somebody_known_who_asks_nothing_any_more_is_sent_away() {
     let (authority, clock) = (Arc::new(authority()), Clock::at(now()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let config = tls::people(identity(&authority, &clock), clock.shared()).unwrap();
+    let config = tls::people(identity(&Authorities::one(authority.clone()), &clock), clock.shared()).unwrap();
     let (stop, stopped) = watch::channel(false);
     let limits = Limits { idle: Some(BRIEF), drain: SHORT, ..Limits::default() };
     let go_on = Arc::new(Notify::new());
@@ -198,12 +201,9 @@ async fn what_is_under_way_is_answered_before_the_end() {
     let (authority, clock) = (Arc::new(authority()), Clock::at(now()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let config = tls::appliances(
-        &[authority.certificate_pem().to_owned()],
-        identity(&authority, &clock),
-        clock.shared(),
-    )
-    .unwrap();
+    let trusted = Authorities::one(authority.clone());
+    let own = identity(&trusted, &clock);
+    let config = tls::appliances(trusted, own, clock.shared()).unwrap();
     let (stop, stopped) = watch::channel(false);
     let (began, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (tell, wait) = (began.clone(), go_on.clone());
@@ -327,7 +327,7 @@ async fn people_get_a_page_the_health_and_nothing_else() {
     let (authority, clock) = (Arc::new(authority()), Clock::at(now()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let config = tls::people(identity(&authority, &clock), clock.shared()).unwrap();
+    let config = tls::people(identity(&Authorities::one(authority.clone()), &clock), clock.shared()).unwrap();
     let (well, health) = watch::channel(Health::Well);
     let front = Front::people(Routes::default(), told(health), None);
     let (stop, stopped) = watch::channel(false);

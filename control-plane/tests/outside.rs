@@ -8,6 +8,7 @@ mod keyring;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use control_plane::{
+    authorities::Authorities,
     ca::CertificateAuthority,
     serve::{
         listener::{Limits, serve_tls},
@@ -156,7 +157,7 @@ async fn https_is_verified() {
     let clock = Clock::at(now);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let config = tls::people(identity(&authority, &clock), clock.shared()).unwrap();
+    let config = tls::people(identity(&Authorities::one(authority.clone()), &clock), clock.shared()).unwrap();
     let (stop, stopped) = watch::channel(false);
     let echo = service_fn(|request: Request<Body>| async {
         let body = request.into_body().collect().await.unwrap().to_bytes();

@@ -12,9 +12,9 @@ mod loopback;
 use std::{sync::Arc, time::Duration};
 
 use certificates::{DAY, appliance_id, authority, now, openssl, request};
-use control_plane::{ca::CertificateAuthority, serve::listener::Limits};
+use control_plane::{authorities::Authorities, ca::CertificateAuthority, serve::listener::Limits};
 use keyring::Clock;
-use loopback::{Client, Loopback, Shown, appliances, causes};
+use loopback::{Client, Loopback, Shown, appliances, causes, under};
 use proto::time::Millis;
 use rcgen::{
     CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType, date_time_ymd,
@@ -204,4 +204,42 @@ async fn the_server_certificate_is_renewed_daily_and_never_lapses() {
     // Set back by a year: one that begins in the future would be refused.
     world.clock.set(now());
     served().await;
+}
+
+/// The charter names one, then both, then the other; who was away while it named both still finds the server it knows.
+#[tokio::test]
+async fn an_authority_follows_another_without_a_restart() {
+    let clock = Clock::at(now());
+    let made = |seed| CertificateAuthority::create("msp.example", now(), [seed; 16]).unwrap();
+    let [old, new] = [made(1), made(2)].map(Arc::new);
+    let [old_pem, new_pem] = [&old, &new].map(|one| one.certificate_pem().to_owned());
+    let authorities =
+        Authorities::of(vec![new.clone(), old.clone()], std::slice::from_ref(&old_pem)).unwrap();
+    let loopback = under(&authorities, &clock, Limits::default()).await;
+    let enters = async |trusts: &CertificateAuthority, by: &CertificateAuthority| {
+        let client = Client::new(&loopback, trusts, &clock, Some(issued(by, now())));
+        client.ask().await.map(drop).map_err(|error| causes(error.as_ref()))
+    };
+    enters(&old, &old).await.unwrap();
+    let refused = enters(&old, &new).await.unwrap_err();
+    assert!(refused.contains("UnknownCA"), "nobody has named it: {refused}");
+
+    authorities.go_by(&[old_pem, new_pem.clone()]).unwrap();
+    enters(&old, &old).await.unwrap();
+    enters(&old, &new).await.unwrap();
+    assert!(
+        enters(&new, &new).await.unwrap_err().contains("UnknownIssuer"),
+        "the server shows what all know"
+    );
+
+    authorities.go_by(&[new_pem]).unwrap();
+    enters(&new, &new).await.unwrap();
+    let refused = enters(&new, &old).await.unwrap_err();
+    assert!(refused.contains("UnknownCA"), "it was left out: {refused}");
+    assert!(enters(&old, &new).await.unwrap_err().contains("UnknownIssuer"));
+    let stranger = made(3);
+    let refused = authorities.go_by(&[stranger.certificate_pem().to_owned()]).unwrap_err().to_string();
+    assert!(refused.contains(&new.fingerprint().to_string()), "{refused}");
+    enters(&new, &new).await.unwrap();
+    loopback.end().await;
 }

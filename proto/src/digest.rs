@@ -51,11 +51,50 @@ impl fmt::Debug for Digest {
 impl std::str::FromStr for Digest {
     type Err = BadField;
     fn from_str(text: &str) -> Result<Self, BadField> {
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(text, &mut bytes)
-            .ok()
-            .filter(|()| !text.bytes().any(|b| b.is_ascii_uppercase()))
-            .ok_or_else(|| BadField::new("sha256", "must be 64 lower-case hexadecimal digits"))?;
-        Ok(Self(bytes))
+        let wrong = || BadField::new("sha256", "must be 64 lower-case hexadecimal digits");
+        let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return Err(wrong()) };
+        let pairs: &[[u8; 2]; 32] = pairs.try_into().map_err(|_| wrong())?;
+        let values = pairs.map(|[high, low]| (VALUES[usize::from(high)], VALUES[usize::from(low)]));
+        // One look at all of them: a million records have several digests each.
+        let all = values.iter().fold(0, |all, (high, low)| all | high | low);
+        if all > 0xf {
+            return Err(wrong());
+        }
+        Ok(Self(values.map(|(high, low)| high << 4 | low)))
+    }
+}
+
+/// What each byte stands for as a lower-case hexadecimal digit; 0xff: it is none.
+const VALUES: [u8; 256] = {
+    let mut values = [0xff; 256];
+    let digits = b"0123456789abcdef";
+    let mut value: u8 = 0;
+    while value < 16 {
+        values[digits[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_digit_reads_back_and_nothing_else_does() {
+        let digest = Digest(std::array::from_fn(|n| (n as u8).wrapping_mul(0x5b) ^ 0xe1));
+        let text = digest.to_string();
+        assert_eq!(text, hex::encode(digest.0));
+        assert_eq!(text.parse(), Ok(digest));
+        for (at, byte) in (0..64).flat_map(|at| (0..=127_u8).map(move |byte| (at, byte))) {
+            let mut changed = text.clone().into_bytes();
+            changed[at] = byte;
+            let changed = String::from_utf8(changed).unwrap();
+            let is_digit = byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+            assert_eq!(changed.parse::<Digest>().is_ok(), is_digit, "{changed}");
+        }
+        for wrong in ["", "00", &text[1..], &format!("{text}0"), &format!("{text}00"), &text.to_uppercase()] {
+            assert!(wrong.parse::<Digest>().is_err(), "{wrong}");
+        }
     }
 }

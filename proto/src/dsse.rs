@@ -52,6 +52,8 @@ pub struct Envelope {
     payload_type: String,
     payload: Vec<u8>,
     signatures: Vec<Vec<u8>>,
+    /// How long the payload's text is, when it is the one that [`seal`] writes: as it is, in the standard alphabet.
+    text: Option<usize>,
 }
 
 /// Bytes that at least `threshold` distinct trusted keys signed. Only [`Envelope::verify`] makes one.
@@ -107,9 +109,8 @@ struct JsonSignature<'j> {
 /// Pre-authentication encoding (DSSE protocol.md): type and lengths are bound in, so no two pairs share bytes.
 #[must_use]
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut out = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
-    out.extend_from_slice(payload);
-    out
+    let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
+    [head.as_bytes(), payload].concat()
 }
 
 /// Signs `payload` with every key of `keys` and gives the envelope's JSON bytes.
@@ -196,8 +197,12 @@ impl Envelope {
             )));
         }
         let signatures = json.signatures.iter().map(|s| unbase64(&s.sig)).collect::<Result<_, _>>()?;
+        let standard = STANDARD.decode(&*json.payload).ok();
+        // Owned: there were escapes in it.
+        let is_as_sealed = standard.is_some() && matches!(json.payload, Cow::Borrowed(_));
         Ok(Self {
-            payload: unbase64(&json.payload)?,
+            text: is_as_sealed.then_some(json.payload.len()),
+            payload: standard.map_or_else(|| unbase64(&json.payload), Ok)?,
             payload_type: json.payload_type.into_owned(),
             signatures,
         })
@@ -210,6 +215,27 @@ impl Envelope {
         trusted: impl IntoIterator<Item = &'k PublicKey>,
         threshold: usize,
     ) -> Result<Verified, EnvelopeError> {
+        let signers = self.signers(payload_type, trusted, threshold)?;
+        Ok(Verified { value: self.payload.clone(), signers })
+    }
+
+    /// The same for what was read from the payload before, by whoever read it from nothing else.
+    pub(crate) fn vouch<'k, T>(
+        &self,
+        payload_type: &str,
+        trusted: impl IntoIterator<Item = &'k PublicKey>,
+        threshold: usize,
+        read: T,
+    ) -> Result<Verified<T>, EnvelopeError> {
+        Ok(Verified { value: read, signers: self.signers(payload_type, trusted, threshold)? })
+    }
+
+    fn signers<'k>(
+        &self,
+        payload_type: &str,
+        trusted: impl IntoIterator<Item = &'k PublicKey>,
+        threshold: usize,
+    ) -> Result<BTreeSet<PublicKey>, EnvelopeError> {
         if self.payload_type != payload_type {
             return Err(EnvelopeError::WrongType {
                 expected: payload_type.to_owned(),
@@ -226,7 +252,7 @@ impl Envelope {
         if signers.len() < needed {
             return Err(EnvelopeError::NotEnough { found: signers.len(), needed });
         }
-        Ok(Verified { value: self.payload.clone(), signers })
+        Ok(signers)
     }
 
     /// The payload before anyone vouched for it: for finding out which key to ask for, and for showing to people.
@@ -251,12 +277,11 @@ impl Envelope {
         let signatures = vec![JsonSignature { keyid: key.hint().into(), sig }];
         let empty = Json { payload: "".into(), payload_type: self.payload_type.as_str().into(), signatures };
         let Ok(frame) = serde_json::to_vec(&empty) else { return false };
-        // Around the payload's text, which the standard alphabet allows one way of writing.
+        // Around the payload's text, which the standard alphabet allows one way of writing. It begins where the first string
+        // does and was read from there without an escape; so with this length it is what lies between.
         let (before, after) = frame.split_at(BEFORE_PAYLOAD.len());
         let text = bytes.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
-        let is_its_text =
-            text.is_some_and(|text| STANDARD.decode(text).is_ok_and(|read| read == self.payload));
-        is_its_text && key.is_sole_form(signature)
+        text.is_some_and(|text| Some(text.len()) == self.text) && key.is_sole_form(signature)
     }
 }
 
@@ -354,6 +379,8 @@ mod tests {
             format!("{text} "),
             text.replacen('{', "{\"more\":1,", 1),
             text.replace("+//+", "-__-"),
+            text.replace("+//+", r"+\/\/+"),
+            text.replace("+//+", r"\u002b//+"),
             text.replace(&key.public().hint(), ""),
             String::from_utf8(countersign(&sealed, other).unwrap()).unwrap(),
         ] {

@@ -42,7 +42,7 @@ macro_rules! uuid_id {
             fn from_str(text: &str) -> Result<Self, BadField> {
                 Uuid::try_parse(text)
                     .ok()
-                    .filter(|uuid| uuid.to_string() == text)
+                    .filter(|uuid| uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text)
                     .map(Self)
                     .ok_or_else(|| BadField::new($field, "must be a UUID in lower case with hyphens"))
             }

@@ -3,6 +3,8 @@
 //! The rule: subject `record` is the SHA-256 of the predicate as it stands there, so that who reads a statement and who
 //! signs one speak of the same bytes.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -15,20 +17,23 @@ pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 /// The subject that is the predicate itself.
 const RECORD: &str = "record";
 
-/// A statement that was read; nobody has vouched for it.
+/// A statement that was read, where it lies; nobody has vouched for it.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Statement {
-    #[serde(rename = "_type")]
-    kind: String,
-    subject: Vec<Subject>,
-    #[serde(rename = "predicateType")]
-    predicate_type: String,
-    predicate: Box<RawValue>,
+pub(crate) struct Statement<'p> {
+    #[serde(rename = "_type", borrow)]
+    kind: Cow<'p, str>,
+    #[serde(borrow)]
+    subject: Vec<Subject<'p>>,
+    #[serde(rename = "predicateType", borrow)]
+    predicate_type: Cow<'p, str>,
+    #[serde(borrow)]
+    predicate: &'p RawValue,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Subject {
-    name: String,
+struct Subject<'p> {
+    #[serde(borrow)]
+    name: Cow<'p, str>,
     digest: SubjectDigest,
 }
 
@@ -37,9 +42,9 @@ struct SubjectDigest {
     sha256: Digest,
 }
 
-impl Subject {
-    fn new(name: &str, sha256: Digest) -> Self {
-        Self { name: name.to_owned(), digest: SubjectDigest { sha256 } }
+impl<'p> Subject<'p> {
+    fn new(name: &'p str, sha256: Digest) -> Self {
+        Self { name: name.into(), digest: SubjectDigest { sha256 } }
     }
 }
 
@@ -66,14 +71,14 @@ pub(crate) fn unsigned(
         kind: STATEMENT_TYPE.into(),
         subject: std::iter::once(own).chain(more).collect(),
         predicate_type: predicate_type.into(),
-        predicate,
+        predicate: &predicate,
     };
     Ok(Unsigned::new(STATEMENT_PAYLOAD_TYPE, serde_json::to_vec(&statement)?))
 }
 
-impl Statement {
+impl<'p> Statement<'p> {
     /// Reads a payload whose predicate type begins with `family`; says what it must be otherwise.
-    pub(crate) fn read(payload: &[u8], family: &str) -> Result<Self, String> {
+    pub(crate) fn read(payload: &'p [u8], family: &str) -> Result<Self, String> {
         let statement: Self = serde_json::from_slice(payload).map_err(|e| e.to_string())?;
         if statement.kind != STATEMENT_TYPE || !statement.predicate_type.starts_with(family) {
             return Err(format!("must be a {STATEMENT_TYPE} with a predicate {family}…"));
@@ -89,7 +94,7 @@ impl Statement {
     }
 
     /// The predicate's exact bytes.
-    pub(crate) fn predicate(&self) -> &str {
+    pub(crate) fn predicate(&self) -> &'p str {
         self.predicate.get()
     }
 

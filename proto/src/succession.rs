@@ -3,7 +3,9 @@
 //! The rule (DESIGN.md section 5, Restore): a log that cannot be rebuilt up to the highest head that anybody has seen halts,
 //! and only a statement by 2 of 3 organization keys that names both heads begins another. No key that lies at the control
 //! plane can sign one, or a thief of them could leave a history behind. Whoever has verified more of the old log than the
-//! statement names, or another log of that name, does not follow: to him it says that evidence is to be forgotten.
+//! statement names, or another log of that name, does not follow: to him it says that evidence is to be forgotten. Whoever has
+//! verified less is shown that the named head continues what he knows, or he may have verified a fork of it. Only where the
+//! organization says that entries are lost can nobody show that.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +18,7 @@ use crate::{
     identity::trust_domain,
     ids::TenantId,
     keys::SecretKey,
-    log::{EMPTY_ROOT, Hash, Head, log_number, origin_of},
+    log::{EMPTY_ROOT, Hash, Head, ProofError, log_number, origin_of, verify_consistency},
     time::Millis,
 };
 
@@ -91,6 +93,9 @@ pub enum SuccessionError {
     /// It is of another log.
     #[error("succession names another root of {0} entries of the old log than was seen")]
     Contradicts(u64),
+    /// Nobody has shown that it is of the same log.
+    #[error("succession names a head of the old log that was not shown to continue what was seen")]
+    Unshown(#[source] ProofError),
 }
 
 impl NamedHead {
@@ -197,5 +202,19 @@ impl Succession {
             return Err(SuccessionError::Contradicts(seen.size));
         }
         Ok(())
+    }
+
+    /// The same, and whether `proof` shows that the named head continues `seen`; where entries are lost there is none.
+    pub fn is_shown_after(&self, seen: Head, proof: &[Hash]) -> Result<bool, SuccessionError> {
+        self.is_after(seen)?;
+        if seen.size == 0 || seen == self.old.head() {
+            return Ok(true);
+        }
+        let old = self.old.head();
+        match verify_consistency(seen.size, seen.root, old.size, old.root, proof) {
+            Ok(()) => Ok(true),
+            Err(_) if proof.is_empty() && self.cause == Cause::EntriesLost => Ok(false),
+            Err(refused) => Err(SuccessionError::Unshown(refused)),
+        }
     }
 }

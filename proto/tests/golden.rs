@@ -417,6 +417,7 @@ fn acts_of_every_kind() {
             approver: Some("ann".into()),
         },
         Deed::Acknowledgement { id: IncidentId::new(AT, [5; 10]), appliance },
+        Deed::Mode { mode: proto::act::Mode::Direct },
     ];
     let mut place = Place { index: 0, previous: Digest::ZERO };
     for deed in deeds {

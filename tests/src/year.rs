@@ -111,6 +111,7 @@ pub fn write(folder: &Path, plan: Plan) -> Result<Known> {
         made_at: now,
         generator: export::GENERATOR.to_owned(),
         packet: plan.packet,
+        brand: Default::default(),
     };
     let manifest = |said| -> Result<()> {
         let manifest = export::index(&Folder::open(folder)?, said)?;

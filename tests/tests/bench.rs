@@ -14,7 +14,7 @@ fn every_required_bench_writes_its_rows() -> Result<()> {
     // Redaction's has a test of its own text (tests/tests/phi.rs), and needs the generators.
     let all = [
         ("events", 1),
-        ("evidence", 3),
+        ("evidence", 4),
         ("latency", 2),
         ("verify-year", 2),
         ("packets", 2),

@@ -1,9 +1,14 @@
 //! Real programs on other days, and with clocks that are off: certificates are renewed, and work goes on.
 
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use proto::evidence::{ClockSource, Record, peek};
+use proto::{
+    charter::Charter,
+    dsse::Envelope,
+    evidence::{ClockSource, Record, peek},
+    identity::CertificateFacts,
+};
 use serde_json::Value;
 use tests::rig::{Practice, Watch, offset::Offset, practice::Folder, wait};
 
@@ -87,6 +92,77 @@ fn a_certificate_is_renewed_with_the_same_keys_and_no_more_once_it_is_long_over(
     ensure!(records(&practice)?.len() == heard, "it was heard without a certificate");
     ensure!(!status["problems"].as_array().context("a list")?.is_empty(), "nobody is told: {status:#}");
     Ok(())
+}
+
+/// The authority is exchanged, and the server killed in the midst of it, while the box is away for so long that its own certificate
+/// ends: it finds the server that it knows, and gets the charter with a certificate of the new authority. Then the old one goes.
+#[test]
+fn a_box_that_was_away_comes_back_under_the_authority_that_followed() -> Result<()> {
+    let folder = Folder::new()?;
+    let Some(offset) = Offset::find(folder.path())? else {
+        println!("skipped: libfaketime is not unpacked (`make setup`, as root)");
+        return Ok(());
+    };
+    let mut practice = Practice::open(folder, 1, &[])?;
+    practice.start_agent()?;
+    practice.clinic.stop()?;
+    let keys = [1, 2]
+        .map(|n| practice.provider.dir.join(format!("offline/organization-{n}.key")).display().to_string());
+    let made = practice.provider.ask(&["key", "rotate", "ca"])?;
+    let of = |what: &str| made[what].as_str().context("what was made").map(str::to_owned);
+    let (new, old) = (of("file")?, of("old")?);
+    let pem = fs::read_to_string(&new)?;
+    let renew = ["charter", "renew", "--key", &keys[0], "--key", &keys[1]];
+    practice.provider.run(&[&renew[..], &["--authority", &new]].concat(), &[0])?;
+    practice.provider.kill()?;
+    practice.provider.start()?;
+
+    let heard = records(&practice)?.len();
+    let environment = offset.environment(10 * DAY);
+    practice.provider.stop()?;
+    practice.provider.environment.clone_from(&environment);
+    practice.provider.start()?;
+    practice.clinic.environment = environment;
+    practice.clinic.start_executor()?;
+    practice.clinic.start_agent()?;
+    let by_new = |practice: &Practice| {
+        let der = fs::read(practice.clinic.dir.join("state/agent/certificate.der"))?;
+        anyhow::Ok(CertificateFacts::issued_by(&der, std::slice::from_ref(&pem)).is_ok())
+    };
+    wait::until("it has a certificate of the new authority", LIMIT, || {
+        practice.check()?;
+        Ok(by_new(&practice)?.then_some(()))
+    })
+    .with_context(|| practice.clinic.log("agent").unwrap_or_default())?;
+    wait::until("it is heard with it", LIMIT, || {
+        practice.check()?;
+        Ok((records(&practice)?.len() > heard).then_some(()))
+    })?;
+
+    practice.provider.run(&[&renew[..], &["--without-authority", &old]].concat(), &[0])?;
+    let kept = practice.clinic.dir.join("state/agent/charter.json");
+    wait::until("it has the charter without the old one", LIMIT, || {
+        practice.check()?;
+        Ok(peek_charter(&kept)?.filter(|serial| *serial == 3))
+    })?;
+    // A connection of its own, to a server that shows a certificate of the new authority.
+    practice.clinic.stop()?;
+    let heard = records(&practice)?.len();
+    practice.clinic.start_executor()?;
+    practice.clinic.start_agent()?;
+    wait::until("it is heard by the server under the new authority", LIMIT, || {
+        practice.check()?;
+        Ok((records(&practice)?.len() > heard).then_some(()))
+    })
+    .with_context(|| practice.clinic.log("agent").unwrap_or_default())
+}
+
+/// The serial of the charter in a file, believed or not.
+fn peek_charter(path: &Path) -> Result<Option<u64>> {
+    let Ok(envelope) = fs::read(path) else { return Ok(None) };
+    let payload = Envelope::parse(&envelope)?.unverified_payload().to_vec();
+    let charter: Charter = serde_json::from_slice(&payload)?;
+    Ok(Some(charter.serial))
 }
 
 /// An hour ahead of the control plane, and an hour behind it: orders are taken all the same, and evidence says how far off

@@ -181,7 +181,7 @@ fn people_decide_what_is_done_and_an_operator_pauses_it() -> Result<()> {
         db.query_row("SELECT envelope FROM evidence WHERE kind = 'execution'", [], |row| row.get(0))?;
     ensure!(by_ann(&peek(&done)?.body), "the evidence says who approved it");
 
-    // Everything is held, and let go.
+    // Everything is held, and let go. Why, the box of a clinic is not told.
     practice.provider.ask(&["policy", "set", "--organization", "--unset", "runbook_modes"])?;
     practice.provider.ask(&["policy", "set", "--tenant", TENANT, "--unset", "runbook_modes"])?;
     practice.provider.ask(&["hold", "set", "--everything", "--reason", "we look into something"])?;
@@ -190,7 +190,7 @@ fn people_decide_what_is_done_and_an_operator_pauses_it() -> Result<()> {
     };
     wait::until("the box is held", LIMIT, || {
         practice.check()?;
-        Ok(hold(&practice)?.as_str().is_some_and(|why| why.contains("we look into something")).then_some(()))
+        Ok(hold(&practice)?.as_str().is_some_and(|why| why.contains("the organization holds")).then_some(()))
     })?;
     wait::until("that is evidence", LIMIT, || {
         Ok((holds(&practice)? == [(true, "operator".to_owned())]).then_some(()))

@@ -8,6 +8,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use appliance::agent::{
+    authorities::Authorities,
     credentials::Folder,
     link::{GrpcLink, Identity, Link as _, Pins},
 };
@@ -292,7 +293,7 @@ fn lies(it: &Owned, before: &Description) -> Result<()> {
     let authority = it.all.folder.join("ca.pem");
     fs::write(&authority, it.all.machine.run("cat", &["/etc/orderly/ca.pem"])?)?;
     let pins = Pins {
-        authority,
+        authorities: Authorities::pinned(authority),
         identity: Identity::Folder(Folder::at(folder)),
         clock: appliance::clock::system().clock,
     };

@@ -1,8 +1,9 @@
 //! The agent without its network: what to look at, what to send, what to do with an answer.
 //!
 //! Synchronous, and without a clock of its own: the shell in [`super::run`] and the simulation drive the same core. The
-//! rule: nothing here is trusted by anyone. What the control plane signed goes to the executor unread, and what the
-//! executor signed goes to the control plane unread; the agent only sees to it that each arrives once.
+//! rule: nothing here is trusted by anyone. What the control plane signed goes to the executor unread (but for the charter's
+//! certificate authorities), and what the executor signed goes to the control plane unread; the agent only sees to it that
+//! each arrives once.
 //!
 //! ```text
 //!  collect(now) ──> outbox        next_request() ──> [the link] ──> absorb(asked, answer) ──> outbox, executor
@@ -27,12 +28,14 @@ use proto::{
 };
 
 use super::{
+    authorities::Authorities,
     executor::{self, AskError},
     outbox::{Outbox, OutboxError},
     sources::{journal::Journal, log_file::LogFile, metrics::Metrics, readings::Measured},
 };
 use crate::{
     config::{Config, WatchEntry},
+    files::FileError,
     world::{Entropy, Executor, draw},
 };
 
@@ -56,6 +59,9 @@ pub enum AgentError {
     /// The executor said something that cannot be.
     #[error("the executor's description is wrong")]
     Description(#[source] BadField),
+    /// The charter cannot be written down.
+    #[error("cannot keep the newest charter")]
+    Charter(#[source] FileError),
 }
 
 /// A request, and which it was: an answer to an older one may acknowledge, but not move anything back.
@@ -95,6 +101,8 @@ pub struct AgentCore {
     /// again for a while.
     moved_back: Option<((u64, u64), u64)>,
     watching: Watching,
+    /// Whose certificate the control plane may show.
+    authorities: Authorities,
 }
 
 impl AgentCore {
@@ -133,6 +141,7 @@ impl AgentCore {
             delivered: None,
             moved_back: None,
             watching: Watching::default(),
+            authorities: Authorities::of(config),
             entropy,
         }
     }

@@ -110,6 +110,12 @@ impl Folder {
         self.0.join("enrolment.pending")
     }
 
+    /// The newest charter, once one came over the link; see [`super::authorities`].
+    #[must_use]
+    pub fn charter(&self) -> PathBuf {
+        self.0.join("charter.json")
+    }
+
     /// How the link to the control plane stands.
     #[must_use]
     pub fn contact(&self) -> PathBuf {

@@ -1,6 +1,6 @@
 //! The link to the control plane: the one place where the agent meets the network. Outbound only.
 //!
-//! The rule: TLS 1.3, the one pinned authority, HTTP/2, our own certificate; anything else is no connection. Key and
+//! The rule: TLS 1.3, the authorities that count, HTTP/2, our own certificate; anything else is no connection. Key and
 //! certificate are read anew for every connection, so that a renewed one is used by the next.
 
 mod proxy;

@@ -9,6 +9,7 @@
 //!  executor <── orders, proofs ──────┘           └─ renew
 //! ```
 
+pub mod authorities;
 pub mod confine;
 pub mod contact;
 pub mod core;

@@ -20,6 +20,7 @@ use tokio::{
 
 use crate::{
     agent::{
+        authorities::Authorities,
         confine::{self, Fence, Held},
         core::{AgentCore, Watching},
         credentials::{self, Folder, TlsKey},
@@ -63,7 +64,7 @@ fn agent(config: &Config, world: World) -> anyhow::Result<()> {
     let outbox = Outbox::open(&folder.outbox(), limits, StreamId(draw(world.entropy.as_ref())))?;
     let core = AgentCore::new(config, outbox, executor(), world.entropy.clone()).watching(watching.clone());
     let pins = Pins {
-        authority: config.trust.ca.clone(),
+        authorities: Authorities::of(config),
         identity: Identity::Folder(folder.clone()),
         clock: Arc::clone(&world.clock),
     };

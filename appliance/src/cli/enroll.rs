@@ -6,6 +6,7 @@ use tokio::runtime::Builder;
 
 use crate::{
     agent::{
+        authorities::Authorities,
         enroll::{EnrollError, Ticket, enroll},
         executor::Reconnecting,
         link::{GrpcLink, Identity, Pins, Proxy},
@@ -33,7 +34,8 @@ pub(super) fn run(config: &Config, world: World, token_file: &Path) -> Result<Ex
         );
     }
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::of)?;
-    let pins = Pins { authority: config.trust.ca.clone(), identity: Identity::None, clock: world.clock };
+    let authorities = Authorities::pinned(&config.trust.ca);
+    let pins = Pins { authorities, identity: Identity::None, clock: world.clock };
     let proxy = Proxy::of(&config.control_plane, config.agent.user.as_ref());
     let mut executor = Reconnecting::new(config.paths.socket.clone());
     let enrolled = enroll(config, &ticket, &mut executor, |request| {

@@ -93,7 +93,7 @@ pub struct ControlPlane {
 pub struct Trust {
     /// The organization's public keys, JSON ([`proto::charter::OrganizationKeys`]).
     pub organization_keys: PathBuf,
-    /// The certificate authority of the control plane's server certificate, PEM.
+    /// The certificate authority of the control plane's server certificate, PEM, until a charter came over the link.
     pub ca: PathBuf,
 }
 

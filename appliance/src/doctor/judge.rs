@@ -205,7 +205,9 @@ fn shown(seen: &Seen) -> Option<Finding> {
         Shown::Pinned { .. } | Shown::NoPin => return None,
         Shown::Foreign { issuer } => finding(
             Trouble::TlsInspected,
-            format!("{there} shows a certificate that is not by the authority of trust.ca but by {issuer}"),
+            format!(
+                "{there} shows a certificate that is not by an authority of the newest charter (or of trust.ca) but by {issuer}"
+            ),
         ),
         Shown::OtherName => finding(
             Trouble::NotControlPlane,

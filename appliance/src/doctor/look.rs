@@ -4,7 +4,6 @@
 //! plain request for a page at the control plane's address; and nothing of it is believed.
 
 use std::{
-    fs,
     io::{self, Read, Write},
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -27,11 +26,11 @@ use super::{
 };
 use crate::{
     agent::{
+        authorities::Authorities,
         chain,
         credentials::{self, CredentialError, Folder},
         link::{GrpcLink, Identity, Link as _, Pins, Proxy, ProxyError},
     },
-    certificate,
     config::Config,
     probe::{Deadline, dns, http, tcp, tls},
     world::{World, draw},
@@ -224,8 +223,7 @@ fn judge(chain: &[CertificateDer<'static>], name: &ServerName<'_>, config: &Conf
     let validity = parsed.validity();
     let (from, until) = (validity.not_before.timestamp(), validity.not_after.timestamp());
     let mut roots = RootCertStore::empty();
-    let pem = fs::read(&config.trust.ca).unwrap_or_default();
-    roots.add_parsable_certificates(certificate::chain_of(&pem));
+    roots.add_parsable_certificates(Authorities::of(config).certificates().unwrap_or_default());
     let provider = Arc::new(aws_lc_rs::default_provider());
     let Ok(verifier) = WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build() else {
         return Shown::NoPin;
@@ -260,7 +258,7 @@ fn own(config: &Config) -> Own {
 fn said(config: &Config, proxy: Option<Proxy>, world: &World) -> Option<Said> {
     let runtime = Builder::new_current_thread().enable_all().build().ok()?;
     let pins = Pins {
-        authority: config.trust.ca.clone(),
+        authorities: Authorities::of(config),
         identity: Identity::Folder(Folder::at(config.paths.agent())),
         clock: Arc::clone(&world.clock),
     };

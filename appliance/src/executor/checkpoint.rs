@@ -6,7 +6,9 @@
 //! to be one of the same log, or to be none, which is a fork after all.
 //!
 //! A log that follows another is gone by on the word of the organization keys alone, and only when that names no less of
-//! the old log than was verified here; else it contradicts what this box knows, like a fork, and a person must come.
+//! the old log than was verified here; else it contradicts what this box knows, like a fork, and a person must come. More
+//! it must be shown to continue, as any checkpoint. Where the word is that entries are lost, nobody can show that; a box
+//! that has seen a fork does not follow such a word.
 //! What was not proven in the old log stays here until it is in the new one.
 
 use std::collections::VecDeque;
@@ -17,6 +19,7 @@ use proto::{
     field::BadField,
     local,
     log::{self, Checkpoint, Hash, Meaning, SignedCheckpoint, VerifierKey, leaf_hash, verify_inclusion},
+    succession::SuccessionError,
 };
 
 use super::{
@@ -169,17 +172,32 @@ impl ExecutorCore {
         Ok(problems)
     }
 
-    /// Takes the organization's word that another log follows the one gone by.
-    pub(super) fn take_succession(&mut self, envelope: &[u8]) -> Result<(), ExecutorError> {
+    /// Takes the organization's word that another log follows the one gone by, and that what it names continues what is kept.
+    pub(super) fn take_succession(
+        &mut self,
+        envelope: &[u8],
+        consistency: &[Vec<u8>],
+    ) -> Result<(), ExecutorError> {
         let Some(identity) = &self.identity else {
             return Err(BadField::new("succession", "cannot be judged: this executor is not enrolled").into());
         };
         let Some(offered) = self.trust.offer_succession(envelope, identity)? else { return Ok(()) };
+        let proof = hashes(consistency).map_err(|bad| bad.within("consistency"))?;
         let kept = self.store.view().checkpoint()?.map(|kept| kept.head);
-        if let Err(refused) = kept.map_or(Ok(()), |head| offered.is_after(head)) {
-            let note = String::from_utf8_lossy(envelope).into_owned();
-            self.keep_head(Shown { head: offered.old.head(), fork: true, note })?;
-            return Err(BadField::new("succession", chain_of(&refused)).into());
+        let is_shown = match kept.map_or(Ok(true), |head| offered.is_shown_after(head, &proof)) {
+            Ok(is_shown) => is_shown,
+            Err(refused) => {
+                // Whoever delivers may have lost the proof.
+                let fork = !matches!(refused, SuccessionError::Unshown(_));
+                let note = String::from_utf8_lossy(envelope).into_owned();
+                self.keep_head(Shown { head: offered.old.head(), fork, note })?;
+                return Err(BadField::new("succession", chain_of(&refused)).into());
+            }
+        };
+        if !is_shown && !self.store.view().shown(true)?.is_empty() {
+            let why =
+                "is not followed: the log has forked, and nothing shows on which side its entries were lost";
+            return Err(BadField::new("succession", why).into());
         }
         self.store.write(|tx| tx.follow(offered.number(), envelope).map_err(ExecutorError::from))?;
         tracing::warn!(

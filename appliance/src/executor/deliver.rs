@@ -48,7 +48,7 @@ impl ExecutorCore {
             problems.of(self.take_time(&message.time_token))?;
         }
         if !message.succession.is_empty() {
-            problems.of(self.take_succession(&message.succession))?;
+            problems.of(self.take_succession(&message.succession, &message.consistency))?;
         }
         if !message.checkpoint.is_empty() {
             let taken = self.take_checkpoint(&message.checkpoint, &message.consistency, &message.inclusions);

@@ -7,6 +7,7 @@
 pub mod begun;
 mod grant;
 pub mod guesses;
+mod kept;
 pub mod passkeys;
 mod person;
 pub mod table;

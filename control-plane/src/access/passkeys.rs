@@ -3,26 +3,41 @@
 //! The rule: a challenge is answered once, within two minutes, from a page of our own origin that no other page frames, by an
 //! authenticator that verified its owner and says whose key it is: nobody types a name, so nobody learns which there are. What
 //! a ceremony leaves behind lies in memory alone; a server that starts again has forgotten it, and that is fine.
+//!
+//! A challenge of ours has 16 random bytes. What approvers sign is the 32 bytes of a digest ([`proto::approval`]), so neither
+//! can be taken for the other, whoever asks for it.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use http::Uri;
-use proto::time::Millis;
+use proto::{charter::Charter, time::Millis};
 use serde_json::{Value, json};
 use uuid::Uuid;
-use webauthn_rs::{
-    Webauthn, WebauthnBuilder,
-    prelude::{
-        DiscoverableAuthentication, DiscoverableKey, Passkey, PasskeyRegistration, PublicKeyCredential,
-        RegisterPublicKeyCredential, WebauthnError,
+use webauthn_rp::{
+    AuthenticatedCredential, DiscoverableAuthentication16, DiscoverableAuthenticationServerState,
+    DiscoverableCredentialRequestOptions, PublicKeyCredentialCreationOptions, Registration,
+    RegistrationServerState,
+    request::{
+        AsciiDomain, ExtensionInfo, PublicKeyCredentialDescriptor, RpId,
+        auth::AuthenticationVerificationOptions,
+        register::{
+            CoseAlgorithmIdentifier, CoseAlgorithmIdentifiers, CredProtect, RegistrationVerificationOptions,
+            UserHandle16,
+        },
+    },
+    response::{
+        AuthTransports, AuthenticatorAttachment, CredentialId,
+        auth::{DiscoverableAuthenticatorAssertion, error::AuthCeremonyErr},
+        register::{AuthenticatorAttestation, ClientExtensionsOutputs},
     },
 };
 
-use super::begun::Begun;
+use super::{begun::Begun, kept::Kept};
 
 /// How long a challenge may be answered.
 const OPEN_FOR: Duration = Duration::from_secs(120);
+/// The same, as browsers are told.
+const TIMEOUT: NonZeroU32 = NonZeroU32::new(120_000).expect("it is not zero");
 
 /// Why a ceremony came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +54,11 @@ pub enum Refused {
     /// What came is no answer.
     #[error("the browser's answer does not read")]
     Unreadable,
+    /// What was kept of the passkey does not read.
+    #[error(
+        "this server cannot read what it kept of this passkey; use another one, or have an owner invite you again"
+    )]
+    Unkept,
     /// Its counter went back: there may be a copy of it.
     #[error("this passkey was refused; use another one, and tell an owner")]
     Copied,
@@ -48,14 +68,15 @@ pub enum Refused {
 }
 
 enum Step {
-    Making(Uuid, PasskeyRegistration),
-    Showing(DiscoverableAuthentication),
+    Making(Uuid, RegistrationServerState<16>),
+    Showing(DiscoverableAuthenticationServerState),
 }
 
 /// Ceremonies of one server.
 pub struct Ceremonies {
     /// `None`: its address has no host name.
-    webauthn: Option<Webauthn>,
+    host: Option<RpId>,
+    organization: String,
     origin: String,
     open: Begun<Step>,
 }
@@ -71,8 +92,12 @@ impl Ceremonies {
     /// For people who reach the server at `origin` (`https://control.msp.example:8444`).
     #[must_use]
     pub fn new(origin: &str, organization: &str, random: fn(&mut [u8])) -> Self {
-        let open = Begun::new(OPEN_FOR, random);
-        Self { webauthn: webauthn(origin, organization), origin: origin.to_owned(), open }
+        Self {
+            host: host(origin),
+            organization: organization.to_owned(),
+            origin: origin.to_owned(),
+            open: Begun::new(OPEN_FOR, random),
+        }
     }
 
     /// The only origin that calls by a browser may come from.
@@ -84,7 +109,7 @@ impl Ceremonies {
     /// Whether there can be passkeys at all.
     #[must_use]
     pub fn possible(&self) -> bool {
-        self.webauthn.is_some()
+        self.host.is_some()
     }
 
     /// Begins the making of a passkey; the answer is for `navigator.credentials.create`.
@@ -95,15 +120,25 @@ impl Ceremonies {
         network: &str,
         now: Millis,
     ) -> Result<Value, Refused> {
-        let webauthn = self.webauthn.as_ref().ok_or(Refused::NoHost)?;
-        let known = known.collect();
-        let begun = webauthn.start_passkey_registration(id, name, name, Some(known));
-        let (options, state) = begun.map_err(|_| Refused::Unverified)?;
-        let mut options = serde_json::to_value(options).map_err(|_| Refused::Unverified)?;
-        let selection = &mut options["publicKey"]["authenticatorSelection"];
-        (selection["residentKey"], selection["requireResidentKey"]) = (json!("required"), json!(true));
-        let ceremony = self.open.keep(Step::Making(id, state), network, now).ok_or(Refused::TooMany)?;
-        Ok(json!({ "ceremony": ceremony, "options": options }))
+        let host = self.host.as_ref().ok_or(Refused::NoHost)?;
+        let handle = UserHandle16::from(*id.as_bytes());
+        let mut asked = PublicKeyCredentialCreationOptions::first_passkey_with_blank_user_info(host, &handle);
+        asked.timeout = TIMEOUT;
+        // What we know how to keep.
+        asked.pub_key_cred_params = CoseAlgorithmIdentifiers::ALL.remove(CoseAlgorithmIdentifier::Es384);
+        // A key that can hides itself from whoever does not know its PIN; one that cannot is good, too.
+        asked.extensions.cred_protect =
+            CredProtect::UserVerificationRequired(ExtensionInfo::AllowDontEnforceValue);
+        asked.exclude_credentials = known
+            .filter_map(|id| CredentialId::try_from(id).ok())
+            .map(|id| PublicKeyCredentialDescriptor { id, transports: AuthTransports::NONE })
+            .collect();
+        let (state, asked) = asked.start_ceremony().map_err(|_| Refused::Unverified)?;
+        let mut asked = serde_json::to_value(asked).map_err(|_| Refused::Unverified)?;
+        // For the eyes of whoever chooses among passkeys, and only for them.
+        asked["rp"]["name"] = json!(self.organization);
+        (asked["user"]["name"], asked["user"]["displayName"]) = (json!(name), json!(name));
+        self.begun(Step::Making(id, state), &asked, network, now)
     }
 
     /// Ends it: the passkey's ID and what is to be kept of it.
@@ -111,34 +146,39 @@ impl Ceremonies {
         &self,
         ceremony: &str,
         of: Uuid,
-        answer: Value,
+        answer: &Value,
         now: Millis,
     ) -> Result<(Vec<u8>, String), Refused> {
-        let webauthn = self.webauthn.as_ref().ok_or(Refused::NoHost)?;
+        let host = self.host.as_ref().ok_or(Refused::NoHost)?;
         let Some(Step::Making(begun_for, state)) = self.open.take(ceremony, now) else {
             return Err(Refused::Gone);
         };
         if begun_for != of {
             return Err(Refused::Gone);
         }
-        let answer: RegisterPublicKeyCredential =
-            serde_json::from_value(answer).map_err(|_| Refused::Unreadable)?;
-        let passkey = webauthn.finish_passkey_registration(&answer, &state).map_err(refused)?;
-        let kept = serde_json::to_string(&passkey).map_err(|_| Refused::Unreadable)?;
-        Ok((passkey.cred_id().as_slice().to_vec(), kept))
+        let [client, attestation] = bytes(answer, ["clientDataJSON", "attestationObject"])?;
+        let response = AuthenticatorAttestation::new(client, attestation, AuthTransports::NONE);
+        let nothing = ClientExtensionsOutputs { cred_props: None, prf: None };
+        let answer = Registration::new(response, AuthenticatorAttachment::None, nothing);
+        let wanted = RegistrationVerificationOptions::<&str, &str> {
+            allowed_origins: &[&self.origin],
+            error_on_unsolicited_extensions: false,
+            ..Default::default()
+        };
+        let made = state.verify(host, &answer, &wanted).map_err(|error| refused(&error))?;
+        let kept = Kept::made(made.static_state().credential_public_key, made.dynamic_state());
+        let kept = kept.ok_or(Refused::Unverified)?;
+        Ok((made.id().into_inner().to_vec(), kept.to_string()))
     }
 
     /// Begins a sign-in; the answer is for `navigator.credentials.get`.
     pub fn begin_showing(&self, network: &str, now: Millis) -> Result<Value, Refused> {
-        let webauthn = self.webauthn.as_ref().ok_or(Refused::NoHost)?;
-        let (options, state) =
-            webauthn.start_discoverable_authentication().map_err(|_| Refused::Unverified)?;
-        let mut options = serde_json::to_value(options).map_err(|_| Refused::Unverified)?;
-        if let Some(all) = options.as_object_mut() {
-            all.remove("mediation");
-        }
-        let ceremony = self.open.keep(Step::Showing(state), network, now).ok_or(Refused::TooMany)?;
-        Ok(json!({ "ceremony": ceremony, "options": options }))
+        let host = self.host.as_ref().ok_or(Refused::NoHost)?;
+        let mut asked = DiscoverableCredentialRequestOptions::passkey(host);
+        asked.0.timeout = TIMEOUT;
+        let (state, asked) = asked.start_ceremony().map_err(|_| Refused::Unverified)?;
+        let asked = serde_json::to_value(asked).map_err(|_| Refused::Unverified)?;
+        self.begun(Step::Showing(state), &asked, network, now)
     }
 
     /// Which passkey an answer is of, before anything of it is believed.
@@ -152,45 +192,86 @@ impl Ceremonies {
         &self,
         ceremony: &str,
         kept: Option<(Uuid, &str)>,
-        answer: Value,
+        answer: &Value,
         now: Millis,
     ) -> Result<Shown, Refused> {
-        let webauthn = self.webauthn.as_ref().ok_or(Refused::NoHost)?;
+        let host = self.host.as_ref().ok_or(Refused::NoHost)?;
         let Some(Step::Showing(state)) = self.open.take(ceremony, now) else { return Err(Refused::Gone) };
-        let answer: PublicKeyCredential = serde_json::from_value(answer).map_err(|_| Refused::Unreadable)?;
+        let id = Self::claimed(answer).and_then(|id| CredentialId::try_from(id).ok());
+        let id = id.ok_or(Refused::Unreadable)?;
+        let fields = ["clientDataJSON", "authenticatorData", "signature"];
+        let [client, data, signature] = bytes(answer, fields)?;
         let (owner, kept) = kept.ok_or(Refused::Unverified)?;
-        // Step 6: nobody was named before, so the authenticator says whose it is, and it must be so.
-        if answer.get_user_unique_id() != Some(owner.as_bytes().as_slice()) || is_framed(&answer) {
-            return Err(Refused::Unverified);
-        }
-        let mut passkey: Passkey = serde_json::from_str(kept).map_err(|_| Refused::Unverified)?;
-        let key = DiscoverableKey::from(&passkey);
-        let result = webauthn.finish_discoverable_authentication_v2(&answer, state, &key).map_err(refused)?;
-        if !result.user_verified() {
-            return Err(Refused::Unverified);
-        }
-        passkey.update_credential(&result);
-        let credential = serde_json::to_string(&passkey).map_err(|_| Refused::Unreadable)?;
-        Ok(Shown { credential })
+        // Section 7.2, step 6: nobody was named before, so the authenticator says whose it is, and it must be so.
+        let [says] = bytes(answer, ["userHandle"]).map_err(|_| Refused::Unverified)?;
+        let says: [u8; 16] = says.try_into().map_err(|_| Refused::Unverified)?;
+        let response =
+            DiscoverableAuthenticatorAssertion::new(client, data, signature, UserHandle16::from(says));
+        let answer = DiscoverableAuthentication16::new(id, response, AuthenticatorAttachment::None);
+        let mut kept = Kept::read(kept).map_err(|error| {
+            tracing::warn!(%error, "what is kept of a passkey does not read: {error}");
+            Refused::Unkept
+        })?;
+        let owner = UserHandle16::from(*owner.as_bytes());
+        let (fixed, moving) = kept.states().ok_or(Refused::Unkept)?;
+        let passkey = AuthenticatedCredential::new(answer.raw_id(), &owner, fixed, moving);
+        let mut passkey = passkey.map_err(|_| Refused::Unkept)?;
+        let wanted = AuthenticationVerificationOptions::<&str, &str> {
+            allowed_origins: &[&self.origin],
+            error_on_unsolicited_extensions: false,
+            ..Default::default()
+        };
+        state.verify(host, &answer, &mut passkey, &wanted).map_err(|error| match error {
+            AuthCeremonyErr::SignatureCounter => {
+                refused(&error);
+                Refused::Copied
+            }
+            error => refused(&error),
+        })?;
+        kept.is_now(passkey.dynamic_state());
+        Ok(Shown { credential: kept.to_string() })
+    }
+
+    fn begun(&self, step: Step, asked: &Value, network: &str, now: Millis) -> Result<Value, Refused> {
+        let ceremony = self.open.keep(step, network, now).ok_or(Refused::TooMany)?;
+        Ok(json!({ "ceremony": ceremony, "options": { "publicKey": asked } }))
     }
 }
 
-/// Whether the page stood in another site's: the crate looks at that where a passkey is made, and not where it is shown.
-fn is_framed(answer: &PublicKeyCredential) -> bool {
-    let client: Result<Value, _> = serde_json::from_slice(&answer.response.client_data_json);
-    client.map_or(true, |client| client["crossOrigin"] == json!(true) || client.get("topOrigin").is_some())
+/// What browsers bind passkeys to: a host name, and no address.
+fn host(origin: &str) -> Option<RpId> {
+    match url::Url::parse(origin).ok()?.host()? {
+        url::Host::Domain(name) => AsciiDomain::try_from(name.to_owned()).ok().map(RpId::Domain),
+        url::Host::Ipv4(_) | url::Host::Ipv6(_) => None,
+    }
 }
 
-fn webauthn(origin: &str, organization: &str) -> Option<Webauthn> {
-    let url = url::Url::parse(origin).ok()?;
-    let host = origin.parse::<Uri>().ok()?.host()?.to_owned();
-    WebauthnBuilder::new(&host, &url).ok()?.rp_name(organization).timeout(OPEN_FOR).build().ok()
+/// Fields of an authenticator's response.
+fn bytes<const N: usize>(answer: &Value, fields: [&str; N]) -> Result<[Vec<u8>; N], Refused> {
+    let mut all = [const { Vec::new() }; N];
+    for (one, field) in all.iter_mut().zip(fields) {
+        let text = answer["response"][field].as_str().ok_or(Refused::Unreadable)?;
+        *one = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| Refused::Unreadable)?;
+    }
+    Ok(all)
 }
 
-fn refused(error: WebauthnError) -> Refused {
+/// A sentence when approvers sign where people sign in: neither answer is good for the other, but whoever owns this server
+/// owns that page, and could ask there for an approval when somebody means to sign in.
+#[must_use]
+pub fn approvers_here(charter: &Charter, origin: &str) -> Option<String> {
+    let here = charter.approvers.iter().filter(|one| one.origin.eq_ignore_ascii_case(origin));
+    let names: Vec<_> = here.map(|one| one.name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "{} approve at {origin}, where people sign in: whoever broke into this server could ask them for an approval when \
+             they sign in; name another origin and rp_id in the charter, or another people.address in the configuration",
+            names.join(" and ")
+        )
+    })
+}
+
+fn refused(error: &dyn std::error::Error) -> Refused {
     tracing::info!(%error, "a passkey was refused: {error}");
-    match error {
-        WebauthnError::CredentialPossibleCompromise => Refused::Copied,
-        _ => Refused::Unverified,
-    }
+    Refused::Unverified
 }

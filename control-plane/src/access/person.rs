@@ -10,11 +10,11 @@ pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
 pub const SESSION_MAX: Duration = Duration::from_secs(12 * 3600);
 /// The same of one that only lets a new passkey be made.
 pub const RECOVERY_MAX: Duration = Duration::from_secs(15 * 60);
-/// How long after signing in somebody may give access, be it to themselves or to others.
+/// How long after proving who they are somebody may give access, be it to themselves or to others.
 pub const FRESH: Duration = Duration::from_secs(15 * 60);
 /// What is said after that.
 pub const SIGN_IN_AGAIN: &str =
-    "first sign out and in again with a passkey: you signed in a while ago, or without one";
+    "first sign in anew: you did a while ago, or your organization's sign-in did not ask you then";
 
 proto::vocabulary! {
     /// Where somebody stands.

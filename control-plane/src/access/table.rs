@@ -65,6 +65,8 @@ pub const TABLE: &[Rule] = &[
     rule("Sites/Create", RUNS, Reach::Tenant),
     rule("Sites/List", ALL, Reach::Site),
     rule("Appliances/IssueToken", TENDS, Reach::Site),
+    rule("Appliances/ListTickets", TENDS, Reach::Site),
+    rule("Appliances/RevokeTicket", TENDS, Reach::Site),
     rule("Appliances/List", ALL, Reach::Site),
     rule("Appliances/Revoke", RUNS, Reach::Site),
     rule("Appliances/Readmit", RUNS, Reach::Site),
@@ -164,6 +166,12 @@ pub fn authorize(principal: &Principal, path: &str) -> Result<(), Status> {
         return Err(Status::failed_precondition(SIGN_IN_AGAIN));
     }
     Ok(())
+}
+
+/// Which roles may make a call.
+#[must_use]
+pub fn roles_of(call: &str) -> &'static [Role] {
+    TABLE.iter().find(|rule| rule.call == call).map_or(&[], |rule| rule.roles)
 }
 
 /// How far a scope reaches.

@@ -19,7 +19,7 @@ use control_plane::{
     after_help = "Keys inside a bundle never count as trust: get the trust file from the organization itself.\n\n\
     Example:\n  orderly-verify --trust organization.keys.json --from 2026-11-01 --to 2026-12-01 bundle/\n\n\
     Exit codes: 0 sound and complete; 1 a fault was found, or it could not be verified; 2 wrong usage; 3 no fault, but \
-    incomplete or without --trust."
+    incomplete or without --trust. Times of an outside authority count only with --tsa; without it they are not asked about."
 )]
 struct Cli {
     /// Print JSON instead of text

@@ -32,6 +32,7 @@ use super::{
     verify,
 };
 use crate::{
+    mode::Brand,
     oscal,
     packet::{self, PacketError, PacketFiles},
 };
@@ -59,6 +60,8 @@ pub type Stamps = BTreeMap<u64, (Vec<u8>, Vec<u8>)>;
 pub struct Parts {
     /// What the clinic is called.
     pub clinic: String,
+    /// How whoever runs the control plane wants to be known.
+    pub brand: Brand,
     /// What its boxes are called, where they have names.
     pub appliance_names: BTreeMap<ApplianceId, String>,
     /// What time it is to cover: of a packet's month, [`Month::until`] now.
@@ -182,6 +185,7 @@ pub fn said(parts: &Parts) -> ProviderSays {
             .as_ref()
             .map_or_else(|| GENERATOR.to_owned(), |(generator, _)| generator.clone()),
         packet: parts.packet,
+        brand: parts.brand.clone(),
     }
 }
 

@@ -14,6 +14,7 @@ use proto::{
 use serde::{Deserialize, Serialize};
 
 use super::{LogFacts, Month, Period};
+use crate::mode::Brand;
 
 /// What this layout is called.
 pub const FORMAT: &str = "orderly-bundle-v1";
@@ -68,6 +69,9 @@ pub struct ProviderSays {
     pub generator: String,
     /// The packet's month, when there is one.
     pub packet: Option<Month>,
+    /// How whoever runs the control plane wants to be known.
+    #[serde(default, skip_serializing_if = "Brand::is_empty")]
+    pub brand: Brand,
 }
 
 /// One file.
@@ -123,6 +127,7 @@ impl ProviderSays {
         for (appliance, name) in &self.appliances {
             text(&format!("appliances.{appliance}"), name, 100)?;
         }
+        self.brand.check()?;
         if self.period.to <= self.period.from {
             return Err(BadField::new("period.to", "must be after period.from"));
         }
@@ -183,6 +188,7 @@ mod tests {
                 made_at: Millis(1),
                 generator: GENERATOR.into(),
                 packet: None,
+                brand: Brand::default(),
             },
             files: vec![],
             sha256: Digest::ZERO,

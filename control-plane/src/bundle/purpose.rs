@@ -76,7 +76,9 @@ impl<'f> Purposes<'f> {
                 Some(month) if month.until(said.made_at).contains(act.at) => {
                     let section = match act.deed {
                         Deed::Incident { .. } => title::INCIDENTS,
-                        Deed::Agreement { .. } | Deed::AccessReview { .. } => title::OVERSIGHT,
+                        Deed::Agreement { .. } | Deed::AccessReview { .. } | Deed::Mode { .. } => {
+                            title::OVERSIGHT
+                        }
                         _ => title::ACTIVITY,
                     };
                     format!("packet, {section}, {what}")

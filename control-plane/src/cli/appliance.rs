@@ -9,8 +9,8 @@ use proto::{
     field::BadField,
     keys::PublicKey,
     pb::{
-        self, EnrolmentTicket, IssueTokenRequest, LineList, ListAppliances, ListLines, ReadmitAppliance,
-        RevokeAppliance, appliances_client::AppliancesClient,
+        self, EnrolmentTicket, IssueTokenRequest, LineList, ListAppliances, ListLines, ListTickets,
+        ReadmitAppliance, RevokeAppliance, RevokeTicket, appliances_client::AppliancesClient,
     },
 };
 use serde_json::{Value, json};
@@ -44,6 +44,20 @@ pub(super) enum Appliance {
         /// Where to write it, mode 0600 [default: print it]
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+    },
+    /// Show tickets that nobody used yet, and who gave them out
+    #[command(
+        after_help = "A ticket is as good as whoever gave it out: once their access has ended, it is good no more."
+    )]
+    Tickets {
+        /// Only of this clinic, by name or ID
+        #[arg(long, default_value = "", hide_default_value = true)]
+        tenant: String,
+    },
+    /// Take a ticket back
+    RevokeTicket {
+        /// The ticket, as `appliance tickets` shows it
+        id: String,
     },
     /// Show appliances
     List {
@@ -108,6 +122,28 @@ impl Appliance {
                 let request = IssueTokenRequest { tenant, site, valid_minutes: minutes };
                 hand_over(answer(client.issue_token(request)).await?, out)
             }
+            Self::Tickets { tenant } => {
+                let list = answer(client.list_tickets(ListTickets { tenant })).await?.tickets;
+                let rows = list.iter().map(|one| {
+                    [
+                        one.id.clone(),
+                        one.tenant.clone(),
+                        one.site.clone(),
+                        one.by.clone(),
+                        when(one.expires_ms),
+                        one.void.clone(),
+                    ]
+                });
+                let json = json!({ "tickets": list.iter().map(ticket).collect::<Vec<_>>() });
+                Ok(Answer::new(
+                    table(["TICKET", "TENANT", "SITE", "BY", "UNTIL", "VOID, BECAUSE"], rows),
+                    json,
+                ))
+            }
+            Self::RevokeTicket { id } => {
+                let one = answer(client.revoke_ticket(RevokeTicket { id })).await?;
+                Ok(Answer::new(format!("ticket {} is good no more", one.id), ticket(&one)))
+            }
             Self::List { tenant } => {
                 let list = answer(client.list(ListAppliances { tenant })).await?.appliances;
                 let rows = list.iter().map(|a| {
@@ -144,6 +180,18 @@ impl Appliance {
             }
         }
     }
+}
+
+fn ticket(one: &pb::Ticket) -> Value {
+    json!({
+        "id": one.id,
+        "tenant": one.tenant,
+        "site": one.site,
+        "by": optional(&one.by),
+        "created": time(one.created_ms),
+        "expires": time(one.expires_ms),
+        "void": optional(&one.void),
+    })
 }
 
 fn changed(appliance: &pb::Appliance) -> Answer {

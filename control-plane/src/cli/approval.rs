@@ -17,7 +17,7 @@ use proto::{
 use serde_json::{Value, json};
 
 use super::{
-    Global,
+    Global, Of,
     connection::{answer, connect},
     draft,
     order::{foreseen, plan_view},
@@ -35,15 +35,11 @@ approver signs the challenge with a passkey (a WebAuthn assertion), and the box 
 pub(super) enum Approval {
     /// Show what waits, newest first
     List {
-        /// Only of this clinic, by name or ID
-        #[arg(long, default_value = "", hide_default_value = true)]
-        tenant: String,
+        #[command(flatten)]
+        of: Of,
         /// Those that are over, too
         #[arg(long)]
         all: bool,
-        /// At most this many
-        #[arg(long, default_value_t = 100)]
-        limit: u32,
     },
     /// Show what would be done, what guardrails say, and the challenge to sign
     Show {
@@ -75,7 +71,7 @@ impl Approval {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<Answer> {
         let mut client = ApprovalsClient::new(connect(global).await?);
         match self {
-            Self::List { tenant, all, limit } => {
+            Self::List { of: Of { tenant, limit }, all } => {
                 let list = answer(client.list(ListApprovals { tenant, all, limit })).await?.approvals;
                 let rows = list.iter().map(|one| {
                     [

@@ -9,11 +9,12 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use proto::{
     charter::{Approver, Charter as Document, OrganizationKeys},
+    digest::Digest,
     dsse::ENVELOPE_MAX,
+    identity::check_authority,
     keys::{PublicKey, SecretKey},
     log::WitnessKey,
     pb::{PublishCharter, ShowCharter, charter_client::CharterClient},
-    time::Millis,
 };
 use serde_json::json;
 
@@ -23,9 +24,13 @@ use super::{
     misuse,
     output::{Answer, facts},
 };
-use crate::files::{self, Access};
+use crate::{
+    ca,
+    files::{self, Access},
+};
 
 const APPROVER_MAX: u64 = 64 * 1024;
+const AUTHORITY_MAX: u64 = 64 * 1024;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Debug, Subcommand)]
@@ -65,6 +70,12 @@ pub(super) enum Charter {
         /// Leaves out a log key; checkpoints that it alone signed count no more
         #[arg(long = "without-log-key", value_name = "KEY")]
         without_log_keys: Vec<PublicKey>,
+        /// Adds a certificate authority (PEM file): boxes get certificates of it, where the server has it (`key rotate ca`)
+        #[arg(long = "authority", value_name = "FILE")]
+        authorities: Vec<PathBuf>,
+        /// Leaves out the authority of that SHA-256; boxes with a certificate of it must be enrolled anew
+        #[arg(long = "without-authority", value_name = "SHA256")]
+        without_authorities: Vec<Digest>,
         /// Adds an outside witness, or replaces the one of that name: its C2SP verifier key
         #[arg(long = "witness", value_name = "VKEY")]
         witnesses: Vec<String>,
@@ -95,7 +106,8 @@ impl Charter {
                 let trust = read_trust(&trust_path(global, trust))?;
                 let (envelope, found) = current(global).await?;
                 let charter = trust.open(&envelope)?.into_value();
-                Ok(shown(&charter, found, now))
+                let warning = charter.warning(now);
+                Ok(shown(&charter, found, warning))
             }
             Self::Renew {
                 keys,
@@ -106,6 +118,8 @@ impl Charter {
                 without_order_keys,
                 log_keys,
                 without_log_keys,
+                authorities,
+                without_authorities,
                 witnesses,
                 without_witnesses,
                 witness_quorum,
@@ -118,6 +132,7 @@ impl Charter {
                 change_approvers(&mut charter, &approvers, &without)?;
                 change_keys("order-key", &mut charter.order_keys, order_keys, &without_order_keys)?;
                 change_keys("log-key", &mut charter.log_keys, log_keys, &without_log_keys)?;
+                change_authorities(&mut charter, &authorities, &without_authorities)?;
                 change_witnesses(&mut charter, &witnesses, &without_witnesses)?;
                 change_quorum(&mut charter, witness_quorum)?;
                 charter.serial += 1;
@@ -127,8 +142,8 @@ impl Charter {
                 let signed = charter.seal(&signers.iter().collect::<Vec<_>>());
                 // Opened as everybody else will open it, before anybody gets it.
                 trust.open(&signed)?;
-                publish(global, found, signed).await?;
-                Ok(shown(&charter, found, now))
+                let warning = publish(global, found, signed).await?.or_else(|| charter.warning(now));
+                Ok(shown(&charter, found, warning))
             }
         }
     }
@@ -170,6 +185,34 @@ fn change_keys(
         true => Err(misuse(format!("--without-{flag}: one key at least must be left"))),
         false => Ok(()),
     }
+}
+
+fn change_authorities(charter: &mut Document, files: &[PathBuf], without: &[Digest]) -> anyhow::Result<()> {
+    let all = &mut charter.certificate_authorities;
+    for file in files {
+        let wrong = || Misuse(format!("--authority {}", file.display()));
+        let pem = files::read_text(file, AUTHORITY_MAX).with_context(wrong)?;
+        check_authority(&pem).with_context(wrong)?;
+        let new = ca::fingerprint(&pem).with_context(wrong)?;
+        if !all.iter().any(|known| is(known, new)) {
+            all.push(pem);
+        }
+    }
+    for old in without {
+        let before = all.len();
+        all.retain(|known| !is(known, *old));
+        if all.len() == before {
+            return Err(misuse(format!("--without-authority {old}: the charter names no such authority")));
+        }
+    }
+    match all.is_empty() {
+        true => Err(misuse("--without-authority: one authority at least must be left")),
+        false => Ok(()),
+    }
+}
+
+fn is(authority: &str, fingerprint: Digest) -> bool {
+    ca::fingerprint(authority).is_ok_and(|found| found == fingerprint)
 }
 
 /// The charter in force, verified.
@@ -246,24 +289,27 @@ async fn current(global: &Global) -> anyhow::Result<(Vec<u8>, Found)> {
     }
 }
 
-async fn publish(global: &Global, found: Found, envelope: Vec<u8>) -> anyhow::Result<()> {
+/// Gives what the server warns of.
+async fn publish(global: &Global, found: Found, envelope: Vec<u8>) -> anyhow::Result<Option<String>> {
+    let mut warning = String::new();
     if found == Found::Server {
         let mut client = CharterClient::new(connect(global).await?).max_decoding_message_size(ANSWER_MAX);
-        answer(client.publish(PublishCharter { envelope: envelope.clone() })).await?;
+        warning = answer(client.publish(PublishCharter { envelope: envelope.clone() })).await?.warning;
     }
     // Also beside a server of this machine: the next renewal may find it stopped.
     if global.address.is_none() {
         files::replace(&global.directory().charter(), &envelope, Access::Public)?;
     }
-    Ok(())
+    Ok(Some(warning).filter(|warning| !warning.is_empty()))
 }
 
-fn shown(charter: &Document, found: Found, now: Millis) -> Answer {
-    let warning = charter.warning(now);
+fn shown(charter: &Document, found: Found, warning: Option<String>) -> Answer {
     let source = match found {
         Found::Server => "server",
         Found::File => "file",
     };
+    let authorities = charter.certificate_authorities.iter().flat_map(|pem| ca::fingerprint(pem));
+    let authorities: Vec<String> = authorities.map(|print| print.to_string()).collect();
     let text = facts([
         ("charter", format!("serial {} of {}", charter.serial, charter.organization)),
         ("verified", "signed by enough organization keys".to_owned()),
@@ -275,6 +321,7 @@ fn shown(charter: &Document, found: Found, now: Millis) -> Answer {
             "release keys",
             format!("{} of: {}", charter.release_keys.threshold, list(&charter.release_keys.keys)),
         ),
+        ("authorities", authorities.join(", ")),
         ("approvers", charter.approvers.len().to_string()),
         ("witnesses", names(charter)),
         ("found in", source.to_owned()),
@@ -291,6 +338,7 @@ fn shown(charter: &Document, found: Found, now: Millis) -> Answer {
         "order_keys": charter.order_keys,
         "log_keys": charter.log_keys,
         "release_keys": charter.release_keys,
+        "certificate_authorities": authorities,
         "witnesses": charter.witnesses,
         "witness_quorum": (!charter.witnesses.is_empty()).then(|| charter.quorum()),
         "approvers": charter.approvers.iter().map(|a| &a.name).collect::<Vec<_>>(),

@@ -107,7 +107,10 @@ fn pinned(ca: &Path) -> anyhow::Result<ClientConfig> {
         || format!("cannot use the certificate authority {}; give the server's with --ca", ca.display());
     let pem = files::read(ca, CA_MAX).with_context(context)?;
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(&pem).with_context(context)?).with_context(context)?;
+    // Two of them while one follows the other.
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        roots.add(certificate.with_context(context)?).with_context(context)?;
+    }
     let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots)

@@ -79,7 +79,8 @@ pub(super) enum Evidence {
     },
     /// Verify a bundle offline, without a server (exit 0 sound and complete, 1 a fault, 3 incomplete or no --trust)
     #[command(
-        after_help = "Keys inside a bundle never count as trust: get the trust file from the organization itself.\n\n\
+        after_help = "Keys inside a bundle never count as trust: get the trust file from the organization itself. Times of an\n\
+        outside authority count only with --tsa; without it they are not asked about, and the exit code is that of the rest.\n\n\
         Example:\n  control-plane evidence verify --trust organization.keys.json --from 2026-11-01 --to 2026-12-01 bundle/"
     )]
     Verify(Verify),

@@ -8,7 +8,7 @@ use proto::pb::{
 use serde_json::{Value, json};
 
 use super::{
-    Global,
+    Global, Of,
     connection::{answer, connect},
     output::{Answer, facts, optional, table, time, when},
 };
@@ -18,15 +18,11 @@ pub(super) enum Incident {
     /// Show incidents, newest first
     #[command(after_help = "Example:\n  control-plane incident list --state escalated")]
     List {
-        /// Only of this clinic, by name or ID
-        #[arg(long, default_value = "", hide_default_value = true)]
-        tenant: String,
+        #[command(flatten)]
+        of: Of,
         /// Only in this state, such as escalated
         #[arg(long, default_value = "", hide_default_value = true)]
         state: String,
-        /// At most this many
-        #[arg(long, default_value_t = 100)]
-        limit: u32,
     },
     /// Take one on, so that nobody else is called for it
     #[command(
@@ -49,7 +45,7 @@ impl Incident {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<Answer> {
         let mut client = IncidentsClient::new(connect(global).await?);
         match self {
-            Self::List { tenant, state, limit } => {
+            Self::List { of: Of { tenant, limit }, state } => {
                 let list = answer(client.list(ListIncidents { tenant, state, limit })).await?.incidents;
                 let rows = list.iter().map(|i| {
                     [

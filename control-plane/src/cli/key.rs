@@ -1,7 +1,9 @@
-//! `control-plane key`: the server's own signing keys, exchanged while it runs.
+//! `control-plane key`: the server's own keys, exchanged while it runs.
 //!
 //! The rule: a new key signs nothing until a charter names it. Making one changes nothing for anybody; the charter that names
 //! both brings it into use; the one that leaves the old out ends it.
+
+mod authority;
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -23,27 +25,37 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Key {
-    /// Show the order and log keys of this installation, and which of them the charter names
+    /// Show the keys and certificate authorities of this installation, and which of them the charter names
     List,
-    /// Make the key that is to follow, beside the one in use; then have a charter name both
+    /// Make the key, or authority, that is to follow, beside the one in use; then have a charter name both
     #[command(after_help = "Example, without a moment of standstill:\n  control-plane key rotate order\n  \
         control-plane charter renew --order-key NEW --key organization-1.key --key organization-2.key\n  \
-        control-plane charter renew --without-order-key OLD --key organization-1.key --key organization-2.key")]
+        control-plane charter renew --without-order-key OLD --key organization-1.key --key organization-2.key\n\n\
+        For the authority: `rotate ca`, `--authority FILE`, and 37 days later `--without-authority OLD`.")]
     Rotate {
         /// Which
         which: Which,
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Which {
     /// Signs orders, policies, stops, acts and time
     Order,
     /// Signs the checkpoints of the logs
     Log,
+    /// The certificate authority of boxes and of this server
+    Ca,
 }
 
-impl Which {
+/// A key that signs what is not a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signing {
+    Order,
+    Log,
+}
+
+impl Signing {
     fn name(self) -> &'static str {
         match self {
             Self::Order => "order",
@@ -78,11 +90,13 @@ impl Key {
         let settings = Config::load(&directory.config())?.order_key;
         match self {
             Self::List => list(&directory, &settings, &charter),
+            Self::Rotate { which: Which::Ca } => authority::rotate(&directory, &charter, world),
             Self::Rotate { which: Which::Order } if settings != OrderKey::File => Err(misuse(
                 "the order key is in a transit engine: `vault write -f transit/keys/NAME/rotate` makes the next, \
                  `key list` shows it; then have a charter name both",
             )),
-            Self::Rotate { which } => rotate(&directory, which, &charter, world),
+            Self::Rotate { which: Which::Order } => rotate(&directory, Signing::Order, &charter, world),
+            Self::Rotate { which: Which::Log } => rotate(&directory, Signing::Log, &charter, world),
         }
     }
 }
@@ -92,9 +106,9 @@ fn list(directory: &Directory, settings: &OrderKey, charter: &Charter) -> anyhow
     if let OrderKey::Transit(transit) = settings {
         let versions = signer::versions(transit).context("the transit engine")?;
         let at = |version| format!("version {version} at {}", transit.address);
-        found.extend(versions.into_iter().map(|(version, key)| (Which::Order, key, at(version))));
+        found.extend(versions.into_iter().map(|(version, key)| (Signing::Order, key, at(version))));
     }
-    for which in [Which::Order, Which::Log] {
+    for which in [Signing::Order, Signing::Log] {
         for path in which.paths(directory) {
             let key = signer::read(&path)?;
             found.extend(key.map(|key| (which, key.public(), path.display().to_string())));
@@ -103,14 +117,21 @@ fn list(directory: &Directory, settings: &OrderKey, charter: &Charter) -> anyhow
     let (mut lines, mut keys) = (Vec::new(), Vec::new());
     for (which, key, at) in found {
         let is_named = which.named(charter).contains(&key);
-        let word = if is_named { "named by the charter" } else { "not named by the charter" };
-        lines.push(format!("{} {key} {word} ({at})", which.name()));
+        lines.push(format!("{} {key} {} ({at})", which.name(), word(is_named)));
         keys.push(json!({ "kind": which.name(), "public_key": key, "at": at, "named": is_named }));
+    }
+    for authority::Listed { fingerprint, at, is_named } in authority::list(directory, charter)? {
+        lines.push(format!("ca {fingerprint} {} ({at})", word(is_named)));
+        keys.push(json!({ "kind": "ca", "fingerprint": fingerprint, "at": at, "named": is_named }));
     }
     Ok(Answer::new(lines.join("\n"), json!({ "keys": keys })))
 }
 
-fn rotate(directory: &Directory, which: Which, charter: &Charter, world: World) -> anyhow::Result<Answer> {
+fn word(is_named: bool) -> &'static str {
+    if is_named { "named by the charter" } else { "not named by the charter" }
+}
+
+fn rotate(directory: &Directory, which: Signing, charter: &Charter, world: World) -> anyhow::Result<Answer> {
     let named = |key: &SecretKey| which.named(charter).contains(&key.public());
     let [path, next] = which.paths(directory);
     let current = files::read_secret_key(&path)?;

@@ -88,6 +88,17 @@ struct Global {
     ca: Option<PathBuf>,
 }
 
+/// Of what a list is asked for.
+#[derive(Debug, Args)]
+struct Of {
+    /// Only of this clinic, by name or ID
+    #[arg(long, default_value = "", hide_default_value = true)]
+    tenant: String,
+    /// At most this many
+    #[arg(long, default_value_t = 100)]
+    limit: u32,
+}
+
 impl Global {
     fn directory(&self) -> Directory {
         Directory::new(&self.dir)

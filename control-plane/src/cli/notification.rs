@@ -5,7 +5,7 @@ use proto::pb::{self, ListNotifications, RetryNotification, notifications_client
 use serde_json::{Value, json};
 
 use super::{
-    Global,
+    Global, Of,
     connection::{answer, connect},
     output::{Answer, facts, optional, table, time, when},
 };
@@ -15,15 +15,11 @@ pub(super) enum Notification {
     /// Show what is told, newest first
     #[command(after_help = "Example:\n  control-plane notification list --state dead")]
     List {
-        /// Only of this clinic, by name or ID
-        #[arg(long, default_value = "", hide_default_value = true)]
-        tenant: String,
+        #[command(flatten)]
+        of: Of,
         /// Only in this state: due, sent, dead (nobody took it, and no more is tried)
         #[arg(long, default_value = "", hide_default_value = true)]
         state: String,
-        /// At most this many
-        #[arg(long, default_value_t = 100)]
-        limit: u32,
     },
     /// Try a dead one again, once what was in the way is mended
     #[command(
@@ -41,7 +37,7 @@ impl Notification {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<Answer> {
         let mut client = NotificationsClient::new(connect(global).await?);
         match self {
-            Self::List { tenant, state, limit } => {
+            Self::List { of: Of { tenant, limit }, state } => {
                 let list = answer(client.list(ListNotifications { tenant, state, limit })).await?;
                 let rows = list.notifications.iter().map(|one| {
                     [

@@ -7,7 +7,7 @@ use proto::pb::{
 use serde_json::{Value, json};
 
 use super::{
-    Global,
+    Global, Of,
     connection::{answer, connect},
     output::{Answer, facts, optional, table, time, when},
 };
@@ -16,12 +16,8 @@ use super::{
 pub(super) enum Order {
     /// Show orders, newest first
     List {
-        /// Only of this clinic, by name or ID
-        #[arg(long, default_value = "", hide_default_value = true)]
-        tenant: String,
-        /// At most this many
-        #[arg(long, default_value_t = 100)]
-        limit: u32,
+        #[command(flatten)]
+        of: Of,
     },
     /// Show what would be done about a fault, and which guardrails would say no; nothing is changed
     #[command(
@@ -46,7 +42,7 @@ pub(super) enum Order {
 impl Order {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<Answer> {
         let (tenant, limit) = match self {
-            Self::List { tenant, limit } => (tenant, limit),
+            Self::List { of: Of { tenant, limit } } => (tenant, limit),
             Self::Plan { appliance, fault, on, dry_run: _ } => {
                 let mut client = PlansClient::new(connect(global).await?);
                 let plan = answer(client.foresee(ForeseeOrder { appliance, fault, watch: on })).await?;

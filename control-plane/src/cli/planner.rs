@@ -15,7 +15,7 @@ use runbooks::{Catalogue, Runbook};
 use serde_json::{Value, json};
 
 use super::{
-    Global, World,
+    Global, Of, World,
     connection::{answer as answered, connect},
     output::{Answer, optional, printable, table, time, when},
 };
@@ -46,15 +46,11 @@ pub(super) enum Planner {
     Evaluate(Evaluate),
     /// Show what a model was asked about incidents, what came of it, and whether it is asked now
     Calls {
-        /// Only of this clinic, by name or ID
-        #[arg(long, default_value = "", hide_default_value = true)]
-        tenant: String,
+        #[command(flatten)]
+        of: Of,
         /// Only about this incident; shows the prompt too, whose digest order and evidence name
         #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
         incident: String,
-        /// At most this many
-        #[arg(long, default_value_t = 100)]
-        limit: u32,
     },
 }
 
@@ -74,7 +70,7 @@ impl Planner {
     pub(super) async fn run(self, global: &Global, world: World) -> anyhow::Result<Answer> {
         match self {
             Self::Evaluate(evaluate) => evaluate.run(global, (world.now)()).await,
-            Self::Calls { tenant, incident, limit } => {
+            Self::Calls { of: Of { tenant, limit }, incident } => {
                 let mut client = PlannerClient::new(connect(global).await?);
                 Ok(listed(&answered(client.calls(ListModelCalls { tenant, incident, limit })).await?))
             }

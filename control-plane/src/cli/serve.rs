@@ -1,5 +1,7 @@
 //! `control-plane serve`: runs the server until it is told to stop.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -8,10 +10,8 @@ use super::Answer;
 use crate::{
     config::{Config, Mail, Planner},
     directory::Directory,
-    serve::{
-        open::trust_of,
-        run::{Doors, run},
-    },
+    serve::{doors::Doors, open::trust_of, run::run},
+    store::Store,
 };
 
 #[derive(Debug, Args)]
@@ -23,6 +23,14 @@ pub(super) struct Serve {
     /// Only say whether the settings are right (exit 2 when they are not)
     #[arg(long)]
     check_config: bool,
+}
+
+/// By which names and IDs the installation's clinics are called; `None`: it has no database yet, or an older one's.
+fn tenants(directory: &Directory) -> Option<BTreeSet<String>> {
+    let path = directory.database();
+    let store = path.exists().then(|| Store::open_reader(&path).ok()).flatten()?;
+    store.is_of_this_program().ok()?;
+    Some(store.tenants().ok()?.into_iter().flat_map(|row| [row.id.to_string(), row.name]).collect())
 }
 
 impl Serve {
@@ -37,6 +45,9 @@ impl Serve {
         config.escalation.check()?;
         config.planner.as_ref().map_or(Ok(()), Planner::check)?;
         if self.check_config {
+            if let Some(names) = tenants(directory) {
+                config.escalation.check_tenants(&names)?;
+            }
             return Ok(Answer::new(
                 format!("{} is right", path.display()),
                 json!({ "file": path, "right": true }),

@@ -7,8 +7,7 @@ use serde::Deserialize;
 
 use super::{
     ConfigError, Secret,
-    value::{bad, host},
-    vault::absolute,
+    value::{absolute, bad, host},
 };
 use crate::serve::certificate::files::Files;
 

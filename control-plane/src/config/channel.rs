@@ -1,28 +1,22 @@
 //! `[[escalation.channel]]`: one way to people.
 
-use std::path::PathBuf;
-
 use http::{HeaderName, HeaderValue, Method, Uri};
 use lettre::Address;
+use proto::digest::Digest;
 use runbooks::Window;
 use serde::Deserialize;
 
 use super::{
-    ConfigError,
-    value::{bad, webhook},
-    vault::absolute,
+    ConfigError, secret,
+    token::{FileToken, TokenSource},
+    value::{bad, private, webhook},
 };
-use crate::{
-    core::chain,
-    files,
-    telling::{
-        hook::Secret,
-        pager, quiet,
-        ticket::{Body, Call, Link, Template},
-    },
+use crate::telling::{
+    hook::Secret,
+    pager, quiet,
+    ticket::{Body, Call, Link, Template},
 };
 
-const SECRET_MAX: u64 = 16 * 1024;
 const HEADERS_MAX: usize = 20;
 
 /// A way to people.
@@ -32,8 +26,8 @@ pub struct Channel {
     pub name: String,
     /// When it is not to be disturbed.
     pub quiet: Vec<Window>,
-    /// The only clinics that it hears of, by name or ID; empty: all.
-    pub clinics: Vec<String>,
+    /// The only tenants that it hears of, by name or ID; empty: all.
+    pub tenants: Vec<String>,
     /// How it is reached.
     pub way: Way,
 }
@@ -46,19 +40,21 @@ pub enum Way {
         /// One address: whoever else is to be told is a channel of their own.
         to: Address,
     },
+    /// By mail, to each of a clinic's own recipients.
+    Recipients,
     /// POSTs of JSON, as Standard Webhooks has them.
     Webhook {
         /// Where to.
         url: Uri,
-        /// The file with the secret; `None`: they are not signed.
-        secret: Option<PathBuf>,
+        /// Where the secret is; `None`: they are not signed.
+        secret: Option<secret::Secret>,
     },
     /// PagerDuty's Events API v2.
     PagerDuty {
         /// Where to.
         url: Uri,
-        /// The file with the integration key.
-        key: PathBuf,
+        /// Where the integration key is.
+        key: secret::Secret,
     },
     /// A ticket system with a REST interface.
     Ticket {
@@ -66,12 +62,14 @@ pub enum Way {
         template: Box<Template>,
         /// Headers of every request.
         headers: Vec<(HeaderName, HeaderValue)>,
-        /// The file with more of them, which nobody else may read.
-        secret: Option<PathBuf>,
+        /// Where more of them are, which nobody else may read.
+        secret: Option<secret::Secret>,
+        /// Who gives tokens, where one must go along that does not last.
+        token: Option<TokenSource>,
     },
 }
 
-/// What files of their own have.
+/// What places of their own have.
 pub enum Secrets {
     /// Nothing.
     None,
@@ -91,12 +89,13 @@ pub(super) struct FileChannel {
     #[serde(default)]
     quiet: Vec<String>,
     #[serde(default)]
-    clinics: Vec<String>,
+    tenants: Vec<String>,
     to: Option<String>,
     url: Option<String>,
-    secret_file: Option<PathBuf>,
+    secret_file: Option<String>,
     #[serde(default)]
     headers: Vec<String>,
+    token: Option<FileToken>,
     find: Option<FileCall>,
     open: Option<FileCall>,
     update: Option<FileCall>,
@@ -125,8 +124,8 @@ impl FileChannel {
             let all = quiet.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             return Err(bad("escalation.channel.quiet", &all, "hours that end: these would never be over"));
         }
-        let (name, clinics) = (self.name.clone(), std::mem::take(&mut self.clinics));
-        Ok(Channel { name, quiet, clinics, way: self.way(sends_mail)? })
+        let (name, tenants) = (self.name.clone(), std::mem::take(&mut self.tenants));
+        Ok(Channel { name, quiet, tenants, way: self.way(sends_mail)? })
     }
 
     fn way(mut self, sends_mail: bool) -> Result<Way, ConfigError> {
@@ -153,7 +152,7 @@ impl FileChannel {
                 let key = self.secret()?.ok_or_else(|| {
                     need("escalation.channel.name", "`secret_file`, with the integration key")
                 })?;
-                Way::PagerDuty { url: webhook("escalation.channel.url", url)?, key }
+                Way::PagerDuty { url: private("escalation.channel.url", url)?, key }
             }
             "ticket" => {
                 let one = |call: &mut Option<FileCall>, key, what: &str| {
@@ -176,7 +175,8 @@ impl FileChannel {
                 }
                 let headers = std::mem::take(&mut self.headers);
                 let headers = headers.iter().map(|line| header(line)).collect::<Result<_, _>>()?;
-                Way::Ticket { template, headers, secret: self.secret()? }
+                let token = self.token.take().map(FileToken::check).transpose()?;
+                Way::Ticket { template, headers, secret: self.secret()?, token }
             }
             other => {
                 let allowed = "\"mail\", \"webhook\", \"pagerduty\" or \"ticket\"";
@@ -189,6 +189,7 @@ impl FileChannel {
             ("escalation.channel.url", self.url.is_some()),
             ("escalation.channel.secret_file", self.secret_file.is_some()),
             ("escalation.channel.headers", !self.headers.is_empty()),
+            ("escalation.channel.token", self.token.is_some()),
             ("escalation.channel.open", calls.iter().any(|call| call.is_some())),
         ];
         match left.into_iter().find(|(_, is_left)| *is_left) {
@@ -197,8 +198,9 @@ impl FileChannel {
         }
     }
 
-    fn secret(&mut self) -> Result<Option<PathBuf>, ConfigError> {
-        self.secret_file.take().map(|path| absolute("escalation.channel.secret_file", path)).transpose()
+    fn secret(&mut self) -> Result<Option<secret::Secret>, ConfigError> {
+        let place = self.secret_file.take();
+        place.map(|place| secret::Secret::parse("escalation.channel.secret_file", &place)).transpose()
     }
 }
 
@@ -240,7 +242,7 @@ impl FileCall {
         };
         const URL: &str = "escalation.channel.url";
         let link = Link::parse(&self.url).map_err(|error| wrong(URL, &self.url, error))?;
-        webhook(URL, self.url.replace(['{', '}'], ""))?;
+        private(URL, self.url.replace(['{', '}'], ""))?;
         let body = self
             .body
             .as_deref()
@@ -254,28 +256,35 @@ impl FileCall {
 }
 
 impl Channel {
-    /// What its file of secrets has.
+    /// Where its tickets are: the numbers of one system, or of one account there, mean nothing in another. What opens and
+    /// updates them, and the place that says who we are, tell them apart; keys in that place may be changed for new ones.
+    pub(super) fn desk(&self) -> Option<String> {
+        let Way::Ticket { template, secret, token, .. } = &self.way else { return None };
+        let secret = secret.as_ref().map(ToString::to_string).unwrap_or_default();
+        let who = token.as_ref().map_or("", |token| &token.client_id);
+        let told_by = [template.open.url.as_str(), template.update.url.as_str(), &secret, who].join("\n");
+        Some(format!("{} {}", self.name, &Digest::of(told_by.as_bytes()).to_string()[..16]))
+    }
+
+    /// What the place of its secrets has.
     pub fn secrets(&self) -> Result<Secrets, ConfigError> {
-        let (key, path) = match &self.way {
-            Way::Mail { .. } | Way::Webhook { secret: None, .. } | Way::Ticket { secret: None, .. } => {
-                return Ok(Secrets::None);
-            }
-            Way::Webhook { secret: Some(path), .. } if self.name == "webhook" => {
-                ("escalation.webhook_secret_file", path)
-            }
-            Way::Webhook { secret: Some(path), .. }
-            | Way::PagerDuty { key: path, .. }
-            | Way::Ticket { secret: Some(path), .. } => ("escalation.channel.secret_file", path),
+        let place = match &self.way {
+            Way::Mail { .. }
+            | Way::Recipients
+            | Way::Webhook { secret: None, .. }
+            | Way::Ticket { secret: None, .. } => return Ok(Secrets::None),
+            Way::Webhook { secret: Some(place), .. }
+            | Way::PagerDuty { key: place, .. }
+            | Way::Ticket { secret: Some(place), .. } => place,
         };
         let wrong = |what: &str, error: String| {
-            bad(key, &path.display().to_string(), format!("a file with {what} and nothing else: {error}"))
+            bad(place.key(), &place.to_string(), format!("where {what} is, and nothing else: {error}"))
         };
-        let read =
-            |what: &str| files::read_secret(path, SECRET_MAX).map_err(|error| wrong(what, chain(&error)));
+        let read = place.read()?;
+        let text = read.expose();
         match &self.way {
             Way::PagerDuty { .. } => {
                 const WHAT: &str = "PagerDuty's integration key";
-                let text = read(WHAT)?;
                 let found = text.trim();
                 if found.is_empty() || !found.bytes().all(|b| b.is_ascii_alphanumeric()) {
                     return Err(wrong(WHAT, "letters and digits are expected".to_owned()));
@@ -283,8 +292,7 @@ impl Channel {
                 Ok(Secrets::PagerDuty(found.to_owned()))
             }
             Way::Ticket { .. } => {
-                const WHAT: &str = "headers, such as Authorization: Basic ..., one a line";
-                let text = read(WHAT)?;
+                const WHAT: &str = "a text of headers, such as Authorization: Basic ..., one a line,";
                 let lines = text.lines().filter(|line| !line.trim().is_empty());
                 let headers: Vec<_> = lines
                     .map(|line| header(line).map_err(|_| wrong(WHAT, "a line is none".to_owned())))
@@ -294,11 +302,9 @@ impl Channel {
                 }
                 Ok(Secrets::Ticket(headers))
             }
-            Way::Webhook { .. } | Way::Mail { .. } => {
+            Way::Webhook { .. } | Way::Mail { .. } | Way::Recipients => {
                 const WHAT: &str = "a secret for Standard Webhooks";
-                Secret::parse(&read(WHAT)?)
-                    .map(Secrets::Webhook)
-                    .map_err(|error| wrong(WHAT, error.to_string()))
+                Secret::parse(text).map(Secrets::Webhook).map_err(|error| wrong(WHAT, error.to_string()))
             }
         }
     }
@@ -306,8 +312,8 @@ impl Channel {
 
 /// This part of the file that `init` writes.
 pub(super) const TEMPLATE: &str = r#"
-# Channels: one block for each person or system. quiet: when it waits (unless it is urgent), by the clock there. clinics: the
-# only ones that it hears of, by name or ID; left out, all.
+# Channels: one block for each person or system. quiet: when it waits (unless it is urgent), by the clock there. tenants: the
+# only clinics that it hears of, by name or ID; left out, all.
 # [[escalation.channel]]
 # name = "desk"
 # kind = "mail"                     # through the server under [mail]
@@ -323,21 +329,27 @@ pub(super) const TEMPLATE: &str = r#"
 # [[escalation.channel]]
 # name = "pager"
 # kind = "pagerduty"                # Events API v2
-# clinics = ["Elm Street Clinic"]
+# tenants = ["Elm Street Clinic"]
 # secret_file = "/etc/orderly/pagerduty.key"
 # url = "https://events.pagerduty.com/v2/enqueue"
 #
 # A ticket in any system with a REST interface: one for each fault of each appliance, updated, closed and opened again as it
 # goes. In values stand {title}, {text}, {reason}, {tenant}, {tenant_id}, {site}, {appliance}, {fault}, {watch}, {incident},
 # {severity} (normal or urgent), {opened}, {at}, {by}, {key} (the same for all of one ticket) and {ticket} (its ID there); id
-# says where in an answer that ID stands. find looks for a ticket that a crash may have left behind; without it, there may be
-# two. This example is ConnectWise Manage's; the IDs of board, statuses and company are those of your installation.
+# says where in an answer that ID stands. find looks for a ticket that is not known here, before another is opened; without
+# it, there may be two. Where secrets go along, URLs are https, or http to this machine. This example is ConnectWise Manage's; the IDs of board, statuses and company are those of your installation.
 # [[escalation.channel]]
 # name = "psa"
 # kind = "ticket"
 # headers = ["Accept: application/vnd.connectwise.com+json; version=2024.1"]
-# A file with the headers that are secret, one a line: Authorization: Basic ... and clientId: ...
+# Where the headers are that are secret, one a line: Authorization: Basic ... and clientId: ...
 # secret_file = "/etc/orderly/psa.headers"
+# Where a token must go along that does not last (OAuth 2.0 client credentials, as HaloPSA has it), it is asked for here:
+# [escalation.channel.token]
+# url = "https://msp.halopsa.com/auth/token"
+# client_id = "..."
+# client_secret_file = "/etc/orderly/psa.client"
+# scope = "all"
 # [escalation.channel.find]
 # method = "GET"
 # url = "https://na.myconnectwise.net/v4_6_release/apis/3.0/service/tickets?conditions=externalXRef=%22{key}%22"

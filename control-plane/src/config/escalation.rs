@@ -1,20 +1,25 @@
 //! `[escalation]`: who is told of what needs a person, by which channels, in which order, and who is not to be disturbed when.
 //!
-//! No secret stands here: files of their own have them.
+//! No secret stands here: places of their own have them.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use http::Uri;
 use runbooks::Window;
 use serde::Deserialize;
 
 use super::{
-    ConfigError,
+    ConfigError, Secret,
     channel::{Channel, FileChannel, Way},
     value::{bad, webhook, within},
-    vault::absolute,
 };
-use crate::telling::{Rules, Step};
+use crate::{
+    mode::{self, Running},
+    telling::{RECIPIENTS, Rules, Step},
+};
 
 pub(super) const STALL_MINUTES: i64 = 30;
 pub(super) const STALL_MINUTES_MAX: i64 = 7 * 24 * 60;
@@ -58,7 +63,7 @@ pub struct Deadman {
 #[serde(deny_unknown_fields)]
 pub(super) struct FileEscalation {
     webhook: Option<String>,
-    webhook_secret_file: Option<PathBuf>,
+    webhook_secret_file: Option<String>,
     stall_minutes: Option<i64>,
     silent_minutes: Option<i64>,
     urgent: Option<Vec<String>>,
@@ -86,7 +91,7 @@ struct FileDeadman {
 }
 
 impl FileEscalation {
-    pub(super) fn check(self, sends_mail: bool) -> Result<Escalation, ConfigError> {
+    pub(super) fn check(self, sends_mail: bool, running: &Running) -> Result<Escalation, ConfigError> {
         let minutes =
             |key, value, bounds| within(key, value, bounds).map(|all| Duration::from_secs(all * 60));
         let mut channels = Vec::new();
@@ -94,26 +99,28 @@ impl FileEscalation {
             (Some(url), secret) => channels.push(Channel {
                 name: WEBHOOK.to_owned(),
                 quiet: Vec::new(),
-                clinics: Vec::new(),
+                tenants: Vec::new(),
                 way: Way::Webhook {
                     url: webhook("escalation.webhook", url)?,
                     secret: secret
-                        .map(|path| absolute("escalation.webhook_secret_file", path))
+                        .map(|place| Secret::parse("escalation.webhook_secret_file", &place))
                         .transpose()?,
                 },
             }),
-            (None, Some(path)) => {
-                let path = path.display().to_string();
-                return Err(bad(
-                    "escalation.webhook_secret_file",
-                    &path,
-                    "given along with escalation.webhook",
-                ));
+            (None, Some(_)) => {
+                let allowed = "given along with escalation.webhook";
+                return Err(bad("escalation.webhook_secret_file", "alone", allowed));
             }
             (None, None) => {}
         }
         for channel in self.channel {
             channels.push(channel.check(sends_mail)?);
+        }
+        // The chain is of those that the file names; who hears beside them hears with the first.
+        let beside = sends_mail && mode::of(running.mode).tells_recipients;
+        if beside {
+            let (name, way) = (RECIPIENTS.to_owned(), Way::Recipients);
+            channels.push(Channel { name, quiet: Vec::new(), tenants: Vec::new(), way });
         }
         let names: BTreeMap<String, Vec<Window>> =
             channels.iter().map(|channel| (channel.name.clone(), channel.quiet.clone())).collect();
@@ -128,13 +135,14 @@ impl FileEscalation {
             .repeat_minutes
             .map(|all| minutes("escalation.repeat_minutes", all, (REPEAT_MINUTES_MIN, STALL_MINUTES_MAX)));
         let rules = Rules {
-            steps: steps(self.step, &names)?,
+            steps: steps(self.step, &names, beside)?,
             channels: names,
             only: channels
                 .iter()
-                .filter(|channel| !channel.clinics.is_empty())
-                .map(|channel| (channel.name.clone(), channel.clinics.clone()))
+                .filter(|channel| !channel.tenants.is_empty())
+                .map(|channel| (channel.name.clone(), channel.tenants.clone()))
                 .collect(),
+            desks: channels.iter().filter_map(|it| Some((it.name.clone(), it.desk()?))).collect(),
             again: again.transpose()?,
             urgent: match self.urgent {
                 Some(urgent) => urgent.into_iter().map(pattern).collect::<Result<_, _>>()?,
@@ -160,13 +168,21 @@ impl FileEscalation {
 }
 
 /// The chain; without one, everybody is told at once.
-fn steps(steps: Vec<FileStep>, names: &BTreeMap<String, Vec<Window>>) -> Result<Vec<Step>, ConfigError> {
+fn steps(
+    mut steps: Vec<FileStep>,
+    names: &BTreeMap<String, Vec<Window>>,
+    beside: bool,
+) -> Result<Vec<Step>, ConfigError> {
     if steps.is_empty() {
         return Ok(Rules::at_once(names.clone()).steps);
     }
     if steps.len() > STEPS_MAX {
         let allowed = format!("at most {STEPS_MAX} steps");
         return Err(bad("escalation.step", &steps.len().to_string(), allowed));
+    }
+    let first = steps.first_mut().filter(|first| beside && !first.tell.iter().any(|name| name == RECIPIENTS));
+    if let Some(first) = first {
+        first.tell.push(RECIPIENTS.to_owned());
     }
     let steps: Vec<Step> = steps
         .into_iter()
@@ -229,7 +245,28 @@ impl FileDeadman {
 impl Escalation {
     /// Whether the secrets that the settings name are there.
     pub fn check(&self) -> Result<(), ConfigError> {
-        self.channels.iter().try_for_each(|channel| channel.secrets().map(drop))
+        self.channels.iter().try_for_each(|channel| {
+            channel.secrets()?;
+            match &channel.way {
+                Way::Ticket { token: Some(token), .. } => token.client_secret.read().map(drop),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// Whether there are the tenants that channels are to hear of; `known` has the names and IDs of all. A server starts
+    /// without them, and says so: one that is still to come may be named before it is there.
+    pub fn check_tenants(&self, known: &BTreeSet<String>) -> Result<(), ConfigError> {
+        match self.rules.strangers(known).into_iter().next() {
+            None => Ok(()),
+            Some((channel, name)) => {
+                let right = format!(
+                    "the name or ID of a clinic that this installation has, for channel {channel:?} to hear of; \
+                     `control-plane tenant list` shows them"
+                );
+                Err(bad("escalation.channel.tenants", &name, right))
+            }
+        }
     }
 }
 
@@ -244,7 +281,7 @@ pub(super) fn template(webhook: Option<&str>) -> String {
         r#"[escalation]
 # Gets a POST (JSON) for every incident that needs a human. Without any channel, look at `control-plane incident list`.
 {webhook}
-# A file with the secret that it is signed with (Standard Webhooks): whsec_ and the base64 of 24 to 64 random bytes.
+# Where the secret is that it is signed with (Standard Webhooks): whsec_ and the base64 of 24 to 64 random bytes.
 # webhook_secret_file = "/etc/orderly/webhook.secret"
 # An incident that has not moved for this long is escalated: 1 to {STALL_MINUTES_MAX}.
 stall_minutes = {STALL_MINUTES}

@@ -2,17 +2,14 @@
 //!
 //! The password never stands here: only where it is ([`Secret`]).
 
-use std::{
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use lettre::message::Mailbox;
 use serde::Deserialize;
 
 use super::{
     ConfigError, Hidden, Secret,
-    value::{address, bad, host, within},
+    value::{absolute, address, bad, host, is_here, within},
 };
 
 const PORT: i64 = 587;
@@ -63,11 +60,10 @@ pub(super) struct FileMail {
 impl FileMail {
     pub(super) fn check(self) -> Result<Mail, ConfigError> {
         let server = host("mail.server", self.server)?;
-        let here = server == "localhost" || server.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let tls = match self.tls.as_deref() {
             None | Some("starttls") => MailTls::StartTls,
             Some("tls") => MailTls::Tls,
-            Some("none") if here => MailTls::None,
+            Some("none") if is_here(&server) => MailTls::None,
             Some(other) => {
                 return Err(bad("mail.tls", other, "\"starttls\", \"tls\", or to this machine \"none\""));
             }
@@ -112,13 +108,6 @@ impl Mail {
     }
 }
 
-fn absolute(key: &'static str, path: PathBuf) -> Result<PathBuf, ConfigError> {
-    if Path::is_absolute(&path) {
-        return Ok(path);
-    }
-    Err(bad(key, &path.display().to_string(), "a path from the root, such as /etc/orderly/mail.password"))
-}
-
 /// This part of the file that `init` writes.
 pub(super) const TEMPLATE: &str = r#"
 # Packets go out by mail to each clinic's recipients (`control-plane tenant recipients`) on the first of the month. Without this
@@ -131,7 +120,7 @@ pub(super) const TEMPLATE: &str = r#"
 # from = "Evidence <packets@msp.example>"
 # user = "packets@msp.example"
 # Where the password is: a file that its owner alone can read, credential:NAME (systemd), env:NAME, or
-# sops:/path/to/file#key.in.it (decrypted by `sops`). So it is for every secret in this file.
+# sops:/path/to/file#key.in.it (decrypted by `sops`). So it is for every secret in this file, whatever its key is called.
 # password_file = "/etc/orderly/mail.password"
 # Certificates (PEM) that the mail server's must come from. Without it: the public web's.
 # authority = "/etc/orderly/mail-ca.pem"

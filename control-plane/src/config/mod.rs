@@ -11,6 +11,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use crate::{
     core::approvals::APPROVAL_MAX,
     files::{self, FileError},
+    mode::{Brand, Running},
     vault::VaultError,
 };
 
@@ -22,11 +23,13 @@ mod oidc;
 mod order_key;
 mod people;
 mod planner;
+mod running;
 mod secret;
 mod template;
 #[cfg(test)]
 mod tests;
 mod timestamps;
+mod token;
 mod traces;
 mod value;
 mod vault;
@@ -43,6 +46,7 @@ pub use planner::Planner;
 pub use secret::{Hidden, Secret};
 pub use template::template;
 pub use timestamps::Timestamps;
+pub use token::TokenSource;
 pub use traces::Traces;
 use value::{address, bad, host, plain_host, socket, within};
 pub use vault::{S3, Vault, VaultStore};
@@ -96,6 +100,8 @@ pub struct Config {
     pub people: People,
     /// Which model is asked where several runbooks are allowed; `None`: none.
     pub planner: Option<Planner>,
+    /// In which mode it is run, under which name, with whose approvers.
+    pub running: Running,
 }
 
 /// `[listen]`
@@ -155,6 +161,11 @@ pub enum ConfigError {
 #[serde(deny_unknown_fields)]
 struct File {
     organization: String,
+    mode: Option<String>,
+    #[serde(default)]
+    brand: Brand,
+    #[serde(default)]
+    approver: Vec<running::FileApprover>,
     listen: FileListen,
     #[serde(default)]
     escalation: escalation::FileEscalation,
@@ -237,10 +248,11 @@ impl Config {
             file.limits.events_per_hour.unwrap_or(EVENTS_PER_HOUR),
             (EVENTS_PER_HOUR_MIN, EVENTS_PER_HOUR_MAX),
         )?;
+        let running = running::running(file.mode, file.brand, file.approver)?;
         Ok(Self {
             organization: host("organization", file.organization)?,
             listen,
-            escalation: file.escalation.check(file.mail.is_some())?,
+            escalation: file.escalation.check(file.mail.is_some(), &running)?,
             orders: Orders {
                 lifetime: Duration::from_secs(lifetime),
                 approval: Duration::from_secs(approval * 60),
@@ -256,6 +268,7 @@ impl Config {
             oidc: file.oidc.map(oidc::FileOidc::check).transpose()?,
             people: file.people.check()?,
             planner: file.planner.map(planner::FilePlanner::check).transpose()?,
+            running,
         })
     }
 

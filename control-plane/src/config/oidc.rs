@@ -1,19 +1,17 @@
 //! `[oidc]`: the identity provider whose word lets people in, and what its groups may do here.
 //!
-//! The client's secret never stands here: a file of its own has it.
+//! The client's secret never stands here: a place of its own has it.
 
-use std::{
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use http::Uri;
 use serde::Deserialize;
 
-use super::{ConfigError, value::bad};
-use crate::{access::Role, files};
-
-const SECRET_MAX: u64 = 4096;
+use super::{
+    ConfigError, Secret,
+    value::{absolute, bad, is_private},
+};
+use crate::access::Role;
 
 /// `[oidc]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +22,8 @@ pub struct Oidc {
     pub issuer: String,
     /// Who we are to it.
     pub client_id: String,
-    /// The file that has our secret.
-    pub client_secret_file: PathBuf,
+    /// Where our secret is.
+    pub client_secret: Secret,
     /// Certificates that its own must come from; `None`: the public web's.
     pub authority: Option<PathBuf>,
     /// In which claim it says somebody's groups.
@@ -53,7 +51,7 @@ pub(super) struct FileOidc {
     name: Option<String>,
     issuer: String,
     client_id: String,
-    client_secret_file: PathBuf,
+    client_secret_file: String,
     authority: Option<PathBuf>,
     claim: Option<String>,
     #[serde(default)]
@@ -95,7 +93,7 @@ impl FileOidc {
             name: self.name.unwrap_or_else(|| "your organization's account".to_owned()),
             issuer,
             client_id: self.client_id,
-            client_secret_file: absolute("oidc.client_secret_file", self.client_secret_file)?,
+            client_secret: Secret::parse("oidc.client_secret_file", &self.client_secret_file)?,
             authority: self.authority.map(|path| absolute("oidc.authority", path)).transpose()?,
             claim: self.claim.unwrap_or_else(|| "groups".to_owned()),
             groups,
@@ -104,16 +102,6 @@ impl FileOidc {
 }
 
 impl Oidc {
-    /// Our secret, as its file has it.
-    pub fn client_secret(&self) -> Result<String, ConfigError> {
-        let file = &self.client_secret_file;
-        let read = files::read_secret(file, SECRET_MAX).map_err(|error| {
-            let why = format!("a file with the secret and nothing else: {}", crate::core::chain(&error));
-            bad("oidc.client_secret_file", &file.display().to_string(), why)
-        })?;
-        Ok(read.trim_end().to_owned())
-    }
-
     /// What somebody of these groups may do: what the first that is listed says.
     #[must_use]
     pub fn grant_of(&self, theirs: &[String]) -> Option<&Group> {
@@ -123,25 +111,10 @@ impl Oidc {
 
 /// Over TLS, or on this machine alone.
 fn issuer(value: String) -> Result<String, ConfigError> {
-    let right = |uri: &Uri| {
-        let here = uri.host().is_some_and(|host| {
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-        });
-        let scheme = uri.scheme_str();
-        (scheme == Some("https") || scheme == Some("http") && here) && uri.query().is_none()
-    };
+    let right = |uri: &Uri| is_private(uri) && uri.query().is_none();
     match value.parse::<Uri>() {
         Ok(uri) if right(&uri) => Ok(value),
         _ => Err(bad("oidc.issuer", &value, "an https URL, such as https://login.msp.example")),
-    }
-}
-
-fn absolute(key: &'static str, path: PathBuf) -> Result<PathBuf, ConfigError> {
-    match Path::is_absolute(&path) {
-        true => Ok(path),
-        false => {
-            Err(bad(key, &path.display().to_string(), "a path from the root, such as /etc/orderly/oidc"))
-        }
     }
 }
 
@@ -149,13 +122,14 @@ fn absolute(key: &'static str, path: PathBuf) -> Result<PathBuf, ConfigError> {
 pub(super) const TEMPLATE: &str = r#"
 # An identity provider (OpenID Connect) whose people come in by its word, without a passkey here. At the provider the
 # redirect URI is people.address with /sign-in/callback. What its groups may do is asked at each sign-in, and a session
-# lasts twelve hours at most; `control-plane operator end` shuts somebody out at once.
+# lasts twelve hours at most; `control-plane operator end` shuts somebody out at once. Whoever lets others in signs in anew: the
+# provider is asked with max_age, and has to say auth_time.
 # [oidc]
 # What the button says.
 # name = "your organization's account"
 # issuer = "https://login.msp.example"
 # client_id = "orderly"
-# A file with the client secret and nothing else, mode 0600.
+# Where the client secret is (as with mail.password_file).
 # client_secret_file = "/etc/orderly/oidc.secret"
 # Certificates that the provider's must come from, PEM. Without it: the public web's.
 # authority = "/etc/orderly/login.pem"

@@ -1,14 +1,13 @@
 //! `[order_key]`: where the key is that signs orders. In a file of the installation, or with a server that never gives it out.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use http::Uri;
 use serde::Deserialize;
 
 use super::{
     ConfigError, Secret,
-    value::{bad, plain_host, within},
-    vault::absolute,
+    value::{absolute, bad, is_private, within},
 };
 
 const MOUNT: &str = "transit";
@@ -108,17 +107,10 @@ impl FileOrderKey {
 
 /// The token goes there: TLS, but to this machine.
 fn server(text: &str) -> Result<String, ConfigError> {
-    let here = |host: &str| {
-        let host = plain_host(host);
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    };
     let right = |uri: &Uri| {
-        uri.authority().is_some_and(|authority| {
-            !authority.as_str().contains('@')
-                && !authority.host().is_empty()
-                && (uri.scheme_str() == Some("https")
-                    || uri.scheme_str() == Some("http") && here(authority.host()))
-        }) && uri.path_and_query().is_none_or(|path| path == "/")
+        is_private(uri)
+            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+            && uri.path_and_query().is_none_or(|path| path == "/")
     };
     match text.parse::<Uri>() {
         Ok(uri) if right(&uri) => Ok(text.trim_end_matches('/').to_owned()),

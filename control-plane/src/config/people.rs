@@ -46,6 +46,7 @@ impl Config {
 pub(super) const TEMPLATE: &str = r#"
 # Where people reach this server: what they type into their browsers. Passkeys are bound to its host name, so it must be a
 # name and no IP address, and a passkey is good for no other. Without it: the host of listen.address, the port of listen.people.
+# Approvers of the charter had better sign at another origin: this page is the server's.
 # [people]
 # address = "https://control.msp.example:8444"
 "#;

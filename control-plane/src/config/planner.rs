@@ -2,7 +2,7 @@
 //!
 //! The key never stands here: only where it is ([`Secret`]).
 
-use std::{net::IpAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use http::{HeaderValue, Uri};
 use proto::field;
@@ -12,8 +12,7 @@ use serde::Deserialize;
 
 use super::{
     ConfigError, Secret,
-    value::{bad, plain_host, within},
-    vault::absolute,
+    value::{absolute, bad, is_private, within},
 };
 use crate::{core::chain, files};
 
@@ -75,17 +74,10 @@ impl FilePlanner {
 
 /// The base URL that such endpoints are known by, or the whole one. Incidents and the key go there: TLS, but to this machine.
 fn completions(url: &str) -> Result<Uri, ConfigError> {
-    let here = |host: &str| {
-        let host = plain_host(host);
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    };
     let fits = |uri: &Uri| {
-        let host = uri.host().filter(|host| !host.is_empty());
         uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
             && uri.query().is_none()
-            && host.is_some_and(|host| {
-                uri.scheme_str() == Some("https") || uri.scheme_str() == Some("http") && here(host)
-            })
+            && is_private(uri)
     };
     let base = url.trim_end_matches('/');
     let base = base.strip_suffix(COMPLETIONS).unwrap_or(base);

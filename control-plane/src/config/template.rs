@@ -23,7 +23,7 @@ pub fn template(
 
 # Trust domain: who you are. The charter says the same; it cannot be changed here alone.
 organization = {organization}
-
+{mode}
 [listen]
 # Appliances, by mutual TLS. Port 8443 must be reachable from the clinics.
 appliances = {appliances}
@@ -47,7 +47,7 @@ approval_minutes = {APPROVAL_MINUTES}
 # The most events of one appliance that are kept, an hour (five times as many a day): {EVENTS_PER_HOUR_MIN} to {EVENTS_PER_HOUR_MAX}.
 # What is over is counted, and a person is told. Evidence has no such limit.
 events_per_hour = {EVENTS_PER_HOUR}
-{vault}{mail}{sign_in}{oidc}{planner}{order_key}{certificate}{traces}
+{vault}{mail}{brand}{sign_in}{oidc}{planner}{order_key}{certificate}{traces}
 # Outside witnesses (C2SP tlog-witness), each run by somebody else: they cosign the logs, so that nobody can show two. The
 # charter names their keys (`control-plane charter renew --witness VKEY`); here is where they are reached. One block each.
 # [[witness]]
@@ -67,6 +67,8 @@ events_per_hour = {EVENTS_PER_HOUR}
         escalation = super::escalation::template(webhook),
         vault = super::vault::template(),
         mail = super::mail::TEMPLATE,
+        mode = super::running::MODE,
+        brand = super::running::TEMPLATE,
         sign_in = super::people::TEMPLATE,
         oidc = super::oidc::TEMPLATE,
         order_key = super::order_key::TEMPLATE,

@@ -184,6 +184,18 @@ fn every_complaint_about_channels_names_the_key_and_what_is_allowed() {
     };
     let url = "url = \"https://a/\"\n";
     for (more, key, allowed) in [
+        // What has a secret in it goes to nobody whom others can listen to.
+        (
+            ticket(r#"{ method = "POST", url = "http://psa.example/t", id = "/id" }"#),
+            "escalation.channel.url",
+            "a secret goes along",
+        ),
+        (
+            "[[escalation.channel]]\nname = \"p\"\nkind = \"pagerduty\"\nsecret_file = \"/k\"\nurl = \"http://pd.example/\"\n"
+                .to_owned(),
+            "escalation.channel.url",
+            "or http to this machine",
+        ),
         (hook.to_owned(), "escalation.channel.name", "along with `url`"),
         (format!("{hook}url = \"ftp://a/\"\n"), "escalation.channel.url", "an http or https URL"),
         (

@@ -7,8 +7,7 @@ use serde::Deserialize;
 
 use super::{
     ConfigError,
-    value::{bad, webhook},
-    vault::absolute,
+    value::{absolute, bad, webhook},
 };
 use crate::{core::chain, files, timestamp::Authority};
 

@@ -1,14 +1,12 @@
 //! `[traces]`: where the steps of incidents are told, for whoever follows them across systems.
 
-use std::net::IpAddr;
-
 use http::Uri;
 use serde::Deserialize;
 use tonic::transport::Endpoint;
 
 use super::{
     ConfigError,
-    value::{bad, plain_host},
+    value::{bad, is_here},
 };
 
 /// `[traces]`
@@ -26,13 +24,9 @@ pub(super) struct FileTraces {
 
 impl FileTraces {
     pub(super) fn check(self) -> Result<Traces, ConfigError> {
-        let here = |host: &str| {
-            let host = plain_host(host);
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-        };
         let right = |uri: &Uri| {
             uri.scheme_str() == Some("http")
-                && uri.authority().is_some_and(|a| !a.as_str().contains('@') && here(a.host()))
+                && uri.authority().is_some_and(|a| !a.as_str().contains('@') && is_here(a.host()))
                 && uri.path_and_query().is_none_or(|path| path == "/")
         };
         match self.collector.parse::<Uri>() {

@@ -1,6 +1,9 @@
 //! What single values may be; every refusal names the key, the value and what is allowed.
 
-use std::net::SocketAddr;
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use http::Uri;
 
@@ -55,6 +58,48 @@ pub(super) fn webhook(key: &'static str, value: String) -> Result<Uri, ConfigErr
             &value,
             "an http or https URL without a user, such as https://alerts.example/orderly",
         )),
+    }
+}
+
+/// Whether a host is this machine: what goes there leaves on no line.
+pub(super) fn is_here(host: &str) -> bool {
+    let host = plain_host(host);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Whether what goes there can be read by nobody on the way: https, or this machine. What has a secret in it goes nowhere else.
+pub(super) fn is_private(uri: &Uri) -> bool {
+    let host = uri.host().filter(|host| !host.is_empty());
+    host.is_some_and(|host| match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => is_here(host),
+        _ => false,
+    })
+}
+
+/// Where a secret goes along.
+pub(super) fn private(key: &'static str, value: String) -> Result<Uri, ConfigError> {
+    let uri = webhook(key, value)?;
+    match is_private(&uri) {
+        true => Ok(uri),
+        false => {
+            Err(bad(key, &uri.to_string(), "an https URL, or http to this machine: a secret goes along"))
+        }
+    }
+}
+
+/// A file that is named beside the settings: whoever starts this program may stand anywhere.
+pub(super) fn absolute(key: &'static str, path: PathBuf) -> Result<PathBuf, ConfigError> {
+    match path.is_absolute() {
+        true => Ok(path),
+        false => {
+            let name = key.rsplit('.').next().unwrap_or(key);
+            Err(bad(
+                key,
+                &path.display().to_string(),
+                format!("a path from the root, such as /etc/orderly/{name}"),
+            ))
+        }
     }
 }
 

@@ -2,19 +2,14 @@
 //!
 //! Credentials never stand here: a file of their own has them, or the environment.
 
-use std::{
-    fmt,
-    net::IpAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use http::Uri;
 use serde::Deserialize;
 
 use super::{
     ConfigError, Secret,
-    value::{bad, plain_host, within},
+    value::{absolute, bad, is_private, within},
 };
 use crate::{clock, vault::S3Vault};
 
@@ -185,16 +180,11 @@ impl Vault {
 
 /// Scheme and authority. What is signed cannot be read by others, what is stored can: TLS, but to this machine.
 fn endpoint_of(endpoint: &str) -> Result<(String, String), ConfigError> {
-    let here = |host: &str| {
-        let host = plain_host(host);
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    };
     let read = |uri: &Uri| {
         let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
         let fits = !authority.as_str().contains('@')
-            && !authority.host().is_empty()
             && uri.path_and_query().is_none_or(|path| path == "/")
-            && (scheme == "https" || scheme == "http" && here(authority.host()));
+            && is_private(uri);
         fits.then(|| (scheme.to_owned(), authority.as_str().to_owned()))
     };
     endpoint.parse::<Uri>().ok().as_ref().and_then(read).ok_or_else(|| {
@@ -204,13 +194,6 @@ fn endpoint_of(endpoint: &str) -> Result<(String, String), ConfigError> {
             "an https URL without a path, such as https://s3.us-east-1.amazonaws.com, or http to this machine",
         )
     })
-}
-
-pub(super) fn absolute(key: &'static str, path: PathBuf) -> Result<PathBuf, ConfigError> {
-    if Path::is_absolute(&path) {
-        return Ok(path);
-    }
-    Err(bad(key, &path.display().to_string(), "a path from the root, such as /etc/orderly/vault.credentials"))
 }
 
 /// This part of the file that `init` writes.

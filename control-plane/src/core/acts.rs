@@ -7,8 +7,9 @@
 use std::mem;
 
 use proto::{
-    act::{Act, ActError, Claim, Deed, End, NO_END, Place},
+    act::{Act, ActError, Claim, Deed, End, Mode, NO_END, Place},
     digest::Digest,
+    dsse::Verified,
     ids::{ApplianceId, TenantId},
     sync::Gap,
     time::Millis,
@@ -17,7 +18,7 @@ use runbooks::Fault;
 
 use super::{
     Core, CoreError, Intake, LOG_HALTED, beside::LOG_BESIDE, budget, deliveries, incidents, log::broken,
-    months, oversight::Agreement, payload_digest, quarantine, silence, witnesses,
+    months, oversight::Agreement, payload_digest, quarantine, silence, unkept::Put, witnesses,
 };
 use crate::{
     access::{PersonState, Scope},
@@ -110,9 +111,9 @@ impl Core {
         while let Some((tenant, now)) = self.acts.first().map(|(tenant, act)| (*tenant, act.at)) {
             let noted: Vec<WaitingAct> =
                 self.acts.iter().filter(|(of, _)| *of == tenant).map(|(_, act)| act.clone()).collect();
-            self.store.mark()?;
+            self.mark()?;
             match self.log_acts(tenant, now) {
-                Ok(()) => self.store.keep_since_mark()?,
+                Ok(()) => self.keep_since_mark()?,
                 Err(error) => {
                     self.undo_to_mark()?;
                     let error = super::chain(&error);
@@ -128,9 +129,9 @@ impl Core {
     /// Tries the logs again that acts wait for.
     pub(super) fn keep_waiting_acts(&mut self, now: Millis) -> Result<(), CoreError> {
         for tenant in self.store.tenants_with_waiting_acts()? {
-            self.store.mark()?;
+            self.mark()?;
             match self.log_acts(tenant, now) {
-                Ok(()) => self.store.keep_since_mark()?,
+                Ok(()) => self.keep_since_mark()?,
                 // It was said when they began to wait.
                 Err(_) => self.undo_to_mark()?,
             }
@@ -141,7 +142,7 @@ impl Core {
     fn log_acts(&mut self, tenant: TenantId, now: Millis) -> Result<(), CoreError> {
         let log = self.open_log(tenant, now)?;
         let sealed = self.seal_acts(tenant, log.head.size)?;
-        self.keep_in_log(tenant, log.head.size, &sealed, now)
+        self.keep_in_log(tenant, log.head.size, &sealed, Put::Now, now)
     }
 
     /// Signs what was noted for a clinic, and what waited for its log, as the entries of the log from `index` on.
@@ -194,6 +195,9 @@ impl Core {
         let Ok(act) = verified else {
             return rejected("it is an act that no order key of its charter signed");
         };
+        if self.is_by_a_key_taken_away(tenant, &act)? {
+            return rejected("it is an act by a key that was taken away before, as this log says");
+        }
         let act = act.into_value();
         if act.tenant != tenant || act.organization != self.settings.organization {
             return rejected("it is an act of another clinic");
@@ -209,6 +213,26 @@ impl Core {
         Ok(Intake::Kept)
     }
 
+    /// Whether the newest charter that the log speaks of does not name the key that signed an act which comes after that.
+    fn is_by_a_key_taken_away(&self, tenant: TenantId, act: &Verified<Act>) -> Result<bool, CoreError> {
+        if !self.charter.document.order_keys.is_disjoint(act.signers()) {
+            return Ok(false);
+        }
+        let acts = self.store.acts(tenant, "charter")?;
+        let said = acts.iter().filter_map(|act| Claim::read(act).ok().flatten().map(Claim::unverified));
+        let serials = said.filter_map(|act| match act.deed {
+            Deed::Charter { serial, .. } => Some(serial),
+            _ => None,
+        });
+        let Some(newest) = serials.max().filter(|newest| act.value().charter_serial < *newest) else {
+            return Ok(false);
+        };
+        let envelope = self.store.document(Document::Charter, newest)?;
+        // One that only the log knows names nobody.
+        let charter = envelope.map(|envelope| self.trust.open(&envelope)).transpose()?;
+        Ok(charter.is_some_and(|charter| charter.value().order_keys.is_disjoint(act.signers())))
+    }
+
     /// A database from a backup must not trust a box that was stopped since, nor who lost access; who let a box in again,
     /// did so knowingly.
     fn do_again(&mut self, tenant: TenantId, deed: &Deed, now: Millis) -> Result<(), CoreError> {
@@ -220,11 +244,14 @@ impl Core {
                 if self.store.appliance(*appliance)?.filter(stopped).is_some() {
                     self.store.set_appliance_state(*appliance, ApplianceState::Active, "readmitted")?;
                 }
-                Ok(())
+                self.is_over(*appliance, quarantine::FAULT, "readmitted", now)
             }
             Deed::Revocation { appliance } => {
                 self.store.set_appliance_state(*appliance, ApplianceState::Revoked, "revoked")?;
-                Ok(())
+                match self.store.appliance(*appliance)? {
+                    Some(row) => self.box_is_gone(&row, "the appliance was revoked", now),
+                    None => Ok(()),
+                }
             }
             Deed::Closure {} => Ok(self.store.close_tenant(tenant, now)?),
             Deed::AccessEnd { name } => {
@@ -301,6 +328,10 @@ impl Core {
             if person.state != PersonState::Ended && person.grant.scope.sees(tenant) {
                 self.note_once(tenant, Deed::Access { name: person.name, until: NO_END }, now)?;
             }
+        }
+        let mode = self.settings.running.mode;
+        if mode != Mode::Reseller {
+            self.note_once(tenant, Deed::Mode { mode }, now)?;
         }
         if let Some(Agreement { signed, until, document, .. }) = self.agreement(tenant)? {
             self.note_once(tenant, Deed::Agreement { signed, until, document }, now)?;

@@ -1,12 +1,9 @@
-//! What operators do: tenants, sites, tokens, charter, catalogue. Each verb answers with what is now.
-
-use std::time::Duration;
+//! What operators do: tenants, sites, charter, catalogue. Each verb answers with what is now.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use proto::{
     act::Deed,
     charter,
-    digest::Digest,
     field::{BadField, text},
     ids::{SiteId, TenantId, WatchId},
     time::Millis,
@@ -14,14 +11,11 @@ use proto::{
 use runbooks::{Catalogue, Policy};
 use serde_json::{Value, json};
 
-use super::{Core, CoreError, InForce, incident::State, payload_digest};
+use super::{Core, CoreError, InForce, incident::State, names, payload_digest};
 use crate::store::{
-    ApplianceRow, ApplianceState, Document, EnrolmentTokenRow, EvidenceRow, GapRow, IncidentRow, LinesRow,
-    NewTenant, OrderRow, SiteRow, TenantRow, TimelineRow,
+    ApplianceRow, ApplianceState, Document, EvidenceRow, GapRow, IncidentRow, LinesRow, NewTenant, OrderRow,
+    SiteRow, TenantRow, TimelineRow,
 };
-
-/// The longest an enrolment token lasts.
-pub const ENROLMENT_TOKEN_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The most bytes of lines in one answer.
 const LINES_SHOWN: u64 = 8 << 20;
@@ -39,7 +33,8 @@ impl Core {
     pub fn create_tenant(&mut self, name: &str, now: Millis) -> Result<TenantRow, CoreError> {
         let name = plain_name(name)?;
         let id = TenantId::new(now, self.random());
-        if !self.add_tenant(id, &name, now)? {
+        let is_taken = self.store.tenants()?.iter().any(|row| names::same(&row.name, &name));
+        if is_taken || !self.add_tenant(id, &name, now)? {
             return Err(CoreError::Exists(format!(
                 "name {name:?} is taken by another tenant; choose another"
             )));
@@ -74,37 +69,12 @@ impl Core {
         let tenant = self.served(tenant)?;
         let name = plain_name(name)?;
         let site = SiteRow { id: SiteId::new(now, self.random()), tenant: tenant.id, name, created: now };
-        if !self.store.add_site(&site)? {
+        let is_taken = self.store.sites(tenant.id)?.iter().any(|row| names::same(&row.name, &site.name));
+        if is_taken || !self.store.add_site(&site)? {
             return Err(CoreError::Exists(format!("{} has a site {:?} already", tenant.name, site.name)));
         }
         self.changed(Some(tenant.id), "site", Value::Null, json!({ "id": site.id, "name": site.name }));
         Ok(site)
-    }
-
-    /// Makes a one-time enrolment token.
-    pub fn issue_enrolment_token(
-        &mut self,
-        tenant: &str,
-        site: &str,
-        valid: Duration,
-        now: Millis,
-    ) -> Result<Token, CoreError> {
-        let tenant = self.served(tenant)?;
-        let site = self.site_called(&tenant, site)?;
-        if valid.is_zero() || valid > ENROLMENT_TOKEN_MAX {
-            return Err(BadField::new("valid_minutes", "must be 1 to 43200 (30 days)").into());
-        }
-        let secret = self.secret();
-        let row = EnrolmentTokenRow {
-            hash: Digest::of(secret.as_bytes()),
-            tenant: tenant.id,
-            site: site.id,
-            expires: now.plus(valid),
-            appliance: None,
-        };
-        self.store.add_enrolment_token(&row, now)?;
-        self.note_act(tenant.id, Deed::Ticket { site: site.id, until: row.expires }, now);
-        Ok(Token { secret, expires: row.expires })
     }
 
     /// Revokes an appliance, for good.
@@ -126,6 +96,7 @@ impl Core {
         self.state_changed(&before, &row);
         self.keep_revocation(row.tenant, id, now)?;
         self.note_act(row.tenant, Deed::Revocation { appliance: id }, now);
+        self.box_is_gone(&row, &format!("the appliance was revoked: {reason}"), now)?;
         self.wake.insert(id);
         Ok(row)
     }
@@ -252,7 +223,7 @@ fn plain_name(name: &str) -> Result<String, BadField> {
     if name.parse::<TenantId>().is_ok() {
         return Err(BadField::new("name", "must not look like an ID"));
     }
-    text("name", name, 100)
+    names::name("name", name, 100)
 }
 
 pub(super) fn limit(most: u32) -> u32 {

@@ -1,45 +1,76 @@
-//! Signatures of a batch, checked on all cores before the writer goes through it: one costs as much as all that follows.
+//! A batch that is read before the writer takes it: hashed, taken apart, its evidence opened, on all cores. One signature
+//! costs as much as all that follows.
 //!
-//! The rule: a record is opened here by the enrolled key of the incarnation that it names, or not at all. Why one cannot be
-//! is for whoever takes it in to say.
+//! The rule: a record is opened here by an enrolled key, or not at all; whether that is the key of the incarnation that it
+//! names, the writer asks again. Why one cannot be opened is for whoever takes it in to say.
 
 use std::{num::NonZero, panic::resume_unwind, sync::LazyLock, thread};
 
 use proto::{
+    digest::Digest,
     dsse::Verified,
     evidence::{self, Claim},
+    field::BadField,
     ids::Incarnation,
     keys::PublicKey,
-    sync::Record,
+    sync::{Batch, Record, unpack},
 };
-
-use super::{Core, CoreError};
 
 /// Signatures that are worth a thread.
 const WORTH: usize = 8;
 /// Asked once: the answer costs the operating system more than a signature costs us.
 static CORES: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
 
-/// An envelope, and the record in it where that was opened before.
-pub(super) struct Arrived<'e> {
-    pub(super) envelope: &'e [u8],
+/// A batch, and what was found out about it.
+#[derive(Debug)]
+pub struct Ahead {
+    pub(super) batch: Batch,
+    /// Of its bytes.
+    pub(super) digest: Digest,
+    /// Its records, and of each piece of evidence among them what was found, in order.
+    pub(super) records: Result<(Vec<Record>, Vec<Opened>), BadField>,
+}
+
+/// What was found out about an envelope.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) sha256: Digest,
+    /// The record in it, where a key was known that it is signed by.
     pub(super) record: Option<Verified<evidence::Record>>,
 }
 
-impl Core {
-    /// Opens the evidence among `records` that the incarnation has signed: one answer for each piece of it, in order.
-    pub(super) fn open_ahead(
-        &self,
-        incarnation: Incarnation,
-        records: &[Record],
-    ) -> Result<Vec<Option<Verified<evidence::Record>>>, CoreError> {
-        let envelopes: Vec<&[u8]> = records.iter().filter_map(envelope).collect();
-        let threads = (*CORES).min(envelopes.len() / WORTH);
-        if threads < 2 {
-            return Ok(Vec::new());
-        }
-        let Some(signer) = self.store.incarnation(incarnation)? else { return Ok(Vec::new()) };
-        Ok(on_threads(threads, &envelopes, |envelope| open(envelope, incarnation, &signer.evidence_key)))
+/// An envelope, and what was found out about it before.
+pub(super) struct Arrived<'e> {
+    pub(super) envelope: &'e [u8],
+    pub(super) opened: Opened,
+}
+
+impl Ahead {
+    /// Reads a batch that `incarnation` sends. `key` signs its evidence, where that is known.
+    #[must_use]
+    pub fn of(batch: Batch, incarnation: Incarnation, key: Option<&PublicKey>) -> Self {
+        let digest = Digest::of(&batch.records);
+        let records = unpack(&batch.records).map(|records| {
+            let envelopes: Vec<&[u8]> = records.iter().filter_map(envelope).collect();
+            let threads = (*CORES).min(envelopes.len() / WORTH).max(1);
+            let opened = on_threads(threads, &envelopes, |bytes| Opened::of(bytes, incarnation, key));
+            (records, opened)
+        });
+        Self { batch, digest, records }
+    }
+}
+
+impl Opened {
+    fn of(envelope: &[u8], incarnation: Incarnation, key: Option<&PublicKey>) -> Self {
+        let claim = key.and_then(|key| Some((Claim::read(envelope).ok()?, key)));
+        let claim = claim.filter(|(claim, _)| claim.incarnation() == incarnation);
+        let record = claim.and_then(|(claim, key)| claim.verify(key).ok());
+        Self { record, ..Self::nothing(envelope) }
+    }
+
+    /// Of an envelope that comes from elsewhere.
+    pub(super) fn nothing(envelope: &[u8]) -> Self {
+        Self { sha256: Digest::of(envelope), record: None }
     }
 }
 
@@ -48,11 +79,6 @@ fn envelope(record: &Record) -> Option<&[u8]> {
         Record::Evidence(envelope) => Some(envelope),
         _ => None,
     }
-}
-
-fn open(envelope: &[u8], incarnation: Incarnation, key: &PublicKey) -> Option<Verified<evidence::Record>> {
-    let claim = Claim::read(envelope).ok().filter(|claim| claim.incarnation() == incarnation)?;
-    claim.verify(key).ok()
 }
 
 /// Does `work` for all, on so many threads of which this is one; the results are in the order of `all`.

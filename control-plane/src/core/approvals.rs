@@ -89,7 +89,8 @@ impl Core {
         let then = OrderCore::decode(&asked.core)?;
         let same = OrderCore { id: then.id, approve_until: then.approve_until, ..now.clone() } == then;
         let consents = self.store.consents(asked.order)?;
-        let holds = approvers(&consents, &self.charter.document.approvers, Digest::of(&asked.core)).is_ok();
+        let known = self.approvers_in(asked.tenant)?;
+        let holds = approvers(&consents, &known, Digest::of(&asked.core)).is_ok();
         Ok(Err(if then.incarnation != now.incarnation {
             "the box was enrolled anew since people were asked".to_owned()
         } else if then.runbook_digest != now.runbook_digest {
@@ -97,7 +98,7 @@ impl Core {
         } else if !same {
             "what would be done is not what people were asked about".to_owned()
         } else if !holds {
-            "the charter does not name an approver any more who had agreed".to_owned()
+            "the charter does not name an approver any more who had agreed, or not for this clinic".to_owned()
         } else if asked.needed != needed as u64 {
             format!("policy wants {needed} approvers by now, not {}; or it never runs it", asked.needed)
         } else {
@@ -119,10 +120,12 @@ impl Core {
             let why = format!("approvers were asked {} times; the last time: {last}", before.len());
             return self.move_incident(row, Input::Unapproved, &why, now);
         }
-        let keys: BTreeSet<_> = self.charter.document.approvers.iter().map(|one| &one.key).collect();
+        let known = self.approvers_in(core.tenant)?;
+        let keys: BTreeSet<_> = known.iter().map(|one| &one.key).collect();
         if keys.len() < needed {
             let why = format!(
-                "{} needs {needed} approvers, and the charter names {}; see `control-plane charter renew --approver`",
+                "{} needs {needed} approvers, and the charter names {} for this clinic; see `control-plane charter renew \
+                 --approver`",
                 core.runbook,
                 keys.len()
             );
@@ -169,6 +172,7 @@ impl Core {
         }
         let known = &self.charter.document.approvers;
         let name = approval.approver.clone();
+        self.must_approve_in(asked.tenant, &name)?;
         approvers(std::slice::from_ref(&approval), known, Digest::of(&asked.core))
             .map_err(|error| BadField::new("approval", chain(&error)))?;
         if !self.store.add_consent(asked.order, &approval, now)? {

@@ -91,6 +91,9 @@ impl Core {
             return Err(BadField::new("organization", problem).into());
         }
         let tenant = self.tenant(&drawn.tenant.to_string())?;
+        for approval in &document.approvals {
+            self.must_approve_in(tenant.id, &approval.approver)?;
+        }
         let box_ = drawn.appliance.map(|id| self.box_of(tenant.id, id)).transpose()?;
         if let (Some(named), Some(box_)) = (drawn.incarnation, &box_)
             && named != box_.incarnation

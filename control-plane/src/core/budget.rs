@@ -107,4 +107,14 @@ impl Core {
         );
         self.call_somebody_daily(&appliance, OVER, &why, now)
     }
+
+    /// Whether a box keeps well within its budgets again: at most half of each is used.
+    pub(super) fn is_within_budget(&self, appliance: ApplianceId, now: Millis) -> Result<bool, CoreError> {
+        let (hour, day) = (now.minus(HOUR), now.minus(DAY));
+        let most = self.settings.events_hour;
+        Ok(self.store.count_events_since(appliance, hour)? <= most / 2
+            && self.store.count_events_since(appliance, day)? <= most * EVENTS_DAY / 2
+            && self.store.count_gaps_since(appliance, hour)? <= GAPS_HOUR / 2
+            && self.store.count_gaps_since(appliance, day)? <= GAPS_DAY / 2)
+    }
 }

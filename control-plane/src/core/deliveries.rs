@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::{Core, CoreError};
 use crate::{
     bundle::Month,
+    mode::Brand,
     packet::{self, PacketFiles},
     store::{MailRow, MailState, PacketRow},
     telling::retry::PACKETS,
@@ -54,6 +55,8 @@ pub struct Outgoing {
     pub row: MailRow,
     /// What the clinic is called.
     pub clinic: String,
+    /// How whoever sends it wants to be known.
+    pub brand: Brand,
     /// Which month.
     pub month: Month,
     /// The packet.
@@ -114,6 +117,8 @@ pub struct Reviewed {
 pub struct Page {
     /// What the clinic is called.
     pub clinic: String,
+    /// Who made it, as people know them.
+    pub by: String,
     /// Which month.
     pub month: Month,
     /// SHA-256 of the packet.
@@ -229,7 +234,8 @@ impl Core {
             }
             Mailing::Off | Mailing::Plain => None,
         };
-        Ok(Some(Outgoing { row: row.clone(), clinic: tenant.name, month, files, secret }))
+        let brand = self.brand().clone();
+        Ok(Some(Outgoing { row: row.clone(), clinic: tenant.name, brand, month, files, secret }))
     }
 
     /// What a mail server came to.
@@ -341,6 +347,7 @@ impl Core {
         };
         Ok(Some(Page {
             clinic: of.name,
+            by: self.brand().name_of(&self.settings.organization).to_owned(),
             month: row.month.parse()?,
             sha256: whole(&row),
             brief: packet::brief(&files.markdown),

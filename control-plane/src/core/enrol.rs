@@ -13,7 +13,7 @@ use proto::{
 };
 
 use super::{Core, CoreError};
-use crate::store::{ApplianceState, NewAppliance};
+use crate::store::{ApplianceRow, ApplianceState, NewAppliance};
 
 /// One answer to every bad token, so that guessing teaches nothing.
 const BAD_TOKEN: &str =
@@ -46,7 +46,7 @@ impl Core {
                 "these keys are enrolled already; wipe the appliance's state to enrol it anew".into(),
             ));
         }
-        if self.store.tenant(token.tenant)?.is_none_or(|tenant| tenant.closed.0 != 0) {
+        if self.why_void(&token, now)?.is_some() {
             return Err(CoreError::Denied(BAD_TOKEN.into()));
         }
         let id = ApplianceId::new(now, self.random());
@@ -55,7 +55,7 @@ impl Core {
             tenant: token.tenant,
             appliance: id,
         };
-        let certificate = self.ports.issuer.issue(&request.csr, &spiffe, now)?;
+        let certificate = self.certificate_for(&request.csr, &spiffe, now)?;
         self.store.use_enrolment_token(hash, id)?;
         let new = NewAppliance {
             id,
@@ -147,23 +147,26 @@ impl Core {
         {
             return Err(denied("key_proof must answer this csr, for the enrolled keys"));
         }
-        let spiffe = SpiffeId {
-            trust_domain: self.settings.organization.clone(),
-            tenant: appliance.tenant,
-            appliance: appliance.id,
-        };
         // The executor co-signs each renewal: what it signed once (and somebody recorded) does not renew for ever.
         if let Some(certificate) = self.store.renewal(appliance.id, asked)? {
             if now >= CertificateFacts::read(&certificate)?.not_after {
                 return Err(denied("this request was answered long ago; sign the csr anew"));
             }
-            return Ok(pb::RenewResponse { certificate });
+            if self.is_listed(&certificate) {
+                return Ok(self.renewed(certificate));
+            }
         }
         // For the same key, so the one that it has serves as well; and an agent that asks without end gets no more of them.
-        if now.since(CertificateFacts::read(&appliance.certificate)?.not_before) < RENEWED_ANEW {
-            return Ok(pb::RenewResponse { certificate: appliance.certificate });
+        let is_fresh = now.since(CertificateFacts::read(&appliance.certificate)?.not_before) < RENEWED_ANEW;
+        if is_fresh && self.is_listed(&appliance.certificate) {
+            return Ok(self.renewed(appliance.certificate));
         }
-        let certificate = self.ports.issuer.issue(&request.csr, &spiffe, now)?;
+        let spiffe = SpiffeId {
+            trust_domain: self.settings.organization.clone(),
+            tenant: appliance.tenant,
+            appliance: appliance.id,
+        };
+        let certificate = self.certificate_for(&request.csr, &spiffe, now)?;
         self.store.put_certificate(appliance.id, asked, &certificate)?;
         let renewal = Deed::Renewal {
             appliance: appliance.id,
@@ -172,6 +175,28 @@ impl Core {
             until: CertificateFacts::read(&certificate)?.not_after,
         };
         self.note_act(appliance.tenant, renewal, now);
-        Ok(pb::RenewResponse { certificate })
+        Ok(self.renewed(certificate))
+    }
+
+    /// The charter goes with it: a box that was away knows no authority but those of the charter that it has.
+    fn renewed(&self, certificate: Vec<u8>) -> pb::RenewResponse {
+        pb::RenewResponse { certificate, charter: self.charter.envelope.clone() }
+    }
+
+    /// Whether an authority of the charter in force signed it; who goes by that charter believes no other.
+    fn is_listed(&self, certificate: &[u8]) -> bool {
+        CertificateFacts::issued_by(certificate, &self.charter.document.certificate_authorities).is_ok()
+    }
+
+    /// How many boxes have a certificate of an authority that the charter in force leaves out. They are not let in any more.
+    pub fn left_out(&self) -> Result<usize, CoreError> {
+        let boxes = self.store.appliances(None)?;
+        let left_out =
+            |row: &&ApplianceRow| row.state != ApplianceState::Revoked && !self.is_listed(&row.certificate);
+        Ok(boxes.iter().filter(left_out).count())
+    }
+
+    fn certificate_for(&self, csr: &[u8], id: &SpiffeId, now: Millis) -> Result<Vec<u8>, CoreError> {
+        Ok(self.ports.issuer.issue(csr, id, &self.charter.document.certificate_authorities, now)?)
     }
 }

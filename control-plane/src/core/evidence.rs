@@ -5,14 +5,18 @@
 
 use proto::{
     digest::Digest,
-    dsse::Verified,
     evidence::{self, Arrival, Body, ChainState, Claim, Head, Record},
     ids::{Incarnation, TenantId},
     sync::Gap,
     time::Millis,
 };
 
-use super::{Core, CoreError, ahead::Arrived, effects};
+use super::{
+    Core, CoreError,
+    ahead::{Arrived, Opened},
+    effects,
+    unkept::Put,
+};
 use crate::store::{ApplianceState, IncarnationRow, NewEvidence};
 
 /// What became of a piece of evidence.
@@ -60,7 +64,7 @@ impl Core {
         &mut self,
         entries: &mut Entries,
         tenant: TenantId,
-        (envelope, record): (Vec<u8>, Option<Verified<Record>>),
+        (envelope, opened): (Vec<u8>, Opened),
         now: Millis,
     ) -> Result<Intake, CoreError> {
         let begin = match entries.begin {
@@ -69,7 +73,7 @@ impl Core {
         };
         entries.begin = Some(begin);
         let index = begin + entries.kept.len() as u64;
-        let arrived = Arrived { envelope: &envelope, record };
+        let arrived = Arrived { envelope: &envelope, opened };
         let intake =
             self.take_evidence(tenant, arrived, index, Origin::Appliance, &mut entries.steps, now)?;
         match &intake {
@@ -83,7 +87,7 @@ impl Core {
         Ok(intake)
     }
 
-    /// Puts a batch's evidence into the vault, with the acts that it called for, then appends it to the tenant's log.
+    /// Appends a batch's evidence to the tenant's log, with the acts that it called for.
     pub(super) fn append_entries(
         &mut self,
         tenant: TenantId,
@@ -93,7 +97,7 @@ impl Core {
         let Some(begin) = entries.begin.filter(|_| !entries.kept.is_empty()) else { return Ok(()) };
         let kept = entries.kept.len() as u64;
         entries.kept.extend(self.seal_acts(tenant, begin + kept)?);
-        self.keep_in_log(tenant, begin, &entries.kept, now)
+        self.keep_in_log(tenant, begin, &entries.kept, Put::Together, now)
     }
 
     /// Verifies one envelope, indexes it under `index`, and acts on what it says. The caller sees to vault and log, in the
@@ -101,13 +105,13 @@ impl Core {
     pub(super) fn take_evidence(
         &mut self,
         tenant: TenantId,
-        Arrived { envelope, record: opened }: Arrived<'_>,
+        Arrived { envelope, opened }: Arrived<'_>,
         index: u64,
         origin: Origin,
         steps: &mut usize,
         now: Millis,
     ) -> Result<Intake, CoreError> {
-        let sha256 = Digest::of(envelope);
+        let sha256 = opened.sha256;
         // What a log before has is put into this one when its executor asks for it, not when its agent sends it again.
         if self.store.evidence_index(tenant, sha256)?.is_some()
             || (origin == Origin::Appliance && self.store.had_evidence(tenant, sha256)?)
@@ -115,10 +119,11 @@ impl Core {
             return Ok(Intake::Known);
         }
         let rejected = |why: &str| Ok(Intake::Rejected(why.to_owned()));
-        let (record, signer) = match opened {
+        let (record, signer) = match opened.record {
             Some(record) => {
                 let signer = self.store.incarnation(record.value().chain.incarnation)?;
-                (Some(record), signer)
+                let is_theirs = |signer: &IncarnationRow| record.signers().contains(&signer.evidence_key);
+                (signer.as_ref().is_some_and(is_theirs).then_some(record), signer)
             }
             None => {
                 let Ok(claim) = Claim::read(envelope) else {

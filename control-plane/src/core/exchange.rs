@@ -7,15 +7,13 @@ use proto::{
     ids::ApplianceId,
     log::{log_number, prove_consistency, prove_inclusion},
     pb,
-    sync::{
-        Ack, Batch, Exchange, Gap, IncarnationCheck, Receipt, Record, StreamState, incarnation, receipt,
-        unpack,
-    },
+    sync::{Ack, Exchange, Gap, IncarnationCheck, Receipt, Record, StreamState, incarnation, receipt},
     time::{Millis, TimeToken},
 };
 
 use super::{
-    Core, CoreError, Intake,
+    Ahead, Core, CoreError, Intake,
+    ahead::Opened,
     budget::Events,
     chain,
     evidence::Entries,
@@ -65,7 +63,26 @@ impl fmt::Debug for Untimed {
 impl Core {
     /// Takes an exchange. `spki` is the digest of the key that the caller proved to hold.
     pub fn sync(&mut self, spki: Digest, exchange: &Exchange, now: Millis) -> Result<Answer, CoreError> {
-        if exchange.batch.is_none()
+        let batch = match exchange.batch.clone() {
+            Some(batch) => {
+                let signer = self.store.incarnation(exchange.incarnation)?;
+                let key = signer.as_ref().map(|signer| &signer.evidence_key);
+                Some(Ahead::of(batch, exchange.incarnation, key))
+            }
+            None => None,
+        };
+        self.sync_read(spki, exchange, batch, now)
+    }
+
+    /// The same of an exchange whose batch was read before; one that is in `exchange` is not looked at.
+    pub fn sync_read(
+        &mut self,
+        spki: Digest,
+        exchange: &Exchange,
+        batch: Option<Ahead>,
+        now: Millis,
+    ) -> Result<Answer, CoreError> {
+        if batch.is_none()
             && let Some(answer) = self.nothing_new(spki, exchange, now)
         {
             return Ok(answer);
@@ -80,7 +97,7 @@ impl Core {
             appliance = self.admitted(spki)?;
         }
         self.carry_over(appliance.tenant, &exchange.unproven, now)?;
-        let ack = match &exchange.batch {
+        let ack = match batch {
             Some(batch) => self.take(&appliance, batch, now)?,
             None => None,
         };
@@ -133,22 +150,21 @@ impl Core {
     fn take(
         &mut self,
         appliance: &ApplianceRow,
-        batch: &Batch,
+        Ahead { batch, digest, records }: Ahead,
         now: Millis,
     ) -> Result<Option<Ack>, CoreError> {
         let state = self.store.stream(appliance.id, batch.stream)?;
-        let digest = Digest::of(&batch.records);
         // What is known is acknowledged again, however late: a stalled connection may deliver a batch after its successors.
         let known = StreamState { number: batch.number, digest };
         let late = batch.number < state.number && self.store.has_batch(appliance.id, batch.stream, known)?;
-        let verdict = if late { Receipt::Again } else { receipt(state, batch) };
+        let verdict = if late { Receipt::Again } else { receipt(state, &batch) };
         if let Receipt::CommitAfterGap { missing } = verdict {
             let gap = Gap { cause: "batches-missing".into(), dropped: missing, first: now, last: now };
             self.note_gap(appliance.tenant, appliance.id, &gap, now)?;
         }
         match verdict {
             Receipt::Commit | Receipt::CommitAfterGap { .. } => {
-                self.take_records(appliance, unpack(&batch.records)?, now)?;
+                self.take_records(appliance, records?, now)?;
                 self.store.put_stream(
                     appliance.id,
                     batch.stream,
@@ -160,9 +176,9 @@ impl Core {
                 let why = format!("two histories of its stream {} at batch {}", batch.stream, batch.number);
                 self.quarantine(appliance.id, &why, now)?;
                 // Its evidence is still taken, if it can be read, with what goes with it: it proves itself.
-                let records = unpack(&batch.records).unwrap_or_default();
-                let proven = |record: &Record| matches!(record, Record::Evidence(_) | Record::Attachment(_));
-                self.take_records(appliance, records.into_iter().filter(proven).collect(), now)?;
+                let (mut records, opened) = records.unwrap_or_default();
+                records.retain(|record| matches!(record, Record::Evidence(_) | Record::Attachment(_)));
+                self.take_records(appliance, (records, opened), now)?;
                 return Ok(None);
             }
         }
@@ -172,17 +188,18 @@ impl Core {
     fn take_records(
         &mut self,
         appliance: &ApplianceRow,
-        records: Vec<Record>,
+        (records, opened): (Vec<Record>, Vec<Opened>),
         now: Millis,
     ) -> Result<(), CoreError> {
         // In the order in which they were kept: a fault that came back after its repair must not be taken for the old one.
         let (mut entries, mut events, mut unnamed) = (Entries::default(), Events::default(), false);
-        let mut opened = self.open_ahead(appliance.incarnation, &records)?.into_iter();
+        let mut opened = opened.into_iter();
         for record in records {
             match record {
                 Record::Event(event) => self.take_event_within(&mut events, appliance, &event, now)?,
                 Record::Evidence(envelope) => {
-                    let arrived = (envelope, opened.next().flatten());
+                    let opened = opened.next().unwrap_or_else(|| Opened::nothing(&envelope));
+                    let arrived = (envelope, opened);
                     if let Intake::Rejected(why) =
                         self.take_into(&mut entries, appliance.tenant, arrived, now)?
                     {
@@ -225,6 +242,9 @@ impl Core {
         self.add_proofs(appliance, exchange, &mut response)?;
         // Along with whatever is said: a box that does not follow would else be told without a pause.
         response.succession = self.succession_after(appliance.tenant, exchange.log)?;
+        if !response.succession.is_empty() {
+            response.consistency = self.shown_after(appliance.tenant, exchange)?;
+        }
         if !response.checkpoint.is_empty() {
             self.spoken_of.insert(appliance.tenant);
         }
@@ -280,7 +300,7 @@ impl Core {
         if self.keys.order.is_at_hand() {
             return self.add_signed(appliance, exchange, response, now);
         }
-        self.store.mark()?;
+        self.mark()?;
         let (before, noted) = (response.clone(), (self.counted, self.steps.len(), self.acts.len()));
         match self.add_signed(appliance, exchange, response, now) {
             Err(CoreError::Signer(error)) => {
@@ -294,7 +314,7 @@ impl Core {
                 Ok(false)
             }
             done => {
-                self.store.keep_since_mark()?;
+                self.keep_since_mark()?;
                 done
             }
         }

@@ -19,6 +19,7 @@ use crate::{
         Enrolled, Month, Period,
         export::{CosignedNote, LoggedEnvelope, Parts, Stamps},
     },
+    mode::Brand,
     packet::PacketFiles,
     store::{Document, Store, TenantRow},
 };
@@ -85,6 +86,7 @@ pub fn parts_as_of(
     };
     let mut parts = Parts {
         clinic: tenant.name.clone(),
+        brand: Brand::default(),
         appliance_names: appliance_names(store, tenant)?,
         period: month.map_or(Period { from: tenant.created, to: now }, |month| month.until(now)),
         made_at: now,
@@ -130,6 +132,7 @@ pub fn parts_as_of(
 fn as_of(parts: &mut Parts, edition: &Edition, files: Option<PacketFiles>) {
     let said = &edition.said;
     parts.clinic.clone_from(&said.clinic);
+    parts.brand.clone_from(&said.brand);
     parts.appliance_names.clone_from(&said.appliances);
     (parts.period, parts.made_at) = (said.period, said.made_at);
     parts.charters.truncate(edition.charters);

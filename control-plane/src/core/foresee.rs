@@ -1,5 +1,8 @@
-//! What would be done about a fault on a box, and which guardrails would say no: all of them, not only the first. It is the
-//! way that an incident goes, up to where something would be changed.
+//! What would be done about a fault on a box, and which guardrails would say no: all of them, not only the first.
+//!
+//! The rule: nothing is changed, no model is asked and nobody called. It is what the rules choose for that fault alone, under
+//! the policy and the budgets of now. So an incident may go another way: where a model is asked, where the same was done
+//! about it within the hour, or where its box reports too much already.
 
 use proto::{
     ids::{IncidentId, OrderId, WatchId},
@@ -44,7 +47,7 @@ pub struct Chosen {
 }
 
 impl Core {
-    /// What would be done if that fault were there now.
+    /// What the rules would have done if that fault were there now.
     pub fn foresee(
         &mut self,
         appliance: &str,

@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 use super::{Core, CoreError, level::Level};
 use crate::store::{ApplianceRow, ApplianceState, HoldRow};
 
+/// What clinics are told instead of why the organization holds them all.
+pub(super) const OF_ALL: &str = "the organization holds all its clinics";
+
 impl Core {
     /// Holds a level; one that is held already is held for this reason, and for longer: who may hold may not release.
     pub fn hold(
@@ -72,11 +75,16 @@ impl Core {
         Ok(row)
     }
 
-    /// Holds in sight, of a clinic or of all; what holds more than is in sight, holds that too.
+    /// Holds in sight, of a clinic or of all; what holds more than is in sight, holds that too. Why the organization holds all
+    /// its clinics is its own affair: a clinic, and its auditor, learn that it does, since when, until when and by whom, as
+    /// the clinic's own log says it.
     pub fn holds(&self, tenant: &str) -> Result<Vec<HoldRow>, CoreError> {
         let own = self.acting.grant.scope.site();
         let mut rows = self.store.holds(self.tenant_filter(tenant)?)?;
         rows.retain(|row| own.is_none() || row.site.is_none() || row.site == own);
+        if !self.sees_organization() {
+            rows.iter_mut().filter(|row| row.tenant.is_none()).for_each(|row| row.reason = OF_ALL.into());
+        }
         Ok(rows)
     }
 

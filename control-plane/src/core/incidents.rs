@@ -11,7 +11,9 @@ use proto::{
 use runbooks::Policy;
 
 use super::{
-    Core, CoreError, drift,
+    Core, CoreError,
+    budget::OVER,
+    drift,
     incident::{Input, State},
     orders::is_good_word,
     planner,
@@ -163,6 +165,30 @@ impl Core {
         );
         self.call_somebody_daily(appliance, CROWDED, &why, now)?;
         Ok(true)
+    }
+
+    /// Tells who was called when a box reports no longer too much: well below what is too much, so that nobody is called back
+    /// and forth.
+    pub(super) fn look_for_room(&mut self, now: Millis) -> Result<(), CoreError> {
+        for row in self.store.incidents_called_for([CROWDED, OVER])? {
+            let (there, recent) = self.store.count_faults(row.appliance, now.minus(HOUR))?;
+            let (is_over, why) = match row.kind == CROWDED {
+                true => (
+                    there <= FAULTS_MAX / 2 && recent <= FAULTS_MAX / 2,
+                    format!(
+                        "it reports {there} faults, {recent} of them new within the hour: all are seen to again"
+                    ),
+                ),
+                false => (
+                    self.is_within_budget(row.appliance, now)?,
+                    "it keeps within what a box may report; all of it is kept again".to_owned(),
+                ),
+            };
+            if is_over {
+                self.is_over(row.appliance, &row.kind, &why, now)?;
+            }
+        }
+        Ok(())
     }
 
     /// Moves an incident on; what means nothing to it is not an error.

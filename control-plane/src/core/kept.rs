@@ -6,7 +6,7 @@
 
 use proto::{ids::TenantId, time::Millis};
 
-use super::{Core, CoreError, ours::first_part, packets::Edition};
+use super::{Core, CoreError, ours::first_part};
 use crate::{
     store::{LogHead, VaultRow},
     vault::{Kept, Object},
@@ -61,9 +61,8 @@ impl Core {
         self.note_unknown_in(&format!("{tenant}/successions"), |_, envelope| {
             self.succession(tenant, envelope).is_some()
         })?;
-        self.note_unknown_in(&format!("{tenant}/orders"), |_, envelope| self.is_order(envelope))?;
         self.note_unknown_in(&format!("{tenant}/packets"), |key, bytes| {
-            self.open_paper::<Edition>(key, bytes).is_some()
+            self.edition_there(tenant, key, bytes).is_ok_and(|edition| edition.is_some())
         })?;
         let entries = format!("{log_folder}/entries");
         // Once, in a database of an older program; what it has logged is ours.

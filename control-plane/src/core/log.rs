@@ -1,9 +1,9 @@
 //! Each tenant's Merkle log: vault first, then index, tiles and checkpoint in one transaction, then published.
 //!
-//! What an append brings is put into the vault, as one object under the index of its first entry, before the database
-//! knows it. The vault keeps the first that came, so it is also the log's journal: whatever the database lost (a
-//! transaction undone, a restored backup) is read back from there and leads to the same root. Where it does not, the log
-//! halts rather than sign a fork. What a halted log cannot do, its successor does: see the module `succession`.
+//! What a transaction appends is put into the vault, as one object under the index of its first entry, before the database
+//! knows it (see the module `unkept`). The vault keeps the first that came, so it is also the log's journal: whatever the
+//! database lost (a transaction undone, a restored backup) is read back from there and leads to the same root. Where it does
+//! not, the log halts rather than sign a fork. What a halted log cannot do, its successor does: see the module `succession`.
 //!
 //! An append looks into the vault before it only when something was undone since the last: then the vault may have more
 //! than the database. Another server on the same vault is met by the put, whose place is taken; that append fails, and
@@ -19,8 +19,9 @@ use proto::{
 
 use super::{
     Core, CoreError, Intake,
-    ahead::Arrived,
+    ahead::{Arrived, Opened},
     evidence::{CATCH_UP, Origin},
+    unkept::Put,
 };
 use crate::store::{LogHead, TenantRow};
 
@@ -47,17 +48,17 @@ impl LogHead {
 }
 
 impl Core {
-    /// Puts envelopes into the vault, then appends them to the tenant's log, of `begin` entries, and signs the head.
+    /// Appends envelopes to the tenant's log, of `begin` entries, and signs the head; they go into the vault first.
     pub(super) fn keep_in_log(
         &mut self,
         tenant: TenantId,
         begin: u64,
         envelopes: &[Vec<u8>],
+        put: Put,
         now: Millis,
     ) -> Result<(), CoreError> {
         let packed = pack(envelopes).map_err(|e| broken(tenant, e.to_string()))?;
-        let key = self.store.log_head(tenant)?.entries_key(tenant, begin);
-        self.keep(&key, &packed, self.retain_until(now))?;
+        self.keep_entries(tenant, (begin, envelopes.len()), packed, put, now)?;
         let appended = self.appended(tenant, envelopes)?;
         self.advance(tenant, &appended)
     }
@@ -149,25 +150,24 @@ impl Core {
                 return Ok(());
             }
             // All of an object, or nothing of it.
-            self.store.mark()?;
+            self.mark()?;
             self.replaying = true;
-            let taken = self.take_all_back(tenant, &entries, index, restored, now).map(|refused| {
-                refused.map(|why| {
-                    format!("{why}; the vault's object {} is not ours, or was changed", entries_key(index))
-                })
-            });
+            let taken = self.take_all_back(tenant, &entries, index, restored, now);
             self.replaying = false;
-            match taken? {
-                None => {
-                    self.note_kept(&[&entries_key(index)])?;
-                    self.store.keep_since_mark()?;
-                }
-                Some(refused) => {
+            let refused = match taken.and_then(|refused| self.note_taken(refused, &entries_key(index))) {
+                Ok(refused) => refused,
+                Err(error) => {
                     self.undo_to_mark()?;
-                    self.halt(tenant, refused);
-                    return Ok(());
+                    return Err(error);
                 }
+            };
+            if let Some(why) = refused {
+                self.undo_to_mark()?;
+                let key = entries_key(index);
+                self.halt(tenant, format!("{why}; the vault's object {key} is not ours, or was changed"));
+                return Ok(());
             }
+            self.keep_since_mark()?;
             index += many as u64;
             self.advance(tenant, &appended)?;
         }
@@ -207,6 +207,13 @@ impl Core {
         Ok(None)
     }
 
+    fn note_taken(&self, refused: Option<String>, key: &str) -> Result<Option<String>, CoreError> {
+        if refused.is_none() {
+            self.note_kept(&[key])?;
+        }
+        Ok(refused)
+    }
+
     /// Takes an entry that lies in the vault: an act of this control plane, or a record.
     fn take_back(
         &mut self,
@@ -219,7 +226,7 @@ impl Core {
         match act::Claim::read(entry) {
             Ok(Some(claim)) => self.take_act(tenant, claim, entry, index, now),
             _ => {
-                let arrived = Arrived { envelope: entry, record: None };
+                let arrived = Arrived { envelope: entry, opened: Opened::nothing(entry) };
                 self.take_evidence(tenant, arrived, index, Origin::Vault { restored }, &mut { CATCH_UP }, now)
             }
         }
@@ -298,13 +305,15 @@ impl Core {
         self.restore_tenants()?;
         self.restore_token_revocations()?;
         for tenant in self.store.tenants()? {
-            self.store.mark()?;
+            self.mark()?;
             match self.recover_all_of(&tenant, now) {
-                Ok(()) => self.store.keep_since_mark()?,
-                // Without database or vault nobody can be served. What is wrong with one clinic is that clinic's.
-                Err(error @ (CoreError::Store(_) | CoreError::Vault(_))) => return Err(error),
+                Ok(()) => self.keep_since_mark()?,
                 Err(error) => {
                     self.undo_to_mark()?;
+                    // Without database or vault nobody can be served. What is wrong with one clinic is that clinic's.
+                    if matches!(error, CoreError::Store(_) | CoreError::Vault(_)) {
+                        return Err(error);
+                    }
                     self.halt(tenant.id, super::error::chain(&error));
                 }
             }
@@ -320,16 +329,16 @@ impl Core {
     fn recover_all_of(&mut self, tenant: &TenantRow, now: Millis) -> Result<(), CoreError> {
         self.keep_tenant(tenant, now)?;
         self.restore_papers(tenant.id)?;
-        self.restore_orders(tenant.id, now)?;
         loop {
             let log = self.store.log_head(tenant.id)?;
             self.note_unknown(tenant.id, &log)?;
             self.recover_log(tenant.id, now)?;
             self.compare_newest(tenant.id)?;
-            if !self.follow_from_vault(tenant.id)? {
+            if !self.follow_from_vault(tenant.id, now)? {
                 break;
             }
         }
+        self.restore_orders(tenant.id, now)?;
         self.note_beginning(tenant.id, now)
     }
 

@@ -12,6 +12,7 @@ pub mod approved;
 pub mod asking;
 mod beside;
 mod budget;
+pub mod calls;
 mod counted;
 pub mod deliveries;
 mod drift;
@@ -31,17 +32,20 @@ pub mod letters;
 pub mod level;
 pub mod limits;
 mod log;
+mod mode;
 pub mod months;
+pub mod names;
 mod offboarding;
 mod order_papers;
 mod orders;
 mod ours;
+mod outbox;
 pub mod oversight;
 pub mod packets;
 mod papers;
 pub mod people;
 pub mod planner;
-pub mod policies;
+mod policies;
 pub mod ports;
 pub mod posture;
 mod proposals;
@@ -52,15 +56,19 @@ mod quiet;
 mod recipients;
 mod rotation;
 pub mod sessions;
+pub mod shown;
 mod sight;
 mod silence;
 pub mod standing;
 mod steps;
 mod stops;
 mod succession;
+mod templates;
+pub mod tickets;
 pub mod timestamps;
-mod tokens;
+pub mod tokens;
 mod trail;
+mod unkept;
 pub mod usage;
 mod watchdog;
 mod ways_in;
@@ -85,10 +93,12 @@ use runbooks::Catalogue;
 
 use crate::{
     access::Principal,
+    mode::Running,
     store::{Document, Store, StoreError, WaitingAct},
     telling::Rules,
 };
 
+pub use ahead::Ahead;
 pub use counted::Counted;
 pub use error::{CoreError, chain};
 pub use evidence::Intake;
@@ -125,6 +135,8 @@ pub struct Settings {
     pub mail: deliveries::Mailing,
     /// Whom to ask where several runbooks are allowed; `None`: the rules decide.
     pub model: Option<planner::Model>,
+    /// In which mode this is run, under which name, with whose approvers.
+    pub running: Running,
 }
 
 /// The online keys.
@@ -158,6 +170,8 @@ pub struct Core {
     pub(crate) grown: BTreeSet<TenantId>,
     /// Tenants whose log was level with the vault, with nothing undone since: what they append needs no look there before.
     pub(crate) level: BTreeSet<TenantId>,
+    /// What this transaction has appended that is not in the vault yet.
+    pub(crate) unkept: unkept::Unkept,
     /// Tenants of whose log the answer of a command speaks.
     pub(crate) spoken_of: BTreeSet<TenantId>,
     /// Logs that must not be continued, and why, until that is stored.
@@ -225,6 +239,7 @@ impl Core {
             catalogue,
             grown: BTreeSet::new(),
             level: BTreeSet::new(),
+            unkept: unkept::Unkept::default(),
             spoken_of: BTreeSet::new(),
             halts: BTreeMap::new(),
             agreed: None,
@@ -246,8 +261,9 @@ impl Core {
         core.run(now, |core| {
             core.recover_logs(now)?;
             core.sign_anew(now)?;
-            core.bury_strangers()?;
-            core.note_documents(now)
+            core.sort_outbox()?;
+            core.note_documents(now)?;
+            core.note_mode(now)
         })?;
         core.beside.is_up = true;
         Ok(core)
@@ -270,13 +286,13 @@ impl Core {
         &mut self,
         command: impl FnOnce(&mut Self) -> Result<T, CoreError>,
     ) -> Result<T, CoreError> {
-        self.store.mark()?;
+        self.mark()?;
         let before = (self.charter.document.serial, self.catalogue.document.version);
         let (counted, steps) = (self.counted, self.steps.len());
         let outcome = command(self).and_then(|done| self.keep_acts().map(|()| done));
         self.acts.clear();
         match &outcome {
-            Ok(_) => self.store.keep_since_mark()?,
+            Ok(_) => self.keep_since_mark()?,
             Err(_) => {
                 self.counted = counted;
                 self.steps.truncate(steps);
@@ -292,6 +308,7 @@ impl Core {
     /// Begins the transaction of a group of commands.
     pub fn begin(&mut self) -> Result<(), StoreError> {
         self.agreed = None;
+        self.unkept.forget();
         self.store.begin()
     }
 
@@ -302,14 +319,17 @@ impl Core {
 
     /// The same, where commands of many clinics wait: one whose checkpoint cannot be kept holds up its own alone.
     pub fn commit_group(&mut self, now: Millis) -> Result<Published, CoreError> {
-        if let Err(error) = self.keep_findings(now).and_then(|()| Ok(self.store.commit()?)) {
+        let kept = self.keep_findings(now).and_then(|()| self.keep_unkept(now));
+        if let Err(error) = kept.and_then(|()| Ok(self.store.commit()?)) {
             self.level.clear();
+            self.unkept.forget();
             self.quiet.ends();
             let _ = self.store.rollback();
             self.acts.clear();
             self.reread()?;
             return Err(error);
         }
+        self.ports.issuer.in_force(&self.charter.document.certificate_authorities);
         self.publish(now)
     }
 
@@ -332,10 +352,23 @@ impl Core {
         self.keep_acts()
     }
 
-    /// Undoes what a part of a command wrote. What it put into the vault is there still.
+    /// Begins a part of a command, of which all is kept or nothing: each mark needs one of the two that follow.
+    pub(crate) fn mark(&mut self) -> Result<(), StoreError> {
+        self.unkept.mark();
+        self.store.mark()
+    }
+
+    /// Keeps what it wrote.
+    pub(crate) fn keep_since_mark(&mut self) -> Result<(), StoreError> {
+        self.unkept.keep_since_mark();
+        self.store.keep_since_mark()
+    }
+
+    /// Undoes it. What it put into the vault is there still.
     pub(crate) fn undo_to_mark(&mut self) -> Result<(), StoreError> {
         self.level.clear();
         self.quiet.ends();
+        self.unkept.undo_to_mark();
         self.store.undo_to_mark()
     }
 

@@ -6,11 +6,15 @@
 //! not noted in the index either, so that `evidence audit` goes on naming it. Where something lies in the place of one of
 //! ours, ours goes beside it.
 //!
+//! An order key that the charter in force does not name any more was taken away, and whoever has it may sign on. What it signed
+//! in its time is in the index, or the clinic's log speaks of it; nothing else by it counts. Only that somebody was shut out
+//! counts by any key of ours: a false word of that is soon heard of, a lost one is not.
+//!
 //! Entries are another matter. The first object in the place of the next entries decides what the log goes on with, for
 //! every server alike; a server that stepped over one because it cannot verify it now might sign a fork. There the log of
 //! that clinic halts, names the object, and the others go on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{
     digest::Digest,
@@ -32,7 +36,8 @@ const PAPER_TYPE: &str = "application/vnd.orderly.paper.v1+json";
 /// The keys of all charters of this organization that are known, here or in the vault.
 #[derive(Default)]
 pub(crate) struct Known {
-    order: BTreeSet<PublicKey>,
+    /// By the charter's serial.
+    order: BTreeMap<u64, BTreeSet<PublicKey>>,
     log: BTreeSet<PublicKey>,
     authorities: BTreeSet<String>,
 }
@@ -43,6 +48,15 @@ pub(crate) struct Known {
 struct Paper<T> {
     key: String,
     says: T,
+}
+
+/// Whose key signed something of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signer {
+    /// One that the charter in force names.
+    Now,
+    /// One that was taken away since.
+    Once,
 }
 
 impl Core {
@@ -56,7 +70,7 @@ impl Core {
         for envelope in envelopes {
             let Ok(charter) = self.trust.open(&envelope) else { continue };
             let charter = charter.into_value();
-            self.known.order.extend(charter.order_keys);
+            self.known.order.entry(charter.serial).or_default().extend(charter.order_keys);
             self.known.log.extend(charter.log_keys);
             self.known.authorities.extend(charter.certificate_authorities);
         }
@@ -98,11 +112,26 @@ impl Core {
         (first_part(key).parse() == Ok(head.size)).then_some(head)
     }
 
-    /// Whether it is an order or a standing order that a key of ours signed.
-    pub(super) fn is_order(&self, envelope: &[u8]) -> bool {
-        [ORDER_TYPE, STANDING_TYPE]
-            .iter()
-            .any(|kind| dsse::open(envelope, kind, &self.known.order, 1).is_ok())
+    /// Order keys of the charter in force, and of newer ones that a person is still to put in force here.
+    fn order_keys(&self) -> impl Iterator<Item = &PublicKey> + Clone {
+        self.known.order.range(self.charter.document.serial..).flat_map(|(_, keys)| keys)
+    }
+
+    /// Order keys of all charters.
+    fn order_keys_ever(&self) -> impl Iterator<Item = &PublicKey> + Clone {
+        self.known.order.values().flatten()
+    }
+
+    /// Whose key signed it, if it is an order or a standing order by one of ours.
+    pub(super) fn order_by(&self, envelope: &[u8]) -> Option<Signer> {
+        let is_by = |keys: Vec<&PublicKey>| {
+            let mut kinds = [ORDER_TYPE, STANDING_TYPE].iter();
+            kinds.any(|kind| dsse::open(envelope, kind, keys.iter().copied(), 1).is_ok())
+        };
+        if is_by(self.order_keys().collect()) {
+            return Some(Signer::Now);
+        }
+        is_by(self.order_keys_ever().collect()).then_some(Signer::Once)
     }
 
     /// Signs what a paper says, for the place where it is to lie.
@@ -114,10 +143,12 @@ impl Core {
 
     /// What a paper says, when a key of ours signed it for this place, or for the one that it had to lie beside.
     pub(super) fn open_paper<T: DeserializeOwned>(&self, key: &str, bytes: &[u8]) -> Option<T> {
-        let verified = dsse::open(bytes, PAPER_TYPE, &self.known.order, 1).ok()?.into_value();
-        let paper: Paper<T> = serde_json::from_slice(&verified).ok()?;
-        let rest = key.strip_prefix(&paper.key)?;
-        (rest.is_empty() || rest.starts_with('.')).then_some(paper.says)
+        open_by(self.order_keys(), key, bytes)
+    }
+
+    /// The same, where the key may have been taken away since: for who knows from elsewhere that it is true.
+    pub(super) fn open_old_paper<T: DeserializeOwned>(&self, key: &str, bytes: &[u8]) -> Option<T> {
+        open_by(self.order_keys_ever(), key, bytes)
     }
 
     /// Keeps something under `key`, unless one of ours lies there already; where something else lies, beside it.
@@ -174,6 +205,17 @@ impl Core {
         }
         Ok(all)
     }
+}
+
+fn open_by<'k, T: DeserializeOwned>(
+    keys: impl Iterator<Item = &'k PublicKey>,
+    key: &str,
+    bytes: &[u8],
+) -> Option<T> {
+    let verified = dsse::open(bytes, PAPER_TYPE, keys, 1).ok()?.into_value();
+    let paper: Paper<T> = serde_json::from_slice(&verified).ok()?;
+    let rest = key.strip_prefix(&paper.key)?;
+    (rest.is_empty() || rest.starts_with('.')).then_some(paper.says)
 }
 
 /// What the last part of a key begins with; the rest is there because its own place was taken.

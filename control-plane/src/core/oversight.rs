@@ -66,6 +66,13 @@ impl Core {
         if !asked.change {
             return Ok(tenant);
         }
+        if !self.differs().needs_agreement {
+            return Err(CoreError::Precondition(
+                "mode is direct in config.toml: the organization runs this itself, and has nobody to have a business \
+                 associate agreement with"
+                    .into(),
+            ));
+        }
         let signed = Millis(asked.signed_ms);
         if signed.0 <= 0 || signed > now {
             return Err(BadField::new("signed", format!("must be a day until today, {now}")).into());
@@ -163,7 +170,11 @@ impl Core {
         })
     }
 
-    fn newest_act(&self, tenant: Option<TenantId>, kind: &str) -> Result<Option<proto::act::Act>, CoreError> {
+    pub(super) fn newest_act(
+        &self,
+        tenant: Option<TenantId>,
+        kind: &str,
+    ) -> Result<Option<proto::act::Act>, CoreError> {
         let Some(envelope) = self.store.newest_act(tenant, kind)? else { return Ok(None) };
         // Verified before it was kept here.
         Ok(Claim::read(&envelope).ok().flatten().map(Claim::unverified))

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{
+    act::{Claim, Deed},
     digest::Digest,
     ids::{Incarnation, TenantId},
     log::{SignedCheckpoint, log_number},
@@ -198,16 +199,39 @@ impl Core {
                 continue;
             }
             let Some(bytes) = self.object(&key)? else { continue };
-            match self.open_paper::<Edition>(&key, &bytes) {
+            match self.edition_there(tenant, &key, &bytes)? {
                 Some(edition) => {
                     let row = edition.row(month)?;
                     self.store.add_packet(tenant, &row)?;
+                    self.note_kept(&[&key])?;
                     self.packet_made(tenant, &row, now)?;
                 }
                 None => self.is_strange(&key)?,
             }
         }
         Ok(())
+    }
+
+    /// An edition that lies in the vault. Where the key that signed it was taken away since, the log must speak of its packet.
+    pub(super) fn edition_there(
+        &self,
+        tenant: TenantId,
+        key: &str,
+        bytes: &[u8],
+    ) -> Result<Option<Edition>, CoreError> {
+        if let Some(edition) = self.open_paper(key, bytes) {
+            return Ok(Some(edition));
+        }
+        let Some(edition) = self.open_old_paper::<Edition>(key, bytes) else { return Ok(None) };
+        let made = (edition.markdown_sha256, edition.pdf_sha256);
+        let acts = self.store.acts(tenant, "packet")?;
+        // Verified before they were kept here.
+        let mut said = acts.iter().filter_map(|act| Claim::read(act).ok().flatten().map(Claim::unverified));
+        let is_said = said.any(|act| match act.deed {
+            Deed::Packet { month, markdown, pdf } => month == first_part(key) && (markdown, pdf) == made,
+            _ => false,
+        });
+        Ok(is_said.then_some(edition))
     }
 
     /// The packet of a month as it was kept; `None`: there is none, or the vault has not got it.

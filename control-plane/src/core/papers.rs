@@ -130,15 +130,20 @@ impl Core {
                 self.add_tenant(id, &format!("{} ({id})", clinic.name), clinic.created)?;
             }
         }
-        self.note_unknown_in(TENANTS, |key, bytes| self.open_paper::<Clinic>(key, bytes).is_some())
+        self.note_unknown_in(TENANTS, |key, bytes| {
+            let named = first_part(key).parse().ok();
+            named.is_some_and(|id| self.clinic(id, key, bytes).is_ok_and(|clinic| clinic.is_some()))
+        })
     }
 
-    /// A clinic by its paper. Once that was not signed; then the clinic's checkpoints vouch for it.
+    /// A clinic by its paper. Where that was not signed, or by a key that was taken away since, the clinic's checkpoints vouch
+    /// for it.
     fn clinic(&self, id: TenantId, key: &str, bytes: &[u8]) -> Result<Option<Clinic>, CoreError> {
         if let Some(clinic) = self.open_paper(key, bytes) {
             return Ok(Some(clinic));
         }
-        let Ok(clinic) = serde_json::from_slice(bytes) else { return Ok(None) };
+        let old = self.open_old_paper(key, bytes);
+        let Some(clinic) = old.or_else(|| serde_json::from_slice(bytes).ok()) else { return Ok(None) };
         let origin = proto::log::log_origin(&self.settings.organization, id);
         let newest = self.newest_published(&log_folder(id, 1), &origin)?;
         Ok(newest.map(|_| clinic))
@@ -157,7 +162,7 @@ impl Core {
             Ok(known.contains_key(hash) || token.is_some_and(|token| !token.revoked))
         };
         for (key, hash, bytes) in self.papers_in(REVOKED_TOKENS, holds)? {
-            if self.open_paper::<Revoked>(&key, &bytes).is_none() {
+            if self.open_old_paper::<Revoked>(&key, &bytes).is_none() {
                 self.is_strange(&key)?;
             } else if self.store.revoke_operator_token_of(hash)? {
                 tracing::warn!("an API token was taken back before this database was restored");
@@ -165,12 +170,14 @@ impl Core {
                 self.close(way)?;
             }
         }
-        self.note_unknown_in(REVOKED_TOKENS, |key, bytes| self.open_paper::<Revoked>(key, bytes).is_some())
+        self.note_unknown_in(REVOKED_TOKENS, |key, bytes| {
+            self.open_old_paper::<Revoked>(key, bytes).is_some()
+        })
     }
 
     fn keep_revoked(&self, key: &str, now: Millis) -> Result<(), CoreError> {
         let paper = self.seal_paper(key, &Revoked::Revoked)?;
-        let is_ours = |key: &str, bytes: &[u8]| self.open_paper::<Revoked>(key, bytes).is_some();
+        let is_ours = |key: &str, bytes: &[u8]| self.open_old_paper::<Revoked>(key, bytes).is_some();
         self.keep_ours(key, &paper, self.retain_until(now), is_ours)
     }
 
@@ -217,7 +224,7 @@ impl Core {
             Ok(known.is_some_and(|row| row.tenant == tenant))
         };
         for (key, id, bytes) in self.papers_in(&format!("{tenant}/revocations"), holds)? {
-            if self.open_paper::<Revoked>(&key, &bytes).is_none() {
+            if self.open_old_paper::<Revoked>(&key, &bytes).is_none() {
                 self.is_strange(&key)?;
                 continue;
             }
@@ -235,7 +242,7 @@ impl Core {
     pub(super) fn is_paper(&self, tenant: TenantId, folder: &str, key: &str, bytes: &[u8]) -> bool {
         match folder {
             "enrolments" => self.enrolment(tenant, first_part(key), bytes).is_some(),
-            _ => self.open_paper::<Revoked>(key, bytes).is_some(),
+            _ => self.open_old_paper::<Revoked>(key, bytes).is_some(),
         }
     }
 

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::{
     Core, CoreError,
     admin::Token,
+    names,
     sessions::fresh,
     ways_in::{WayIn, paper_of},
 };
@@ -28,6 +29,8 @@ use crate::{
 
 /// The longest an invitation lasts.
 pub const INVITATION_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// What is said of a link that leads nowhere.
+pub const LINK_GONE: &str = "the link is used up, too old or none";
 /// The most passkeys of one person.
 pub const PASSKEYS_MAX: usize = 20;
 
@@ -49,7 +52,7 @@ pub struct NewPasskey {
     pub id: Vec<u8>,
     /// What its owner calls it.
     pub label: String,
-    /// Its public key and counter, as the crate writes them.
+    /// What is kept of it ([`crate::access`] knows the form).
     pub credential: String,
 }
 
@@ -139,7 +142,7 @@ impl Core {
             subject,
             granted: now,
         };
-        if !self.store.add_operator(&row)? {
+        if self.is_called(&row.name)? || !self.store.add_operator(&row)? {
             return Err(CoreError::Exists(format!(
                 "there is somebody or a token called {:?} already; choose another name",
                 row.name
@@ -148,6 +151,13 @@ impl Core {
         self.person_changed(&row, "access", Value::Null, said(&row));
         self.note_act_in(&row.grant.scope, &Deed::Access { name: row.name.clone(), until: NO_END }, now)?;
         Ok(row)
+    }
+
+    /// Whether somebody, or a token, is called so, or nearly so: acts call both by their names.
+    pub(super) fn is_called(&self, name: &str) -> Result<bool, CoreError> {
+        let people = self.store.operators()?.into_iter().map(|row| row.name);
+        let tokens = self.store.operator_tokens()?.into_iter().map(|row| row.name);
+        Ok(people.chain(tokens).any(|known| names::same(&known, name)))
     }
 
     /// Gives somebody known another role, scope or address.
@@ -297,7 +307,7 @@ impl Core {
             // Whatever the session before was good for: this one is another.
             self.store.end_session(Digest::of(secret.as_bytes()))?;
         }
-        let session = self.begin_session(&person, SessionKind::Full, from, now)?;
+        let session = self.begin_session(&person, (SessionKind::Full, now), from, now)?;
         Ok(Entered { session, person, codes })
     }
 
@@ -369,11 +379,11 @@ impl Core {
 
 /// What acts may call somebody, or a token.
 pub fn operator_name(name: &str) -> Result<String, BadField> {
-    let name = text("name", name, 60)?;
+    let name = names::name("name", name, 60)?;
     if name.trim() != name {
         return Err(BadField::new("name", "must not begin or end with a space"));
     }
-    if [Actor::ControlPlane, Actor::Console].iter().any(|actor| actor.to_string() == name) {
+    if [Actor::ControlPlane, Actor::Console].iter().any(|actor| names::same(&actor.to_string(), &name)) {
         return Err(BadField::new("name", format!("must not be {name:?}: acts call somebody else so")));
     }
     Ok(name)
@@ -384,7 +394,7 @@ pub(super) fn by_provider() -> CoreError {
 }
 
 fn gone() -> CoreError {
-    CoreError::Denied("the link is used up, too old or none".into())
+    CoreError::Denied(LINK_GONE.into())
 }
 
 fn mail_address(email: String) -> Result<String, CoreError> {

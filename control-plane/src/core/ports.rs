@@ -27,10 +27,17 @@ impl Entropy for SystemEntropy {
     }
 }
 
-/// Issues appliance certificates.
+/// Issues appliance certificates, by the authorities that a charter names (PEM).
 pub trait CertificateIssuer: Send {
-    /// A certificate (DER) for the key of `csr` (DER), naming `id` and nothing else, lasting 7 days from `now`.
-    fn issue(&self, csr: &[u8], id: &SpiffeId, now: Millis) -> Result<Vec<u8>, BadField>;
+    /// Whether one of `named` is here; a charter that names none of them is not taken.
+    fn check(&self, named: &[String]) -> Result<(), BadField>;
+
+    /// A certificate (DER) for the key of `csr` (DER), naming `id` and nothing else, lasting 7 days from `now`; by the newest
+    /// of `named` that is here.
+    fn issue(&self, csr: &[u8], id: &SpiffeId, named: &[String], now: Millis) -> Result<Vec<u8>, BadField>;
+
+    /// A charter that names these is in force, and durable. Called often.
+    fn in_force(&self, named: &[String]);
 }
 
 /// Signs with the order key, which need not be on this machine.

@@ -26,17 +26,20 @@ pub struct Provided {
     pub tenant: String,
     /// At which of its sites; empty: all.
     pub site: String,
+    /// When the provider had them prove who they are; 0: it does not say. It may let in, unasked, whom it asked hours ago.
+    pub proven: Millis,
 }
 
 impl Core {
     /// Begins a session for somebody by the provider's word.
     pub fn provider_says(&mut self, who: Provided, from: &str, now: Millis) -> Result<String, CoreError> {
+        let proven = who.proven.min(now);
         let grant = Grant { role: who.role, scope: self.scope_called(&who.tenant, &who.site)? };
         let person = self.acting_as(Principal::control_plane(), "SignIn/Provider", now, |core| {
             core.known_by_provider(who, grant, now)
         })?;
         self.came_in(&person, "identity provider", from, now)?;
-        self.begin_session(&person, SessionKind::Full, from, now)
+        self.begin_session(&person, (SessionKind::Full, proven), from, now)
     }
 
     fn known_by_provider(

@@ -55,6 +55,7 @@ impl Core {
         }
         tracing::warn!(appliance = %id, why, "appliance {id} is readmitted");
         self.note_act(row.tenant, Deed::Readmission { appliance: id }, now);
+        self.is_over(id, FAULT, &format!("readmitted: {why}"), now)?;
         self.wake.insert(id);
         let after = self.appliance("id", &id.to_string())?;
         self.state_changed(&row, &after);

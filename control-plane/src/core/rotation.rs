@@ -38,6 +38,10 @@ impl Core {
             let problem = "and log_keys must name the keys this server signs with, or ones that it has";
             return Err(CoreError::Charter(CharterError::Content(BadField::new("order_keys", problem))));
         }
+        self.ports
+            .issuer
+            .check(&charter.certificate_authorities)
+            .map_err(|bad| CoreError::Charter(CharterError::Content(bad)))?;
         Ok(NextKeys { order, log })
     }
 

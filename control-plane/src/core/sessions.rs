@@ -15,6 +15,8 @@ use crate::{
 
 /// How many recovery codes somebody has.
 pub const CODES: usize = 10;
+/// What is said of a session that holds no more, or never was.
+pub const SESSION_OVER: &str = "the session has ended; sign in again";
 /// The most sessions of one person; the oldest ends.
 const SESSIONS_MAX: usize = 20;
 /// A use is noted once a minute, or every call would write.
@@ -23,11 +25,11 @@ const NOTE_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 impl Core {
-    /// Begins a session; its secret is what the cookie holds.
+    /// Begins a session of somebody who proved at `proven` who they are; its secret is what the cookie holds.
     pub(super) fn begin_session(
         &mut self,
         person: &OperatorRow,
-        kind: SessionKind,
+        (kind, proven): (SessionKind, Millis),
         from: &str,
         now: Millis,
     ) -> Result<String, CoreError> {
@@ -44,6 +46,7 @@ impl Core {
             created: now,
             used: now,
             address,
+            proven,
         })?;
         self.store.used_session(hash, person.id, now)?;
         Ok(secret)
@@ -51,7 +54,7 @@ impl Core {
 
     /// Whose session this is, if it still holds; notes the use.
     pub fn session(&mut self, secret: &str, now: Millis) -> Result<(SessionRow, OperatorRow), CoreError> {
-        let over = || CoreError::Denied("the session has ended; sign in again".into());
+        let over = || CoreError::Denied(SESSION_OVER.into());
         let row = self.store.session(Digest::of(secret.as_bytes()))?.ok_or_else(over)?;
         let person = self.store.operator(row.operator)?.ok_or_else(over)?;
         if !row.kind.holds(row.created, row.used, now) || person.state == PersonState::Ended {
@@ -170,7 +173,7 @@ impl Core {
             ));
         }
         self.came_in(&person, &format!("passkey {}", row.label), from, now)?;
-        Ok((self.begin_session(&person, SessionKind::Full, from, now)?, person))
+        Ok((self.begin_session(&person, (SessionKind::Full, now), from, now)?, person))
     }
 
     /// A passkey's counter went back: there may be two of it. Nobody came in, and the trail says why.
@@ -192,13 +195,13 @@ impl Core {
         from: &str,
         now: Millis,
     ) -> Result<Option<String>, CoreError> {
-        let hash = Digest::of(plain(code).as_bytes());
+        let hash = code_hash(code);
         let Some(person) = self.store.operator_called(name)? else { return Ok(None) };
         if person.state == PersonState::Ended || !self.store.use_recovery_code(hash, person.id)? {
             return Ok(None);
         }
         self.came_in(&person, "recovery code", from, now)?;
-        self.begin_session(&person, SessionKind::Recovery, from, now).map(Some)
+        self.begin_session(&person, (SessionKind::Recovery, now), from, now).map(Some)
     }
 
     /// New recovery codes for whoever this session belongs to; the old ones are good no more.
@@ -218,7 +221,7 @@ impl Core {
 
     pub(super) fn new_codes(&mut self, of: Uuid) -> Result<Vec<String>, CoreError> {
         let codes: Vec<String> = (0..CODES).map(|_| written(&self.random::<16>())).collect();
-        let hashes: Vec<Digest> = codes.iter().map(|code| Digest::of(plain(code).as_bytes())).collect();
+        let hashes: Vec<Digest> = codes.iter().map(|code| code_hash(code)).collect();
         self.store.put_recovery_codes(of, &hashes)?;
         Ok(codes)
     }
@@ -238,10 +241,10 @@ impl Core {
     }
 }
 
-/// Whether somebody signed in a moment ago.
+/// Whether somebody proved a moment ago who they are.
 #[must_use]
 pub fn is_fresh(row: &SessionRow, now: Millis) -> bool {
-    now < row.created.plus(FRESH)
+    now < row.proven.plus(FRESH)
 }
 
 /// Whoever finds a session open does not make themselves at home in it: ways in are changed by who has just signed in.
@@ -260,6 +263,12 @@ fn written(random: &[u8; 16]) -> String {
     let letters: Vec<u8> = random.iter().map(|byte| ALPHABET[usize::from(byte % 32)]).collect();
     let groups: Vec<_> = letters.chunks(4).map(String::from_utf8_lossy).collect();
     groups.join("-")
+}
+
+/// What is kept of a recovery code.
+#[must_use]
+pub fn code_hash(code: &str) -> Digest {
+    Digest::of(plain(code).as_bytes())
 }
 
 /// A code as it counts, however it was typed.

@@ -32,6 +32,18 @@ impl Core {
         })
     }
 
+    /// Whether clinics are in sight as a whole: their contract, and who gets their packets.
+    #[must_use]
+    pub fn sees_whole_clinics(&self) -> bool {
+        self.acting.grant.scope.site().is_none()
+    }
+
+    /// Whether the organization's own affairs are in sight.
+    #[must_use]
+    pub fn sees_organization(&self) -> bool {
+        self.acting.grant.scope == Scope::Organization
+    }
+
     /// The clinic that a list is about; `None`: all. Empty text means all that are in sight.
     pub fn tenant_filter(&self, called: &str) -> Result<Option<TenantId>, CoreError> {
         match called {

@@ -1,4 +1,5 @@
-//! Boxes that fall silent: an incident of its own for each, with what was known of it last; over when it is heard again.
+//! Boxes that fall silent: an incident of its own for each, with what was known of it last; over when it is heard again, or
+//! revoked. A quarantined box is to call, and is missed as any other.
 //!
 //! The rule: silence is judged by who listened. A server that was away, or slept, or whose clock was moved, has not heard
 //! that nobody called; it begins to listen anew.
@@ -29,8 +30,8 @@ impl Listening {
         Self { since: now, round: now, looked: now }
     }
 
-    /// A round at `now`; whether it is time to look.
-    fn go_on(&mut self, now: Millis) -> bool {
+    /// A round of the watchdog at `now`; whether it is time to look.
+    pub(super) fn go_on(&mut self, now: Millis) -> bool {
         if now < self.round || now.since(self.round) > DEAF_AFTER {
             *self = Self::since(now);
         }
@@ -46,9 +47,6 @@ impl Listening {
 impl Core {
     /// One look at who was not heard for too long, and who is heard again.
     pub(super) fn look_for_silence(&mut self, now: Millis) -> Result<(), CoreError> {
-        if !self.listening.go_on(now) {
-            return Ok(());
-        }
         for row in self.store.silent_incidents()? {
             let appliance = self.store.appliance(row.appliance)?;
             let why = match &appliance {

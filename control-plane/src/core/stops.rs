@@ -10,7 +10,7 @@ use proto::{
     time::Millis,
 };
 
-use super::{Core, CoreError};
+use super::{Core, CoreError, holds::OF_ALL};
 use crate::store::{ApplianceRow, ApplianceState, StopRow};
 
 /// How much of a reason goes along, in bytes: a box takes 200 at most.
@@ -67,7 +67,9 @@ impl Core {
         let hold = self.hold_over(appliance, now)?;
         Ok(hold.map(|hold| {
             let until = if hold.until.0 == 0 { String::new() } else { format!(" until {}", hold.until) };
-            format!("{HELD}{until}: {}", hold.reason)
+            // A box stands in a clinic, and its staff can read what it was told.
+            let why = if hold.tenant.is_none() { OF_ALL } else { &hold.reason };
+            format!("{HELD}{until}: {why}")
         }))
     }
 }

@@ -10,12 +10,13 @@ use proto::{
     digest::Digest,
     evidence::CheckpointSeen,
     ids::TenantId,
-    log::{Head, log_number, root},
+    log::{Head, log_number, prove_consistency, root},
     succession::{Cause, NamedHead, Succession},
+    sync::Exchange,
     time::Millis,
 };
 
-use super::{Core, CoreError, chain, log::broken, payload_digest};
+use super::{Core, CoreError, chain, log::broken, payload_digest, unkept::Put};
 use crate::store::{LogHead, TenantRow};
 
 fn folder(tenant: TenantId) -> String {
@@ -40,6 +41,7 @@ impl Core {
         let old = NamedHead::new(log.origin.clone(), known.unwrap_or(here));
         let succession = Succession::of(&self.settings.organization, row.id, old, cause, now)?;
         self.must_name_what_is_known(&log, &succession)?;
+        must_say_what_is_lost(log.head, &succession)?;
         Ok((succession, halted))
     }
 
@@ -60,6 +62,9 @@ impl Core {
                         log.origin
                     )));
                 }
+                let old = log_number(&offered.old.origin);
+                let past = self.store.past_logs(tenant)?.into_iter().find(|(number, _)| *number == old);
+                must_say_what_is_lost(past.map_or(Head::EMPTY, |(_, log)| log.head), &offered)?;
                 self.keep_succession(&offered, envelope, now)?;
                 self.store.put_succession(tenant, offered.number(), envelope)?;
             }
@@ -72,8 +77,9 @@ impl Core {
         }
         self.must_be_halted(&row, &log)?;
         self.must_name_what_is_known(&log, &offered)?;
+        must_say_what_is_lost(log.head, &offered)?;
         self.keep_succession(&offered, envelope, now)?;
-        self.follow(&offered, envelope)?;
+        self.follow(&offered, envelope, now)?;
         self.note_beginning(tenant, now)?;
         self.tenant(&tenant.to_string())
     }
@@ -120,17 +126,17 @@ impl Core {
         self.keep(&key, envelope, self.retain_until(now))
     }
 
-    fn follow(&mut self, succession: &Succession, envelope: &[u8]) -> Result<(), CoreError> {
+    fn follow(&mut self, succession: &Succession, envelope: &[u8], now: Millis) -> Result<(), CoreError> {
         let (tenant, origin) = (succession.tenant, &succession.new.origin);
         self.store.end_log(tenant, log_number(&succession.old.origin), (origin, envelope))?;
         self.halts.remove(&tenant);
         self.quiet.ends();
         tracing::warn!(%tenant, origin, "the log {origin} follows {}: {}", succession.old.origin, succession.cause);
-        Ok(())
+        self.log_goes_on(tenant, &format!("the log {origin} follows it, by word of the organization"), now)
     }
 
     /// Follows what the vault says of the log that the database has; `false`: nothing.
-    pub(super) fn follow_from_vault(&mut self, tenant: TenantId) -> Result<bool, CoreError> {
+    pub(super) fn follow_from_vault(&mut self, tenant: TenantId, now: Millis) -> Result<bool, CoreError> {
         let origin = self.store.log_head(tenant)?.origin;
         let mut newest: Option<(Succession, Vec<u8>)> = None;
         for key in self.ports.vault.list(&folder(tenant))? {
@@ -150,7 +156,7 @@ impl Core {
             tracing::error!(%tenant, origin, "the log {origin} is not ended by the word in the vault: {less}");
             return Ok(false);
         }
-        self.follow(&succession, &envelope)?;
+        self.follow(&succession, &envelope, now)?;
         Ok(true)
     }
 
@@ -170,6 +176,25 @@ impl Core {
     pub(super) fn succession_after(&self, tenant: TenantId, log: u64) -> Result<Vec<u8>, CoreError> {
         let mut all = self.store.successions(tenant)?.into_iter();
         Ok(all.find(|(number, _)| *number == log.saturating_add(1)).unwrap_or_default().1)
+    }
+
+    /// That the head which the word after the caller's log names continues what he has verified; empty: he has verified all of it,
+    /// or there is less of it here.
+    pub(super) fn shown_after(
+        &self,
+        tenant: TenantId,
+        exchange: &Exchange,
+    ) -> Result<Vec<Vec<u8>>, CoreError> {
+        let (log, seen) = (exchange.log, exchange.checkpoint_size);
+        let envelope = self.succession_after(tenant, log)?;
+        let named = self.succession(tenant, &envelope).map_or(0, |said| said.old.size);
+        let here = self.store.past_logs(tenant)?.into_iter().find(|(number, _)| *number == log);
+        if seen == 0 || seen >= named || here.is_none_or(|(_, here)| here.head.size < named) {
+            return Ok(Vec::new());
+        }
+        let proof = prove_consistency(&self.store.past_tiles(tenant, log), seen, named)
+            .map_err(|error| broken(tenant, chain(&error)))?;
+        Ok(proof.into_iter().map(|hash| hash.to_vec()).collect())
     }
 
     /// Notes what has no act yet: what lies in the vault as a paper, and, where a log follows another and is new, that it does
@@ -246,6 +271,22 @@ impl Core {
                 carried.push(envelope);
             }
         }
-        if carried.is_empty() { Ok(()) } else { self.keep_in_log(tenant, begin, &carried, now) }
+        if carried.is_empty() {
+            return Ok(());
+        }
+        self.keep_in_log(tenant, begin, &carried, Put::Together, now)
     }
+}
+
+/// More than is here nobody can show to a box that has verified less; it follows only when the organization says why.
+fn must_say_what_is_lost(here: Head, offered: &Succession) -> Result<(), CoreError> {
+    let named = offered.old.size;
+    if named > here.size && offered.cause != Cause::EntriesLost {
+        return Err(CoreError::Precondition(format!(
+            "it names {named} entries of the log that ends, {} of them are here: its cause must be {}",
+            here.size,
+            Cause::EntriesLost
+        )));
+    }
+    Ok(())
 }

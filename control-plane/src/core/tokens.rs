@@ -14,6 +14,9 @@ use crate::{
 /// The longest an API token lasts.
 pub const OPERATOR_TOKEN_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// What is said of an API token that holds no more, or never was.
+pub const TOKEN_OVER: &str = "API token is unknown, revoked or run out";
+
 impl Core {
     /// Makes an API token.
     pub fn issue_operator_token(
@@ -41,7 +44,9 @@ impl Core {
             revoked: false,
             grant,
         };
-        if !self.store.add_operator_token(&row, Digest::of(secret.as_bytes()))? {
+        if self.is_called(&row.name)?
+            || !self.store.add_operator_token(&row, Digest::of(secret.as_bytes()))?
+        {
             return Err(CoreError::Exists(format!(
                 "there is a token {:?} already; choose another name",
                 row.name
@@ -76,7 +81,7 @@ impl Core {
 
     /// Whose API token this is, if it still holds, and what it is good for; notes the use.
     pub fn operator(&mut self, secret: &str, now: Millis) -> Result<(String, Grant), CoreError> {
-        let denied = || CoreError::Denied("API token is unknown, revoked or run out".into());
+        let denied = || CoreError::Denied(TOKEN_OVER.into());
         let row = self.store.operator_token(Digest::of(secret.as_bytes()))?.ok_or_else(denied)?;
         if row.revoked || now >= row.expires {
             return Err(denied());

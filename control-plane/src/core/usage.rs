@@ -1,4 +1,5 @@
-//! What each clinic used in a month, for invoices. Reads only; may run beside the writer.
+//! What a clinic used in a month, for invoices. Reads only; may run beside the writer. Of a month that is not over, it is what
+//! was used so far.
 
 use proto::{evidence::Verdict, ids::TenantId};
 

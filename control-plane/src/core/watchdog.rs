@@ -37,7 +37,11 @@ impl Core {
                 now,
             )?;
         }
-        self.look_for_silence(now)?;
+        if self.listening.go_on(now) {
+            self.look_for_silence(now)?;
+            self.look_for_room(now)?;
+            self.prune_letters(now)?;
+        }
         self.climb(now)?;
         self.keep_waiting_acts(now)?;
         self.keep_heard()?;

@@ -8,13 +8,17 @@ use proto::{digest::Digest, time::Millis};
 use uuid::Uuid;
 
 use super::{Core, CoreError};
-use crate::{access::PersonState, store::OperatorRow};
+use crate::{
+    access::PersonState,
+    store::{OperatorRow, Within},
+};
 
 /// What a database from a backup may have too much of.
 pub(super) enum WayIn {
     Person(Uuid, String),
     Grant(Uuid, Millis),
     Passkey(Vec<u8>, Uuid),
+    Ticket(Digest),
 }
 
 impl Core {
@@ -27,6 +31,8 @@ impl Core {
             ways.push(WayIn::Grant(person.id, person.granted));
             ways.push(WayIn::Person(person.id, person.name));
         }
+        let tickets = self.store.open_enrolment_tokens(Within::default(), Millis(0))?;
+        ways.extend(tickets.into_iter().map(|ticket| WayIn::Ticket(ticket.hash)));
         Ok(ways.into_iter().map(|way| (paper_of(&way), way)).collect())
     }
 
@@ -55,16 +61,22 @@ impl Core {
                 self.store.remove_passkey(id, *of)?;
                 tracing::warn!("a passkey was removed before this database was restored");
             }
+            WayIn::Ticket(hash) => {
+                self.store.end_enrolment_token(*hash)?;
+                tracing::warn!("an enrolment ticket was taken back before this database was restored");
+            }
         }
         Ok(())
     }
 }
 
-/// What the vault calls somebody who was shut out, a grant that was changed, or a passkey that was removed.
+/// What the vault calls somebody who was shut out, a grant that was changed, a passkey that was removed, or a ticket that was
+/// taken back.
 pub(super) fn paper_of(way: &WayIn) -> Digest {
     match way {
         WayIn::Person(id, _) => Digest::of(format!("operator {id}").as_bytes()),
         WayIn::Grant(id, since) => Digest::of(format!("grant of operator {id} since {}", since.0).as_bytes()),
         WayIn::Passkey(id, _) => Digest::of(&[b"passkey ", id.as_slice()].concat()),
+        WayIn::Ticket(hash) => Digest::of(format!("enrolment ticket {hash}").as_bytes()),
     }
 }

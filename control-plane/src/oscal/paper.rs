@@ -6,6 +6,7 @@ use baseline::oscal::{
 };
 
 use super::{posture::Posture, seen::box_uuid};
+use crate::{mode, packet::mode_at};
 
 /// What sets this document apart from every other: clinic, period, when it was made, and the log's head.
 pub(super) fn apart(posture: &Posture<'_>) -> Vec<String> {
@@ -21,18 +22,19 @@ pub(super) fn apart(posture: &Posture<'_>) -> Vec<String> {
 
 pub(super) fn metadata(posture: &Posture<'_>, title: &str, remarks: &str) -> Metadata {
     let said = &posture.facts.said;
+    let runner = mode::of(mode_at(posture.facts, posture.period.to)).runner;
     let mut parties = vec![Party {
         uuid: id("clinic", &[&posture.tenant()]),
         kind: "organization",
         name: line(&said.clinic),
-        remarks: Some("The clinic. What it is called is the service provider's word.".into()),
+        remarks: Some(format!("The clinic. What it is called is the {runner}'s word.")),
     }];
     if !posture.facts.organization.is_empty() {
         parties.push(Party {
             uuid: id("organization", &[&posture.facts.organization]),
             kind: "organization",
             name: line(&posture.facts.organization),
-            remarks: Some("The service provider, by its trust domain.".into()),
+            remarks: Some(format!("The {runner}, by its trust domain.")),
         });
     }
     Metadata {

@@ -26,6 +26,7 @@ use proto::time::Millis;
 use crate::bundle::{Facts, Month};
 
 pub use brief::brief;
+pub(crate) use model::mode_at;
 pub use model::{
     Access, Acknowledged, Action, Agreement, Availability, Detected, Holder, Incident, Model, Presence,
     REVIEW_EVERY, Refused, Repository, Share, Sockets, Updated, Version,

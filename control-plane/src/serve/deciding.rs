@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::operators::Operators;
 use crate::{
-    core::{Core, CoreError, foresee::Foreseen, holds::level_of, level::Level, policies::Shown},
+    core::{Core, CoreError, foresee::Foreseen, holds::level_of, level::Level, shown::Shown},
     store::{AskedRow, HoldRow, TemplateRow},
 };
 
@@ -97,7 +97,7 @@ fn policy(core: &mut Core, level: Level) -> Result<PolicyView, CoreError> {
         says: Shown::says(*level, &row.policy).to_string(),
         changed_ms: row.changed.0,
     };
-    let source = |one: crate::core::policies::Source| PolicySource {
+    let source = |one: crate::core::shown::Source| PolicySource {
         setting: one.setting,
         value: one.value,
         levels: one.levels.into_iter().map(str::to_owned).collect(),

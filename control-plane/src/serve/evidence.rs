@@ -59,7 +59,8 @@ impl Operators {
         log: u64,
     ) -> Result<(Bundle, Option<(Edition, PacketFiles)>), Status> {
         let about = self.about.clone();
-        let charter = self.writer.run(|core, _| Ok(core.charter().clone())).await?;
+        let (charter, brand) =
+            self.writer.run(|core, _| Ok((core.charter().clone(), core.brand().clone()))).await?;
         let made = tokio::task::spawn_blocking(move || {
             let failed = |error: &(dyn std::error::Error + 'static)| {
                 tracing::error!(error = %chain(error), "a bundle could not be made");
@@ -80,8 +81,12 @@ impl Operators {
                 let early = PacketError::NotBegun { month, made_at: now };
                 return Err(Status::invalid_argument(early.to_string()));
             }
-            let parts =
+            let mut parts =
                 parts_as_of(&store, &row, &charter, month, edition.as_ref(), now).map_err(Status::from)?;
+            // A packet says what it said, whoever runs this by now.
+            if edition.is_none() {
+                parts.brand = brand;
+            }
             let bundle = export::build(&parts).map_err(|e| failed(&e))?;
             let made = Edition::of(&parts, &export::said(&parts), &bundle);
             if let (Some((kept, _)), Some((again, _))) = (&edition, &made)

@@ -18,6 +18,7 @@ use super::{
     admit::{self, Admitted},
     crowd::{Crowd, Place},
     http,
+    known::Known,
     listener::{Address, Peer, network},
     mcp, monitoring,
     operators::Caller,
@@ -57,6 +58,8 @@ pub enum Rule {
     People {
         /// Checks tokens and sessions.
         writer: Writer,
+        /// Knows which there are at all.
+        known: Known,
         /// The only origin whose pages may call with a session.
         origin: Arc<str>,
     },
@@ -123,7 +126,7 @@ impl Rule {
                 let place = place.ok_or_else(too_many)?;
                 Ok(Entry { place: Some(place), ..admitted.into() })
             }
-            Self::People { writer, origin } => {
+            Self::People { writer, known, origin } => {
                 let admitted = |known| Entry::from(Admitted { known, bytes: usize::MAX });
                 let (path, from) = (request.uri.path(), address(request));
                 if matches!(path, "/" | "/healthz" | monitoring::CHECK) {
@@ -144,7 +147,7 @@ impl Rule {
                 if by_assistant && !request.headers.contains_key(header::AUTHORIZATION) {
                     return Err(Status::unauthenticated("this call needs an API token"));
                 }
-                let principal = caller(writer, origin, rates, request).await?;
+                let principal = caller((writer, known), origin, rates, request).await?;
                 if by_assistant {
                     // What it then asks comes through this door again, each call by the table.
                     return Ok(Admitted { known: true, bytes: mcp::ASKED_MAX }.into());
@@ -177,14 +180,22 @@ fn address(request: &Parts) -> Option<IpAddr> {
 }
 
 /// Whoever calls over the network: the holder of an API token, or, from a page of our own, somebody who signed in.
-async fn caller(writer: &Writer, origin: &str, rates: &Rates, request: &Parts) -> Result<Principal, Status> {
+async fn caller(
+    (writer, known): (&Writer, &Known),
+    origin: &str,
+    rates: &Rates,
+    request: &Parts,
+) -> Result<Principal, Status> {
     let (from, _) = people::from(request);
     if let Some(value) = request.headers.get(header::AUTHORIZATION) {
         let token =
             value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).map(ToOwned::to_owned);
         let token = token.ok_or_else(|| Status::unauthenticated("this call needs an API token"))?;
         let secret = token.clone();
-        let look = writer.run(move |core, now| core.operator(&token, now));
+        let look = async {
+            known.token(&token)?;
+            writer.run(move |core, now| core.operator(&token, now)).await
+        };
         let (name, grant) = counted(rates, &secret, request, look).await?;
         return Ok(Principal::token(name, from, grant));
     }
@@ -196,10 +207,12 @@ async fn caller(writer: &Writer, origin: &str, rates: &Rates, request: &Parts) -
         return Err(Status::permission_denied(format!("with a session only pages of {origin} may call")));
     }
     let secret = session.clone();
-    let look = writer.run(move |core, now| core.full_session(&session, now).map(|found| (found, now)));
+    let look = async {
+        known.session(&session)?;
+        writer.run(move |core, now| core.full_session(&session, now).map(|found| (found, now))).await
+    };
     let ((session, person), now) = counted(rates, &secret, request, look).await?;
-    // A provider lets in again whoever it let in hours ago, unasked: by its word alone nobody gives access.
-    let is_fresh = is_fresh(&session, now) && person.subject.is_none();
+    let is_fresh = is_fresh(&session, now);
     Ok(Principal::person(person.name, from, person.grant, is_fresh))
 }
 

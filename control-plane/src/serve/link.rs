@@ -1,37 +1,47 @@
 //! Appliances' calls: read, ask the core, hold the answer back while there is nothing to say.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use proto::{
     digest::Digest,
     enrolment::{Enrolment, Renewal},
     identity::CertificateFacts,
+    ids::Incarnation,
     pb::{
         EnrollRequest, EnrollResponse, RenewRequest, RenewResponse, SyncRequest, SyncResponse,
         enrollment_server::Enrollment, link_server::Link,
     },
-    sync::Exchange,
+    sync::{Batch, Exchange},
 };
-use tokio::time;
+use tokio::{sync::Notify, time};
 use tonic::{Request, Response, Status};
 
 use super::{
-    crowd::Crowd,
+    crowd::{Crowd, Place},
     listener::{Peer, Stop, stopped},
     writer::Writer,
 };
 use crate::{
     clock,
-    core::{Answer, chain},
+    core::{Ahead, Answer, Core, chain},
+    store::Store,
 };
 
 /// How soon an appliance should call again after a held call that had nothing to say.
 const COME_AGAIN_MS: u32 = 0;
+/// Bytes of a batch that are worth a thread.
+const WORTH: usize = 16 << 10;
 
 /// The services of the appliances' listener.
 #[derive(Clone)]
 pub struct Appliances {
     writer: Writer,
+    /// The database, for reading: whose key a batch is to be signed by.
+    reader: Arc<Mutex<Store>>,
     stopping: Stop,
     /// Whose batch waits for the writer: one of each key, so that one box cannot fill the queue.
     turns: Crowd<Digest>,
@@ -40,9 +50,50 @@ pub struct Appliances {
 impl Appliances {
     /// Serves until `stopping` turns true: then held calls are answered at once.
     #[must_use]
-    pub fn new(writer: Writer, stopping: Stop) -> Self {
-        Self { writer, stopping, turns: Crowd::default() }
+    pub fn new(writer: Writer, reader: Store, stopping: Stop) -> Self {
+        Self { writer, reader: Arc::new(Mutex::new(reader)), stopping, turns: Crowd::default() }
     }
+
+    /// Takes an exchange in, and a bell for what comes after it. Runs to its end, whoever hangs up: until then it is its turn.
+    async fn take(
+        self,
+        spki: Digest,
+        turn: Place<Digest>,
+        exchange: Arc<Exchange>,
+        batch: Option<Batch>,
+    ) -> Result<(Answer, Arc<Notify>), Status> {
+        let batch = match batch {
+            Some(batch) => Some(self.read(exchange.incarnation, batch).await?),
+            None => None,
+        };
+        let wakes = self.writer.wakes.clone();
+        let take = move |core: &mut Core, now| {
+            let _turn = turn;
+            let answer = core.sync_read(spki, &exchange, batch, now)?;
+            // Taken inside the transaction: whatever is committed after it rings.
+            let bell = wakes.bell(answer.appliance);
+            Ok((answer, bell))
+        };
+        self.writer.run(take).await
+    }
+
+    /// Reads a batch while the writer is busy with others. What is small, or signed by nobody known, he opens himself.
+    async fn read(&self, incarnation: Incarnation, batch: Batch) -> Result<Ahead, Status> {
+        if batch.records.len() < WORTH {
+            return Ok(Ahead::of(batch, incarnation, None));
+        }
+        let reader = self.reader.clone();
+        let read = move || {
+            let signer = reader.lock().unwrap_or_else(PoisonError::into_inner).incarnation(incarnation);
+            let key = signer.ok().flatten().map(|signer| signer.evidence_key);
+            Ahead::of(batch, incarnation, key.as_ref())
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|_| broke())
+    }
+}
+
+fn broke() -> Status {
+    Status::internal("the exchange broke; the server's log says at what")
 }
 
 #[tonic::async_trait]
@@ -64,27 +115,17 @@ impl Link for Appliances {
         // What is held open while there is nothing to say does not hold the batch.
         let batch = asked.batch.take();
         let exchange = Arc::new(asked);
-        let held = exchange.clone();
-        let wakes = self.writer.wakes.clone();
         let started = clock::stopwatch();
-        let stored = self
-            .writer
-            .run(move |core, now| {
-                // Here, not in the caller, who may hang up and call again.
-                let _turn = turn;
-                let answer = core.sync(spki, &Exchange { batch, ..Exchange::clone(&held) }, now)?;
-                // Taken inside the transaction: whatever is committed after it rings.
-                let bell = wakes.bell(answer.appliance);
-                Ok((answer, bell))
-            })
-            .await;
-        let outcome = match &stored {
+        // Not in the caller, who may hang up and call again.
+        let taken = tokio::spawn(self.clone().take(spki, turn, exchange.clone(), batch));
+        let taken = taken.await.map_err(|_| broke()).flatten();
+        let outcome = match &taken {
             Ok((answer, _)) if answer.idle => "idle",
             Ok(_) => "answered",
             Err(_) => "refused",
         };
         self.writer.metrics.exchanged(outcome, started.elapsed());
-        let (answer, bell) = stored?;
+        let (answer, bell) = taken?;
         if !answer.idle || exchange.hold_ms == 0 {
             return Ok(timed(answer).await);
         }

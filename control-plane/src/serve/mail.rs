@@ -22,10 +22,7 @@ use lettre::{
 use proto::{digest::Digest, time::Millis};
 use tokio::{task::JoinSet, time};
 
-use super::{
-    listener::{self, Stop},
-    writer::Writer,
-};
+use super::{listener::Stop, rounds::Rounds, writer::Writer};
 use crate::{
     config::{ConfigError, Mail, MailTls},
     core::{
@@ -150,17 +147,20 @@ impl Mailer {
             ),
             _ => String::new(),
         };
+        let by = outgoing.brand.name_of(&self.organization);
+        let help = match outgoing.brand.contact.as_str() {
+            "" => String::new(),
+            contact => format!("\nQuestions: {contact}\n"),
+        };
         format!(
-            "The evidence packet of {} for {} is attached, made by {}.\n\nIn short:\n\n{}\n{link}\n\
+            "The evidence packet of {} for {} is attached, made by {by}.\n\nIn short:\n\n{}\n{link}\n\
              How to check it\n\n\
              {name} has SHA-256\n{digest}\n\n\
-             Everything in it can be checked without trusting anybody: ask {} for the month's bundle and its verifier, and follow the \
-             section \"How to verify\" in the packet. The packet holds no patient data.\n",
+             Everything in it can be checked without trusting anybody: ask {by} for the month's bundle and its verifier, and follow the \
+             section \"How to verify\" in the packet. The packet holds no patient data.\n{help}",
             outgoing.clinic,
             outgoing.month.title(),
-            self.organization,
             lines.join("\n"),
-            self.organization,
         )
     }
 }
@@ -202,20 +202,12 @@ fn kept(error: &str) -> String {
 }
 
 /// Sends what is due until `stopped`.
-pub async fn send(writer: Writer, mailer: Mailer, clock: fn() -> Millis, mut stopped: Stop) {
-    let mut tick = time::interval(LOOK_EVERY);
-    tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+pub async fn send(writer: Writer, mailer: Mailer, clock: fn() -> Millis, stopped: Stop) {
     let mailer = Arc::new(mailer);
-    loop {
-        tokio::select! {
-            () = listener::stopped(&mut stopped) => return,
-            _ = tick.tick() => {}
-        }
-        tokio::select! {
-            // Sent again after the next start, under the same name.
-            () = listener::stopped(&mut stopped) => return,
-            () = round(&writer, &mailer, clock) => {}
-        }
+    let mut rounds = Rounds::every(LOOK_EVERY, stopped);
+    while rounds.next().await {
+        // What is left off is sent again after the next start, under the same name.
+        rounds.unless_stopped(round(&writer, &mailer, clock)).await;
     }
 }
 

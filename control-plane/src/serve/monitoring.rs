@@ -6,15 +6,15 @@ use std::{sync::Arc, time::Duration};
 use prost::Message as _;
 use proto::{charter::Charter, pb, time::Millis};
 use runbooks::Catalogue;
-use tokio::time;
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_reflection::pb::v1::server_reflection_server::{ServerReflection, ServerReflectionServer};
 
 use super::{
     http::{Health, HealthCheck, Page, remembered},
-    listener::{self, Stop},
+    listener::Stop,
     operators::About,
+    rounds::Rounds,
 };
 use crate::{
     metrics::{Metrics, Snapshot},
@@ -108,14 +108,9 @@ fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>, tonic_r
 }
 
 /// Keeps gRPC's health true until `stopped`, and then says that nothing is served any more.
-pub(super) async fn report(reporter: HealthReporter, check: HealthCheck, mut stopped: Stop) {
-    let mut tick = time::interval(LOOK_EVERY);
-    tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = listener::stopped(&mut stopped) => break,
-            _ = tick.tick() => {}
-        }
+pub(super) async fn report(reporter: HealthReporter, check: HealthCheck, stopped: Stop) {
+    let mut rounds = Rounds::every(LOOK_EVERY, stopped);
+    while rounds.next().await {
         let status = match check().await {
             Health::Well => ServingStatus::Serving,
             Health::Unwell(_) => ServingStatus::NotServing,

@@ -12,12 +12,9 @@ use std::{
 };
 
 use proto::{ids::TenantId, time::Millis};
-use tokio::{task::JoinSet, time};
+use tokio::task::JoinSet;
 
-use super::{
-    listener::{self, Stop},
-    operators::Operators,
-};
+use super::{listener::Stop, operators::Operators, rounds::Rounds};
 use crate::bundle::Month;
 
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -99,17 +96,9 @@ impl Monthly {
 }
 
 /// Makes packets until `stopped`.
-pub async fn make(mut monthly: Monthly, mut stopped: Stop) {
-    let mut tick = time::interval(LOOK_EVERY);
-    tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = listener::stopped(&mut stopped) => return,
-            _ = tick.tick() => {}
-        }
-        tokio::select! {
-            () = listener::stopped(&mut stopped) => return,
-            _ = monthly.pass() => {}
-        }
+pub async fn make(mut monthly: Monthly, stopped: Stop) {
+    let mut rounds = Rounds::every(LOOK_EVERY, stopped);
+    while rounds.next().await {
+        rounds.unless_stopped(monthly.pass()).await;
     }
 }

@@ -14,14 +14,14 @@ use runbooks::Catalogue;
 
 use crate::{
     access::Principal,
-    ca::CertificateAuthority,
+    authorities::{Authorities, Issuer},
     clock,
     config::{Config, ConfigError},
     core::{
         self, Core, Settings,
         deliveries::Mailing,
         planner::Model,
-        ports::{CertificateIssuer, Ports, SystemEntropy},
+        ports::{Ports, SystemEntropy},
     },
     directory::Directory,
     files,
@@ -70,21 +70,28 @@ fn charter_file(trust: &OrganizationKeys, directory: &Directory) -> Result<(Vec<
     Ok((envelope, charter))
 }
 
+/// The core, and what stands beside it.
+pub struct Opened {
+    /// The core.
+    pub core: Core,
+    /// The organization's public keys.
+    pub trust: OrganizationKeys,
+    /// Whose certificates boxes get and show.
+    pub authorities: Arc<Authorities>,
+}
+
 /// Opens the core of an embedded installation.
-pub fn open_core(
-    directory: &Directory,
-    config: &Config,
-    authority: Arc<CertificateAuthority>,
-    metrics: &Metrics,
-) -> Result<(Core, OrganizationKeys)> {
+pub fn open_core(directory: &Directory, config: &Config, metrics: &Metrics) -> Result<Opened> {
     let trust = trust_of(directory, config)?;
     let charter = newest_charter(&trust, directory, charter_file(&trust, directory)?.1.into_value())?;
     let keys = signer::keys(&config.order_key, directory, &charter)?;
+    let authorities = Authorities::open(directory, &charter.certificate_authorities)
+        .context("the charter's certificate_authorities")?;
     let vault = vault::open(&config.vault.store, directory, clock::now).map_err(unfit)?;
     let ports = Ports {
         entropy: Box::new(SystemEntropy),
         vault: Box::new(Timed::new(vault, metrics.clone())),
-        issuer: Box::new(Issuer(authority)),
+        issuer: Box::new(Issuer::new(authorities.clone())),
     };
     let settings = Settings {
         organization: config.organization.clone(),
@@ -105,12 +112,13 @@ pub fn open_core(
             .planner
             .as_ref()
             .map(|planner| Model { name: planner.model.clone(), calls_per_day: planner.calls_per_day }),
+        running: config.running.clone(),
     };
     let store = Store::open(&directory.database())?;
     seed(&store, &trust, directory)?;
     let mut core = Core::open(store, ports, keys, settings, trust.clone(), clock::now())?;
     first_owner(&mut core, directory)?;
-    Ok((core, trust))
+    Ok(Opened { core, trust, authorities })
 }
 
 /// The link that `init` printed is known from now on; then what was left of it is.
@@ -172,21 +180,4 @@ pub(super) fn seed(store: &Store, trust: &OrganizationKeys, directory: &Director
         (Err(error), Some(known)) => tracing::warn!("{error:#}; version {known} in the database is used"),
     }
     Ok(())
-}
-
-struct Issuer(Arc<CertificateAuthority>);
-
-impl CertificateIssuer for Issuer {
-    fn issue(
-        &self,
-        csr: &[u8],
-        id: &proto::identity::SpiffeId,
-        now: proto::time::Millis,
-    ) -> Result<Vec<u8>, proto::field::BadField> {
-        let mut serial = [0; 16];
-        clock::random(&mut serial);
-        self.0
-            .issue_appliance(csr, id, now, serial)
-            .map_err(|error| proto::field::BadField::new("csr", core::chain(&error)))
-    }
 }

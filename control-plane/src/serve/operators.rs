@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 
 use super::{views, writer::Writer};
 use crate::{
-    access::{Principal, table},
+    access::{Principal, passkeys::approvers_here, table},
     core::{Core, CoreError},
     store::{ApplianceRow, TenantRow},
 };
@@ -31,8 +31,6 @@ pub struct About {
     pub address: String,
     /// What people type into their browsers.
     pub people: String,
-    /// The device CA, PEM: what appliances pin.
-    pub ca_pem: String,
     /// The organization's public keys: what appliances pin.
     pub trust: OrganizationKeys,
     /// Whom it asks to cosign the logs.
@@ -209,7 +207,10 @@ impl Operators {
 
 fn shown(core: &mut Core, row: TenantRow, now: Millis) -> Result<Tenant, CoreError> {
     let policy = core.policy_of(row.id)?;
-    let (agreement, recipients) = (core.agreement(row.id)?, core.recipients(row.id)?);
+    let (agreement, recipients) = match core.sees_whole_clinics() {
+        true => (core.agreement(row.id)?, core.recipients(row.id)?),
+        false => (None, Vec::new()),
+    };
     Ok(views::tenant(row, &policy, agreement, recipients, now))
 }
 
@@ -241,11 +242,31 @@ impl appliances_server::Appliances for Operators {
                 token: token.secret,
                 expires_ms: token.expires.0,
                 address: about.address.clone(),
-                ca_pem: about.ca_pem.clone(),
+                ca_pem: core
+                    .charter()
+                    .certificate_authorities
+                    .iter()
+                    .map(|pem| format!("{}\n", pem.trim_end()))
+                    .collect(),
                 organization: about.trust.organization.clone(),
                 organization_keys: about.trust.keys.iter().map(ToString::to_string).collect(),
                 organization_threshold: u32::try_from(about.trust.threshold).unwrap_or(u32::MAX),
             })
+        })
+        .await
+    }
+
+    async fn list_tickets(&self, request: Request<ListTickets>) -> Answer<TicketList> {
+        self.act(request, |core, asked, now| {
+            let rows = core.tickets(&asked.tenant, now)?.into_iter();
+            Ok(TicketList { tickets: rows.map(|(row, why)| views::ticket(row, why)).collect() })
+        })
+        .await
+    }
+
+    async fn revoke_ticket(&self, request: Request<RevokeTicket>) -> Answer<Ticket> {
+        self.act(request, |core, asked, now| {
+            core.revoke_ticket(&asked.id, now).map(|row| views::ticket(row, Some("it was taken back")))
         })
         .await
     }
@@ -343,25 +364,37 @@ impl catalogue_server::Catalogue for Operators {
 #[tonic::async_trait]
 impl charter_server::Charter for Operators {
     async fn show(&self, request: Request<ShowCharter>) -> Answer<CharterView> {
-        self.act(request, |core, _, now| Ok(charter(core, now))).await
+        let about = self.about.clone();
+        self.act(request, move |core, _, now| Ok(charter(core, &about.people, now))).await
     }
 
     async fn publish(&self, request: Request<PublishCharter>) -> Answer<CharterView> {
-        self.act(request, |core, asked, now| {
+        let about = self.about.clone();
+        self.act(request, move |core, asked, now| {
+            let before = core.charter().certificate_authorities.clone();
             core.publish_charter(&asked.envelope, now)?;
-            Ok(charter(core, now))
+            let mut view = charter(core, &about.people, now);
+            let is_one_left_out = before.iter().any(|one| !core.charter().certificate_authorities.contains(one));
+            let boxes = if is_one_left_out { core.left_out()? } else { 0 };
+            if boxes > 0 {
+                view.warning = format!(
+                    "{boxes} boxes have a certificate of an authority that is left out: they must be enrolled anew"
+                );
+            }
+            Ok(view)
         })
         .await
     }
 }
 
-fn charter(core: &Core, now: Millis) -> CharterView {
+fn charter(core: &Core, people: &str, now: Millis) -> CharterView {
     let charter = core.charter();
+    let warnings = [charter.warning(now), approvers_here(charter, people)];
     CharterView {
         serial: charter.serial,
         not_after_ms: charter.not_after.0,
         organization: charter.organization.clone(),
         envelope: core.charter_envelope().to_vec(),
-        warning: charter.warning(now).unwrap_or_default(),
+        warning: warnings.into_iter().flatten().collect::<Vec<_>>().join("; "),
     }
 }

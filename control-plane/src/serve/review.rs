@@ -114,9 +114,10 @@ impl Reviews {
 
 fn form(about: &Page, wrong: Option<&str>) -> String {
     let mut out = format!(
-        "<h1>Evidence packet, {}</h1><p class=\"of\">{}</p>",
+        "<h1>Evidence packet, {}</h1><p class=\"of\">{}, by {}</p>",
         escape(&about.month.title()),
-        escape(&about.clinic)
+        escape(&about.clinic),
+        escape(&about.by)
     );
     if let Some(wrong) = wrong {
         let _ = write!(out, "<p class=\"wrong\" role=\"alert\">{}</p>", escape(wrong));

@@ -12,9 +12,10 @@ use proto::ids::TenantId;
 use tokio::time;
 
 use super::{
-    listener::{self, Stop},
+    listener::Stop,
     operators::About,
     pace::{DOWN, Pace, REFUSED},
+    rounds::Rounds,
     submit::client::{Http, http},
     writer::Writer,
 };
@@ -53,17 +54,12 @@ enum Failed {
 }
 
 /// Has logs stamped by the authority at `url` until `stopped`.
-pub async fn stamp(writer: Writer, about: Arc<About>, url: Uri, authority: Authority, mut stopped: Stop) {
+pub async fn stamp(writer: Writer, about: Arc<About>, url: Uri, authority: Authority, stopped: Stop) {
     let asking = Asking { writer, about, http: http(), url, authority: Arc::new(authority) };
     let mut whole = Pace::default();
     let mut logs: HashMap<TenantId, Pace> = HashMap::new();
-    let mut tick = time::interval(LOOK_EVERY);
-    tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = listener::stopped(&mut stopped) => return,
-            _ = tick.tick() => {}
-        }
+    let mut rounds = Rounds::every(LOOK_EVERY, stopped);
+    while rounds.next().await {
         let now = (asking.about.clock)();
         if whole.waits(now) {
             continue;
@@ -74,10 +70,7 @@ pub async fn stamp(writer: Writer, about: Arc<About>, url: Uri, authority: Autho
             if logs.get(&tenant).is_some_and(|pace| pace.waits(now)) {
                 continue;
             }
-            let done = tokio::select! {
-                () = listener::stopped(&mut stopped) => return,
-                done = asking.one(tenant) => done,
-            };
+            let Some(done) = rounds.unless_stopped(asking.one(tenant)).await else { return };
             match done {
                 Ok(()) => {
                     logs.remove(&tenant);

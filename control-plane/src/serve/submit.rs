@@ -15,14 +15,15 @@ use proto::{
     log::{Note, Signature, WitnessKey},
     time::Millis,
 };
-use tokio::{task::JoinSet, time};
+use tokio::task::JoinSet;
 use tonic::Status;
 
 use self::client::{Client, Reply};
 use super::{
-    listener::{self, Stop},
+    listener::Stop,
     operators::About,
     pace::{DOWN, Pace, REFUSED},
+    rounds::Rounds,
     writer::Writer,
 };
 use crate::{
@@ -63,20 +64,15 @@ enum Outcome {
 }
 
 /// Submits to `witness` until `stopped`.
-pub async fn submit(writer: Writer, about: Arc<About>, witness: Witness, mut stopped: Stop) {
+pub async fn submit(writer: Writer, about: Arc<About>, witness: Witness, stopped: Stop) {
     let client = Client::new(&witness.url, ANSWER_WITHIN);
     let asking = Asking { writer, about, client };
     let mut whole = Pace::default();
     let mut logs: HashMap<TenantId, Pace> = HashMap::new();
     // At first all are looked at: a database that was put back from a backup is to know it before it goes on.
     let mut looks = true;
-    let mut tick = time::interval(LOOK_EVERY);
-    tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = listener::stopped(&mut stopped) => return,
-            _ = tick.tick() => {}
-        }
+    let mut rounds = Rounds::every(LOOK_EVERY, stopped);
+    while rounds.next().await {
         let now = (asking.about.clock)();
         if whole.waits(now) {
             continue;
@@ -84,11 +80,8 @@ pub async fn submit(writer: Writer, about: Arc<About>, witness: Witness, mut sto
         let Some((key, mut due)) = asking.due(&witness.name, looks).await else { continue };
         logs.retain(|tenant, _| due.contains(tenant));
         due.retain(|tenant| !logs.get(tenant).is_some_and(|pace| pace.waits(now)));
-        let round = tokio::select! {
-            // What was asked is asked again after the next start.
-            () = listener::stopped(&mut stopped) => return,
-            round = asking.round(&key, due, looks) => round,
-        };
+        // What is left off is asked again after the next start.
+        let Some(round) = rounds.unless_stopped(asking.round(&key, due, looks)).await else { return };
         let mut down = None;
         for (tenant, outcome) in round {
             match outcome {

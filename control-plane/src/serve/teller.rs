@@ -5,25 +5,25 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
+use http::{Method, Request, Uri, header};
 use lettre::Address;
 use proto::time::Millis;
 use serde_json::Value;
-use tokio::{task::JoinSet, time};
+use tokio::task::JoinSet;
 
 use super::{
-    listener::{self, Stop},
+    desk::Desk,
+    listener::Stop,
     mail::Mailer,
     outside::{Answer, Outside, Reply},
+    rounds::Rounds,
+    token::Tokens,
     writer::Writer,
 };
 use crate::{
     config::{Channel, ConfigError, Secrets, Way},
     core::{deliveries::Posted, letters::Outgoing},
-    telling::{
-        Outcome, hook, judge, mail, pager,
-        ticket::{self, Call, Change, Step, Template, Words},
-    },
+    telling::{Outcome, hook, judge, mail, pager, ticket::Change},
 };
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -41,10 +41,21 @@ pub struct Teller {
 
 #[derive(Clone)]
 enum Means {
-    Mail { to: Address, mailer: Arc<Mailer>, host: String },
-    Webhook { url: Uri, secret: Option<hook::Secret> },
-    PagerDuty { url: Uri, key: String },
-    Ticket { template: Arc<Template>, headers: Vec<(HeaderName, HeaderValue)> },
+    /// To one address; `None`: to whom the letter says.
+    Mail {
+        to: Option<Address>,
+        mailer: Arc<Mailer>,
+        host: String,
+    },
+    Webhook {
+        url: Uri,
+        secret: Option<hook::Secret>,
+    },
+    PagerDuty {
+        url: Uri,
+        key: String,
+    },
+    Ticket(Arc<Desk>),
 }
 
 impl Teller {
@@ -58,13 +69,14 @@ impl Teller {
     ) -> Result<Self, ConfigError> {
         let secrets = channel.secrets()?;
         let means = match (&channel.way, secrets) {
-            (Way::Mail { to }, _) => {
+            (Way::Mail { .. } | Way::Recipients, _) => {
+                let to = if let Way::Mail { to } = &channel.way { Some(to.clone()) } else { None };
                 let mailer = mailer.ok_or_else(|| ConfigError::Value {
                     key: "escalation.channel.kind",
                     value: "mail".to_owned(),
                     allowed: "along with [mail]".to_owned(),
                 })?;
-                Means::Mail { to: to.clone(), mailer: mailer.clone(), host: host.to_owned() }
+                Means::Mail { to, mailer: mailer.clone(), host: host.to_owned() }
             }
             (Way::Webhook { url, .. }, secrets) => {
                 let secret = if let Secrets::Webhook(secret) = secrets { Some(secret) } else { None };
@@ -74,12 +86,13 @@ impl Teller {
                 let key = if let Secrets::PagerDuty(key) = secrets { key } else { String::new() };
                 Means::PagerDuty { url: url.clone(), key }
             }
-            (Way::Ticket { template, headers, .. }, secrets) => {
+            (Way::Ticket { template, headers, token, .. }, secrets) => {
                 let mut headers = headers.clone();
                 if let Secrets::Ticket(more) = secrets {
                     headers.extend(more);
                 }
-                Means::Ticket { template: Arc::new(template.as_ref().clone()), headers }
+                let tokens = token.clone().map(|source| Tokens::new(source, clock)).transpose()?;
+                Means::Ticket(Arc::new(Desk { template: template.as_ref().clone(), headers, tokens }))
             }
         };
         Ok(Self { channel: channel.name.clone(), means, outside, clock })
@@ -89,9 +102,9 @@ impl Teller {
     pub async fn send(&self, letter: &Outgoing) -> Outcome {
         match &self.means {
             Means::Mail { to, mailer, host } => {
-                let row = &letter.row;
-                let letter =
-                    mail::letter(to.as_ref(), host, (&row.key, &row.thread), row.news, &letter.message);
+                let (row, message) = (&letter.row, &letter.message);
+                let to = to.as_ref().map_or(message.to.as_str(), |address| address.as_ref());
+                let letter = mail::letter(to, host, (&row.key, &row.thread), row.news, message);
                 match mailer.post_letter(&letter, (self.clock)()).await {
                     Posted::Taken => Outcome::Taken(Change::None),
                     Posted::Later(why) => Outcome::Later(why, None),
@@ -115,59 +128,13 @@ impl Teller {
                 let request = json(Method::POST, url, &row.key);
                 taken(self.outside.call(request, event.to_string().into_bytes()).await)
             }
-            Means::Ticket { template, headers } => self.ticket(template, headers, letter).await,
+            Means::Ticket(desk) => desk.take(&self.outside, letter).await,
         }
-    }
-
-    async fn ticket(
-        &self,
-        template: &Template,
-        headers: &[(HeaderName, HeaderValue)],
-        letter: &Outgoing,
-    ) -> Outcome {
-        let step = ticket::step(letter.ticket.as_ref(), letter.row.news);
-        let words = Words {
-            message: &letter.message,
-            thread: &letter.row.thread,
-            ticket: letter.ticket.as_ref().map_or("", |ticket| &ticket.number),
-        };
-        // A try before may have opened one, and broken off before that was kept.
-        if let (Step::Open, true, Some(find)) = (step, letter.is_repeated, &template.find) {
-            match answered(self.ask(find, headers, &words, &letter.row.key).await) {
-                Ok(answer) => {
-                    if let Some(number) = value(&answer).and_then(|found| ticket::number(&found, &find.id)) {
-                        return Outcome::Taken(Change::Open(number));
-                    }
-                }
-                Err((_, outcome)) => return outcome,
-            }
-        }
-        let Some(call) = template.call(step) else { return Outcome::Taken(Change::None) };
-        match answered(self.ask(call, headers, &words, &letter.row.key).await) {
-            Ok(answer) => ticket::answered(template, step, letter.ticket.as_ref(), value(&answer).as_ref()),
-            Err((Some(404 | 410), outcome)) => ticket::missing(step).unwrap_or(outcome),
-            Err((_, outcome)) => outcome,
-        }
-    }
-
-    async fn ask(
-        &self,
-        call: &Call,
-        headers: &[(HeaderName, HeaderValue)],
-        words: &Words<'_>,
-        key: &str,
-    ) -> Reply {
-        let mut request = json(call.method.clone(), call.url.fill(words), key);
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        let body = call.body.as_ref().map(|body| body.fill(words).to_string().into_bytes());
-        self.outside.call(request, body.unwrap_or_default()).await
     }
 }
 
 /// A request of JSON. The key is the same whenever the same letter is sent, so that it can be told apart.
-fn json(
+pub(super) fn json(
     method: Method,
     url: impl TryInto<Uri, Error: Into<http::Error>>,
     key: &str,
@@ -180,7 +147,7 @@ fn json(
 }
 
 /// The answer, if it judged well; else its status, if there was one, and what that means.
-fn answered(reply: Reply) -> Result<Answer, (Option<u16>, Outcome)> {
+pub(super) fn answered(reply: Reply) -> Result<Answer, (Option<u16>, Outcome)> {
     match reply {
         Reply::Answered(answer) => match judge(answer.status, &answer.said(), answer.retry_after) {
             Ok(()) => Ok(answer),
@@ -197,24 +164,16 @@ fn taken(reply: Reply) -> Outcome {
     answered(reply).map_or_else(|(_, outcome)| outcome, |_| Outcome::Taken(Change::None))
 }
 
-fn value(answer: &Answer) -> Option<Value> {
+pub(super) fn value(answer: &Answer) -> Option<Value> {
     serde_json::from_slice(answer.body.as_ref()?).ok()
 }
 
 /// Sends what is due until `stopped`.
-pub async fn tell(writer: Writer, teller: Teller, mut stopped: Stop) {
-    let mut tick = time::interval(LOOK_EVERY);
-    tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = listener::stopped(&mut stopped) => return,
-            _ = tick.tick() => {}
-        }
-        tokio::select! {
-            // Told again after the next start, under the same key.
-            () = listener::stopped(&mut stopped) => return,
-            () = round(&writer, &teller) => {}
-        }
+pub async fn tell(writer: Writer, teller: Teller, stopped: Stop) {
+    let mut rounds = Rounds::every(LOOK_EVERY, stopped);
+    while rounds.next().await {
+        // What is left off is told again after the next start, under the same key.
+        rounds.unless_stopped(round(&writer, &teller)).await;
     }
 }
 

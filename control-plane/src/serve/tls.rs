@@ -29,7 +29,10 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _};
 
 use super::certificate::ACME_ALPN;
-use crate::ca::{CaError, CertificateAuthority, SERVER_LIFETIME};
+use crate::{
+    authorities::{Authorities, Named},
+    ca::{CaError, SERVER_LIFETIME},
+};
 
 /// A clock that listeners share.
 pub type Now = Arc<dyn Fn() -> Millis + Send + Sync>;
@@ -64,23 +67,15 @@ pub enum TlsError {
     Setup(#[source] Error),
 }
 
-/// For appliances: gRPC over HTTP/2; a certificate of one of `authorities` (PEM) is asked for, not demanded.
+/// For appliances: gRPC over HTTP/2; a certificate of one of the authorities that count is asked for, not demanded.
 pub fn appliances(
-    authorities: &[String],
+    authorities: Arc<Authorities>,
     identity: Arc<ServerIdentity>,
     now: Now,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut roots = RootCertStore::empty();
-    for pem in authorities {
-        let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| TlsError::Authority)?;
-        roots.add(der).map_err(|_| TlsError::Authority)?;
-    }
-    let chain = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-        .build()
-        .map_err(TlsError::Verifier)?;
     let mut config = versions(provider, now)?
-        .with_client_cert_verifier(Arc::new(ApplianceVerifier { chain }))
+        .with_client_cert_verifier(Arc::new(ApplianceVerifier::new(authorities)?))
         .with_cert_resolver(identity);
     config.alpn_protocols = vec![b"h2".to_vec()];
     // A resumed session would carry over what was verified days ago.
@@ -143,7 +138,38 @@ impl fmt::Debug for Clock {
 /// Verifies an appliance's certificate: chain and use by webpki, age by [`standing`], name by [`CertificateFacts`].
 #[derive(Debug)]
 struct ApplianceVerifier {
-    chain: Arc<dyn ClientCertVerifier>,
+    authorities: Arc<Authorities>,
+    /// The verifier of those that counted last.
+    last: Mutex<(Arc<Named>, Arc<dyn ClientCertVerifier>)>,
+}
+
+impl ApplianceVerifier {
+    fn new(authorities: Arc<Authorities>) -> Result<Self, TlsError> {
+        let named = authorities.named();
+        let chain = chain_of(&named)?;
+        Ok(Self { authorities, last: Mutex::new((named, chain)) })
+    }
+
+    /// By the authorities that count now.
+    fn chain(&self) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+        let named = self.authorities.named();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&last.0, &named) {
+            let chain = chain_of(&named).map_err(|error| Error::General(error.to_string()))?;
+            *last = (named, chain);
+        }
+        Ok(last.1.clone())
+    }
+}
+
+fn chain_of(named: &Named) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for pem in &named.all {
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| TlsError::Authority)?;
+        roots.add(der).map_err(|_| TlsError::Authority)?;
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(TlsError::Verifier)
 }
 
 impl ClientCertVerifier for ApplianceVerifier {
@@ -153,7 +179,8 @@ impl ClientCertVerifier for ApplianceVerifier {
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.chain.root_hint_subjects()
+        // A box has one certificate: there is nothing to choose.
+        &[]
     }
 
     fn verify_client_cert(
@@ -174,7 +201,7 @@ impl ClientCertVerifier for ApplianceVerifier {
                 }
                 Standing::Refused => return Err(Error::InvalidCertificate(CertificateError::Expired)),
             };
-        self.chain.verify_client_cert(end_entity, intermediates, judged_at)
+        self.chain()?.verify_client_cert(end_entity, intermediates, judged_at)
     }
 
     fn verify_tls12_signature(
@@ -192,11 +219,11 @@ impl ClientCertVerifier for ApplianceVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls13_signature(message, certificate, signature)
+        self.chain()?.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
+        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -207,7 +234,7 @@ fn last_second(not_after: Millis) -> UnixTime {
 
 /// The server's own certificate: made when the server starts, made anew once a day, never on disk.
 pub struct ServerIdentity {
-    authority: Arc<CertificateAuthority>,
+    authorities: Arc<Authorities>,
     names: Vec<String>,
     now: Now,
     random: Random,
@@ -216,6 +243,8 @@ pub struct ServerIdentity {
 
 struct Current {
     key: Arc<CertifiedKey>,
+    /// Those that counted when it was made.
+    named: Arc<Named>,
     made: Millis,
     renew_at: Millis,
 }
@@ -223,15 +252,15 @@ struct Current {
 impl ServerIdentity {
     /// A certificate for `names` (host names and IP addresses).
     pub fn new(
-        authority: Arc<CertificateAuthority>,
+        authorities: Arc<Authorities>,
         names: Vec<String>,
         now: Now,
         random: Random,
     ) -> Result<Arc<Self>, TlsError> {
-        let made = now();
-        let key = issue(&authority, &names, made, &random)?;
-        let current = Mutex::new(Current { key, made, renew_at: made.plus(RENEW_EVERY) });
-        Ok(Arc::new(Self { authority, names, now, random, current }))
+        let (made, named) = (now(), authorities.named());
+        let key = issue(&named, &names, made, &random)?;
+        let current = Mutex::new(Current { key, named, made, renew_at: made.plus(RENEW_EVERY) });
+        Ok(Arc::new(Self { authorities, names, now, random, current }))
     }
 
     /// When the certificate that is shown now ends.
@@ -241,15 +270,16 @@ impl ServerIdentity {
     }
 
     fn current(&self) -> Arc<CertifiedKey> {
-        let now = (self.now)();
+        let (now, named) = ((self.now)(), self.authorities.named());
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         // Also when the clock was set back: the certificate would lie in the future.
-        if now >= current.renew_at || now < current.made {
-            match issue(&self.authority, &self.names, now, &self.random) {
-                Ok(key) => *current = Current { key, made: now, renew_at: now.plus(RENEW_EVERY) },
+        let counts = Arc::ptr_eq(&current.named, &named);
+        if now >= current.renew_at || now < current.made || !counts {
+            match issue(&named, &self.names, now, &self.random) {
+                Ok(key) => *current = Current { key, named, made: now, renew_at: now.plus(RENEW_EVERY) },
                 Err(error) => {
                     tracing::error!(%error, "cannot renew the server's certificate; the old one is kept");
-                    current.renew_at = now.plus(RETRY_AFTER);
+                    (current.named, current.renew_at) = (named, now.plus(RETRY_AFTER));
                 }
             }
         }
@@ -257,15 +287,20 @@ impl ServerIdentity {
     }
 }
 
+/// By the oldest authority, which every box knows; by the newest once that one is at its end.
 fn issue(
-    authority: &CertificateAuthority,
+    named: &Named,
     names: &[String],
     now: Millis,
     random: &Random,
 ) -> Result<Arc<CertifiedKey>, TlsError> {
     let mut serial = [0; 16];
     random(&mut serial);
-    let made = authority.issue_server(names, now, serial).map_err(TlsError::Certificate)?;
+    let made = match named.vouches.issue_server(names, now, serial) {
+        Err(CaError::Ended { .. }) => named.issues.issue_server(names, now, serial),
+        made => made,
+    };
+    let made = made.map_err(TlsError::Certificate)?;
     let key = aws_lc_rs::sign::any_supported_type(&made.key).map_err(TlsError::Setup)?;
     Ok(Arc::new(CertifiedKey::new(vec![made.certificate], key)))
 }

@@ -5,14 +5,15 @@ use runbooks::{Catalogue, Policy};
 
 use crate::access::Scope;
 use crate::core::{
+    calls::Told,
     deliveries::{Reviewed, Tracked},
-    letters::Told,
     oversight::Agreement,
+    tickets::ticket_name,
     timestamps::Stamped,
 };
 use crate::store::{
-    ApplianceRow, CosignatureRow, EvidenceRow, GapRow, IncidentRow, LinesRow, MailRow, OperatorRow,
-    OperatorTokenRow, OrderRow, SiteRow, StandingRow, TenantRow, TimelineRow,
+    ApplianceRow, CosignatureRow, EnrolmentTokenRow, EvidenceRow, GapRow, IncidentRow, LinesRow, MailRow,
+    OperatorRow, OperatorTokenRow, OrderRow, SiteRow, StandingRow, TenantRow, TimelineRow,
 };
 
 /// A clinic, and what its policy says at `now`.
@@ -51,6 +52,19 @@ pub fn site(row: SiteRow) -> pb::Site {
         tenant: row.tenant.to_string(),
         name: row.name,
         created_ms: row.created.0,
+    }
+}
+
+/// An enrolment ticket without its secret, and why it is good no more.
+pub fn ticket(row: EnrolmentTokenRow, void: Option<&str>) -> pb::Ticket {
+    pb::Ticket {
+        id: ticket_name(&row),
+        tenant: row.tenant.to_string(),
+        site: row.site.to_string(),
+        by: row.by,
+        created_ms: row.created.0,
+        expires_ms: row.expires.0,
+        void: void.unwrap_or_default().to_owned(),
     }
 }
 

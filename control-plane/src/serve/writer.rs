@@ -1,7 +1,8 @@
 //! The one thread that owns the core: commands in, one durable transaction for as many as are waiting, answers out.
 //!
 //! The rule: no answer leaves before the transaction that it speaks of is durable and the checkpoints that it speaks of
-//! are in the vault. While the vault is away nothing is acknowledged that must lie there; all else goes on.
+//! are in the vault. While the vault is away nothing is acknowledged that must lie there; all else goes on, once one group has
+//! found out and was told to send again as a whole.
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -263,7 +263,7 @@ impl Store {
         csr: Digest,
         certificate: &[u8],
     ) -> Result<(), StoreError> {
-        self.db.prepare_cached("INSERT INTO renewal VALUES (?1, ?2, ?3)")?.execute(params![
+        self.db.prepare_cached("INSERT INTO renewal VALUES (?1, ?2, ?3) ON CONFLICT (csr) DO UPDATE SET certificate = excluded.certificate")?.execute(params![
             Col(csr),
             Col(id),
             certificate

@@ -9,6 +9,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use super::{
     Store, StoreError,
     convert::{Col, col},
+    incidents::{IncidentRow, incident},
 };
 use crate::telling::ticket::Ticket;
 
@@ -79,18 +80,35 @@ impl Store {
         Ok(statement.query_map([Col(tenant)], escalation)?.collect::<Result<_, _>>()?)
     }
 
-    /// The ticket of a thread.
-    pub fn ticket(&self, channel: &str, thread: &str) -> Result<Option<Ticket>, StoreError> {
+    /// All of a thread whose fault is not known to be gone.
+    pub fn escalations_in(&self, thread: &str) -> Result<Vec<EscalationRow>, StoreError> {
+        let mut statement = self
+            .db
+            .prepare_cached("SELECT * FROM escalation WHERE thread = ?1 AND NOT gone ORDER BY incident")?;
+        Ok(statement.query_map([thread], escalation)?.collect::<Result<_, _>>()?)
+    }
+
+    /// Incidents of these kinds that people were called for, and whose fault is not known to be gone.
+    pub fn incidents_called_for(&self, kinds: [&str; 2]) -> Result<Vec<IncidentRow>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT incident.* FROM escalation JOIN incident ON incident.id = escalation.incident
+             WHERE NOT escalation.gone AND incident.kind IN (?1, ?2) ORDER BY incident.id",
+        )?;
+        Ok(statement.query_map(kinds, incident)?.collect::<Result<_, _>>()?)
+    }
+
+    /// The ticket of a thread. `desk` says in which system: [`crate::telling::Rules::desk`].
+    pub fn ticket(&self, desk: &str, thread: &str) -> Result<Option<Ticket>, StoreError> {
         let mut statement =
             self.db.prepare_cached("SELECT number, closed FROM ticket WHERE channel = ?1 AND thread = ?2")?;
         let ticket = |row: &Row<'_>| Ok(Ticket { number: row.get("number")?, closed: row.get("closed")? });
-        Ok(statement.query_row([channel, thread], ticket).optional()?)
+        Ok(statement.query_row([desk, thread], ticket).optional()?)
     }
 
     /// A ticket is there now, or stands otherwise.
     pub fn put_ticket(
         &self,
-        channel: &str,
+        desk: &str,
         thread: &str,
         ticket: &Ticket,
         now: Millis,
@@ -100,15 +118,23 @@ impl Store {
                 "INSERT INTO ticket VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (channel, thread) DO UPDATE
                  SET number = ?3, closed = ?4, changed_ms = ?5",
             )?
-            .execute(params![channel, thread, ticket.number, ticket.closed, Col(now)])?;
+            .execute(params![desk, thread, ticket.number, ticket.closed, Col(now)])?;
         Ok(())
     }
 
     /// Forgets a ticket that is not there any more.
-    pub fn forget_ticket(&self, channel: &str, thread: &str) -> Result<(), StoreError> {
+    pub fn forget_ticket(&self, desk: &str, thread: &str) -> Result<(), StoreError> {
         self.db
             .prepare_cached("DELETE FROM ticket WHERE channel = ?1 AND thread = ?2")?
-            .execute([channel, thread])?;
+            .execute([desk, thread])?;
+        Ok(())
+    }
+
+    /// Tickets from before a desk was more than the name of its channel.
+    pub fn move_tickets(&self, channel: &str, desk: &str) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached("UPDATE OR IGNORE ticket SET channel = ?2 WHERE channel = ?1")?
+            .execute([channel, desk])?;
         Ok(())
     }
 }

@@ -61,14 +61,14 @@ impl Store {
         Ok(added == 1)
     }
 
-    /// Takes an address out, and what was still to be sent there; `false`: it is not there.
+    /// Takes an address out, what was still to be sent there, and every link that went there; `false`: it is not there.
     pub fn remove_recipient(&self, tenant: TenantId, address: &str) -> Result<bool, StoreError> {
         let removed = self
             .db
             .prepare_cached("DELETE FROM recipient WHERE tenant = ?1 AND address = ?2")?
             .execute(params![Col(tenant), address])?;
         for gone in [
-            "DELETE FROM review_link WHERE mail IN (SELECT id FROM mail WHERE tenant = ?1 AND address = ?2 AND state = 'waiting')",
+            "DELETE FROM review_link WHERE mail IN (SELECT id FROM mail WHERE tenant = ?1 AND address = ?2)",
             "DELETE FROM mail WHERE tenant = ?1 AND address = ?2 AND state = 'waiting'",
         ] {
             self.db.prepare_cached(gone)?.execute(params![Col(tenant), address])?;

@@ -39,6 +39,7 @@ mod tokens;
 mod totals;
 mod usage;
 mod vault_objects;
+mod wal;
 
 use std::path::{Path, PathBuf};
 
@@ -72,6 +73,7 @@ pub use tokens::{EnrolmentTokenRow, OperatorTokenRow};
 pub use totals::{ByState, Totals};
 pub use usage::UsageRow;
 pub use vault_objects::VaultRow;
+use wal::Mover;
 
 /// Every schema step ever released, oldest first. Never edit one; add one.
 pub const STEPS: &[&str] = &[
@@ -96,6 +98,7 @@ pub const STEPS: &[&str] = &[
     include_str!("schema/019_deciding.sql"),
     include_str!("schema/020_letters.sql"),
     include_str!("schema/021_people.sql"),
+    include_str!("schema/022_door.sql"),
 ];
 
 /// Why the store did not do it.
@@ -143,8 +146,13 @@ pub enum StoreError {
     },
 }
 
+/// Memory for pages: a busy group of commands changes more than SQLite would keep, and writes it twice then. In KiB.
+const PAGES_KIB: i64 = 64 << 10;
+
 /// The database.
 pub struct Store {
+    // Before the connection, which is the last to go.
+    mover: Option<Mover>,
     db: Connection,
 }
 
@@ -155,7 +163,9 @@ impl Store {
         let db = Connection::open(path).map_err(open)?;
         db.pragma_update(None, "journal_mode", "WAL").map_err(open)?;
         db.pragma_update(None, "synchronous", "FULL").map_err(open)?;
-        Self::with(db)
+        db.pragma_update(None, "cache_size", -PAGES_KIB).map_err(open)?;
+        let mover = Mover::start(&db, path).map_err(open)?;
+        Ok(Self { mover: Some(mover), ..Self::with(db)? })
     }
 
     /// A second connection that only reads: never waits for a writer.
@@ -166,7 +176,7 @@ impl Store {
         )
         .map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
         db.busy_timeout(std::time::Duration::from_secs(5))?;
-        Ok(Self { db })
+        Ok(Self { mover: None, db })
     }
 
     /// Whether a reader finds what this program writes; whoever only reads does not migrate.
@@ -185,7 +195,7 @@ impl Store {
         db.pragma_update(None, "foreign_keys", true)?;
         db.set_prepared_statement_cache_capacity(128);
         migrate(&db, STEPS)?;
-        Ok(Self { db })
+        Ok(Self { mover: None, db })
     }
 
     /// Begins the transaction of a group of commands.
@@ -200,7 +210,28 @@ impl Store {
 
     /// Makes it durable.
     pub fn commit(&self) -> Result<(), StoreError> {
-        Ok(self.db.execute_batch("COMMIT")?)
+        self.db.execute_batch("COMMIT")?;
+        if let Some(mover) = &self.mover {
+            mover.committed(&self.db);
+        }
+        Ok(())
+    }
+
+    /// Begins a transaction that a power cut may undo, for what can be found out again.
+    pub fn begin_lightly(&self) -> Result<(), StoreError> {
+        let begun = self.db.execute_batch("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE");
+        // Whatever comes next must be durable.
+        Ok(begun.or_else(|error| self.db.execute_batch("PRAGMA synchronous = FULL").and(Err(error)))?)
+    }
+
+    /// Ends it. The next one that is made durable makes it so as well.
+    pub fn commit_lightly(&self) -> Result<(), StoreError> {
+        let done = self
+            .db
+            .execute_batch("COMMIT")
+            .or_else(|error| self.db.execute_batch("ROLLBACK").and(Err(error)));
+        self.db.execute_batch("PRAGMA synchronous = FULL")?;
+        Ok(done?)
     }
 
     /// Undoes it.

@@ -145,12 +145,14 @@ impl Store {
         Ok(())
     }
 
-    /// Whether a try of any letter of a thread was ever begun.
-    pub fn was_begun(&self, channel: &str, thread: &str) -> Result<bool, StoreError> {
+    /// Whether a try of any other letter of a letter's thread was ever begun.
+    pub fn was_another_begun(&self, letter: &NotificationRow) -> Result<bool, StoreError> {
         Ok(self
             .db
-            .prepare_cached("SELECT 1 FROM notification WHERE channel = ?1 AND thread = ?2 AND begun > 0")?
-            .exists([channel, thread])?)
+            .prepare_cached(
+                "SELECT 1 FROM notification WHERE channel = ?1 AND thread = ?2 AND begun > 0 AND id <> ?3",
+            )?
+            .exists(params![letter.channel, letter.thread, letter.id])?)
     }
 
     /// One letter.
@@ -236,21 +238,50 @@ impl Store {
         Ok(revived == 1)
     }
 
-    /// Channels that letters wait for.
-    pub fn channels_waited_for(&self) -> Result<Vec<String>, StoreError> {
-        let mut statement =
-            self.db.prepare_cached("SELECT DISTINCT channel FROM notification WHERE state = 'due'")?;
-        Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    /// Channels that letters wait for, and about whom.
+    pub fn waited_for(&self) -> Result<Vec<(String, TenantId)>, StoreError> {
+        let mut statement = self
+            .db
+            .prepare_cached("SELECT DISTINCT channel, tenant FROM notification WHERE state = 'due'")?;
+        let pair = |row: &Row<'_>| Ok((row.get("channel")?, col(row, "tenant")?));
+        Ok(statement.query_map([], pair)?.collect::<Result<_, _>>()?)
     }
 
-    /// Gives up all that waits for a channel.
-    pub fn bury_notifications(&self, channel: &str, why: &str) -> Result<(), StoreError> {
-        self.db
+    /// Gives up all about a clinic that waits for a channel.
+    pub fn bury_notifications(&self, channel: &str, tenant: TenantId, why: &str) -> Result<(), StoreError> {
+        self.bury_oldest(channel, tenant, 0, why).map(drop)
+    }
+
+    /// Gives up the oldest about a clinic that wait for a channel, but for the newest `most`; says how many.
+    pub fn bury_oldest(
+        &self,
+        channel: &str,
+        tenant: TenantId,
+        most: u32,
+        why: &str,
+    ) -> Result<usize, StoreError> {
+        Ok(self
+            .db
             .prepare_cached(
-                "UPDATE notification SET state = 'dead', last_error = ?2 WHERE channel = ?1 AND state = 'due'",
+                "UPDATE notification SET state = 'dead', last_error = ?4 WHERE id IN
+                   (SELECT id FROM notification WHERE channel = ?1 AND state = 'due' AND tenant = ?2
+                    ORDER BY id DESC LIMIT -1 OFFSET ?3)",
             )?
-            .execute(params![channel, why])?;
-        Ok(())
+            .execute(params![channel, Col(tenant), most, why])?)
+    }
+
+    /// Removes settled letters that were written before `before`, but those of a fault that is not known to be gone; at most
+    /// so many, and says how many.
+    pub fn prune_notifications(&self, before: Millis, most: u32) -> Result<u32, StoreError> {
+        let removed = self
+            .db
+            .prepare_cached(
+                "DELETE FROM notification WHERE id IN (SELECT id FROM notification old
+                   WHERE state IN ('sent', 'dead') AND created_ms < ?1
+                   AND NOT EXISTS (SELECT 1 FROM escalation WHERE incident = old.incident AND NOT gone) LIMIT ?2)",
+            )?
+            .execute(params![Col(before), most])?;
+        Ok(u32::try_from(removed).unwrap_or(u32::MAX))
     }
 }
 

@@ -17,6 +17,15 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Envelopes of the evidence that answers orders, in all logs of a clinic.
+    pub fn answers_to_orders(&self, tenant: TenantId) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT envelope FROM evidence WHERE tenant = ?1 AND kind IN ('execution', 'refusal')
+             UNION ALL SELECT envelope FROM past_evidence WHERE tenant = ?1 AND kind IN ('execution', 'refusal')",
+        )?;
+        Ok(statement.query_map([Col(tenant)], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
+
     /// Keeps one that came back from the vault.
     pub fn add_order_paper(
         &self,

@@ -22,7 +22,7 @@ pub struct PasskeyRow {
     pub created: Millis,
     /// Last used; 0: never.
     pub used: Millis,
-    /// Its public key and counter, as the crate writes them.
+    /// What is kept of it ([`crate::access`] knows the form).
     pub credential: String,
 }
 
@@ -94,6 +94,12 @@ impl Store {
         let mut statement =
             self.db.prepare_cached("DELETE FROM recovery_code WHERE hash = ?1 AND operator = ?2")?;
         Ok(statement.execute(params![Col(hash), Col(of)])? == 1)
+    }
+
+    /// Whether it is a recovery code of anybody's.
+    pub fn has_recovery_code(&self, hash: Digest) -> Result<bool, StoreError> {
+        let mut statement = self.db.prepare_cached("SELECT 1 FROM recovery_code WHERE hash = ?1")?;
+        Ok(statement.exists([Col(hash)])?)
     }
 
     /// How many recovery codes somebody has left.

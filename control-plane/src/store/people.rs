@@ -49,6 +49,8 @@ pub struct SessionRow {
     pub used: Millis,
     /// From where it began.
     pub address: String,
+    /// When its owner last proved who they are; 0: it is not known.
+    pub proven: Millis,
 }
 
 impl Store {
@@ -170,14 +172,17 @@ impl Store {
 
     /// Keeps a session.
     pub fn add_session(&self, row: &SessionRow) -> Result<(), StoreError> {
-        self.db.prepare_cached("INSERT INTO session VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
-            Col(row.hash),
-            Col(row.operator),
-            Col(row.kind),
-            Col(row.created),
-            Col(row.used),
-            row.address
-        ])?;
+        self.db.prepare_cached("INSERT INTO session VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(
+            params![
+                Col(row.hash),
+                Col(row.operator),
+                Col(row.kind),
+                Col(row.created),
+                Col(row.used),
+                row.address,
+                Col(row.proven)
+            ],
+        )?;
         Ok(())
     }
 
@@ -242,5 +247,6 @@ fn session(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
         created: col(row, "created_ms")?,
         used: col(row, "used_ms")?,
         address: row.get("address")?,
+        proven: col(row, "proven_ms")?,
     })
 }

@@ -8,7 +8,7 @@ use proto::{
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::{
-    Store, StoreError,
+    Store, StoreError, Within,
     convert::{Col, col},
 };
 use crate::access::{Grant, Scope};
@@ -26,6 +26,10 @@ pub struct EnrolmentTokenRow {
     pub expires: Millis,
     /// Who used it.
     pub appliance: Option<ApplianceId>,
+    /// Since when.
+    pub created: Millis,
+    /// Who gave it out, as acts call them; empty: it was before this was kept.
+    pub by: String,
 }
 
 /// An operator's API token.
@@ -47,28 +51,45 @@ pub struct OperatorTokenRow {
 
 impl Store {
     /// Keeps a new enrolment token's hash.
-    pub fn add_enrolment_token(&self, token: &EnrolmentTokenRow, now: Millis) -> Result<(), StoreError> {
-        self.db.prepare_cached("INSERT INTO enrolment_token VALUES (?1, ?2, ?3, ?4, ?5, NULL)")?.execute(
-            params![Col(token.hash), Col(token.tenant), Col(token.site), Col(now), Col(token.expires)],
-        )?;
+    pub fn add_enrolment_token(&self, token: &EnrolmentTokenRow) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached("INSERT INTO enrolment_token VALUES (?1, ?2, ?3, ?4, ?5, NULL, ?6)")?
+            .execute(params![
+                Col(token.hash),
+                Col(token.tenant),
+                Col(token.site),
+                Col(token.created),
+                Col(token.expires),
+                token.by
+            ])?;
         Ok(())
     }
 
     /// The token with this hash.
     pub fn enrolment_token(&self, hash: Digest) -> Result<Option<EnrolmentTokenRow>, StoreError> {
-        Ok(self
-            .db
-            .prepare_cached("SELECT * FROM enrolment_token WHERE hash = ?1")?
-            .query_row([Col(hash)], |row| {
-                Ok(EnrolmentTokenRow {
-                    hash: col(row, "hash")?,
-                    tenant: col(row, "tenant")?,
-                    site: col(row, "site")?,
-                    expires: col(row, "expires_ms")?,
-                    appliance: col(row, "appliance")?,
-                })
-            })
-            .optional()?)
+        let mut statement = self.db.prepare_cached("SELECT * FROM enrolment_token WHERE hash = ?1")?;
+        Ok(statement.query_row([Col(hash)], enrolment_token).optional()?)
+    }
+
+    /// Tokens that nobody used, of a clinic and site or of all, that have not run out, the newest first.
+    pub fn open_enrolment_tokens(
+        &self,
+        of: Within,
+        now: Millis,
+    ) -> Result<Vec<EnrolmentTokenRow>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT * FROM enrolment_token WHERE appliance IS NULL AND expires_ms > ?3
+             AND (?1 IS NULL OR tenant = ?1) AND (?2 IS NULL OR site = ?2) ORDER BY created_ms DESC, hash",
+        )?;
+        let of = params![of.tenant.map(Col), of.site.map(Col), Col(now)];
+        Ok(statement.query_map(of, enrolment_token)?.collect::<Result<_, _>>()?)
+    }
+
+    /// Takes a token back that nobody used; `false` when there is none.
+    pub fn end_enrolment_token(&self, hash: Digest) -> Result<bool, StoreError> {
+        let mut statement =
+            self.db.prepare_cached("DELETE FROM enrolment_token WHERE hash = ?1 AND appliance IS NULL")?;
+        Ok(statement.execute([Col(hash)])? == 1)
     }
 
     /// Uses a token up; only the first time works.
@@ -153,6 +174,18 @@ pub(super) fn grant(row: &Row<'_>) -> rusqlite::Result<Grant> {
         (Some(tenant), Some(site)) => Scope::Site(tenant, site),
     };
     Ok(Grant { role: col(row, "role")?, scope })
+}
+
+fn enrolment_token(row: &Row<'_>) -> rusqlite::Result<EnrolmentTokenRow> {
+    Ok(EnrolmentTokenRow {
+        hash: col(row, "hash")?,
+        tenant: col(row, "tenant")?,
+        site: col(row, "site")?,
+        expires: col(row, "expires_ms")?,
+        appliance: col(row, "appliance")?,
+        created: col(row, "created_ms")?,
+        by: row.get("issued_by")?,
+    })
 }
 
 fn operator_token(row: &Row<'_>) -> rusqlite::Result<OperatorTokenRow> {

@@ -1,4 +1,5 @@
-//! What a clinic used in a span of time. Only reads; may run beside the writer.
+//! What a clinic used in a span of time, counted from what is kept for good: letters that were pruned change nothing. Only
+//! reads; may run beside the writer.
 
 use proto::{ids::TenantId, time::Millis};
 use rusqlite::{OptionalExtension as _, Row, params};
@@ -11,7 +12,7 @@ use super::{
 /// What a clinic used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UsageRow {
-    /// Boxes that were enrolled, and not revoked before.
+    /// Boxes that were enrolled by the end of it and not revoked before it began.
     pub appliances: u64,
     /// Boxes of which evidence came.
     pub active: u64,
@@ -21,7 +22,7 @@ pub struct UsageRow {
     pub repaired: u64,
     /// Incidents that were opened.
     pub incidents: u64,
-    /// Of these, that people were called for.
+    /// Of these, that became a person's, whether anybody could be told or not.
     pub escalated: u64,
     /// Records and acts.
     pub evidence: u64,

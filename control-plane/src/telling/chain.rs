@@ -23,10 +23,10 @@ pub fn heard(rules: &Rules, channel: &str, urgent: bool, now: Millis) -> Millis 
     quiet.map_or(now, |quiet| quiet::over(quiet, now).unwrap_or(now))
 }
 
-/// Step `step` of a clinic's chain at `now`; one that is not there tells nobody, and ends it.
+/// Step `step` of a tenant's chain at `now`; one that is not there tells nobody, and ends it.
 #[must_use]
-pub fn round(rules: &Rules, clinic: &Named, step: usize, urgent: bool, now: Millis) -> Round {
-    let steps = rules.steps_of(clinic);
+pub fn round(rules: &Rules, tenant: &Named, step: usize, urgent: bool, now: Millis) -> Round {
+    let steps = rules.steps_of(tenant);
     let Some(this) = steps.get(step) else { return Round { letters: vec![], next: None } };
     let letters: Vec<(String, Millis)> =
         this.tell.iter().map(|channel| (channel.clone(), heard(rules, channel, urgent, now))).collect();
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_there_for_some_clinics_hears_of_no_other_and_nobody_waits_for_them() {
+    fn who_is_there_for_some_tenants_hears_of_no_other_and_nobody_waits_for_them() {
         let (mut rules, noon) = (rules(None), at("2026-11-11T12:00:00Z"));
         rules.only = [("desk".to_owned(), vec!["Oak".to_owned()]), ("psa".to_owned(), vec![])].into();
         // By name; or by ID, which stays when the name changes.

@@ -23,6 +23,8 @@ pub struct Letter {
 #[must_use]
 pub fn letter(to: &str, host: &str, (key, thread): (&str, &str), news: News, message: &Message) -> Letter {
     let how = match news {
+        // Whoever it is, they do not sit at the server.
+        _ if !message.to.is_empty() => String::new(),
         News::Raised | News::Grown => format!(
             "\nTo take it on, so that nobody else is called:\n\n  control-plane incident acknowledge {}\n",
             message.incident

@@ -18,7 +18,10 @@ pub mod quiet;
 pub mod retry;
 pub mod ticket;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use proto::{
     digest::Digest,
@@ -28,13 +31,18 @@ use proto::{
 use runbooks::{Risk, Window};
 use serde::{Deserialize, Serialize};
 
+/// The channel by which a clinic's own recipients hear of its incidents, where the mode says that they do.
+pub const RECIPIENTS: &str = "recipients";
+
 /// Who is told of what needs a person, in which order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rules {
     /// Channels by name, and when each is not to be disturbed.
     pub channels: BTreeMap<String, Vec<Window>>,
-    /// Channels that hear of some clinics alone: their names or IDs. All others hear of all.
+    /// Channels that hear of some tenants alone: their names or IDs. All others hear of all.
     pub only: BTreeMap<String, Vec<String>>,
+    /// Where the tickets of channels are that open some: another system, or another account of it, is another desk.
+    pub desks: BTreeMap<String, String>,
     /// The chain: whom first, whom when nobody took it on.
     pub steps: Vec<Step>,
     /// How long after the last step it begins anew; `None`: it has an end.
@@ -99,9 +107,12 @@ pub struct Message {
     /// Who acknowledged it; empty: nobody.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub by: String,
+    /// Which of a clinic's recipients it goes to; empty: it goes where its channel goes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub to: String,
 }
 
-/// A clinic.
+/// A tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
     /// Its ID.
@@ -182,6 +193,12 @@ pub fn thread(appliance: ApplianceId, fault: &str, watch: &WatchId) -> String {
     Digest::of(format!("{appliance} {fault} {watch}").as_bytes()).to_string()[..32].to_owned()
 }
 
+/// The same of the letters to one of a clinic's recipients.
+#[must_use]
+pub fn thread_to(thread: &str, to: &str) -> String {
+    Digest::of(format!("{thread} {to}").as_bytes()).to_string()[..32].to_owned()
+}
+
 impl Rules {
     /// All of these channels at once, and that is all.
     #[must_use]
@@ -190,20 +207,37 @@ impl Rules {
         Self { steps: if channels.is_empty() { vec![] } else { vec![all] }, channels, ..Self::default() }
     }
 
-    /// The chain of a clinic: who does not hear of it is not in it, nor is a step that would tell nobody.
+    /// Whether a channel is there and hears of a tenant. Nothing about a tenant is written, kept or sent to one that does not.
     #[must_use]
-    pub fn steps_of(&self, clinic: &Named) -> Vec<Step> {
-        let hears = |channel: &String| {
-            let only = self.only.get(channel);
-            only.is_none_or(|only| {
-                only.iter().any(|one| *one == clinic.name || *one == clinic.id.to_string())
-            })
-        };
-        let of_clinic = |step: &Step| Step {
+    pub fn hears(&self, channel: &str, tenant: &Named) -> bool {
+        let only = self.only.get(channel);
+        let is_meant = |one: &String| *one == tenant.name || *one == tenant.id.to_string();
+        self.channels.contains_key(channel) && only.is_none_or(|only| only.iter().any(is_meant))
+    }
+
+    /// Channels, and by which names they are to hear of tenants that there are not; `known` has the names and IDs of those
+    /// that there are.
+    #[must_use]
+    pub fn strangers(&self, known: &BTreeSet<String>) -> Vec<(String, String)> {
+        let pairs = self.only.iter().flat_map(|(channel, only)| only.iter().map(move |name| (channel, name)));
+        let strange = pairs.filter(|(_, name)| !known.contains(*name));
+        strange.map(|(channel, name)| (channel.clone(), name.clone())).collect()
+    }
+
+    /// Where a channel's tickets are; one that opens none has none.
+    #[must_use]
+    pub fn desk<'d>(&'d self, channel: &'d str) -> &'d str {
+        self.desks.get(channel).map_or(channel, String::as_str)
+    }
+
+    /// The chain of a tenant: who does not hear of it is not in it, nor is a step that would tell nobody.
+    #[must_use]
+    pub fn steps_of(&self, tenant: &Named) -> Vec<Step> {
+        let of_tenant = |step: &Step| Step {
             after: step.after,
-            tell: step.tell.iter().filter(|channel| hears(channel)).cloned().collect(),
+            tell: step.tell.iter().filter(|channel| self.hears(channel, tenant)).cloned().collect(),
         };
-        self.steps.iter().map(of_clinic).filter(|step| !step.tell.is_empty()).collect()
+        self.steps.iter().map(of_tenant).filter(|step| !step.tell.is_empty()).collect()
     }
 
     /// Whether a fault does not wait until quiet hours are over: it is on the list, or what would mend it needs an approver.
@@ -267,6 +301,7 @@ pub(crate) mod tests {
             at: Millis(1_795_000_060_000),
             urgent: false,
             by: String::new(),
+            to: String::new(),
         }
     }
 

@@ -1,7 +1,8 @@
 //! Tickets: one for each condition of each box, opened, updated, closed and opened again as its incidents go.
 //!
 //! The rule: what is put into a template lands inside a JSON string or, encoded, inside a URL, and nowhere else: no log
-//! line can add a field. A ticket that may have been opened before a crash is looked for before another is opened.
+//! line can add a field. Not known here is not the same as not there: an answer may have been lost, or the database be a
+//! backup. So a ticket is looked for before another is opened, where its system can be asked.
 
 mod template;
 
@@ -33,7 +34,7 @@ pub struct Call {
 /// How a ticket system is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    /// Looks for the ticket of a thread; without it, a crash at the wrong moment may open two.
+    /// Looks for the ticket of a thread; without it, a lost answer may open two.
     pub find: Option<Call>,
     /// Opens one.
     pub open: Call,
@@ -91,6 +92,16 @@ pub fn step(ticket: Option<&Ticket>, news: News) -> Step {
         (Some(false), News::Gone) => Step::Close,
         (Some(true), News::Raised | News::Asked | News::Grown) => Step::Reopen,
         (Some(true), News::Acknowledged | News::Gone) => Step::Nothing,
+    }
+}
+
+/// What is to be done for a letter whose ticket was not known here, and was found. Whether it is closed there nobody has said.
+#[must_use]
+pub fn steps_found(news: News) -> &'static [Step] {
+    match news {
+        News::Raised | News::Asked | News::Grown => &[Step::Reopen, Step::Update],
+        News::Acknowledged => &[Step::Update],
+        News::Gone => &[Step::Close],
     }
 }
 
@@ -177,22 +188,28 @@ pub fn number(answer: &Value, pointer: &str) -> Option<String> {
 }
 
 /// What an answer to `step` means: with the status that judged well already, and its body where it was JSON and not too long.
+/// `None`: a ticket was opened, and the answer does not say which.
 #[must_use]
-pub fn answered(template: &Template, step: Step, ticket: Option<&Ticket>, body: Option<&Value>) -> Outcome {
+pub fn answered(
+    template: &Template,
+    step: Step,
+    ticket: Option<&Ticket>,
+    body: Option<&Value>,
+) -> Option<Change> {
     let known = || ticket.map_or_else(String::new, |ticket| ticket.number.clone());
-    match step {
-        Step::Open => match body.and_then(|body| number(body, &template.open.id)) {
-            Some(number) => Outcome::Taken(Change::Open(number)),
-            // Asked again it would be opened again.
-            None => Outcome::Never(plain(
-                &format!("a ticket was opened, but the answer has no ID at {:?}", template.open.id),
-                300,
-            )),
-        },
-        Step::Update | Step::Reopen => Outcome::Taken(Change::Open(known())),
-        Step::Close => Outcome::Taken(Change::Closed),
-        Step::Nothing => Outcome::Taken(Change::None),
-    }
+    Some(match step {
+        Step::Open => Change::Open(body.and_then(|body| number(body, &template.open.id))?),
+        Step::Update | Step::Reopen => Change::Open(known()),
+        Step::Close => Change::Closed,
+        Step::Nothing => Change::None,
+    })
+}
+
+/// What it means that a ticket was opened and nobody can say which: asked again it would be opened again.
+#[must_use]
+pub fn nameless(template: &Template) -> Outcome {
+    let why = format!("a ticket was opened, but the answer has no ID at {:?}", template.open.id);
+    Outcome::Never(plain(&why, 300))
 }
 
 /// What it means that the ticket is not there (404 or 410).

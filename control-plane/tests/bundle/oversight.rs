@@ -1,8 +1,11 @@
 //! What a packet says of contract, access and acknowledgements, as acts of its bundle have it.
 
-use control_plane::bundle::{Bundle, PreviousPacket, export::build};
+use control_plane::{
+    bundle::{Bundle, PreviousPacket, export::build},
+    mode::Brand,
+};
 use proto::{
-    act::{Deed, Through},
+    act::{Deed, Mode, Through},
     digest::Digest,
 };
 
@@ -113,6 +116,58 @@ fn an_agreement_whose_last_day_is_over_is_a_finding() {
         packet(vec![(1, deed("2026-11-29T00:00:00Z", b"a")), (2, deed("2026-11-30T00:00:00Z", b"b"))]);
     assert!(text(&bundle).contains("agreement of June 3, 2026, in force |"));
     assert!(text(&bundle).contains(&format!("| Document | SHA-256 {} |", Digest::of(b"b"))));
+}
+
+#[test]
+fn where_an_organization_runs_it_itself_there_is_nobody_to_have_an_agreement_with() {
+    let (_, bundle) = packet(vec![]);
+    assert!(text(&bundle).contains("| Service provider | msp.example |"));
+    assert!(text(&bundle).contains("No business associate agreement with msp.example is recorded"));
+    let (tenant, bundle) = packet(vec![(1, Deed::Mode { mode: Mode::Direct })]);
+    let said = text(&bundle);
+    assert!(
+        said.contains("| Run by | msp.example, for its own clinics: there is no service provider |"),
+        "{said}"
+    );
+    assert!(said.contains("| Agreement | none is needed: there is no service provider to have one with |"));
+    assert!(said.contains("there was no service provider to have a contract with"));
+    assert!(
+        !said.contains("No business associate agreement") && !said.contains("the service provider"),
+        "{said}"
+    );
+    assert!(!said.contains("That is a finding under 45 CFR"));
+    assert!(check(&tenant, &bundle).faults.is_empty());
+    // What was said later than the month, is not of it; what was said in it, stands there with its record.
+    let changed = vec![(1, Deed::Mode { mode: Mode::Direct }), (165, Deed::Mode { mode: Mode::Reseller })];
+    let (_, bundle) = packet(changed);
+    assert!(text(&bundle).contains("| Service provider | msp.example |"));
+    assert!(
+        text(&bundle).contains("this is run by a service provider for the clinic, by "),
+        "{}",
+        text(&bundle)
+    );
+}
+
+#[test]
+fn a_brand_stands_beside_the_signed_name_and_without_one_nothing_is_otherwise() {
+    let (tenant, bundle) = packet(vec![]);
+    let manifest: serde_json::Value = serde_json::from_slice(&bundle.files()["manifest.json"]).unwrap();
+    let keys: std::collections::BTreeSet<&str> =
+        manifest["provider_says"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(
+        keys,
+        ["appliances", "clinic", "generator", "made_at", "packet", "period"].into(),
+        "as before there were brands"
+    );
+    let mut parts = tenant.parts(tenant.evidence.len(), Some("2026-11".parse().unwrap()));
+    parts.brand = Brand { name: "Acme | IT".into(), contact: "help@acme.example".into() };
+    let bundle = build(&parts).unwrap();
+    let said = text(&bundle);
+    assert!(said.contains("| Service provider | Acme \\| IT (msp.example) |"), "{said}");
+    assert!(said.contains("| Questions to | help@acme.example |"), "{said}");
+    assert!(check(&tenant, &bundle).faults.is_empty(), "it is made again from the bundle alone");
+    parts.brand.name = "two\nlines".into();
+    assert!(build(&parts).is_err());
 }
 
 #[test]

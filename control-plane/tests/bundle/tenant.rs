@@ -325,6 +325,7 @@ impl Tenant {
         let names = ["Front desk", "Server closet", "Imaging"];
         let month: Month = "2026-11".parse().unwrap();
         Parts {
+            brand: Default::default(),
             clinic: "Northside Family Practice".into(),
             appliance_names: self
                 .boxes

@@ -5,7 +5,7 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use proto::digest::Digest;
+use proto::{digest::Digest, keys::PublicKey};
 use serde_json::{Value, json};
 
 const PRESENT: u8 = 0x01;
@@ -41,6 +41,11 @@ impl Authenticator {
             framed: false,
             tells_user: true,
         }
+    }
+
+    /// Its public key, as a charter names it.
+    pub fn public(&self) -> PublicKey {
+        PublicKey::P256(self.key.public_key().as_ref().try_into().unwrap())
     }
 
     fn client_data(&self, kind: &str, options: &Value) -> Vec<u8> {

@@ -7,7 +7,7 @@ use control_plane::{
     config::Config,
     directory::Directory,
     init::{Options, init},
-    serve::run::{Doors, run as serve},
+    serve::{doors::Doors, run::run as serve},
 };
 use serde_json::Value;
 use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};

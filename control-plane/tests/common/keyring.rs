@@ -9,6 +9,7 @@ use std::{
 };
 
 use control_plane::{
+    authorities::Authorities,
     ca::CertificateAuthority,
     serve::tls::{self, ServerIdentity},
 };
@@ -46,9 +47,10 @@ impl TimeProvider for Clock {
     }
 }
 
-pub fn identity(authority: &Arc<CertificateAuthority>, clock: &Clock) -> Arc<ServerIdentity> {
+pub fn identity(authorities: &Arc<Authorities>, clock: &Clock) -> Arc<ServerIdentity> {
     let random: tls::Random = Arc::new(control_plane::clock::random);
-    ServerIdentity::new(authority.clone(), vec!["127.0.0.1".to_owned()], clock.shared(), random).unwrap()
+    let names = vec!["127.0.0.1".to_owned()];
+    ServerIdentity::new(authorities.clone(), names, clock.shared(), random).unwrap()
 }
 
 /// A client's settings up to the question of its own certificate.

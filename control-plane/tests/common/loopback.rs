@@ -4,6 +4,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use control_plane::{
+    authorities::Authorities,
     ca::CertificateAuthority,
     serve::{
         listener::{Limits, Peer, serve_tls},
@@ -44,8 +45,13 @@ impl Loopback {
 }
 
 pub async fn appliances(authority: &Arc<CertificateAuthority>, clock: &Clock, limits: Limits) -> Loopback {
-    let trusted = [authority.certificate_pem().to_owned()];
-    let config = tls::appliances(&trusted, identity(authority, clock), clock.shared()).unwrap();
+    under(&Authorities::one(authority.clone()), clock, limits).await
+}
+
+/// The same, under authorities that may be exchanged.
+pub async fn under(authorities: &Arc<Authorities>, clock: &Clock, limits: Limits) -> Loopback {
+    let own = identity(authorities, clock);
+    let config = tls::appliances(authorities.clone(), own, clock.shared()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);

@@ -309,7 +309,10 @@ impl Appliance {
     pub fn follow(&mut self, trust: &OrganizationKeys, response: &pb::SyncResponse) {
         let said = trust.open_succession(&response.succession).unwrap().into_value();
         assert_eq!((said.tenant, said.number()), (self.tenant(), self.log + 1));
-        self.checkpoint.take().map_or(Ok(()), |kept| said.is_after(kept.head())).unwrap();
+        let proof: Vec<Hash> =
+            response.consistency.iter().map(|hash| Hash::from_field("hash", hash).unwrap()).collect();
+        let kept = self.checkpoint.take();
+        assert_eq!(kept.map_or(Ok(true), |kept| said.is_shown_after(kept.head(), &proof)), Ok(true));
         self.log = said.number();
     }
 

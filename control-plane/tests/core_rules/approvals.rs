@@ -1,6 +1,7 @@
 //! Asking people: what they sign is what is ordered, an approval is good for that alone, and every question ends.
 
 mod changed;
+mod modes;
 mod told;
 
 use std::{collections::BTreeMap, sync::LazyLock};

@@ -16,6 +16,7 @@ use control_plane::{
     serve::{
         crowd::Crowd,
         gate::{Gate, Rule},
+        known::Known,
         link::Appliances,
         listener::{Address, Admission, Peer},
         outside::Outside,
@@ -211,6 +212,11 @@ async fn who_is_known() {
     }
 }
 
+/// What the people's door looks guesses up in.
+pub fn known(world: &World) -> Known {
+    Known::new(Arc::new(Mutex::new(Store::with(world.db.share()).unwrap())))
+}
+
 /// Whoever could make tokens with a token could never be shut out.
 #[tokio::test]
 async fn api_tokens_are_not_made_with_api_tokens() {
@@ -221,9 +227,10 @@ async fn api_tokens_are_not_made_with_api_tokens() {
         .run(now, |core| core.issue_operator_token("ci", Grant::everything(), DAY, now))
         .unwrap()
         .secret;
+    let known = known(&world);
     let (writer, _thread) = Writer::spawn(world.core, clock).unwrap();
     let behind = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
-    let gate = Gate::new(Rule::People { writer, origin: "https://localhost".into() }, behind);
+    let gate = Gate::new(Rule::People { writer, known, origin: "https://localhost".into() }, behind);
     for (method, token, expected) in [
         ("Tenants/List", Some(&token), None),
         ("Operators/IssueToken", Some(&token), Some(Code::PermissionDenied)),
@@ -254,9 +261,10 @@ async fn whoever_asks_too_fast_is_told_to_wait_and_nobody_else_is() {
             .unwrap()
             .secret
     });
+    let known = known(&world);
     let (writer, _thread) = Writer::spawn(world.core, clock).unwrap();
     let behind = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
-    let gate = Gate::new(Rule::People { writer, origin: "https://127.0.0.1".into() }, behind)
+    let gate = Gate::new(Rule::People { writer, known, origin: "https://127.0.0.1".into() }, behind)
         .with_rates(Rates::new(clock));
     let ask = async |token: &str, host: u8| {
         let mut peer = peer(None);
@@ -290,7 +298,7 @@ async fn one_batch_of_each_box_waits_for_the_writer() {
     let again = asked(&mut one, false, &world);
     let (writer, _thread) = Writer::spawn(world.core, clock).unwrap();
     let (_stop, stopped) = watch::channel(false);
-    let service = Appliances::new(writer.clone(), stopped);
+    let service = Appliances::new(writer.clone(), Store::with(world.db.share()).unwrap(), stopped);
     let sync = |message: SyncRequest, certificate: &Vec<u8>| {
         let mut request = tonic::Request::new(message);
         request.extensions_mut().insert(peer(Some(certificate)));
@@ -341,7 +349,7 @@ async fn a_newer_call_ends_the_one_before() {
     });
     let (writer, _thread) = Writer::spawn(world.core, clock).unwrap();
     let (_stop, stopped) = watch::channel(false);
-    let service = Appliances::new(writer.clone(), stopped);
+    let service = Appliances::new(writer.clone(), Store::with(world.db.share()).unwrap(), stopped);
     let sync = |message: SyncRequest| {
         let mut request = tonic::Request::new(message);
         request.extensions_mut().insert(peer(Some(&appliance.certificate)));
@@ -377,7 +385,7 @@ fn way_to(name: &str, listener: &TcpListener) -> Teller {
     let channel = Channel {
         name: name.into(),
         quiet: vec![],
-        clinics: vec![],
+        tenants: vec![],
         way: Way::Webhook { url, secret: None },
     };
     Teller::new(&channel, None, "msp.example", Outside::new(PATIENCE), clock).unwrap()
@@ -421,10 +429,9 @@ async fn a_channel_that_hangs_holds_up_no_other() {
 async fn what_is_due_is_told_at_once_not_one_after_the_other() {
     let mut world = World::new();
     let mut appliance = world.appliance();
-    let events =
-        (0..3).map(|n| appliance.event(world.now, &format!("odd.fault-{n}"), "uploads", Phase::Raised));
-    let events = events.collect();
-    world.send(&mut appliance, events);
+    let events = ["odd.one", "odd.two", "odd.three"]
+        .map(|kind| appliance.event(world.now, kind, "uploads", Phase::Raised));
+    world.send(&mut appliance, events.into());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let way = way_to(CHANNEL, &listener);
     let (writer, _thread) = Writer::spawn(world.core, clock).unwrap();

@@ -87,8 +87,8 @@ async fn an_order_reaches_an_idle_box_at_once() {
     let (writer, thread) = Writer::spawn(core, clock).unwrap();
     let (stop, stopped) = watch::channel(false);
     let (authority, at) = (safe.authority(), keyring::Clock::at(now));
-    let settings =
-        tls::appliances(&safe.charter.certificate_authorities, identity(&authority, &at), at.shared());
+    let authorities = safe.issuer.authorities.clone();
+    let settings = tls::appliances(authorities.clone(), identity(&authorities, &at), at.shared());
     let reader = db.share();
     reader.busy_timeout(AT_ONCE).unwrap();
     let rule = Rule::Appliances {
@@ -97,7 +97,7 @@ async fn an_order_reaches_an_idle_box_at_once() {
         calls: Crowd::default(),
         connections: Crowd::default(),
     };
-    let service = Appliances::new(writer.clone(), stopped.clone());
+    let service = Appliances::new(writer.clone(), Store::with(db.share()).unwrap(), stopped.clone());
     let gate = Gate::new(rule, Front::programs(Routes::new(LinkServer::new(service))));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -15,7 +15,7 @@ use control_plane::{
         Grant, Principal, Role, Scope,
         table::{Reach, TABLE, reach_of},
     },
-    core::Core,
+    core::{Core, tickets::ticket_name},
 };
 use prost_reflect::{
     DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, Value, prost::Message as _,
@@ -51,6 +51,8 @@ struct Clinic {
     hold: String,
     /// The key of a letter about it.
     letter: String,
+    /// What its open ticket is called.
+    ticket: String,
 }
 
 impl Clinic {
@@ -58,7 +60,8 @@ impl Clinic {
         let ids = [self.id.to_string(), self.site.to_string(), self.appliance.id().to_string()];
         let words =
             [self.name.to_owned(), self.recipient.clone(), self.incident.clone(), self.digest.clone()];
-        let words = words.into_iter().chain([self.asked.clone(), self.hold.clone(), self.letter.clone()]);
+        let more = [self.asked.clone(), self.hold.clone(), self.letter.clone(), self.ticket.clone()];
+        let words = words.into_iter().chain(more);
         ids.into_iter().chain(words).collect()
     }
 
@@ -68,7 +71,7 @@ impl Clinic {
             "tenant" => vec![self.id.to_string(), self.name.to_owned()],
             "site" => vec![self.site.to_string(), "Main St".into()],
             "appliance" => vec![self.appliance.id().to_string(), String::new()],
-            "id" => vec![self.appliance.id().to_string(), self.incident.clone()],
+            "id" => vec![self.appliance.id().to_string(), self.incident.clone(), self.ticket.clone()],
             "incident" => vec![self.incident.clone()],
             "order" => vec![self.asked.clone()],
             "key" => vec![self.letter.clone()],
@@ -120,7 +123,9 @@ fn clinic(world: &mut World, name: &'static str) -> Clinic {
     let incident = world.core.incidents(&id, "", 0).unwrap().remove(0).id.to_string();
     let digest = world.core.evidence(&id, 0, 1).unwrap().0[0].sha256.to_string();
     let site = world.core.sites(&id).unwrap()[0].id;
-    Clinic { id: row.id, site, name, recipient, appliance, incident, digest, asked, hold, letter }
+    world.core.run(now, |core| core.issue_enrolment_token(&id, "Main St", DAY, now)).unwrap();
+    let ticket = ticket_name(&world.core.tickets(&id, now).unwrap()[0].0);
+    Clinic { id: row.id, site, name, recipient, appliance, incident, digest, asked, hold, letter, ticket }
 }
 
 /// Every call of operators there is, by the contract.
@@ -282,6 +287,7 @@ async fn nothing_of_another_clinic_is_returned_counted_or_hinted() {
         "Tenants/List",
         "Sites/List",
         "Appliances/List",
+        "Appliances/ListTickets",
         "Incidents/List",
         "Incidents/Show",
         "Notifications/List",
@@ -295,10 +301,36 @@ async fn nothing_of_another_clinic_is_returned_counted_or_hinted() {
     }
 }
 
+/// Within a clinic, too, and between a clinic and the organization above it.
+#[tokio::test]
+async fn one_site_sees_no_contract_and_no_clinic_why_the_organization_holds() {
+    let mut world = approving();
+    let clinics = [clinic(&mut world, CLINICS[0])];
+    let (now, level) = (world.now, world.core.level("", "", "").unwrap());
+    world.core.run(now, |core| core.hold(level, "we owe our supplier", None, now)).unwrap();
+    let (owner, tokens) = tokens(&mut world, &clinics);
+    let server = Server::new(world);
+    let (recipient, agreement) = (&clinics[0].recipient, "\u{7}".repeat(32));
+    for (token, grant, _) in &tokens {
+        let list = server.ask(token, "Tenants/List", &[]).await;
+        assert!(list.speaks_of(CLINICS[0]), "{grant:?}: {list:?}");
+        for needle in [recipient, &agreement] {
+            assert_eq!(list.speaks_of(needle), grant.scope.site().is_none(), "{grant:?} {needle}: {list:?}");
+        }
+        let holds = server.ask(token, "Holds/List", &[]).await;
+        assert!(holds.speaks_of("the organization holds"), "{grant:?}: {holds:?}");
+        for call in calls().into_keys().filter(|call| reads(call)) {
+            let answer = server.ask(token, &call, &[]).await;
+            assert!(!answer.speaks_of("supplier"), "{call} {grant:?}: {answer:?}");
+        }
+    }
+    assert!(server.ask(&owner, "Holds/List", &[]).await.speaks_of("we owe our supplier"));
+}
+
 /// Calls that change nothing, whatever is asked: what the owner may repeat.
 fn reads(call: &str) -> bool {
     let verb = call.split('/').nth(1).unwrap_or_default();
-    ["List", "Show", "Month", "Lines", "Witnesses", "Audit", "SealingKey"].contains(&verb)
+    ["List", "ListTickets", "Show", "Month", "Lines", "Witnesses", "Audit", "SealingKey"].contains(&verb)
 }
 
 fn contains(bytes: &[u8], needle: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Policy at three levels: organization, clinic, place. Each only takes away, and what a box is told is all of it at once.
 
-use control_plane::core::{level::Level, policies::Shown};
+use control_plane::core::{level::Level, shown::Shown};
 use proptest::prelude::*;
 use proto::{act::Change, ids::RunbookId};
 use runbooks::{Mode, Patch, Policy, Risk, Setting};

@@ -21,7 +21,7 @@ use control_plane::{
         teller::Teller,
     },
     store::MailState,
-    telling::{Outcome, Rules, ticket::Change},
+    telling::{Outcome, RECIPIENTS, Rules, ticket::Change},
 };
 use proto::{act::Deed, digest::Digest, sync::Phase, time::Millis};
 use rcgen::{CertificateParams, KeyPair};
@@ -222,11 +222,16 @@ async fn people_are_called_by_mail_and_all_mails_of_a_fault_lie_together() {
     let Some(post) = Post::start(folder.path()) else { return };
     let to = |name: &str| {
         let way = Way::Mail { to: format!("{name}@msp.example").parse().unwrap() };
-        Channel { name: name.to_owned(), quiet: vec![], clinics: vec![], way }
+        Channel { name: name.to_owned(), quiet: vec![], tenants: vec![], way }
     };
-    let channels = [to("desk"), to("grey"), to("never")];
+    let recipients =
+        Channel { name: RECIPIENTS.to_owned(), quiet: vec![], tenants: vec![], way: Way::Recipients };
+    let channels = [to("desk"), to("grey"), to("never"), recipients];
     let names = channels.iter().map(|channel| (channel.name.clone(), vec![]));
     let mut world = World::with(|safe| safe.settings.telling = Rules::at_once(names.collect()));
+    let (now, tenant) = (world.now, world.tenant.clone());
+    let owner = ["owner@clinic.example".to_owned()];
+    world.core.run(now, |core| core.change_recipients(&tenant, &owner, &[], now)).unwrap();
     let mut appliance = world.appliance();
     let rounds = async |world: &mut World| {
         let mut said = Vec::new();
@@ -262,6 +267,12 @@ async fn people_are_called_by_mail_and_all_mails_of_a_fault_lie_together() {
         mails.iter().filter(|mail| header(mail, "To").starts_with(name)).collect()
     };
     assert_eq!((of("desk").len(), of("grey").len(), of("never").len()), (2, 2, 0));
+    // Whoever it is, they are told what is wrong, and nothing to type at a server that is not theirs.
+    let owners = of("owner@clinic");
+    assert!(
+        owners.len() == 2 && owners[0].contains("odd.fault") && !owners[0].contains("acknowledge"),
+        "{owners:?}"
+    );
     let [raised, gone] = of("desk")[..] else { panic!("{mails:?}") };
     assert_eq!(header(raised, "Subject"), "odd.fault on uploads at Riverside Dental");
     assert_eq!(header(gone, "Subject"), "Over: odd.fault on uploads at Riverside Dental");

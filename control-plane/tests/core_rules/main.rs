@@ -23,6 +23,7 @@ mod hours;
 mod identity;
 mod incidents;
 mod isolation;
+mod issuer;
 #[path = "../common/keyring.rs"]
 mod keyring;
 mod levels;
@@ -31,6 +32,7 @@ mod log;
 mod mail;
 mod metrics;
 mod models;
+mod modes;
 mod monthly;
 mod newer;
 mod operators;
@@ -48,6 +50,7 @@ mod standing;
 mod stops;
 mod sync;
 mod telling;
+mod tickets;
 mod traces;
 mod trail;
 #[path = "../common/tsa.rs"]

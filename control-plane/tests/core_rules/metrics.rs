@@ -51,11 +51,12 @@ async fn what_is_durable_is_counted_once_and_names_nobody() {
     let batch = neighbour.freeze(vec![event]);
     let (other, spki) = (neighbour.ask(Some(batch)), neighbour.spki());
     world.core.take_counted();
+    let reader = Store::with(world.db.share()).unwrap();
     let look = Store::with(world.db.share()).unwrap();
     let metrics = Metrics::default();
     let (writer, thread) = Writer::spawn_counted(world.core, clock, metrics.clone()).unwrap();
     let (_stop, stopped) = watch::channel(false);
-    let service = Appliances::new(writer.clone(), stopped);
+    let service = Appliances::new(writer.clone(), reader, stopped);
     let sync = async |message: SyncRequest| {
         let mut request = tonic::Request::new(message);
         request.extensions_mut().insert(peer(Some(&appliance.certificate)));

@@ -13,10 +13,14 @@ use std::{
 
 use control_plane::{
     bundle::Month,
-    core::{CoreError, deliveries::Tracked},
+    core::{
+        Core, CoreError,
+        deliveries::{Posted, Tracked},
+    },
     serve::{
         gate::{Gate, Rule},
         http::{Front, Health},
+        known::Known,
         monthly::Monthly,
         operators::{About, Operators},
         review::Reviews,
@@ -66,7 +70,6 @@ impl Server {
         let about = About {
             address: "https://control.msp.example:8443".into(),
             people: String::new(),
-            ca_pem: String::new(),
             trust: world.safe.trust.clone(),
             witnesses: Vec::new(),
             timestamps: String::new(),
@@ -236,19 +239,31 @@ async fn killed_in_between_or_restored_a_packet_is_made_and_sent_once() {
     assert_eq!(fourth.packet, third.packet);
     assert_eq!(fourth.mails[0].message_id, third.mails[0].message_id, "a repeat can be told apart");
 
-    // Who is a recipient no more gets nothing more.
+    // Who is a recipient no more gets nothing more, and the link that he got leads nowhere.
+    let path = format!("/review/{}", secret(&server).await);
+    let arrives = |core: &mut Core, now: Millis| {
+        let row = core.tracked_packets("", 1, now)?.remove(0).mails.remove(0);
+        core.mailed(&row, &Posted::Taken, now)
+    };
+    server.writer.run(arrives).await.unwrap();
+    assert_eq!(page(asked(&server, Method::GET, &path, "").await).await.0, StatusCode::OK);
     let tenant = server.tenant.clone();
     let gone = ["owner@clinic.example".to_owned()];
     server.writer.run(move |core, now| core.change_recipients(&tenant, &[], &gone, now)).await.unwrap();
     assert!(server.writer.run(|core, now| core.mails_to_send(now)).await.unwrap().is_empty());
+    let form = "name=Ann&role=Owner&reviewed=yes";
+    for (method, form) in [(Method::GET, ""), (Method::POST, form)] {
+        assert_eq!(page(asked(&server, method, &path, form).await).await.0, StatusCode::NOT_FOUND);
+    }
+    assert!(server.packets("").await.iter().all(|packet| packet.reviews.is_empty()));
 }
 
 /// What a door answers.
 async fn asked(server: &Server, method: Method, path: &str, form: &str) -> Response<Body> {
     let health: control_plane::serve::http::HealthCheck = Arc::new(|| Box::pin(async { Health::Well }));
     let front = Front::people(Routes::default(), health, Some(server.reviews.clone()));
-    let mut door =
-        Gate::new(Rule::People { writer: server.writer.clone(), origin: "https://localhost".into() }, front);
+    let (writer, known) = (server.writer.clone(), Known::new(server.reviews.reader.clone()));
+    let mut door = Gate::new(Rule::People { writer, known, origin: "https://localhost".into() }, front);
     let body = Body::new(Full::from(form.to_owned()));
     let request = Request::builder().method(method).uri(path).body(body).unwrap();
     door.ready().await.unwrap().call(request).await.unwrap()
@@ -361,10 +376,10 @@ async fn whoever_has_the_link_acknowledges_once_and_everybody_else_gets_one_answ
     // The next mail's page says who did already; its link ends, too.
     let tenant = server.tenant.clone();
     let sent = server.packets("").await[0].mails[0].id;
-    let mail = move |core: &mut control_plane::core::Core, now: Millis| -> Result<(), CoreError> {
+    let mail = move |core: &mut Core, now: Millis| -> Result<(), CoreError> {
         let row = core.tracked_packets("", 1, now)?.remove(0).mails.remove(0);
         assert_eq!(row.id, sent);
-        core.mailed(&row, &control_plane::core::deliveries::Posted::Taken, now)?;
+        core.mailed(&row, &Posted::Taken, now)?;
         core.send_packet(&tenant, "2026-11".parse()?, now).map(drop)
     };
     server.writer.run(mail).await.unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use control_plane::{
     access::Grant,
-    core::{CoreError, admin::Token},
+    core::{Core, CoreError, admin::Token, people::Invitee},
 };
 use proto::{charter::CharterError, dsse, keys::SecretKey, sync::Phase};
 use runbooks::{Catalogue, CatalogueError};
@@ -45,6 +45,43 @@ fn names_are_plain_short_their_own_and_never_somebody_elses_id() {
     );
     world.core.run(now, |core| core.create_tenant(&"ü".repeat(50), now)).unwrap();
     assert_eq!(world.core.tenants().unwrap().len(), 2);
+}
+
+#[test]
+fn a_name_that_looks_like_another_is_taken_and_one_with_unseen_letters_is_none() {
+    let mut world = World::new();
+    let (tenant, now) = (world.tenant.clone(), world.now);
+    let issue = |core: &mut Core, name: &str| {
+        core.issue_operator_token(name, Grant::everything(), DAY, now).map(drop)
+    };
+    let invite = |core: &mut Core, name: &str| {
+        let invitee = Invitee { name: name.into(), email: String::new(), grant: Grant::everything() };
+        core.invite(invitee, HOUR, now).map(drop)
+    };
+    world.core.run(now, |core| issue(core, "ci").and_then(|()| invite(core, "alice"))).unwrap();
+    for unseen in ["Riverside\u{200b} Dental", "\u{202e}latneD edisreviR", "Main\u{ad} St", "ali\u{2060}ce"] {
+        for made in [
+            world.core.run(now, |core| core.create_tenant(unseen, now).map(drop)),
+            world.core.run(now, |core| core.create_site(&tenant, unseen, now).map(drop)),
+            world.core.run(now, |core| issue(core, unseen)),
+            world.core.run(now, |core| invite(core, unseen)),
+        ] {
+            assert_eq!(bad_field(made), "name", "{unseen:?}");
+        }
+    }
+    for alike in
+        ["riverside dental", "Riverside  Dental", "Ｒｉｖｅｒｓｉｄｅ Dental", "RIVERSIDE\u{a0}DENTAL"]
+    {
+        exists(world.core.run(now, |core| core.create_tenant(alike, now)));
+    }
+    for alike in ["MAIN ST", "Main Sｔ", " Main St"] {
+        exists(world.core.run(now, |core| core.create_site(&tenant, alike, now)));
+    }
+    for alike in ["Alice", "CI", "ａlice", "ALICE"] {
+        exists(world.core.run(now, |core| issue(core, alike)));
+        exists(world.core.run(now, |core| invite(core, alike)));
+    }
+    assert_eq!(bad_field(world.core.run(now, |core| invite(core, "Control  Plane"))), "name");
 }
 
 #[test]

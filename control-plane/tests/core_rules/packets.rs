@@ -19,12 +19,12 @@ use crate::{
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The month that the world is in.
-fn this_month(world: &World) -> Month {
+pub fn this_month(world: &World) -> Month {
     world.now.to_string()[..7].parse().unwrap()
 }
 
 /// As the server makes it: by its edition, where there is one, else anew.
-fn make(world: &mut World, month: Month) -> (Bundle, Edition, PacketFiles) {
+pub fn make(world: &mut World, month: Month) -> (Bundle, Edition, PacketFiles) {
     let row = world.core.tenant(&world.tenant.clone()).unwrap();
     let now = world.now;
     let edition = world.core.edition(row.id, month, now).unwrap();

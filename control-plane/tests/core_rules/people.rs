@@ -5,8 +5,9 @@ mod owners;
 
 use std::{
     net::SocketAddr,
+    path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -18,24 +19,27 @@ use control_plane::{
     serve::{
         gate::{Gate, Rule},
         http::{Front, Health, HealthCheck},
+        known::Known,
         listener::{Address, Admission, Peer},
         operators::{About, Operators},
         people::People,
-        run::operator_routes,
+        services::operator_routes,
         writer::Writer,
     },
+    store::Store,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use proto::time::Millis;
-use rusqlite::Connection;
+use rusqlite::{Connection, backup::Backup};
 use serde_json::{Value, json};
 use tonic::{Code, body::Body};
 use tower::ServiceExt as _;
 
 use crate::{
     authenticator::Authenticator,
-    world::{DAY, HOUR, MINUTE, World},
+    doors::known,
+    world::{DAY, HOUR, MINUTE, World, open},
 };
 
 const ORIGIN: &str = "https://control.msp.example:8444";
@@ -55,6 +59,8 @@ struct Browser<'s> {
     cookie: String,
     origin: Option<&'static str>,
     address: [u8; 4],
+    /// An API token instead of a cookie.
+    token: Option<&'static str>,
 }
 
 struct Got {
@@ -86,18 +92,33 @@ impl Got {
 
 impl Server {
     fn new(world: World) -> Self {
+        let known = known(&world);
+        Self::behind(world, known)
+    }
+
+    /// Over a database in a file, whose reader does not wait while somebody writes.
+    fn on_file(mut world: World, folder: &Path) -> Self {
+        let file = folder.join("control-plane.db");
+        let (from, mut to) = (world.db.share(), Connection::open(&file).unwrap());
+        Backup::new(&from, &mut to).unwrap().run_to_completion(1000, Duration::ZERO, None).unwrap();
+        let store = Store::open(&file).unwrap();
+        world.core = open(&world.safe, store, Box::new(world.vault.clone()), 99, world.now).unwrap();
+        let reader = Store::open_reader(&file).unwrap();
+        Self::behind(world, Known::new(Arc::new(Mutex::new(reader))))
+    }
+
+    fn behind(world: World, known: Known) -> Self {
         let now = Arc::new(AtomicI64::new(world.now.0));
         let clock = {
             let now = now.clone();
             move || Millis(now.load(Ordering::SeqCst))
         };
-        let (memory, trust) = (std::sync::Mutex::new(world.db), world.safe.trust.clone());
+        let (memory, trust) = (Mutex::new(world.db), world.safe.trust.clone());
         let db = memory.lock().unwrap().share();
         let (writer, _thread) = Writer::spawn(world.core, clock.clone()).unwrap();
         let about = About {
             address: "https://control.msp.example:8443".into(),
             people: ORIGIN.into(),
-            ca_pem: String::new(),
             trust,
             witnesses: Vec::new(),
             timestamps: String::new(),
@@ -108,13 +129,15 @@ impl Server {
         let health: HealthCheck = Arc::new(|| Box::pin(async { Health::Well }));
         let people = People {
             writer: writer.clone(),
+            known: known.clone(),
             ceremonies: Arc::new(Ceremonies::new(ORIGIN, "msp.example", control_plane::clock::random)),
             guesses: Arc::default(),
             clock: Arc::new(clock),
             provider: None,
-            organization: "msp.example".into(),
+            organization: "Acme IT".into(),
+            contact: "help@acme.example".into(),
         };
-        let rule = Rule::People { writer: writer.clone(), origin: ORIGIN.into() };
+        let rule = Rule::People { writer: writer.clone(), known, origin: ORIGIN.into() };
         Self { rule, front: Front::people(routes, health, None).with_people(people), writer, now, db }
     }
 
@@ -123,7 +146,13 @@ impl Server {
     }
 
     fn browser(&self) -> Browser<'_> {
-        Browser { server: self, cookie: String::new(), origin: Some(ORIGIN), address: [192, 0, 2, 7] }
+        Browser {
+            server: self,
+            cookie: String::new(),
+            origin: Some(ORIGIN),
+            address: [192, 0, 2, 7],
+            token: None,
+        }
     }
 
     /// An invitation, as the console gives it: its secret.
@@ -146,6 +175,9 @@ impl Browser<'_> {
         let mut request = Request::builder().method(method).uri(path).header("content-type", kind);
         if let Some(origin) = self.origin {
             request = request.header("origin", origin);
+        }
+        if let Some(token) = self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
         }
         if !self.cookie.is_empty() {
             request = request.header("cookie", format!("other=1; {}", self.cookie));
@@ -236,6 +268,8 @@ async fn an_invitation_a_passkey_a_session_and_a_call() {
     assert_eq!(browser.cookie, "");
     assert_eq!(browser.call("People/List").await, Code::Unauthenticated);
     assert_eq!(browser.look("/account").await.headers["location"], "/sign-in");
+    let page = browser.look("/sign-in").await.text;
+    assert!(page.contains("Acme IT") && page.contains("Questions: help@acme.example"), "{page}");
     browser.show(&mut key).await.good();
     assert_eq!(browser.call("People/List").await, Code::Ok, "the key knows the name");
 
@@ -320,16 +354,16 @@ async fn several_passkeys_are_made_and_removed_but_the_last_stays() {
     let mut second = Authenticator::new(ORIGIN, 2);
     server.wait(15 * MINUTE);
     let stale = browser.make("/account", "", &mut second).await;
-    stale.refused(409, "sign out and in again");
+    stale.refused(409, "sign in anew");
     for path in ["/account/codes", "/account/remove"] {
-        browser.post(path, json!({ "id": first })).await.refused(409, "sign out and in again");
+        browser.post(path, json!({ "id": first })).await.refused(409, "sign in anew");
     }
     browser.show(&mut key).await.good();
     let before = browser.cookie.clone();
     let made = browser.make("/account", "", &mut second).await.good();
     assert_eq!(made["codes"], json!([]), "codes are shown once");
     assert_ne!(browser.cookie, before);
-    browser.make("/account", "", &mut Authenticator::new(ORIGIN, 2)).await.refused(403, "not accepted");
+    browser.make("/account", "", &mut Authenticator::new(ORIGIN, 2)).await.refused(409, "known here already");
     browser
         .post("/account/remove", json!({ "id": hex::encode([9; 32]) }))
         .await

@@ -297,6 +297,7 @@ proptest! {
                     // Everything was done and written, and then the power went: only the vault keeps what it was given.
                     world.core.begin().unwrap();
                     world.core.attempt(|core| core.sync(spki, &asked, now)).unwrap();
+                    world.core.keep_unkept(now).unwrap();
                     world.restart();
                     continue;
                 }

@@ -1,6 +1,9 @@
 //! Who is called when: the chain, quiet hours, acknowledgements, dead letters, and boxes that fall silent. Time is an
 //! argument; nothing here waits.
 
+mod hooks;
+mod outbox;
+pub mod over;
 mod silence;
 mod tickets;
 pub mod usage;
@@ -238,13 +241,13 @@ fn what_a_crash_broke_off_goes_out_again_under_its_key_and_knows_that_it_may_be_
     let (mut world, mut appliance) = at(NOON, rules());
     fault(&mut world, &mut appliance, "disk.odd", Phase::Raised);
     let first = due(&mut world, "desk").remove(0);
-    assert!(!first.is_repeated);
+    assert!(!first.found_is_its_own);
     world.restart();
     world.now = world.now.plus(2 * MINUTE);
     assert!(due(&mut world, "desk").is_empty(), "it may still be under way");
     world.now = world.now.plus(MINUTE);
     let again = due(&mut world, "desk").remove(0);
-    assert!(again.is_repeated);
+    assert!(again.found_is_its_own);
     assert_eq!((&again.row.key, again.row.attempts), (&first.row.key, 0));
     told(&mut world, &again.row, taken());
     // And what was heard of the first, late, changes nothing.

@@ -13,7 +13,7 @@ use control_plane::{
     core::{
         self, Core, CoreError, Settings,
         deliveries::Mailing,
-        ports::{CertificateIssuer, Entropy, Ports},
+        ports::{Entropy, Ports},
     },
     store::{Document, Store},
     telling::Rules,
@@ -23,8 +23,6 @@ use proto::{
     charter::{Approver, Charter, OrganizationKeys, Quorum},
     digest::Digest,
     dsse,
-    field::BadField,
-    identity::SpiffeId,
     keys::SecretKey,
     pb,
     time::Millis,
@@ -32,7 +30,7 @@ use proto::{
 use runbooks::{Catalogue, Runbook, from_yaml, sources};
 use rusqlite::{Connection, backup::Backup};
 
-use crate::{appliance::Appliance, ring::keys};
+use crate::{appliance::Appliance, issuer::Issuer, ring::keys};
 
 pub const ORGANIZATION: &str = "msp.example";
 pub const START: Millis = Millis(1_795_000_000_000);
@@ -69,17 +67,6 @@ impl Entropy for Seeded {
     }
 }
 
-#[derive(Clone)]
-struct Issuer(Arc<CertificateAuthority>, Arc<AtomicU64>);
-
-impl CertificateIssuer for Issuer {
-    fn issue(&self, csr: &[u8], id: &SpiffeId, now: Millis) -> Result<Vec<u8>, BadField> {
-        let mut serial = [0; 16];
-        serial[8..].copy_from_slice(&self.1.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-        self.0.issue_appliance(csr, id, now, serial).map_err(|e| BadField::new("csr", core::chain(&e)))
-    }
-}
-
 /// What the organization keeps in its safe, and what every restart of the server finds again.
 pub struct Safe {
     pub organization: Vec<SecretKey>,
@@ -93,7 +80,7 @@ pub struct Safe {
     pub charter: Charter,
     pub catalogue: Vec<u8>,
     pub settings: Settings,
-    issuer: Issuer,
+    pub issuer: Issuer,
 }
 
 impl Safe {
@@ -102,6 +89,7 @@ impl Safe {
         let public = |keys: &[SecretKey]| keys.iter().map(SecretKey::public).collect();
         let (organization, release, order, log) = (keys(1), keys(11), [21; 32], [31; 32]);
         let authority = CertificateAuthority::create(ORGANIZATION, START.minus(DAY), [9; 16]).unwrap();
+        let named = vec![authority.certificate_pem().to_owned()];
         let charter = Charter {
             organization: ORGANIZATION.into(),
             serial: 1,
@@ -110,7 +98,7 @@ impl Safe {
             order_keys: [SecretKey::ed25519(order).public()].into(),
             log_keys: [SecretKey::ed25519(log).public()].into(),
             release_keys: Quorum { threshold: 2, keys: public(&release) },
-            certificate_authorities: vec![authority.certificate_pem().into()],
+            certificate_authorities: named.clone(),
             witnesses: Vec::new(),
             witness_quorum: None,
             approvers: Vec::<Approver>::new(),
@@ -141,8 +129,9 @@ impl Safe {
                 telling: Rules::at_once([(CHANNEL.to_owned(), Vec::new())].into()),
                 mail: Mailing::WithLinks,
                 model: None,
+                running: Default::default(),
             },
-            issuer: Issuer(Arc::new(authority), Arc::new(AtomicU64::new(1))),
+            issuer: Issuer::of(vec![Arc::new(authority)], &named),
         };
         safe.catalogue = safe.catalogue(1, shipped());
         safe
@@ -150,7 +139,7 @@ impl Safe {
 
     /// The device CA, as the server has it.
     pub fn authority(&self) -> Arc<CertificateAuthority> {
-        self.issuer.0.clone()
+        self.issuer.authorities.named().issues.clone()
     }
 
     /// A catalogue signed by two of three release keys.

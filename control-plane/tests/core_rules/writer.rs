@@ -129,6 +129,41 @@ async fn a_vault_that_is_away_holds_up_nobody_who_needs_none() {
     thread.join().unwrap();
 }
 
+/// Who is first to find that the vault takes no entries is told to send again, and so is who was in one group with him. From
+/// then on nobody waits who needs no vault.
+#[tokio::test]
+async fn a_vault_that_takes_no_entries_fails_one_group_and_then_only_what_needs_it() {
+    let mut world = World::new();
+    let mut appliance = world.enrolled();
+    let broken = Arc::new(AtomicBool::new(true));
+    let twin = world.twin(Guarded::fragile(&world.vault, "/entries/", &broken));
+    let records = vec![appliance.enrolment(world.now)];
+    let batch = appliance.freeze(records);
+    let (asked, spki) = (Arc::new(appliance.ask(Some(batch))), appliance.spki());
+    let (writer, thread) = Writer::spawn(twin.core, clock).unwrap();
+    let sync = || {
+        let asked = asked.clone();
+        writer.run(move |core, now| core.sync(spki, &asked, now).map(drop))
+    };
+    for (name, expected) in [("One", Err(Code::Unavailable)), ("Two", Ok(())), ("Three", Ok(()))] {
+        let (go, begin) = std::sync::mpsc::channel::<()>();
+        let first = writer.run(move |_, _| {
+            begin.recv().unwrap();
+            Ok(())
+        });
+        let add = writer.run(move |core, now| core.create_tenant(name, now).map(drop));
+        // The thread waits in the first one until all are queued.
+        let (_, held, added, ()) = tokio::join!(first, sync(), add, async { go.send(()).unwrap() });
+        assert_eq!(held.unwrap_err().code(), Code::Unavailable);
+        assert_eq!(added.map_err(|status| status.code()), expected, "{name}");
+    }
+    broken.store(false, Ordering::SeqCst);
+    sync().await.unwrap();
+    assert_eq!(writer.run(|core, _| core.tenants()).await.unwrap().len(), 3, "One was told to come again");
+    drop(writer);
+    thread.join().unwrap();
+}
+
 /// A thread that died can store nothing: it must be seen, not hidden behind refusals for ever.
 #[tokio::test]
 async fn a_command_that_panics_ends_the_thread_for_all_to_see() {

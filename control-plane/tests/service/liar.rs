@@ -19,7 +19,7 @@ use proto::digest::Digest;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::provider::{Browser, home_of};
+use crate::provider::{Browser, Got, home_of};
 
 /// What it lies about, and the nonce that it was sent.
 type Lie = Arc<Mutex<(&'static str, String)>>;
@@ -110,10 +110,16 @@ impl Liar {
             "iat": now - 7200,
             "exp": if lie == "expiry" { now - 3600 } else { now + 300 },
             "nonce": if lie == "nonce" { "another" } else { nonce },
+            "auth_time": match lie {
+                "an hour ago" => now - 3600,
+                "as long as it may be known" => now - 30,
+                _ => now,
+            },
             "at_hash": URL_SAFE_NO_PAD.encode(&Digest::of(access.as_bytes()).0[..16]),
         });
         let claim = match lie {
             "no nonce" => "nonce",
+            "no auth_time" => "auth_time",
             // It may be left out, and needs a key of the provider's: only the signature is to be wrong.
             "our secret's signature" | "no signature" => "at_hash",
             _ => "",
@@ -151,9 +157,9 @@ fn a_provider_that_lies_lets_nobody_in() {
     let server = home.start();
     let runtime = Runtime::new().unwrap();
     let browser = Browser { runtime: &runtime, home: &home, people: server.people, provider: &url };
-    let come = |about: &'static str| {
+    let come_by = |path: &str, about: &'static str| {
         lie.lock().unwrap().0 = about;
-        let away = browser.ours("/sign-in/provider", "");
+        let away = browser.ours(path, "");
         if about == "metadata" {
             return away;
         }
@@ -163,10 +169,12 @@ fn a_provider_that_lies_lets_nobody_in() {
             pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).next().unwrap()
         };
         assert_eq!((asked("response_type"), asked("code_challenge_method")), ("code".into(), "S256".into()));
+        assert_eq!(there.query().unwrap().contains("max_age="), path.ends_with("?anew"));
         assert!(asked("redirect_uri").ends_with("%2Fsign-in%2Fcallback"));
         lie.lock().unwrap().1 = asked("nonce");
         browser.ours(&format!("/sign-in/callback?code=code&state={}", asked("state")), &visit)
     };
+    let come = |about: &'static str| come_by("/sign-in/provider", about);
     let good = come("nothing");
     assert_eq!(good.status, StatusCode::OK, "{}", good.text);
     assert!(good.cookie("__Host-orderly-session").is_some());
@@ -190,5 +198,24 @@ fn a_provider_that_lies_lets_nobody_in() {
         assert!(got.cookie("__Host-orderly-session").is_none(), "{about}");
     }
     assert_eq!(come("nothing").status, StatusCode::OK);
+
+    // It is asked to have them prove anew who they are, and must say that it did: only then they let others in.
+    let invites = |got: &Got| {
+        let session = got.cookie("__Host-orderly-session").unwrap();
+        browser.calls("People/Invite", &session)
+    };
+    let unasked = come("an hour ago");
+    assert_eq!((unasked.status, invites(&unasked)), (StatusCode::OK, "9".into()), "sign in anew");
+    let unknown = come("no auth_time");
+    assert_eq!((unknown.status, invites(&unknown)), (StatusCode::OK, "9".into()));
+    for about in ["an hour ago", "no auth_time"] {
+        let got = come_by("/sign-in/provider?anew", about);
+        assert_eq!(got.status, StatusCode::FORBIDDEN, "{about}: {}", got.text);
+        assert!(got.cookie("__Host-orderly-session").is_none(), "{about}");
+    }
+    for about in ["nothing", "as long as it may be known"] {
+        let anew = come_by("/sign-in/provider?anew", about);
+        assert_eq!((anew.status, invites(&anew)), (StatusCode::OK, "3".into()), "an empty name, by then");
+    }
     server.end();
 }

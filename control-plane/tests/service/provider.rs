@@ -113,6 +113,28 @@ impl Browser<'_> {
         })
     }
 
+    /// A gRPC-web call of an empty message with a session, as a page makes it: its status.
+    pub fn calls(&self, call: &str, session: &str) -> String {
+        let request = Request::post(format!("/orderly.v1.{call}"))
+            .header("host", "localhost")
+            .header("origin", format!("https://localhost:{}", self.people.port()))
+            .header("content-type", "application/grpc-web+proto")
+            .header("cookie", session)
+            .body(Full::from(vec![0; 5]));
+        let got = self.runtime.block_on(async {
+            let tls = TlsConnector::from(Arc::new(trusting(self.home).with_no_client_auth()));
+            let tcp = TcpStream::connect(self.people).await.unwrap();
+            let stream = tls.connect(ServerName::try_from("localhost").unwrap(), tcp).await.unwrap();
+            send(stream, request.unwrap()).await
+        });
+        let early = got.headers.get("grpc-status").map(|code| code.to_str().unwrap().to_owned());
+        // gRPC-web has the trailers at the end of the body.
+        let late = || {
+            got.text.split_once("grpc-status:").unwrap().1.chars().take_while(char::is_ascii_digit).collect()
+        };
+        early.unwrap_or_else(late)
+    }
+
     /// Says at the provider who one is; where it sends the browser then.
     fn theirs(&self, url: &Uri, sub: &str) -> Uri {
         let form = if sub.is_empty() { "action=deny".to_owned() } else { format!("sub={sub}") };
@@ -146,7 +168,11 @@ impl Browser<'_> {
 
     /// All the way there and back.
     fn sign_in(&self, sub: &str) -> Got {
-        let away = self.ours("/sign-in/provider", "");
+        self.sign_in_at("/sign-in/provider", sub)
+    }
+
+    fn sign_in_at(&self, path: &str, sub: &str) -> Got {
+        let away = self.ours(path, "");
         let visit = away.cookie("__Host-orderly-visit").unwrap();
         let back = self.theirs(&away.location(), sub);
         self.ours(back.path_and_query().unwrap().as_str(), &visit)
@@ -196,6 +222,11 @@ fn a_provider_lets_people_in_by_their_groups() {
     let page = browser.ours("/account", &olga).text;
     assert!(page.contains("<h1>olga</h1>") && page.contains("owner, for the whole organization"), "{page}");
     assert!(!page.contains("Make a passkey"), "the provider can take this back; a passkey would stay");
+    assert!(page.contains("href=\"/sign-in/provider?anew\""), "{page}");
+    let anew = browser.sign_in_at("/sign-in/provider?anew", "1");
+    assert_eq!(anew.status, StatusCode::OK, "{}", anew.text);
+    let anew = anew.cookie("__Host-orderly-session").unwrap();
+    assert_eq!(browser.calls("People/Invite", &anew), "3", "it asks for a role by now");
     let tom = browser.sign_in("2").cookie("__Host-orderly-session").unwrap();
     assert!(browser.ours("/account", &tom).text.contains("technician, for one clinic"));
     let people = home.json(&["operator", "people"])["people"].clone();

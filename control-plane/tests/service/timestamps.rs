@@ -170,7 +170,7 @@ async fn a_log_is_stamped_once_a_day_behind_what_is_acknowledged() {
         home.path().join(format!("bundle/log/timestamps/{}.{ending}", stamped["size"].as_u64().unwrap()))
     };
     assert!(desk.tsa.takes(&place("tsr"), &place("checkpoint")), "OpenSSL says otherwise");
-    assert_eq!(verified(&home, &[])["status"], "not-proven");
+    assert_eq!(verified(&home, &[])["status"], "not-asked");
     let tsa = desk.tsa.path("root.pem");
     let proven = verified(&home, &["--tsa", tsa.to_str().unwrap()]);
     assert_eq!((&proven["status"], &proven["count"]), (&"proven".into(), &1.into()), "{proven}");

@@ -38,6 +38,21 @@ async fn a_dead_letter_is_shown() {
     running.terminate();
     assert!(running.ended().success());
 
+    // Who is to hear of a clinic that there is not, hears of nothing: the settings are not right.
+    let text = fs::read_to_string(&config).unwrap();
+    let channel = |name: &str| {
+        let more = format!(
+            "[[escalation.channel]]\nname = \"boss\"\nkind = \"webhook\"\nurl = \"https://a.example/\"\ntenants = [\"{name}\"]\n"
+        );
+        fs::write(&config, format!("{text}\n{more}")).unwrap();
+        home.run(&["serve", "--check-config"])
+    };
+    let said = channel("Elm Stret Clinic");
+    let right = "escalation.channel.tenants is \"Elm Stret Clinic\", must be the name or ID of a clinic";
+    assert!(said.code == 2 && said.err.contains(right), "{}", said.err);
+    assert_eq!(channel("Elm Street Clinic").code, 0);
+    fs::write(&config, &text).unwrap();
+
     // A day of such tries later.
     let db = Connection::open(home.directory().database()).unwrap();
     db.execute("UPDATE notification SET state = 'dead', attempts = 24", []).unwrap();

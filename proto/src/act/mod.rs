@@ -6,6 +6,7 @@
 //! write-once storage cannot be cleaned.
 
 mod deed;
+mod sentence;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ use crate::{
 };
 
 pub use deed::{Deed, NO_END};
-pub use words::{Change, End, Level, Through, Verdict};
+pub use words::{Change, End, Level, Mode, Through, Verdict};
 
 /// Predicate of every act of this version.
 pub const PREDICATE_TYPE: &str = "urn:orderly:act:v1";
@@ -189,14 +190,14 @@ impl<'e> Claim<'e> {
         self,
         order_keys: impl IntoIterator<Item = &'k PublicKey> + Clone,
     ) -> Result<Verified<Act>, ActError> {
+        // It was read from the very bytes that are verified.
         let verified = self
             .envelope
-            .verify(STATEMENT_PAYLOAD_TYPE, order_keys.clone(), 1)
+            .vouch(STATEMENT_PAYLOAD_TYPE, order_keys.clone(), 1, self.act)
             .map_err(ActError::Signature)?;
         if !order_keys.into_iter().any(|key| self.envelope.is_exact(self.bytes, key)) {
             return Err(ActError::Malformed("must be the envelope as it was sealed, byte for byte".into()));
         }
-        // It was read from the very bytes that verified.
-        verified.parse(|_| Ok(self.act))
+        Ok(verified)
     }
 }

@@ -57,6 +57,16 @@ crate::vocabulary! {
 }
 
 crate::vocabulary! {
+    /// Who runs a control plane for a clinic.
+    pub enum Mode as "mode" {
+        /// A service provider, for clinics that are its customers.
+        Reseller = "reseller",
+        /// The organization that the clinic belongs to, for itself.
+        Direct = "direct",
+    }
+}
+
+crate::vocabulary! {
     /// How an acknowledgement came to the control plane.
     pub enum Through as "through" {
         /// On the page behind a one-time link that was mailed to a recipient.

@@ -4,6 +4,7 @@
 //! record's name, the next record's `previous`, and the log's entry. Only allow-listed typed fields, because write-once
 //! storage cannot be cleaned.
 
+mod body;
 mod chain;
 mod outline;
 mod record;
@@ -85,17 +86,17 @@ impl<'e> Claim<'e> {
     /// The record, if it is signed by `evidence_key` and nobody else, in the one envelope that its executor wrote:
     /// whoever carries it must not be able to make two records, a fork, out of one.
     pub fn verify(self, evidence_key: &PublicKey) -> Result<Verified<Record>, EvidenceError> {
+        // It was read from the very bytes that are verified.
         let verified = self
             .envelope
-            .verify(STATEMENT_PAYLOAD_TYPE, [evidence_key], 1)
+            .vouch(STATEMENT_PAYLOAD_TYPE, [evidence_key], 1, self.record)
             .map_err(EvidenceError::Signature)?;
         if !self.envelope.is_exact(self.bytes, evidence_key) {
             return Err(EvidenceError::Malformed(
                 "must be the envelope as it was sealed, byte for byte".into(),
             ));
         }
-        // It was read from the very bytes that verified.
-        verified.parse(|_| Ok(self.record))
+        Ok(verified)
     }
 }
 

@@ -104,9 +104,9 @@ fn is_first_log(log: &u64) -> bool {
     *log == 1
 }
 
-/// What a record is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+/// What a record is about. How it is read: see the module `body`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Body {
     /// The executor learned who it is: the first record of an incarnation.
     Enrolment(Enrolment),

@@ -2788,6 +2788,9 @@ pub struct RenewRequest {
 pub struct RenewResponse {
     #[prost(bytes = "vec", tag = "1")]
     pub certificate: ::prost::alloc::vec::Vec<u8>,
+    /// the one in force: it names the authority that signed
+    #[prost(bytes = "vec", tag = "2")]
+    pub charter: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SyncRequest {
@@ -3021,7 +3024,7 @@ pub struct SyncResponse {
     /// signed note
     #[prost(bytes = "vec", tag = "7")]
     pub checkpoint: ::prost::alloc::vec::Vec<u8>,
-    /// from the caller's checkpoint_size to this checkpoint
+    /// from the caller's checkpoint_size to this checkpoint, or to the head that the succession names
     #[prost(bytes = "vec", repeated, tag = "8")]
     pub consistency: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
     #[prost(message, repeated, tag = "9")]
@@ -3873,6 +3876,38 @@ pub struct EnrolmentTicket {
     pub organization_keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(uint32, tag = "7")]
     pub organization_threshold: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListTickets {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TicketList {
+    #[prost(message, repeated, tag = "1")]
+    pub tickets: ::prost::alloc::vec::Vec<Ticket>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Ticket {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub site: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub by: ::prost::alloc::string::String,
+    #[prost(int64, tag = "5")]
+    pub created_ms: i64,
+    #[prost(int64, tag = "6")]
+    pub expires_ms: i64,
+    #[prost(string, tag = "7")]
+    pub void: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeTicket {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Appliance {
@@ -5933,6 +5968,50 @@ pub mod appliances_client {
                 .insert(GrpcMethod::new("orderly.v1.Appliances", "IssueToken"));
             self.inner.unary(req, path, codec).await
         }
+        /// Tickets that nobody used and that have not run out, without their secrets.
+        pub async fn list_tickets(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListTickets>,
+        ) -> std::result::Result<tonic::Response<super::TicketList>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/orderly.v1.Appliances/ListTickets",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("orderly.v1.Appliances", "ListTickets"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes one back.
+        pub async fn revoke_ticket(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeTicket>,
+        ) -> std::result::Result<tonic::Response<super::Ticket>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/orderly.v1.Appliances/RevokeTicket",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("orderly.v1.Appliances", "RevokeTicket"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn list(
             &mut self,
             request: impl tonic::IntoRequest<super::ListAppliances>,
@@ -6041,6 +6120,16 @@ pub mod appliances_server {
             &self,
             request: tonic::Request<super::IssueTokenRequest>,
         ) -> std::result::Result<tonic::Response<super::EnrolmentTicket>, tonic::Status>;
+        /// Tickets that nobody used and that have not run out, without their secrets.
+        async fn list_tickets(
+            &self,
+            request: tonic::Request<super::ListTickets>,
+        ) -> std::result::Result<tonic::Response<super::TicketList>, tonic::Status>;
+        /// Takes one back.
+        async fn revoke_ticket(
+            &self,
+            request: tonic::Request<super::RevokeTicket>,
+        ) -> std::result::Result<tonic::Response<super::Ticket>, tonic::Status>;
         async fn list(
             &self,
             request: tonic::Request<super::ListAppliances>,
@@ -6167,6 +6256,92 @@ pub mod appliances_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = IssueTokenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderly.v1.Appliances/ListTickets" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListTicketsSvc<T: Appliances>(pub Arc<T>);
+                    impl<T: Appliances> tonic::server::UnaryService<super::ListTickets>
+                    for ListTicketsSvc<T> {
+                        type Response = super::TicketList;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListTickets>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Appliances>::list_tickets(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListTicketsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderly.v1.Appliances/RevokeTicket" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeTicketSvc<T: Appliances>(pub Arc<T>);
+                    impl<T: Appliances> tonic::server::UnaryService<super::RevokeTicket>
+                    for RevokeTicketSvc<T> {
+                        type Response = super::Ticket;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeTicket>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Appliances>::revoke_ticket(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeTicketSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -8,6 +8,7 @@ use std::{path::Path, pin::pin};
 use anyhow::{Context as _, Result, ensure};
 use appliance::{
     agent::{
+        authorities::Authorities,
         core::VERSION,
         credentials::Folder,
         executor::{self, Reconnecting},
@@ -97,7 +98,7 @@ impl Agent {
         let world = appliance::clock::system();
         let stream = StreamId(draw(world.entropy.as_ref()));
         let pins = Pins {
-            authority: clinic.dir.join("ca.pem"),
+            authorities: Authorities::pinned(clinic.dir.join("ca.pem")),
             identity: Identity::Folder(Folder::at(clinic.dir.join("state/agent"))),
             clock: world.clock,
         };

@@ -42,8 +42,8 @@ pub struct Effort {
     pub events: usize,
     /// Verifications in a turn.
     pub verifications: usize,
-    /// Batches of evidence in a turn.
-    pub batches: usize,
+    /// Boxes that send evidence at once.
+    pub senders: usize,
     /// Appliances that faults occur on, one after the other.
     pub appliances: usize,
     /// Faults on each; a runbook's budget is 12 an hour.
@@ -86,7 +86,7 @@ impl Effort {
         rounds: 5,
         events: 20_000,
         verifications: 10_000,
-        batches: 20,
+        senders: 20,
         appliances: 10,
         faults: 10,
         samples: 40,
@@ -110,7 +110,7 @@ impl Effort {
         rounds: 3,
         events: 1_000,
         verifications: 300,
-        batches: 3,
+        senders: 3,
         appliances: 1,
         faults: 4,
         samples: 2,
@@ -202,7 +202,7 @@ impl Bench {
             Self::Events => events::run(work, effort),
             Self::Evidence => {
                 let mut rows = evidence::run(effort)?;
-                rows.push(intake::run(work, effort)?);
+                rows.extend(intake::run(work, effort)?);
                 Ok(rows)
             }
             Self::Latency => latency::run(work, effort),

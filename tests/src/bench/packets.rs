@@ -158,6 +158,7 @@ fn facts(month: Month) -> Result<Facts> {
         made_at: end,
         generator: GENERATOR.to_owned(),
         packet: Some(month),
+        brand: Default::default(),
     };
     let mut facts = Facts::new(said);
     ORGANIZATION.clone_into(&mut facts.organization);

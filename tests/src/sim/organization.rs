@@ -109,9 +109,18 @@ impl Issuer {
 }
 
 impl CertificateIssuer for Issuer {
-    fn issue(&self, csr: &[u8], id: &SpiffeId, now: Millis) -> Result<Vec<u8>, BadField> {
+    fn check(&self, named: &[String]) -> Result<(), BadField> {
+        match named.iter().any(|pem| pem == AUTHORITY) {
+            true => Ok(()),
+            false => Err(BadField::new("certificate_authorities", "must name this one")),
+        }
+    }
+
+    fn issue(&self, csr: &[u8], id: &SpiffeId, _: &[String], now: Millis) -> Result<Vec<u8>, BadField> {
         let mut serial = [0; 16];
         serial.copy_from_slice(&Digest::of(csr).0[..16]);
         self.0.issue_appliance(csr, id, now, serial).map_err(|error| BadField::new("csr", chain(&error)))
     }
+
+    fn in_force(&self, _: &[String]) {}
 }

@@ -138,6 +138,7 @@ impl Server {
             events_hour: 2000,
             // In a simulation whole days pass between two rounds, and boxes are away for most of them.
             silent_after: Duration::from_secs(365 * 86_400),
+            running: Default::default(),
             telling: telling::Rules::at_once([(CHANNEL.to_owned(), Vec::new())].into()),
             mail: control_plane::core::deliveries::Mailing::Off,
             model: None,

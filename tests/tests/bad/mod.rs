@@ -14,6 +14,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use appliance::agent::{
+    authorities::Authorities,
     credentials::Folder,
     link::{Identity, Pins},
 };
@@ -120,7 +121,7 @@ async fn call(practice: &Practice, body: Vec<u8>) -> Result<(String, String)> {
         config.lines().find_map(|line| line.strip_prefix("address = \"https://")).context("an address")?;
     let address = address.trim_end_matches('"');
     let pins = Pins {
-        authority: practice.clinic.dir.join("ca.pem"),
+        authorities: Authorities::pinned(practice.clinic.dir.join("ca.pem")),
         identity: Identity::Folder(Folder::at(practice.clinic.dir.join("state/agent"))),
         clock: appliance::clock::system().clock,
     };

@@ -12,7 +12,7 @@ use proto::{
 use super::{AgentCore, AgentError, Asked};
 use crate::{
     agent::{
-        executor,
+        chain, executor,
         outbox::Intake,
         sources::evidence::{self, Place},
     },
@@ -86,7 +86,7 @@ impl AgentCore {
     ) -> Result<(), AgentError> {
         let inclusion =
             |i: pb::Inclusion| local::Inclusion { sha256: i.sha256, index: i.index, hashes: i.hashes };
-        let deliver = local::Deliver {
+        let mut deliver = local::Deliver {
             time_token: response.time_token,
             charter: response.charter,
             catalogue: response.catalogue,
@@ -103,11 +103,23 @@ impl AgentCore {
         if deliver == local::Deliver::default() {
             return Ok(());
         }
+        // Before the executor has it: afterwards it is not sent again. What cannot be written must not hold up a stop.
+        if let Err(error) = self.authorities.go_by(&deliver.charter) {
+            absorbed.problems.push(chain(&error));
+            deliver.charter.clear();
+        }
         let delivered = executor::deliver(self.executor.as_mut(), deliver)?;
         self.delivered = Some((asked_by(asked)?, delivered.order_high));
         absorbed.outcomes = delivered.outcomes;
         absorbed.problems.extend(delivered.problems);
         Ok(())
+    }
+
+    /// A charter that came with a certificate, if the executor does not have it yet; empty otherwise.
+    pub fn newer_charter(&mut self, envelope: Vec<u8>) -> Result<Vec<u8>, AgentError> {
+        let charter = self.authorities.go_by(&envelope).map_err(AgentError::Charter)?;
+        let known = executor::describe(self.executor.as_mut())?.charter_serial;
+        Ok(charter.filter(|charter| charter.serial > known).map_or_else(Vec::new, |_| envelope))
     }
 
     /// Moves the evidence cursor back when the server misses what the executor still has, and none of it is on its way:

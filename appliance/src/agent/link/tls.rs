@@ -5,7 +5,7 @@ use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 use proto::time::Millis;
 use rustls::{
     ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
+    pki_types::{PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
     time_provider::TimeProvider,
     version::TLS13,
 };
@@ -14,7 +14,10 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::proxy::ProxyError;
 use crate::{
-    agent::credentials::{self, CredentialError, Folder},
+    agent::{
+        authorities::Authorities,
+        credentials::{self, CredentialError, Folder},
+    },
     files,
     world::Clock,
 };
@@ -76,7 +79,7 @@ pub enum TlsError {
     },
     /// Not the one we pinned, or it does not want our certificate.
     #[error(
-        "no TLS connection to {host}; it must show a certificate for that name by the authority of trust.ca"
+        "no TLS connection to {host}; it must show a certificate for that name by an authority of the newest charter, or of trust.ca while there is none"
     )]
     Handshake {
         /// Its name.
@@ -97,7 +100,7 @@ pub enum TlsError {
         /// What it is.
         host: String,
     },
-    /// The pinned authority cannot be read.
+    /// The authorities cannot be read.
     #[error("trust.ca = {path}: must be a file of PEM certificates")]
     Authority {
         /// The file.
@@ -125,8 +128,8 @@ pub enum Identity {
 
 /// What every connection is held to.
 pub struct Pins {
-    /// The only authority that counts, PEM.
-    pub authority: PathBuf,
+    /// The only authorities that count.
+    pub authorities: Authorities,
     /// Who we are.
     pub identity: Identity,
     /// By which time certificates are judged.
@@ -151,16 +154,8 @@ impl Pins {
 
     fn config(&self) -> Result<ClientConfig, TlsError> {
         let mut roots = RootCertStore::empty();
-        let unusable = |source: Box<dyn std::error::Error + Send + Sync>| TlsError::Authority {
-            path: self.authority.clone(),
-            source,
-        };
-        let pem = files::read_pinned(&self.authority).map_err(|e| unusable(e.into()))?;
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            roots.add(certificate.map_err(|e| unusable(e.into()))?).map_err(|e| unusable(e.into()))?;
-        }
-        if roots.is_empty() {
-            return Err(unusable("it holds no certificate".into()));
+        for certificate in self.authorities.certificates()? {
+            roots.add(certificate).map_err(TlsError::Setup)?;
         }
         let (floor, credentials) = match &self.identity {
             Identity::None => (Millis(0), None),

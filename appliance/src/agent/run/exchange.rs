@@ -10,7 +10,7 @@ use crate::{
     agent::{
         chain,
         contact::Contact,
-        core::{Absorbed, Asked},
+        core::{Absorbed, AgentError, Asked},
         credentials::{self, CredentialError, Folder, TlsKey},
         executor::{self, AskError},
         link::{Link, LinkError},
@@ -58,6 +58,8 @@ enum RenewError {
     Executor(#[from] AskError),
     #[error("the control plane did not give one")]
     Link(#[from] LinkError),
+    #[error("the charter that came with it")]
+    Charter(#[from] AgentError),
     #[error("cannot go on")]
     Broken(#[from] RunError),
 }
@@ -239,9 +241,11 @@ impl<L: Link> Shell<L> {
         let (spki, challenge) = (spki.to_vec(), challenge.to_vec());
         let key_proof =
             self.shared.with(move |core| executor::prove_keys(core.executor(), spki, challenge)).await??;
-        let certificate = self.link.renew(pb::RenewRequest { csr, key_proof }).await?.certificate;
-        // The executor knows charter and authority, and that it is still the same appliance.
-        let adopt = local::Adopt { certificate: certificate.clone(), ..local::Adopt::default() };
+        let pb::RenewResponse { certificate, charter } =
+            self.link.renew(pb::RenewRequest { csr, key_proof }).await?;
+        // By an authority that only this charter names, it may be. The executor knows that it is still the same appliance.
+        let charter = self.shared.with(move |core| core.newer_charter(charter)).await??;
+        let adopt = local::Adopt { certificate: certificate.clone(), charter, ..local::Adopt::default() };
         self.shared.with(move |core| executor::adopt(core.executor(), adopt)).await??;
         Ok(credentials::keep_certificate(&self.folder, &key, &certificate)?.not_after)
     }

@@ -5,7 +5,7 @@ use proto::{
     evidence::Body,
     ids::TenantId,
     local,
-    log::{Hash, Head, log_origin},
+    log::{Checkpoint, Hash, Head, log_origin},
     succession::{Cause, NamedHead, Succession},
 };
 
@@ -27,9 +27,13 @@ fn scene() -> Scene {
 
 /// What the organization says, when the old log ended so.
 fn said(scene: &Scene, head: Head) -> Succession {
+    said_because(scene, Cause::EntriesLost, head)
+}
+
+fn said_because(scene: &Scene, cause: Cause, head: Head) -> Succession {
     let tenant = scene.office.tenant;
     let old = NamedHead::new(log_origin("msp.example", tenant), head);
-    Succession::of("msp.example", tenant, old, Cause::EntriesLost, scene.office.now).unwrap()
+    Succession::of("msp.example", tenant, old, cause, scene.office.now).unwrap()
 }
 
 fn signed(scene: &Scene, said: &Succession) -> Vec<u8> {
@@ -130,4 +134,68 @@ fn a_word_that_forgets_what_this_box_has_verified_is_an_alarm() {
         let d = describe(&mut scene.core);
         assert_eq!((d.log, d.hold.as_str()), (2, ""));
     }
+}
+
+/// Somebody signed another history with the log's key, and this box may be the one that has verified it.
+#[test]
+fn a_word_that_names_more_must_be_shown_to_continue_what_this_box_has_verified() {
+    let mut scene = scene();
+    let known = describe(&mut scene.core).checkpoint_size;
+    scene.office.take(&collect(&mut scene.core, 0));
+    let (right, other) = (scene.office.head, Head { root: Hash([7; 32]), ..scene.office.head });
+    assert!(right.size > known);
+    let proof = scene.office.consistency(known);
+    let offer = |scene: &mut Scene, cause, head, consistency: &[Vec<u8>]| {
+        let succession = signed(scene, &said_because(scene, cause, head));
+        scene.deliver(local::Deliver {
+            succession,
+            consistency: consistency.to_vec(),
+            ..local::Deliver::default()
+        })
+    };
+    for (cause, head, proof, says) in [
+        (Cause::KeyStolen, right, &[][..], "not shown to continue"),
+        (Cause::KeyStolen, other, &[], "not shown to continue"),
+        (Cause::KeyStolen, other, &proof, "not shown to continue"),
+        (Cause::KeyStolen, right, &[vec![1; 32]], "not shown to continue"),
+        (Cause::KeyStolen, right, &[vec![1; 31]], "consistency"),
+        // Lost entries are no way around a proof that says otherwise.
+        (Cause::EntriesLost, other, &proof, "not shown to continue"),
+    ] {
+        let delivered = offer(&mut scene, cause, head, proof);
+        assert!(
+            delivered.problems.len() == 1 && delivered.problems[0].contains(says),
+            "{:?}",
+            delivered.problems
+        );
+        let d = describe(&mut scene.core);
+        assert_eq!((d.log, d.checkpoint_size, d.hold.as_str()), (1, known, ""));
+    }
+    assert!(offer(&mut scene, Cause::KeyStolen, right, &proof).problems.is_empty());
+    assert_eq!(describe(&mut scene.core).log, 2);
+}
+
+#[test]
+fn a_box_that_has_seen_a_fork_goes_by_no_word_that_nobody_can_show() {
+    let mut scene = scene();
+    let known = describe(&mut scene.core).checkpoint_size;
+    scene.office.take(&collect(&mut scene.core, 0));
+    let (right, proof) = (scene.office.head, scene.office.consistency(known));
+    let fork = Head { size: known, root: Hash([5; 32]) };
+    let origin = log_origin("msp.example", scene.office.tenant);
+    let checkpoint = Checkpoint::new(&origin, fork).sign(&scene.office.log_key).unwrap();
+    let checkpoint = checkpoint.note().as_bytes().to_vec();
+    scene.deliver(local::Deliver { checkpoint, ..local::Deliver::default() });
+    assert!(describe(&mut scene.core).hold.contains("contradicts"));
+    let envelope = signed(&scene, &said(&scene, right));
+    let delivered = scene.deliver(succession(envelope.clone()));
+    assert!(delivered.problems[0].contains("the log has forked"), "{:?}", delivered.problems);
+    scene.core = scene.appliance.open();
+    scene.tell_time();
+    let d = describe(&mut scene.core);
+    assert!(d.log == 1 && d.hold.contains("contradicts"), "a person must come: {}", d.hold);
+    let shown = local::Deliver { succession: envelope, consistency: proof, ..local::Deliver::default() };
+    assert!(scene.deliver(shown).problems.is_empty());
+    let d = describe(&mut scene.core);
+    assert_eq!((d.log, d.hold.as_str()), (2, ""));
 }

@@ -33,6 +33,8 @@ pub enum Status {
     NotProven,
     /// What would prove it is not here.
     Missing,
+    /// It rests on an outsider's word, and the outsider's certificate was not given. Nothing else rests on it.
+    NotAsked,
 }
 
 /// One line of the report.
@@ -135,8 +137,28 @@ impl Findings {
         file: impl Into<String>,
         reason: impl Into<String>,
     ) {
+        self.undecided(Status::NotProven, claim, file, reason);
+    }
+
+    /// A claim that nobody has asked to be checked.
+    pub(super) fn not_asked(
+        &mut self,
+        claim: &'static str,
+        file: impl Into<String>,
+        reason: impl Into<String>,
+    ) {
+        self.undecided(Status::NotAsked, claim, file, reason);
+    }
+
+    fn undecided(
+        &mut self,
+        status: Status,
+        claim: &'static str,
+        file: impl Into<String>,
+        reason: impl Into<String>,
+    ) {
         let (claim, file, reason) = (claim.to_owned(), file.into(), reason.into());
-        self.claims.push(Claim { claim, status: Status::NotProven, count: 0, reason, file });
+        self.claims.push(Claim { claim, status, count: 0, reason, file });
     }
 }
 

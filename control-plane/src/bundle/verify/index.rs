@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use proto::digest::Digest;
 
 use super::{Progress, findings::Findings, parallel};
-use crate::bundle::{FileLine, Manifest, Place, ProviderSays, Source, manifest::LogLine, purpose::Purposes};
+use crate::{
+    bundle::{FileLine, Manifest, Place, ProviderSays, Source, manifest::LogLine, purpose::Purposes},
+    mode::Brand,
+};
 
 /// Reads the manifest and compares it with every file.
 pub(super) fn read(
@@ -110,5 +113,6 @@ pub(super) fn nothing_said() -> ProviderSays {
         made_at: Millis(0),
         generator: "unknown".into(),
         packet: None,
+        brand: Brand::default(),
     }
 }

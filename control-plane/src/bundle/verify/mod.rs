@@ -1,8 +1,9 @@
 //! Verifies a bundle: offline, without its maker, by keys from elsewhere.
 //!
 //! The rule: two verdicts, and neither for free. Integrity is lost by one contradiction; completeness by one gap; and
-//! without a trust file, or with a claim that could not be checked, a bundle is never called sound. Nothing a stranger
-//! can write makes this panic, loop, or take more than its bounds.
+//! without a trust file, or with a claim that could not be checked, a bundle is never called sound. The one claim that may
+//! be left alone is an outside authority's, by an auditor who does not name it. Nothing a stranger can write makes this
+//! panic, loop, or take more than its bounds.
 
 mod acts;
 mod baselines;

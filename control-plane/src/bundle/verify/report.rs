@@ -119,10 +119,11 @@ impl Report {
         }
     }
 
-    /// 1: a fault. 0: sound, complete, anchored, and every claim proven. 3: no fault, but not all of that.
+    /// 1: a fault. 0: sound, complete, anchored, and every claim proven that was asked about. 3: no fault, but not all of that.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        let proven = self.claims.iter().all(|claim| claim.status == Status::Proven);
+        let proven =
+            self.claims.iter().all(|claim| matches!(claim.status, Status::Proven | Status::NotAsked));
         match (self.integrity, self.completeness) {
             (Integrity::Fault, _) => 1,
             (Integrity::Sound, Completeness::Complete) if self.anchored && proven => 0,
@@ -132,6 +133,9 @@ impl Report {
 
     fn conclusion(&self) -> &'static str {
         match self.exit_code() {
+            0 if self.claims.iter().any(|claim| claim.status == Status::NotAsked) => {
+                "Nothing is missing, and all is proven but an outside authority's times: give its certificate with --tsa."
+            }
             0 => "Everything that is claimed is proven, and nothing is missing.",
             1 => "Do not rely on this bundle: something in it was changed, or was never right.",
             _ if !self.anchored => {
@@ -213,6 +217,7 @@ impl fmt::Display for Report {
                 Status::Proven => "proven",
                 Status::NotProven => "NOT PROVEN",
                 Status::Missing => "MISSING",
+                Status::NotAsked => "not asked",
             };
             writeln!(f, "{status:<11} {:>7}  {}  [{}]", claim.count, claim.claim, claim.file)?;
             if !claim.reason.is_empty() {

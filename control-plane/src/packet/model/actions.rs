@@ -11,7 +11,10 @@ use proto::{
 use runbooks::guardrails::OPERATOR;
 
 use super::super::readings;
-use crate::bundle::{Fact, Facts};
+use crate::{
+    bundle::{Fact, Facts},
+    mode::Mode,
+};
 
 /// An order carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +121,8 @@ pub(super) fn did(execution: &Execution, action: &str) -> bool {
     execution.steps.iter().any(|step| step.action == action && step.result == StepResult::Done)
 }
 
-pub(super) fn refused(fact: &Fact) -> Option<Refused> {
+pub(super) fn refused(fact: &Fact, mode: Mode) -> Option<Refused> {
+    let is_direct = mode == Mode::Direct;
     let of = |guardrail, reason: &str, hold| Refused {
         record: fact.index,
         at: fact.record.clock.at,
@@ -133,8 +137,16 @@ pub(super) fn refused(fact: &Fact) -> Option<Refused> {
         }
         Body::Hold(hold) if hold.held => {
             let why = match hold.checkpoint {
-                None if hold.by == QUARANTINE => {
-                    "The service provider stopped all orders: it had two histories of this box, or could not believe one."
+                None if hold.by == QUARANTINE => match is_direct {
+                    false => {
+                        "The service provider stopped all orders: it had two histories of this box, or could not believe one."
+                    }
+                    true => {
+                        "The organization stopped all orders: it had two histories of this box, or could not believe one."
+                    }
+                },
+                None if hold.by == OPERATOR && is_direct => {
+                    "An operator of the organization paused all orders."
                 }
                 None if hold.by == OPERATOR => "An operator of the service provider paused all orders.",
                 Some(_) => {
@@ -145,7 +157,11 @@ pub(super) fn refused(fact: &Fact) -> Option<Refused> {
             Some(of("held".into(), why, true))
         }
         Body::Hold(hold) if hold.by == QUARANTINE || hold.by == OPERATOR => {
-            Some(of("released".into(), "The service provider let orders run again.", true))
+            let why = match is_direct {
+                false => "The service provider let orders run again.",
+                true => "The organization let orders run again.",
+            };
+            Some(of("released".into(), why, true))
         }
         Body::Hold(_) => Some(of("released".into(), "A person at the box let orders run again.", true)),
         Body::Enrolment(_)

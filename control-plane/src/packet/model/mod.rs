@@ -17,16 +17,20 @@ use proto::{
 };
 
 use super::PacketError;
-use crate::bundle::{
-    ActFact, Fact, Facts, Gap, Month, Period, Stretch, Watch,
-    findings::{self, CitationResult, Drift, Waiver},
-    gaps, stretches, watches,
+use crate::{
+    bundle::{
+        ActFact, Fact, Facts, Gap, Month, Period, Stretch, Watch,
+        findings::{self, CitationResult, Drift, Waiver},
+        gaps, stretches, watches,
+    },
+    mode::{self, Differs, Mode},
 };
 
 pub use actions::{Action, Refused};
 pub use days::{Availability, Presence, Share};
 pub use incidents::{Detected, Incident};
 pub use inventory::{Sockets, Updated, Version};
+pub(crate) use oversight::mode as mode_at;
 pub use oversight::{Access, Acknowledged, Agreement, Holder, REVIEW_EVERY};
 pub use repositories::Repository;
 
@@ -73,6 +77,8 @@ pub struct Model<'f> {
     pub newest: BTreeMap<ApplianceId, &'f Heartbeat>,
     /// What is missing.
     pub gaps: Vec<Gap>,
+    /// Who ran the control plane at the end of the period.
+    pub mode: Mode,
     /// The contract between clinic and service provider; `None`: none was recorded.
     pub agreement: Option<Agreement<'f>>,
     /// Who could use the control plane at the end of the period.
@@ -105,8 +111,9 @@ impl<'f> Model<'f> {
         let (watches, gaps) = (watches(facts, &period), gaps(facts, &period));
         let mut drifts = findings::drifts(facts, period.to);
         drifts.retain(|drift| drift.reaches(period.from));
+        let mode = oversight::mode(facts, period.to);
         Ok(Self {
-            refused: records.iter().filter_map(|fact| actions::refused(fact)).collect(),
+            refused: records.iter().filter_map(|fact| actions::refused(fact, mode)).collect(),
             refused_counted: heartbeats(&records)
                 .map(|(_, beat)| beat.refusals_not_signed)
                 .fold(0, u64::saturating_add),
@@ -121,6 +128,7 @@ impl<'f> Model<'f> {
             stretches: stretches(facts, &period),
             sockets: inventory::sockets(&records),
             newest: newest(facts, period.to),
+            mode,
             agreement: oversight::agreement(facts, period.to),
             access: oversight::access(facts, period.to),
             acknowledged: oversight::acknowledged(facts),
@@ -134,6 +142,18 @@ impl<'f> Model<'f> {
             acts,
             actions,
         })
+    }
+
+    /// What differs by that.
+    #[must_use]
+    pub fn differs(&self) -> Differs {
+        mode::of(self.mode)
+    }
+
+    /// Whoever ran it, as people know them.
+    #[must_use]
+    pub fn runner(&self) -> &str {
+        self.facts.said.brand.name_of(&self.facts.organization)
     }
 
     /// Actions after which the fault was gone.

@@ -7,7 +7,10 @@ use std::{
 
 use proto::{act::Deed, digest::Digest, time::Millis};
 
-use crate::bundle::{ActFact, Facts};
+use crate::{
+    bundle::{ActFact, Facts},
+    mode::Mode,
+};
 
 /// How often it is gone through who has access: a quarter of a year.
 pub const REVIEW_EVERY: Duration = Duration::from_secs(92 * 24 * 3600);
@@ -71,6 +74,12 @@ pub struct Acknowledged<'f> {
 
 fn until(facts: &Facts, end: Millis) -> impl Iterator<Item = &ActFact> {
     facts.acts.iter().filter(move |fact| fact.act.at < end)
+}
+
+/// Who ran the control plane at `end`.
+pub(crate) fn mode(facts: &Facts, end: Millis) -> Mode {
+    let read = |fact: &ActFact| if let Deed::Mode { mode } = fact.act.deed { Some(mode) } else { None };
+    until(facts, end).filter_map(read).last().unwrap_or(Mode::Reseller)
 }
 
 /// The newest that was recorded before `end`.

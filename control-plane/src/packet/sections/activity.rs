@@ -47,10 +47,11 @@ fn acts(model: &Model<'_>) -> Vec<Block> {
     let columns = ["When (UTC)", "Who", "What", "Record"];
     let empty = "No act of an operator or of the control plane was signed in this period.";
     vec![
-        paragraph(
+        Block::Paragraph(format!(
             "The control plane signs what its operators did and what it did by itself, in a chain of its own beside the \
-             appliances' records. It is the service provider's word, and shows that nothing was taken out afterwards.",
-        ),
+             appliances' records. It is the {}'s word, and shows that nothing was taken out afterwards.",
+            model.differs().runner
+        )),
         Block::Records(Table {
             numbers: vec![3],
             widths: vec![22, 22, 72, 10],

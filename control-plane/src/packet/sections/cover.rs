@@ -5,6 +5,7 @@ use baseline::Baseline;
 use super::{last_moment, oversight, row, summary};
 use crate::{
     bundle::{day, minute, verify::Witnesses},
+    mode::Mode,
     packet::{model::Model, readings::grouped},
 };
 
@@ -20,7 +21,7 @@ pub(super) fn rows(model: &Model<'_>) -> Vec<(String, String)> {
         row("Period", format!("{} to {}", day(model.period.from), day(last_moment(model)))),
         row("In short", summary::in_short(model)),
         row("Appliances", appliances(model)),
-        row("Service provider", facts.organization.clone()),
+        run_by(model),
         row("Agreement", oversight::in_short(model)),
         row("Tenant", tenant(model)),
         row("Baseline", format!("{}, version {} of {}", baseline.title, baseline.version, baseline.name)),
@@ -42,21 +43,33 @@ pub(super) fn rows(model: &Model<'_>) -> Vec<(String, String)> {
             },
         ));
         rows.push(row("Checkpoint", format!("{} records, root {}", grouped(log.size), log.root.to_base64())));
-        rows.push(row("Outside witnesses", witnesses(&facts.witnesses)));
+        rows.push(row("Outside witnesses", witnesses(&facts.witnesses, model.differs().runner)));
     }
     if let Some(previous) = &facts.previous {
         let digest = previous.pdf_sha256.unwrap_or(previous.markdown_sha256);
         rows.push(row("Follows", format!("the packet of {}, SHA-256 {digest}", previous.month.title())));
     }
+    if !facts.said.brand.contact.is_empty() {
+        rows.push(row("Questions to", facts.said.brand.contact.clone()));
+    }
     rows.push(row("Made", format!("{} UTC by {}", minute(facts.said.made_at), facts.said.generator)));
     rows
 }
 
+/// Who runs the control plane.
+fn run_by(model: &Model<'_>) -> (String, String) {
+    let name = model.facts.said.brand.whole_name(&model.facts.organization);
+    match model.mode {
+        Mode::Reseller => row("Service provider", name),
+        Mode::Direct => row("Run by", format!("{name}, for its own clinics: there is no service provider")),
+    }
+}
+
 /// Who outside has seen how much of the log, and by when.
-fn witnesses(seen: &Witnesses) -> String {
+fn witnesses(seen: &Witnesses, runner: &str) -> String {
     let (of, quorum) = (seen.all.len(), seen.quorum);
     match seen.enough().and_then(|(size, count)| Some((size, count, seen.by(size)?))) {
-        _ if of == 0 => "none: nobody outside the service provider has seen this log".to_owned(),
+        _ if of == 0 => format!("none: nobody outside the {runner} has seen this log"),
         None => format!("fewer than {quorum} of {of} have seen this log"),
         Some((size, count, by)) => {
             format!(

@@ -107,11 +107,12 @@ fn findings(model: &Model<'_>) -> Table {
 }
 
 fn plan(model: &Model<'_>) -> Table {
+    let runner = model.differs().runner;
     let rows = model.open().map(|drift| {
         let found = control(drift);
         let (who, days) = match found {
-            Some(control) => (who(control), u32::from(days_for(control))),
-            None => ("The service provider finds out what it is.".to_owned(), 30),
+            Some(control) => (who(control, runner), u32::from(days_for(control))),
+            None => (format!("The {runner} finds out what it is."), 30),
         };
         let due = drift.since.at.plus(std::time::Duration::from_secs(u64::from(days) * 24 * 3600));
         let late = if due < model.period.to { " (past)" } else { "" };
@@ -128,12 +129,12 @@ fn plan(model: &Model<'_>) -> Table {
 }
 
 /// Who puts a control right.
-pub(super) fn who(control: &Control) -> String {
+pub(super) fn who(control: &Control, runner: &str) -> String {
     if let Repair::None { why } = &control.repair {
         return format!("A person puts it right. {why}");
     }
     let runbook = control.repair.runbook().unwrap_or("none");
-    format!("Runbook {runbook} puts it right; why it has not yet, the service provider finds out.")
+    format!("Runbook {runbook} puts it right; why it has not yet, the {runner} finds out.")
 }
 
 /// After how many days an open finding is asked after.

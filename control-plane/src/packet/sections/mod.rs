@@ -72,7 +72,7 @@ pub(super) fn document(model: &Model<'_>) -> Document {
         subject: facts.said.clinic.clone(),
         period: model.month.title(),
         reference: format!("Packet {} of tenant {tenant}", model.month),
-        issuer: facts.organization.clone(),
+        issuer: model.runner().to_owned(),
         cover: cover::rows(model),
         notice:
             "Every statement in this packet stands on signed records that the appliances in the clinic wrote \

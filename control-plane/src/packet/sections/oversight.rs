@@ -1,10 +1,11 @@
 //! Agreement and access: the contract between clinic and service provider, and who of the provider may use the control plane.
 
-use proto::act::NO_END;
+use proto::act::{Deed, NO_END};
 
 use super::{count, last_moment, paragraph, row, title};
 use crate::{
     bundle::{day, minute},
+    mode::Mode,
     packet::{
         document::{Block, Table, Tone},
         model::{Model, REVIEW_EVERY},
@@ -13,22 +14,32 @@ use crate::{
 };
 
 pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
-    let mut blocks = vec![
-        Block::Subsection("Business associate agreement".into()),
-        paragraph(
+    let mut blocks = vec![Block::Subsection("Business associate agreement".into())];
+    match model.mode {
+        Mode::Reseller => blocks.push(paragraph(
             "45 CFR 164.308(b)(1) lets a clinic have a service provider handle electronic protected health information once it \
              has satisfactory assurances, in a written contract; 164.314(a) and 164.504(e) say what has to be in it. The \
              service provider recorded which document that is. What the document says, and whether it suffices, is for people \
              to judge.",
-        ),
-    ];
-    blocks.extend(agreement(model));
+        )),
+        Mode::Direct => blocks.push(Block::Paragraph(format!(
+            "45 CFR 164.308(b)(1) asks for a written contract where somebody else handles electronic protected health \
+             information for a clinic. By the control plane's own signed word, {} ran it itself at the end of the period, for \
+             its own clinics: by that there was no service provider to have a contract with. Whether {} and the clinic are one \
+             organization under the rule is for people to judge.",
+            model.runner(),
+            model.runner()
+        ))),
+    }
+    blocks.extend(modes(model));
+    blocks.extend(agreement(model).filter(|_| model.differs().needs_agreement || model.agreement.is_some()));
     blocks.extend([
         Block::Subsection("Who had access at the end of the period".into()),
-        paragraph(
+        Block::Paragraph(format!(
             "Each name is one key to the control plane: whoever holds it can do there what operators do. Whoever administers the \
-             service provider's server can do the same; who that is, this evidence does not know.",
-        ),
+             {}'s server can do the same; who that is, this evidence does not know.",
+            model.differs().runner
+        )),
         Block::Records(holders(model)),
         Block::Subsection("Review of access".into()),
     ]);
@@ -39,6 +50,9 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
 /// The contract in half a line, for the cover.
 pub(super) fn in_short(model: &Model<'_>) -> String {
     match &model.agreement {
+        None if !model.differs().needs_agreement => {
+            "none is needed: there is no service provider to have one with".to_owned()
+        }
         None => "no business associate agreement is recorded".to_owned(),
         Some(agreement) => {
             let stands = if agreement.holds_at(last_moment(model)) { "in force" } else { "not in force" };
@@ -51,9 +65,10 @@ pub(super) fn in_short(model: &Model<'_>) -> String {
 pub(super) fn wanting(model: &Model<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     match &model.agreement {
+        _ if !model.differs().needs_agreement => {}
         None => lines.push(format!(
             "No business associate agreement with {} is recorded (45 CFR 164.308(b)(1), 164.504(e)): see “{}”.",
-            model.facts.organization,
+            model.runner(),
             title::OVERSIGHT
         )),
         Some(agreement) if !agreement.holds_at(last_moment(model)) => lines.push(format!(
@@ -84,7 +99,8 @@ fn agreement(model: &Model<'_>) -> Option<Block> {
             format!(
                 "No agreement between {} and {} was recorded by the end of the period. That is a finding under 45 CFR \
                  164.308(b)(1) and 164.504(e), unless the clinic can show one itself.",
-                model.facts.said.clinic, model.facts.organization
+                model.facts.said.clinic,
+                model.runner()
             ),
             Tone::Bad,
         ));
@@ -105,6 +121,19 @@ fn agreement(model: &Model<'_>) -> Option<Block> {
         ],
         false,
     ))
+}
+
+/// Who said when that who runs it is another, in this period.
+fn modes(model: &Model<'_>) -> Option<Block> {
+    let said = model.acts.iter().filter(|fact| matches!(fact.act.deed, Deed::Mode { .. }));
+    let rows: Vec<_> = said
+        .map(|fact| {
+            let value =
+                format!("{}, by {}, record {}", fact.act.deed.sentence(), fact.act.by, grouped(fact.index));
+            row(&format!("{} UTC", minute(fact.act.at)), value)
+        })
+        .collect();
+    (!rows.is_empty()).then_some(Block::Facts(rows, false))
 }
 
 fn holders(model: &Model<'_>) -> Table {

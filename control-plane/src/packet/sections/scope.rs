@@ -8,11 +8,12 @@ use crate::{
 
 pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
     vec![
-        paragraph(
-            "This packet speaks of the appliances that the service provider keeps in the clinic, and of what each of \
-             them is told to watch. Each appliance signs what it saw and did; the list of what it watches is its own, or \
-             one that an approver has signed.",
-        ),
+        Block::Paragraph(format!(
+            "This packet speaks of the appliances that the {} keeps in the clinic, and of what each of them is told to \
+             watch. Each appliance signs what it saw and did; the list of what it watches is its own, or one that an \
+             approver has signed.",
+            model.differs().runner
+        )),
         Block::Records(watching(model)),
         Block::Subsection("Not covered".into()),
         Block::Bullets(not_covered(model)),
@@ -42,7 +43,7 @@ fn not_covered(model: &Model<'_>) -> Vec<String> {
          to show."
             .into(),
         "The contents of files and backups. Records hold no patient data; names of files never leave the clinic.".into(),
-        "What the clinic and its appliances are called: the service provider's word.".into(),
+        format!("What the clinic and its appliances are called: the {}'s word.", model.differs().runner),
     ];
     if model.facts.witnesses.all.is_empty() {
         lines

@@ -44,7 +44,7 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
              This packet says what came of it in {}.",
             model.facts.said.clinic,
             count(model.facts.appliances().len(), "appliance"),
-            model.facts.organization,
+            model.runner(),
             model.month.title(),
         )),
         Block::Verdicts(vec![integrity(model), completeness(model)]),

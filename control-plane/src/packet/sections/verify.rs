@@ -61,10 +61,11 @@ pub(super) fn blocks(model: &Model<'_>) -> Vec<Block> {
 fn witnesses(model: &Model<'_>) -> Vec<Block> {
     let seen = &model.facts.witnesses;
     if seen.all.is_empty() {
-        return vec![paragraph(
-            "The organization's charter names none: nobody outside the service provider has seen this log, and only the \
-             appliances would notice if somebody were shown another one.",
-        )];
+        return vec![Block::Paragraph(format!(
+            "The organization's charter names none: nobody outside the {} has seen this log, and only the appliances \
+             would notice if somebody were shown another one.",
+            model.differs().runner
+        ))];
     }
     let rows = seen.all.iter().map(|one| {
         let size = one.size.map_or_else(|| "none".to_owned(), grouped);

@@ -28,10 +28,10 @@ use proto::{digest::Digest, time::Millis};
 use rcgen::{CertificateParams, CustomExtension, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
-use tokio::time::{self, timeout};
+use tokio::time::timeout;
 
 use super::{
-    super::listener::{self, Stop},
+    super::{listener::Stop, rounds::Rounds},
     Given, PeopleCertificate,
 };
 use crate::{
@@ -96,7 +96,7 @@ pub async fn keep(
     acme: Acme,
     folder: PathBuf,
     clock: fn() -> Millis,
-    mut stopped: Stop,
+    stopped: Stop,
 ) {
     let kept = Kept::of(&acme.directory, &folder);
     let mut next = clock();
@@ -110,13 +110,8 @@ pub async fn keep(
         }
     }
     let mut failures = 0;
-    let mut tick = time::interval(LOOK_EVERY);
-    tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = listener::stopped(&mut stopped) => return,
-            _ = tick.tick() => {}
-        }
+    let mut rounds = Rounds::every(LOOK_EVERY, stopped);
+    while rounds.next().await {
         if clock() < next {
             continue;
         }
@@ -125,10 +120,7 @@ pub async fn keep(
                 .await
                 .unwrap_or_else(|_| bail!("it took longer than {} s", ORDER_WITHIN.as_secs()))
         };
-        let got = tokio::select! {
-            () = listener::stopped(&mut stopped) => return,
-            got = asked => got,
-        };
+        let Some(got) = rounds.unless_stopped(asked).await else { return };
         certificate.answers().clear();
         match got {
             Ok(given) => {

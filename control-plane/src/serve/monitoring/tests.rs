@@ -36,7 +36,6 @@ fn installed(clock: fn() -> Millis) -> (tempfile::TempDir, Arc<About>) {
     let about = About {
         address: String::new(),
         people: String::new(),
-        ca_pem: String::new(),
         trust,
         witnesses: vec![],
         timestamps: String::new(),

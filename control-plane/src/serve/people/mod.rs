@@ -20,6 +20,7 @@ use tonic::{Code, Status, body::Body};
 pub(super) use cookie::session as session_cookie;
 
 use super::{
+    known::Known,
     listener::{Address, Peer, network},
     writer::Writer,
 };
@@ -29,6 +30,7 @@ use crate::{
         passkeys::{Ceremonies, Refused},
     },
     core::people::{Entered, NewPasskey, Proof},
+    store::OperatorRow,
 };
 
 /// The most bytes of what is posted here.
@@ -42,6 +44,8 @@ pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
 pub struct People {
     /// Knows who there is.
     pub writer: Writer,
+    /// Knows whether what a stranger brings is anything.
+    pub known: Known,
     /// Passkeys that are being made or shown.
     pub ceremonies: Arc<Ceremonies>,
     /// Who guesses codes.
@@ -50,8 +54,10 @@ pub struct People {
     pub clock: Clock,
     /// Whose word counts beside passkeys.
     pub provider: Option<Arc<provider::Provider>>,
-    /// Who the organization is.
+    /// Who the organization is, as people know it.
     pub organization: Arc<str>,
+    /// Where people ask for help; empty: nobody said.
+    pub contact: Arc<str>,
 }
 
 /// Whether a path is one of these.
@@ -80,7 +86,7 @@ impl From<Refused> for Problem {
         let status = match refused {
             Refused::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Refused::Unreadable => StatusCode::BAD_REQUEST,
-            Refused::NoHost => StatusCode::CONFLICT,
+            Refused::NoHost | Refused::Unkept => StatusCode::CONFLICT,
             Refused::Gone | Refused::Copied | Refused::Unverified => StatusCode::FORBIDDEN,
         };
         Self(status, refused.to_string())
@@ -182,12 +188,15 @@ impl People {
     async fn end_showing(&self, asked: Asked) -> Told {
         let (ceremony, answer) = (asked.text("ceremony"), asked.body["answer"].clone());
         let id = Ceremonies::claimed(&answer).ok_or(Refused::Unreadable)?;
-        let known = {
-            let id = id.clone();
-            self.writer.run(move |core, _| core.passkey(&id)).await?
+        let known = match self.known.has_passkey(&id) {
+            true => {
+                let id = id.clone();
+                self.writer.run(move |core, _| core.passkey(&id)).await?
+            }
+            false => None,
         };
         let kept = known.as_ref().map(|(row, person)| (person.id, row.credential.as_str()));
-        match self.ceremonies.end_showing(&ceremony, kept, answer, asked.now) {
+        match self.ceremonies.end_showing(&ceremony, kept, &answer, asked.now) {
             Ok(shown) => {
                 let before = known.map(|(row, _)| row.credential).unwrap_or_default();
                 let (from, old) = (asked.from, asked.session);
@@ -215,40 +224,50 @@ impl People {
             let why = "too many codes were tried; wait a quarter of an hour";
             return Err(Problem(StatusCode::TOO_MANY_REQUESTS, why.into()));
         }
-        let (from, old) = (asked.from, asked.session);
-        let run = self.writer.run(move |core, now| {
-            let session = core.recover(&name, &code, &from, now)?;
-            if let (Some(_), Some(old)) = (&session, old) {
-                core.sign_out(&old, &from, now)?;
+        let (from, old) = (asked.from.clone(), asked.session);
+        let session = match self.known.has_recovery_code(&code) {
+            false => None,
+            true => {
+                let run = self.writer.run(move |core, now| {
+                    let session = core.recover(&name, &code, &from, now)?;
+                    if let (Some(_), Some(old)) = (&session, old) {
+                        core.sign_out(&old, &from, now)?;
+                    }
+                    Ok(session)
+                });
+                run.await?
             }
-            Ok((session, from))
-        });
-        let wrong = || Problem(StatusCode::FORBIDDEN, "name or code is wrong, or the code was used".into());
-        let (session, from) = run.await?;
+        };
         let Some(session) = session else {
             // Not by what name: people type into that field what is none.
-            tracing::warn!(from, "a recovery code was refused");
-            return Err(wrong());
+            tracing::warn!(from = asked.from, "a recovery code was refused");
+            let wrong = "name or code is wrong, or the code was used";
+            return Err(Problem(StatusCode::FORBIDDEN, wrong.into()));
         };
         Ok((json!({}), Some(cookie::set(&session))))
     }
 
     async fn begin_making(&self, proof: Proof, asked: Asked) -> Told {
-        let who = move |core: &mut crate::core::Core, now| core.maker(&proof, now);
-        let (person, known) = self.writer.run(who).await?;
+        let (person, known) = self.maker(proof, asked.now).await?;
         let known = known.into_iter();
         let begun =
             self.ceremonies.begin_making((person.id, &person.name), known, &asked.network, asked.now)?;
         Ok((begun, None))
     }
 
+    /// Who may make a passkey with this proof.
+    async fn maker(&self, proof: Proof, now: Millis) -> Result<(OperatorRow, Vec<Vec<u8>>), Status> {
+        match &proof {
+            Proof::Invitation(secret) => self.known.invitation(secret, now)?,
+            Proof::Session(secret) => self.known.session(secret)?,
+        }
+        self.writer.run(move |core, now| core.maker(&proof, now)).await
+    }
+
     async fn end_making(&self, proof: Proof, asked: Asked) -> Told {
-        let of = {
-            let proof = proof.clone();
-            self.writer.run(move |core, now| core.maker(&proof, now)).await?.0.id
-        };
+        let of = self.maker(proof.clone(), asked.now).await?.0.id;
         let (ceremony, answer) = (asked.text("ceremony"), asked.body["answer"].clone());
-        let (id, credential) = self.ceremonies.end_making(&ceremony, of, answer, asked.now)?;
+        let (id, credential) = self.ceremonies.end_making(&ceremony, of, &answer, asked.now)?;
         let new = NewPasskey { id, label: asked.text("label"), credential };
         let (from, old) = (asked.from, asked.session);
         let run = self.writer.run(move |core, now| {
@@ -263,6 +282,14 @@ impl People {
     /// What somebody who is signed in does to their own account.
     async fn change(&self, path: &str, asked: Asked) -> Told {
         let (path, session, id, from) = (path.to_owned(), asked.session()?, asked.text("id"), asked.from);
+        if let Err(over) = self.known.session(&session) {
+            // Whoever leaves what is over has left.
+            return if path == "/account/leave" {
+                Ok((json!({}), Some(cookie::clear())))
+            } else {
+                Err(over.into())
+            };
+        }
         let run = self.writer.run(move |core, now| match path.as_str() {
             "/account/remove" => {
                 let id = hex::decode(&id).unwrap_or_default();

@@ -68,12 +68,19 @@ impl People {
             );
         }
         let passkeys = if self.ceremonies.possible() { PASSKEYS } else { "" };
-        format!("<h1>Sign in</h1><p class=\"of\">{of}</p>{provider}{passkeys}")
+        let help = match &*self.contact {
+            "" => String::new(),
+            contact => format!("<p class=\"note\">Questions: {}</p>", escape(contact)),
+        };
+        format!("<h1>Sign in</h1><p class=\"of\">{of}</p>{provider}{passkeys}{help}")
     }
 
     async fn invitation(&self, method: &Method, link: String) -> Response<Body> {
         let secret = link.clone();
-        let found = self.writer.run(move |core, now| core.invited(&secret, now)).await;
+        let found = match self.known.invitation(&link, (self.clock)()) {
+            Ok(()) => self.writer.run(move |core, now| core.invited(&secret, now)).await,
+            Err(_) => Ok(None),
+        };
         let person = match found {
             Ok(Some(person)) => person,
             Ok(None) => {
@@ -98,7 +105,8 @@ impl People {
 
     async fn account(&self, parts: &Parts) -> Response<Body> {
         let method = &parts.method;
-        let Some(secret) = cookie::session(&parts.headers) else { return sign_in_first() };
+        let secret = cookie::session(&parts.headers).filter(|secret| self.known.session(secret).is_ok());
+        let Some(secret) = secret else { return sign_in_first() };
         let found = self.writer.run(move |core, now| {
             let (here, person) = core.session(&secret, now)?;
             let (passkeys, codes) = (core.passkeys_of(person.id)?, core.codes_left(person.id)?);
@@ -140,9 +148,10 @@ impl People {
             wide(person),
         );
         match &person.subject {
-            Some(_) => {
-                out.push_str("<p>Your organization's own sign-in lets you in; you need none here.</p>")
-            }
+            Some(_) => out.push_str(
+                "<p>Your organization's own sign-in lets you in; you need none here. Before you let others in, \
+                 <a href=\"/sign-in/provider?anew\">sign in anew</a>.</p>",
+            ),
             None => self.ways_in(&mut out, passkeys, *codes),
         }
         self.sessions(&mut out, here, sessions);
@@ -212,7 +221,8 @@ impl People {
             return nothing(&parts.method);
         };
         let (_, network) = super::from(parts);
-        match provider.send_there(&network, (self.clock)()).await {
+        let anew = parts.uri.query() == Some("anew");
+        match provider.send_there(anew, &network, (self.clock)()).await {
             Ok((url, visit)) => {
                 let mut response = sign_in_first();
                 if let Ok(url) = HeaderValue::from_str(&url) {

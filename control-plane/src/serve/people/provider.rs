@@ -31,13 +31,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use crate::{access::begun::Begun, config::Oidc, core::provided::Provided};
+use crate::{
+    access::begun::Begun,
+    config::{Hidden, Oidc},
+    core::provided::Provided,
+};
 
 /// How long somebody may take at the provider.
 const AWAY_FOR: Duration = Duration::from_secs(600);
 /// How long the provider may take for one answer, and the most bytes of it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const ANSWER_MAX: usize = 256 * 1024;
+/// Who is to sign in anew is asked by the provider, unless it did within this time.
+const ANEW: Duration = Duration::from_secs(60);
+/// How far its clock may be from ours.
+const SKEW: Duration = Duration::from_secs(60);
 
 /// What the provider signs with: keys of its own. Our secret is not the provider's signature.
 const SIGNED_BY: [CoreJwsSigningAlgorithm; 9] = [
@@ -111,6 +119,12 @@ pub enum Refused {
     /// Its word does not hold; the log says why.
     #[error("What your organization's sign-in said does not hold. Nobody was signed in.")]
     Unbelieved,
+    /// It was to ask them anew who they are, and did not, or does not say so.
+    #[error(
+        "Your organization's sign-in did not ask you anew who you are, or does not say so. Whoever runs it can have it heed \
+         max_age and say auth_time."
+    )]
+    Unasked,
     /// None of their groups may do anything here; `subject`: whose.
     #[error("You are known, but none of your groups may do anything here. An owner can change that.")]
     Nothing {
@@ -134,6 +148,8 @@ struct Visit {
     state: CsrfToken,
     nonce: Nonce,
     verifier: PkceCodeVerifier,
+    /// Not before this it must have had them prove who they are.
+    since: Option<Millis>,
 }
 
 /// Asks the provider, and follows no redirect.
@@ -158,7 +174,7 @@ impl<'c> AsyncHttpClient<'c> for Http {
 /// The provider, as the settings name it.
 pub struct Provider {
     settings: Oidc,
-    secret: String,
+    secret: Hidden,
     redirect: RedirectUrl,
     http: Http,
     away: Begun<Visit>,
@@ -167,7 +183,7 @@ pub struct Provider {
 impl Provider {
     /// For people who reach this server at `origin`.
     pub fn new(settings: Oidc, origin: &str, random: fn(&mut [u8])) -> anyhow::Result<Self> {
-        let secret = settings.client_secret()?;
+        let secret = settings.client_secret.read()?;
         let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?;
         let mut roots = RootCertStore::empty();
@@ -197,8 +213,14 @@ impl Provider {
         &self.settings.name
     }
 
-    /// Where to send a browser, and what it is to bring back in a cookie.
-    pub(super) async fn send_there(&self, network: &str, now: Millis) -> Result<(String, String), Refused> {
+    /// Where to send a browser, and what it is to bring back in a cookie. `anew`: whoever sits there is to prove who they are,
+    /// although the provider knows them (OpenID Connect Core 1.0, section 3.1.2.1, `max_age`).
+    pub(super) async fn send_there(
+        &self,
+        anew: bool,
+        network: &str,
+        now: Millis,
+    ) -> Result<(String, String), Refused> {
         let away = |error: &dyn std::error::Error| {
             tracing::warn!(error = %chain(error), "the identity provider cannot be asked who it is");
             Refused::Away
@@ -209,12 +231,14 @@ impl Provider {
         let issuer = IssuerUrl::new(self.settings.issuer.clone()).map_err(|error| away(&error))?;
         let found =
             CoreProviderMetadata::discover_async(issuer, &self.http).await.map_err(|error| away(&error))?;
-        let (id, secret) =
-            (ClientId::new(self.settings.client_id.clone()), ClientSecret::new(self.secret.clone()));
+        let (id, secret) = (
+            ClientId::new(self.settings.client_id.clone()),
+            ClientSecret::new(self.secret.expose().to_owned()),
+        );
         let client =
             Client::from_provider_metadata(found, id, Some(secret)).set_redirect_uri(self.redirect.clone());
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
-        let (url, state, nonce) = client
+        let asked = client
             .authorize_url(
                 CoreAuthenticationFlow::AuthorizationCode,
                 CsrfToken::new_random,
@@ -222,9 +246,10 @@ impl Provider {
             )
             .add_scope(Scope::new("profile".into()))
             .add_scope(Scope::new("email".into()))
-            .set_pkce_challenge(challenge)
-            .url();
-        let visit = Visit { client, state, nonce, verifier };
+            .set_pkce_challenge(challenge);
+        let (url, state, nonce) = if anew { asked.set_max_age(ANEW) } else { asked }.url();
+        let since = anew.then(|| now.minus(ANEW + SKEW));
+        let visit = Visit { client, state, nonce, verifier, since };
         let name = self.away.keep(visit, network, now).ok_or(Refused::TooMany)?;
         Ok((url.into(), name))
     }
@@ -266,6 +291,14 @@ impl Provider {
                 return Err(unbelieved("it was made for another access token"));
             }
         }
+        // What was said by whoever asked in the browser does not bind the provider; what it signed does.
+        let proven = Millis(claims.auth_time().map_or(0, |at| at.timestamp_millis()));
+        if visit.since.is_some_and(|since| proven < since) {
+            tracing::warn!(
+                "the identity provider was asked to have somebody prove anew who they are, and did not"
+            );
+            return Err(Refused::Unasked);
+        }
         let subject = claims.subject().clone();
         let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
         let mut name = text(claims.preferred_username().map(|name| name.as_str()));
@@ -297,6 +330,7 @@ impl Provider {
                 role: group.role,
                 tenant: group.tenant.clone(),
                 site: group.site.clone(),
+                proven,
             }),
         }
     }

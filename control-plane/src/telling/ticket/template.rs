@@ -57,6 +57,12 @@ impl Link {
         Ok(Self(text.to_owned()))
     }
 
+    /// As it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// With everything put in, encoded.
     #[must_use]
     pub fn fill(&self, words: &Words<'_>) -> String {

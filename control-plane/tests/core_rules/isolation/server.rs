@@ -11,7 +11,7 @@ use control_plane::{
         http::{Front, Health, HealthCheck},
         listener::{Address, Admission, Peer},
         operators::{About, Operators},
-        run::operator_routes,
+        services::operator_routes,
         writer::Writer,
     },
     store::Store,
@@ -22,7 +22,10 @@ use proto::time::Millis;
 use tonic::{Code, body::Body};
 use tower::ServiceExt as _;
 
-use crate::world::{START, World};
+use crate::{
+    doors::known,
+    world::{START, World},
+};
 
 /// A server without sockets, and who calls it.
 pub struct Server {
@@ -52,12 +55,12 @@ fn at_start() -> Millis {
 
 impl Server {
     pub fn new(world: World) -> Self {
+        let known = known(&world);
         let (memory, trust) = (Mutex::new(world.db), world.safe.trust.clone());
         let (writer, _thread) = Writer::spawn(world.core, at_start).unwrap();
         let about = About {
             address: "https://control.msp.example:8443".into(),
             people: "https://control.msp.example:8444".into(),
-            ca_pem: "the authority".into(),
             trust,
             witnesses: Vec::new(),
             timestamps: String::new(),
@@ -67,7 +70,11 @@ impl Server {
         let routes = operator_routes(Operators::new(writer.clone(), Arc::new(about)));
         let health: HealthCheck = Arc::new(|| Box::pin(async { Health::Well }));
         Self {
-            rule: Rule::People { writer: writer.clone(), origin: "https://control.msp.example:8444".into() },
+            rule: Rule::People {
+                writer: writer.clone(),
+                known,
+                origin: "https://control.msp.example:8444".into(),
+            },
             writer,
             front: Front::people(routes, health, None),
         }

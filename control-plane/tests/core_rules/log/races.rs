@@ -1,9 +1,14 @@
 //! Two servers, one vault: one history.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+
+use control_plane::vault::VaultError;
 
 use super::*;
-use crate::vault::Guarded;
+use crate::vault::{Asked, Guarded};
 
 type Hook = Box<dyn FnOnce() + Send>;
 
@@ -48,6 +53,42 @@ fn two_servers_on_one_vault_never_publish_two_histories() {
     assert!(world.exchange(&here, &asked).is_err());
     assert!(world.exchange(&here, &asked).unwrap().ack.is_some());
     assert_eq!(kept(&world), 9);
+    check_vault(&world, &tenant);
+}
+
+/// It had written something, and read something back, when the vault gave out.
+#[test]
+fn a_command_that_cannot_read_back_is_undone_as_a_whole() {
+    let mut world = World::new();
+    let (mut here, mut there) = (world.appliance(), world.appliance());
+    raise(&mut world, &mut here);
+    let order = here.newest_order();
+    here.order_high = order.sequence;
+    let broken = Arc::new(AtomicBool::new(true));
+    let is_broken = broken.clone();
+    let mut twin = world.twin(Guarded::before(&world.vault, move |asked| match asked {
+        Asked::Read(key) if key.contains("/attachments/") && is_broken.load(Ordering::SeqCst) => {
+            Err(VaultError::ReadBack { key: key.to_owned() })
+        }
+        _ => Ok(()),
+    }));
+    let output = b"two files removed".to_vec();
+    let body = execution(&order, Verdict::Repaired, Some(Digest::of(&output)));
+    let record = Record::Evidence(here.seal(world.now, body));
+    world.send(&mut here, vec![Record::Attachment(output), record]);
+
+    let beat = there.heartbeat(twin.now);
+    let batch = there.freeze(vec![beat]);
+    let (asked, spki, now, tenant) = (there.ask(Some(batch)), there.spki(), twin.now, twin.tenant.clone());
+    let failed = twin.core.run(now, |core| {
+        core.create_site(&tenant, "Hill St", now)?;
+        core.sync(spki, &asked, now)
+    });
+    assert!(matches!(failed, Err(CoreError::Vault(_))), "{failed:?}");
+    assert_eq!((twin.count("SELECT count(*) FROM site"), kept(&twin)), (1, 4), "nothing of it is left");
+    broken.store(false, Ordering::SeqCst);
+    assert!(twin.exchange(&there, &asked).unwrap().ack.is_some());
+    assert_eq!((kept(&twin), twin.count("SELECT count(*) FROM attachment")), (6, 1));
     check_vault(&world, &tenant);
 }
 

@@ -9,7 +9,7 @@ use proto::{
 };
 
 use super::*;
-use crate::telling::usage::used;
+use crate::telling::{over::news, usage::used};
 
 const WAITING: &str = "waits";
 
@@ -99,6 +99,19 @@ fn what_was_used_is_counted_once_however_many_logs_there_are() {
     assert_eq!((after.appliances, after.active, after.evidence), (1, 1, all.cast_unsigned()));
     assert!(before.evidence < after.evidence && before.bytes < after.bytes, "{before:?} {after:?}");
     assert_eq!(used(&world, "2026-10").evidence, 0);
+}
+
+/// It hangs on a box because it must on some; that box has nothing to do with it.
+#[test]
+fn people_hear_that_a_halted_log_goes_on_and_not_before() {
+    let (mut world, appliance) = halted();
+    assert_eq!(news(&world, "log.halted"), "raised");
+    let (id, now) = (appliance.id().to_string(), world.now);
+    world.core.run(now, |core| core.revoke_appliance(&id, "stolen", now)).unwrap();
+    assert_eq!(news(&world, "log.halted"), "raised");
+    let envelope = signed(&world, &draft(&world));
+    assert_eq!(succeed(&mut world, &envelope).unwrap(), 2);
+    assert_eq!(news(&world, "log.halted"), "raised gone");
 }
 
 #[test]
@@ -246,6 +259,12 @@ fn a_larger_head_that_a_box_has_seen_can_be_named_before_and_after() {
     let mut larger = draft(&world);
     larger.old.size += 5;
     larger.old.root = Digest([9; 32]);
+    let envelope = signed(&world, &larger);
+    match succeed(&mut world, &envelope) {
+        Err(CoreError::Precondition(says)) => assert!(says.contains("must be entries-lost"), "{says}"),
+        other => panic!("nobody could show it: {other:?}"),
+    }
+    larger.cause = Cause::EntriesLost;
     let known = Head { size: larger.old.size, root: Hash([9; 32]) };
     let drawn =
         world.core.draft_succession(&world.tenant, Cause::EntriesLost, Some(known), world.now).unwrap().0;

@@ -1,9 +1,17 @@
 //! Whoever means ill: replays, lies, guesses, leads a browser here, comes again after being shut out.
 
-use control_plane::access::Grant;
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use control_plane::access::{Grant, passkeys::approvers_here};
 use http::{Method, StatusCode};
-use proto::time::Millis;
-use serde_json::json;
+use proto::{
+    approval::{Approval, ApprovalError, approvers},
+    charter::Approver,
+    digest::Digest,
+    time::Millis,
+};
+use serde_json::{Value, json};
 use tonic::Code;
 
 use super::{Authenticator, ORIGIN, Server};
@@ -38,6 +46,168 @@ async fn an_answer_counts_once_in_time_and_for_whoever_was_asked() {
         "link": two, "label": "x", "ceremony": begun["ceremony"], "answer": new.make(&begun["options"]),
     });
     server.browser().post("/invite/finish", body).await.refused(403, "begin again");
+}
+
+/// As an executor is handed it.
+fn approval(answer: &Value) -> Approval {
+    let bytes = |field: &str| URL_SAFE_NO_PAD.decode(answer["response"][field].as_str().unwrap()).unwrap();
+    Approval {
+        approver: "alice".into(),
+        authenticator_data: bytes("authenticatorData"),
+        client_data: bytes("clientDataJSON"),
+        signature: bytes("signature"),
+    }
+}
+
+/// One passkey for both, at one page: the worst that a charter could allow.
+#[tokio::test]
+async fn an_approval_signs_nobody_in_and_a_sign_in_approves_nothing() {
+    let approver = |key: &Authenticator| Approver {
+        name: "alice".into(),
+        key: key.public(),
+        rp_id: "control.msp.example".into(),
+        origin: ORIGIN.into(),
+    };
+    let world = World::with(|safe| safe.charter.approvers = vec![approver(&Authenticator::new(ORIGIN, 3))]);
+    let warning = approvers_here(world.core.charter(), ORIGIN).unwrap();
+    assert!(warning.contains("alice approve at https://control.msp.example:8444"), "{warning}");
+    assert_eq!(approvers_here(world.core.charter(), "https://control.msp.example"), None);
+
+    let server = Server::new(world);
+    let (_, mut key, _) = server.signed_in("alice", Grant::everything(), 1).await;
+    let known = approver(&key);
+    let core = Digest::of(b"an order's core");
+    let asked = json!({ "publicKey": {
+        "challenge": URL_SAFE_NO_PAD.encode(core.0), "rpId": "control.msp.example",
+    } });
+    let approved = key.show(&asked);
+    assert!(
+        approvers(&[approval(&approved)], std::slice::from_ref(&known), core).is_ok(),
+        "it is good for what it is"
+    );
+    let mut thief = server.browser();
+    let begun = thief.post("/sign-in/begin", json!({})).await.good();
+    let body = json!({ "ceremony": begun["ceremony"], "answer": approved });
+    thief.post("/sign-in/finish", body).await.refused(403, "not accepted");
+
+    // What a sign-in answers is no digest of anything, however an order is made up for it.
+    let begun = thief.post("/sign-in/begin", json!({})).await.good();
+    let challenge = begun["options"]["publicKey"]["challenge"].as_str().unwrap();
+    let challenge = URL_SAFE_NO_PAD.decode(challenge).unwrap();
+    assert_eq!(challenge.len(), 16);
+    let shown = approval(&key.show(&begun["options"]));
+    let mut padded = [0; 32];
+    padded[..16].copy_from_slice(&challenge);
+    for digest in [core, Digest(padded), Digest::of(&challenge)] {
+        let refused = approvers(std::slice::from_ref(&shown), std::slice::from_ref(&known), digest);
+        assert!(matches!(&refused, Err(ApprovalError::ClientData { .. })), "{refused:?}");
+    }
+    // The same where a passkey is made: its challenge is no digest either.
+    let mut browser = server.browser();
+    browser.show(&mut key).await.good();
+    let begun = browser.post("/account/begin", json!({})).await.good();
+    let challenge = begun["options"]["publicKey"]["challenge"].as_str().unwrap();
+    assert_eq!(URL_SAFE_NO_PAD.decode(challenge).unwrap().len(), 16);
+}
+
+/// Guesses are answered while the writer is busy with something else: they do not wait in its queue.
+#[tokio::test]
+async fn a_guess_does_not_keep_the_writer_busy() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::on_file(World::new(), folder.path());
+    let (browser, mut key, _) = server.signed_in("alice", Grant::everything(), 1).await;
+    let begun = server.browser().post("/sign-in/begin", json!({})).await.good();
+    let mut unknown = Authenticator::new(ORIGIN, 9);
+    let (go, begin) = std::sync::mpsc::channel::<()>();
+    let busy = server.writer.run(move |_, _| {
+        begin.recv().unwrap();
+        Ok(())
+    });
+    let guesses = async {
+        let mut thief = server.browser();
+        thief.cookie = "__Host-orderly-session=guessed".into();
+        assert_eq!(thief.call("Tenants/List").await, Code::PermissionDenied);
+        assert_eq!(thief.look("/account").await.status, StatusCode::SEE_OTHER);
+        for path in ["/account/begin", "/account/codes", "/account/end"] {
+            thief.post(path, json!({})).await.refused(403, "has ended");
+        }
+        thief.post("/account/leave", json!({})).await.good();
+        assert_eq!(thief.look("/invite/guessed").await.status, StatusCode::NOT_FOUND);
+        thief.post("/invite/begin", json!({ "link": "guessed" })).await.refused(403, "used up");
+        let answer = unknown.show(&begun["options"]);
+        let body = json!({ "ceremony": begun["ceremony"], "answer": answer });
+        thief.post("/sign-in/finish", body).await.refused(403, "not accepted");
+        let code = json!({ "name": "alice", "code": "AAAA-BBBB-CCCC-0000" });
+        thief.post("/sign-in/recover", code).await.refused(403, "wrong");
+        thief.token = Some("guessed");
+        assert_eq!(thief.call("Tenants/List").await, Code::PermissionDenied);
+    };
+    let all = async {
+        let in_time = tokio::time::timeout(Duration::from_secs(30), guesses).await;
+        // What is known waits for its turn.
+        let mut known = server.browser();
+        known.cookie = browser.cookie.clone();
+        let waits = tokio::time::timeout(Duration::from_millis(1), known.call("Tenants/List")).await;
+        go.send(()).unwrap();
+        in_time.expect("no guess waits for the writer");
+        assert!(waits.is_err(), "the writer was not busy");
+        assert_eq!(known.call("Tenants/List").await, Code::Ok);
+    };
+    let (busy, ()) = tokio::join!(busy, all);
+    busy.unwrap();
+    server.browser().show(&mut key).await.good();
+}
+
+/// What the library before this one wrote of a passkey (its `Passkey`, as JSON).
+fn as_before(kept: &Value) -> String {
+    let key = &kept["key"];
+    json!({ "cred": {
+        "cred_id": URL_SAFE_NO_PAD.encode([1; 32]),
+        "cred": { "type_": "ES256", "key": { "EC_EC2": { "curve": "SECP256R1", "x": key["x"], "y": key["y"] } } },
+        "counter": kept["count"], "transports": null, "user_verified": true,
+        "backup_eligible": false, "backup_state": false, "registration_policy": "required",
+        "extensions": {
+            "cred_protect": "NotRequested", "hmac_create_secret": "NotRequested", "appid": "NotRequested",
+            "cred_props": "NotRequested",
+        },
+        "attestation": { "data": "None", "metadata": "None" }, "attestation_format": "none",
+    } })
+    .to_string()
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_passkey_is_ours_and_what_was_kept_before_is_read() {
+    let server = Server::new(World::new());
+    let (_, mut key, _) = server.signed_in("alice", Grant::everything(), 1).await;
+    let kept = || -> Value {
+        let text: String =
+            server.db.query_row("SELECT credential FROM passkey", [], |row| row.get(0)).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let keep = |text: &str| {
+        assert_eq!(server.db.execute("UPDATE passkey SET credential = ?1", [text]).unwrap(), 1);
+    };
+    let made = kept();
+    assert_eq!(
+        (&made["key"]["alg"], &made["copies"], &made["count"]),
+        (&json!("ES256"), &json!("never"), &json!(1))
+    );
+    keep(&as_before(&made));
+    server.browser().show(&mut key).await.good();
+    let now = kept();
+    assert_eq!((&now["key"], &now["count"]), (&made["key"], &json!(2)), "it is ours again");
+    // Its counter counted.
+    key.counter = 0;
+    keep(&as_before(&now));
+    server.browser().show(&mut key).await.refused(403, "tell an owner");
+    key.counter = 10;
+    let short = json!({ "key": { "alg": "ES256", "x": "AQ", "y": "AQ" }, "count": 1, "copies": "never" });
+    for unread in ["{}", "as nobody writes it", &short.to_string()] {
+        keep(unread);
+        server.browser().show(&mut key).await.refused(409, "cannot read what it kept");
+    }
+    keep(&now.to_string());
+    server.browser().show(&mut key).await.good();
 }
 
 type Change = fn(&mut Authenticator);

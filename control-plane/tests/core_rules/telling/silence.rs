@@ -9,10 +9,12 @@ use control_plane::{
         deadman::feed_once,
         http::{Health, HealthCheck},
         outside::Outside,
+        watchdog::{Round, go_round},
         writer::Writer,
     },
     telling::News,
 };
+use tokio::sync::watch;
 
 use super::{letters, rules};
 use crate::{
@@ -134,8 +136,9 @@ fn the_last_that_is_known_helps_to_find_out_why() {
 #[tokio::test]
 async fn a_server_that_is_unwell_or_cannot_store_does_not_feed_the_dead_mans_switch() {
     let receiver = Receiver::start(|_| Some((200, "OK".into())));
-    let World { core, .. } = World::new();
+    let World { core, db, .. } = World::new();
     let (writer, thread) = Writer::spawn(core, || START).unwrap();
+    let (rounds, _) = watch::channel::<Round>(Ok(()));
     let outside = Outside::new(Duration::from_secs(20));
     let deadman = Deadman { url: receiver.url("/ping").parse().unwrap(), post: true, every: 5 * MINUTE };
     let check = |health: Health| -> HealthCheck {
@@ -145,14 +148,27 @@ async fn a_server_that_is_unwell_or_cannot_store_does_not_feed_the_dead_mans_swi
         })
     };
     let (well, unwell) = (check(Health::Well), check(Health::Unwell("the charter has ended".into())));
-    let feed = async |health: &HealthCheck| feed_once(&writer, health, &deadman, &outside).await;
+    // The watchdog goes round while the switch waits for it to.
+    let feed = async |health: &HealthCheck| {
+        let fed = feed_once(&writer, health, rounds.subscribe(), &deadman, &outside);
+        let (fed, ()) = tokio::join!(fed, go_round(&writer, &rounds));
+        fed
+    };
     assert_eq!(feed(&unwell).await, Err("the charter has ended".to_owned()));
     assert!(receiver.seen().is_empty());
     feed(&well).await.unwrap();
     assert_eq!(receiver.seen()[0].method, "POST");
+    // It is there and stores what it is told, but looks after nothing any more.
+    let table = db.share();
+    table.execute_batch("ALTER TABLE escalation RENAME TO put_aside").unwrap();
+    let said = feed(&well).await.unwrap_err();
+    assert!(said.contains("the watchdog's round failed"), "{said}");
+    table.execute_batch("ALTER TABLE put_aside RENAME TO escalation").unwrap();
+    feed(&well).await.unwrap();
+    assert_eq!(receiver.seen().len(), 2);
     // Its disk is full, or its thread broke: it answers, and stores nothing.
     let broken = writer.run(|_, _| -> Result<(), CoreError> { panic!("on purpose") }).await;
     assert!(broken.is_err() && thread.join().is_err());
     assert!(feed(&well).await.is_err());
-    assert_eq!(receiver.seen().len(), 1);
+    assert_eq!(receiver.seen().len(), 2);
 }

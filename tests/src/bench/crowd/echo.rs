@@ -7,7 +7,9 @@
 use std::{net::Ipv4Addr, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, Result, ensure};
-use control_plane::{ca::CertificateAuthority, clock, directory::Directory, serve::tls};
+use control_plane::{
+    authorities::Authorities, ca::CertificateAuthority, clock, directory::Directory, serve::tls,
+};
 use hyper::server::conn::http2;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -77,11 +79,11 @@ fn server_tls(setup: &Setup) -> Result<Arc<ServerConfig>> {
     let text = |path| std::fs::read_to_string(path);
     let authority =
         CertificateAuthority::load(&text(directory.ca_certificate())?, &text(directory.ca_key())?)?;
-    let (pem, now): (_, tls::Now) = (authority.certificate_pem().to_owned(), Arc::new(clock::now));
+    let (authorities, now): (_, tls::Now) = (Authorities::one(Arc::new(authority)), Arc::new(clock::now));
     let names = vec![Ipv4Addr::LOCALHOST.to_string()];
     let identity =
-        tls::ServerIdentity::new(Arc::new(authority), names, now.clone(), Arc::new(clock::random))?;
-    Ok(tls::appliances(&[pem], identity, now)?)
+        tls::ServerIdentity::new(authorities.clone(), names, now.clone(), Arc::new(clock::random))?;
+    Ok(tls::appliances(authorities, identity, now)?)
 }
 
 async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, echo: Echo) -> Result<()> {
